@@ -1,0 +1,45 @@
+"""Select the rows of a data set that are worth training on, where the data lies."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dask_distill.coreset import Certificate, Coreset, open_coreset
+    from dask_distill.dataset import Dataset
+    from dask_distill.errors import DistillError, IncompleteOutput, InputError
+    from dask_distill.pipeline import SelectionWarning, distill
+    from dask_distill.plan import Plan, make_plan
+    from dask_distill.sources import open_dataset
+    from dask_distill.store import Verification, verify
+
+__version__ = "0.1.0"
+
+# every `dask` command imports our command line, and with it this module: nothing heavy here
+_HOMES = {
+    "Certificate": "coreset",
+    "Coreset": "coreset",
+    "Dataset": "dataset",
+    "DistillError": "errors",
+    "IncompleteOutput": "errors",
+    "InputError": "errors",
+    "Plan": "plan",
+    "SelectionWarning": "pipeline",
+    "Verification": "store",
+    "distill": "pipeline",
+    "make_plan": "plan",
+    "open_coreset": "coreset",
+    "open_dataset": "sources",
+    "verify": "store",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

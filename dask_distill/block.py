@@ -1,0 +1,148 @@
+"""What a worker sees: one run of rows, cut at fixed multiples of the global row number.
+
+Blocks are chosen from the number of rows and features alone, never from the chunks of the
+input: whatever depends on blocks by nature is then the same for any chunking.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.errors import InputError
+
+_BLOCK_BYTES = 32 * 2**20
+_LEAST_ROWS = 4096
+_MOST_BLOCKS = 4096
+_PARALLEL_BLOCKS = 16
+# rows scored together; BLAS results depend on the shape of a tile, so it never varies
+_TILE_VALUES = 2**18
+
+
+@dataclass(frozen=True)
+class RawBlock:
+    """A block as the source has it.
+
+    Attributes
+    ----------
+    number : int
+        Position among the blocks.
+    start : int
+        Global number of its first row.
+    X : (m, d) float array, C order
+    y : (m,) array of labels, or None
+    """
+
+    number: int
+    start: int
+    X: npt.NDArray[np.floating]
+    y: npt.NDArray[np.generic] | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of valid rows with class numbers.
+
+    Attributes
+    ----------
+    number : int
+    rows : (m,) int64 array
+        Global row numbers, ascending.
+    X : (m, d) float array, C order, finite
+    codes : (m,) int32 array of class numbers, or None
+    """
+
+    number: int
+    rows: npt.NDArray[np.int64]
+    X: npt.NDArray[np.floating]
+    codes: npt.NDArray[np.int32] | None
+
+
+def block_rows(n: int, d: int) -> int:
+    """Rows in a block for a data set of n rows and d features.
+
+    About 32 MiB of float32, but at least 16 blocks where there are rows enough, and at most
+    4,096 of them.
+
+    Examples
+    --------
+    >>> block_rows(336_776, 24), block_rows(1_000, 24)
+    (21504, 4096)
+    """
+    rows = min(_BLOCK_BYTES // (4 * d), -(-n // _PARALLEL_BLOCKS))
+    least = min(_LEAST_ROWS, max(tile_rows(d), _BLOCK_BYTES // (4 * d)))
+    rows = max(rows, least, -(-n // _MOST_BLOCKS))
+    unit = min(1024, tile_rows(d))
+    return -(-rows // unit) * unit
+
+
+def tile_rows(d: int) -> int:
+    """Rows scored together: a power of two that keeps a tile of d features in cache.
+
+    Examples
+    --------
+    >>> tile_rows(64), tile_rows(100_000)
+    (4096, 16)
+    """
+    return int(min(4096, max(16, 2 ** int(np.log2(max(1, _TILE_VALUES // d))))))
+
+
+def block_bounds(n: int, d: int) -> tuple[int, ...]:
+    """Row counts of all blocks, in order; they sum to n."""
+    rows = block_rows(n, d)
+    full, rest = divmod(n, rows)
+    return (rows,) * full + ((rest,) if rest else ())
+
+
+def as_features(values: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Flatten to (m, d) and to floats that hold the values exactly, in C order."""
+    array = np.asarray(values)
+    array = array.reshape(len(array), -1)
+    if array.dtype.kind != "f":
+        small = array.dtype.kind == "b" or array.dtype.itemsize <= 2
+        array = array.astype(np.float32 if small else np.float64)
+    elif array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
+    return np.ascontiguousarray(array)
+
+
+def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Labels as ints, floats or fixed-width strings; missing ones become None or NaN.
+
+    Raises
+    ------
+    InputError
+        Where strings are mixed with something else.
+    """
+    array = np.asarray(values).reshape(-1)
+    if array.dtype.kind not in "OT":
+        return array
+    missing = missing_labels(array)
+    kinds = {type(value) for value in array[~missing]}
+    if all(issubclass(kind, str) for kind in kinds):
+        return array if missing.any() else array.astype("U")
+    if all(issubclass(kind, int | np.integer) for kind in kinds) and not missing.any():
+        return array.astype(np.int64)
+    names = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise InputError(
+        f"labels must be all ints or all strings, got {names}"
+        + (" and missing values" if missing.any() else "")
+        + "; convert them to one type"
+    )
+
+
+def missing_labels(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Which labels are NaN, None or pandas' NA."""
+    if labels.dtype.kind == "f":
+        return np.isnan(labels)
+    if labels.dtype.kind in "OT":
+        # NaN and NA are the values that do not equal themselves
+        return np.array([v is None or not _equals_itself(v) for v in labels], bool)
+    return np.zeros(len(labels), bool)
+
+
+def _equals_itself(value: object) -> bool:
+    try:
+        return bool(value == value)  # noqa: PLR0124
+    except TypeError:
+        return False

@@ -1,0 +1,47 @@
+"""A conversation between a coordinator and blocks, as pure functions: what the runner drives."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+class Final:
+    """Marks a conversation's last word."""
+
+
+class Conversation(Protocol):
+    """Questions and answers; every function is pure, and runs wherever the runner puts it."""
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """On a worker: what a block knows after a question; at first it is the block."""
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """On a worker: a small answer."""
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """Associative; called in a tree whose shape depends on the number of blocks alone."""
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """On the coordinator: the next question, or a `Final`."""
+
+    def choose(self, state: Any, choice: Any) -> "Selection":
+        """On a worker: what this block selects."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that one block contributes, ascending.
+
+    Attributes
+    ----------
+    rows : (k_b,) int64 array
+        Global row numbers.
+    weights : (k_b,) float64 array
+    scores : dict of (k_b,) float32 arrays
+    """
+
+    rows: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    scores: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)

@@ -1,0 +1,232 @@
+"""What a selection gives: the rows, their weights and scores, and how they came about."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill import store
+from dask_distill.errors import InputError
+
+if TYPE_CHECKING:
+    from dask_distill.dataset import Dataset
+
+RESERVED = ("index", "weight", "score")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How well the selected rows cover all rows, and what is proven about it.
+
+    Attributes
+    ----------
+    radius : float
+        Covering radius: the largest distance of any row to its nearest selected row, measured
+        over all rows.
+    lower_bound : float
+        No choice of as many centers, anywhere in space, has a smaller covering radius.
+    ratio : float
+        radius / lower_bound: the selection is at most this much worse than the best possible.
+    random_radius : float
+        Covering radius of a uniform random subset of the same size.
+    metric : str
+    """
+
+    radius: float
+    lower_bound: float
+    ratio: float
+    random_radius: float
+    metric: str = "euclidean"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Coreset:
+    """Selected rows of a data set, with weights.
+
+    Attributes
+    ----------
+    indices : (k,) int64 array
+        Global row numbers, ascending, unique.
+    weights : (k,) float32 array
+        Finite, above 0; they sum to the number of valid rows.
+    scores : dict of (k,) float32 arrays
+        By criterion; empty for strategies that score nothing.
+    certificate : Certificate or None
+        None where it was not asked for.
+    provenance : dict
+        JSON-able: parameters, versions, seed, input fingerprint, rows, classes, bytes, seconds.
+    features, labels, carry : dask arrays of the selected rows
+        Lazy, chunks known; labels is None for an unlabelled data set.
+    """
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    scores: dict[str, npt.NDArray[np.float32]]
+    certificate: Certificate | None
+    provenance: dict[str, Any]
+    features: da.Array = field(repr=False)
+    labels: da.Array | None = field(repr=False, default=None)
+    carry: dict[str, da.Array] = field(repr=False, default_factory=dict)
+    feature_name: str = "X"
+    label_name: str = "y"
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        rows = self.provenance.get("rows", 0)
+        share = f", {len(self) / rows:.1%} of {rows:,}" if rows else ""
+        strategy = self.provenance.get("parameters", {}).get("strategy", "?")
+        return f"Coreset({len(self):,} rows{share}, strategy={strategy!r})"
+
+    def to_zarr(
+        self,
+        target: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> dict[str, Any]:
+        """Write rows, weights, scores and provenance to one zarr group, by the workers.
+
+        Parameters
+        ----------
+        target : path or URL
+            Must not exist unless ``overwrite``.
+        storage_options : mapping, optional
+            For fsspec; never stored.
+        overwrite : bool
+            Replace a subset that is there, at commit.
+
+        Returns
+        -------
+        dict
+            ``target``, ``digest`` and ``bytes_written``.
+
+        Raises
+        ------
+        InputError
+            Where the target exists, is the source, or cannot be written.
+        """
+        options = dict(storage_options or {})
+        sources = self.provenance.get("input", {}).get("sources", [])
+        store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
+        rows = {self.feature_name: self.features}
+        if self.labels is not None:
+            rows[self.label_name] = self.labels
+        rows |= self.carry
+        rows["index"] = da.from_array(self.indices, chunks=-1)
+        rows["weight"] = da.from_array(self.weights, chunks=-1)
+        for name, values in self.scores.items():
+            rows[f"score/{name}"] = da.from_array(values, chunks=-1)
+        attributes = {
+            "provenance": self.provenance,
+            "certificate": None if self.certificate is None else self.certificate.as_dict(),
+            "names": {
+                "features": self.feature_name,
+                "labels": None if self.labels is None else self.label_name,
+                "carry": list(self.carry),
+            },
+        }
+        return store.write(
+            target, rows, attributes, overwrite=overwrite, storage_options=options
+        )
+
+
+def open_coreset(
+    target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Coreset:
+    """Open a subset that `Coreset.to_zarr` or ``dask-distill run`` has written.
+
+    Parameters
+    ----------
+    target : path or URL
+    storage_options : mapping, optional
+        For fsspec.
+
+    Returns
+    -------
+    Coreset
+        Features, labels and carried arrays stay on disk until computed.
+
+    Raises
+    ------
+    IncompleteOutput
+        Where the commit marker or a part is missing.
+    InputError
+        Where nothing is there, or something else.
+    """
+    arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
+    names = attributes["names"]
+    certificate = attributes.get("certificate")
+    small = {
+        name: array
+        for name, array in arrays.items()
+        if name in ("index", "weight") or name.startswith("score/")
+    }
+    values = dict(zip(small, dask.compute(*small.values()), strict=True))
+    return Coreset(
+        indices=values["index"],
+        weights=values["weight"],
+        scores={
+            name.removeprefix("score/"): array
+            for name, array in values.items()
+            if name.startswith("score/")
+        },
+        certificate=None if certificate is None else Certificate(**certificate),
+        provenance=attributes["provenance"],
+        features=arrays[names["features"]],
+        labels=None if names["labels"] is None else arrays[names["labels"]],
+        carry={name: arrays[name] for name in names["carry"]},
+        feature_name=names["features"],
+        label_name=names["labels"] or "y",
+    )
+
+
+def rows_of(dataset: "Dataset", indices: npt.NDArray[np.int64]) -> dict[str, Any]:
+    """Lazy arrays of some rows of a data set, as the fields of a `Coreset`."""
+    return {
+        "features": take_rows(dataset.features, indices),
+        "labels": None if dataset.labels is None else take_rows(dataset.labels, indices),
+        "carry": {name: take_rows(array, indices) for name, array in dataset.carry.items()},
+        "feature_name": dataset.feature_name,
+        "label_name": dataset.label_name,
+    }
+
+
+def take_rows(array: da.Array, indices: npt.NDArray[np.int64]) -> da.Array:
+    """Rows of an array by ascending number: one small task for each chunk that has some.
+
+    Parameters
+    ----------
+    array : (n, ...) dask array, one chunk along every axis but the first
+    indices : (k,) int64 array, ascending
+
+    Returns
+    -------
+    (k, ...) dask array with known chunks.
+    """
+    if len(indices) == 0:
+        raise InputError("indices must name at least one row, got none")
+    edges = np.concatenate([[0], np.cumsum(array.chunks[0])])
+    cuts = np.searchsorted(indices, edges)
+    parts = []
+    chunks = array.to_delayed().ravel()
+    for number in np.flatnonzero(np.diff(cuts)):
+        local = indices[cuts[number] : cuts[number + 1]] - edges[number]
+        part = dask.delayed(_take, pure=True, traverse=False)(chunks[number], local)
+        shape = (len(local), *array.shape[1:])
+        parts.append(da.from_delayed(part, shape, dtype=array.dtype))
+    return da.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _take(chunk: Any, local: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+    return np.asarray(chunk)[local]

@@ -1,0 +1,1 @@
+"""Numbers only: plain functions on NumPy arrays that know nothing of Dask."""

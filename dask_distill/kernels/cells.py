@@ -1,0 +1,167 @@
+"""Cells of equal mass: halve a cloud of rows along its main direction until each part is small.
+
+A representative of each cell, weighted by the rows that the cell holds, stands for the cloud.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+# rows that vote on a cell's main direction; more do not change the cut
+_DIRECTION_ROWS = 512
+_POWER_ITERATIONS = 3
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A partition into cells: ``order[bounds[j]:bounds[j + 1]]`` are the rows of cell j."""
+
+    order: Rows
+    bounds: Rows
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+
+def halve(
+    X: Float, count: int, rng: np.random.Generator, mass: npt.NDArray[np.float64] | None = None
+) -> Cells:
+    """Split rows into ``count`` cells of equal mass by cuts across the main direction.
+
+    Parameters
+    ----------
+    X : (n, d) float array
+        n >= count.
+    count : int
+        Cells to make, at least 1; each gets one row or more.
+    rng : numpy.random.Generator
+        Draws the rows that vote on a direction, and which part of an odd split is larger.
+    mass : (n,) float array > 0, optional
+        What the cells share out equally; 1 a row where not given.
+
+    Returns
+    -------
+    Cells
+
+    Raises
+    ------
+    ValueError
+        Where there are fewer rows than cells.
+
+    References
+    ----------
+    Verma, Kpotufe, Dasgupta (2009), Which spatial partition trees are adaptive to intrinsic
+    dimension? (PCA trees.)
+
+    Examples
+    --------
+    >>> cells = halve(np.array([[0.0], [1.0], [9.0], [10.0]]), 2, np.random.default_rng(0))
+    >>> [sorted(cells.order[a:b].tolist()) for a, b in zip(cells.bounds, cells.bounds[1:])]
+    [[0, 1], [2, 3]]
+    """
+    n = len(X)
+    if not 1 <= count <= n:
+        raise ValueError(f"count must be from 1 to the number of rows {n}, got {count}")
+    if mass is None:
+        mass = np.ones(n)
+    order = np.arange(n, dtype=np.int64)
+    bounds = [0]
+    stack = [(0, n, count)]
+    while stack:
+        start, stop, parts = stack.pop()
+        if parts == 1:
+            bounds.append(stop)
+            continue
+        left_parts = parts // 2
+        if parts % 2 and rng.random() < 0.5:
+            left_parts += 1
+        rows = order[start:stop]
+        cloud = X[rows]
+        by_position = np.argsort(cloud @ _main_direction(cloud, rng), kind="stable")
+        order[start:stop] = rows = rows[by_position]
+        cumulative = np.cumsum(mass[rows])
+        cut = int(np.searchsorted(cumulative, cumulative[-1] * left_parts / parts)) + 1
+        # each part must keep a row for each of its cells
+        cut = min(max(cut, left_parts), stop - start - (parts - left_parts))
+        stack.append((start + cut, stop, parts - left_parts))
+        stack.append((start, start + cut, left_parts))
+    return Cells(order, np.array(bounds, np.int64))
+
+
+def representatives(
+    X: Float,
+    cells: Cells,
+    rng: np.random.Generator,
+    weight: npt.NDArray[np.float64] | None = None,
+    near: float = 0.5,
+) -> Rows:
+    """Pick one row of each cell, at random among the part of it that is nearest to its mean.
+
+    Parameters
+    ----------
+    X : (n, d) float array
+    cells : Cells
+    rng : numpy.random.Generator
+    weight : (n,) float array > 0, optional
+        Rows that each row stands for; enters the mean.
+    near : float
+        The part of a cell to pick from, by distance to its mean: 0 picks the medoid-like
+        nearest row, 1 any row.
+
+    Returns
+    -------
+    (len(cells),) int64 array of row positions.
+    """
+    picks = np.empty(len(cells), np.int64)
+    chances = rng.random(len(cells))
+    for cell in range(len(cells)):
+        rows = cells.order[cells.bounds[cell] : cells.bounds[cell + 1]]
+        if len(rows) <= 2 and near > 0:
+            picks[cell] = rows[int(chances[cell] * max(1, int(np.ceil(len(rows) * near))))]
+            continue
+        cloud = X[rows]
+        share = None if weight is None else weight[rows]
+        offset = cloud - np.average(cloud, axis=0, weights=share)
+        distance = np.einsum("ij,ij->i", offset, offset)
+        candidates = max(1, int(np.ceil(len(rows) * near)))
+        nearest = np.argsort(distance, kind="stable")[:candidates]
+        picks[cell] = rows[nearest[int(chances[cell] * candidates)]]
+    return picks
+
+
+def totals(cells: Cells, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sum values over each cell.
+
+    Parameters
+    ----------
+    cells : Cells
+    values : (n,) float array
+
+    Returns
+    -------
+    (len(cells),) float64 array.
+    """
+    return np.add.reduceat(values[cells.order], cells.bounds[:-1])
+
+
+def _main_direction(cloud: Float, rng: np.random.Generator) -> Float:
+    """First principal direction, by a few power iterations on a bounded part of the rows."""
+    if len(cloud) > _DIRECTION_ROWS:
+        cloud = cloud[rng.integers(0, len(cloud), _DIRECTION_ROWS)]
+    centred = cloud - cloud.mean(axis=0)
+    squared = np.einsum("ij,ij->i", centred, centred)
+    direction = centred[int(squared.argmax())]
+    for _ in range(_POWER_ITERATIONS):
+        direction = centred.T @ (centred @ direction)
+        length = np.sqrt(direction @ direction)
+        if not length > 1e-30:
+            # all rows alike: any direction serves
+            direction = np.zeros(cloud.shape[1], cloud.dtype)
+            direction[0] = 1
+            return direction
+        direction = direction / length
+    return direction

@@ -1,0 +1,160 @@
+"""How much an example matters to a softmax model: gradient norm, EL2N, entropy, margin."""
+
+import numpy as np
+import numpy.typing as npt
+
+Float = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+
+
+def el2n(probabilities: Float, labels: Codes) -> Float32:
+    """Length of the error vector ``softmax - one_hot`` (EL2N).
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array
+        The proxy's class probabilities; rows sum to 1.
+    labels : (n,) int array
+        Class numbers, 0 <= label < C.
+
+    Returns
+    -------
+    (n,) float32 array, from 0 (certain and right) to sqrt(2) (certain and wrong).
+
+    References
+    ----------
+    Paul, Ganguli, Dziugaite (2021), Deep Learning on a Data Diet.
+
+    Examples
+    --------
+    >>> el2n(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 0]))
+    array([0.        , 0.70710677], dtype=float32)
+    """
+    own = probabilities[np.arange(len(labels)), labels]
+    squares = (probabilities * probabilities).sum(axis=1)
+    # ||p - e_y||^2 = ||p||^2 - p_y^2 + (1 - p_y)^2, without a copy of P
+    squared = squares - own * own + (1 - own) * (1 - own)
+    return np.sqrt(np.maximum(squared, 0)).astype(np.float32)
+
+
+def gradient_norm(probabilities: Float, labels: Codes, features: Float) -> Float32:
+    """Norm of each example's loss gradient under softmax regression.
+
+    The gradient of the cross-entropy with respect to weights and intercept is the outer
+    product of ``softmax - one_hot`` with ``(x, 1)``; its Frobenius norm needs no gradient.
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array
+        The proxy's class probabilities; rows sum to 1.
+    labels : (n,) int array
+        Class numbers, 0 <= label < C.
+    features : (n, d) float array
+        As the proxy saw them (standardised).
+
+    Returns
+    -------
+    (n,) float32 array, >= 0.
+
+    References
+    ----------
+    Paul, Ganguli, Dziugaite (2021), Deep Learning on a Data Diet.
+
+    Examples
+    --------
+    >>> gradient_norm(np.array([[0.5, 0.5]]), np.array([0]), np.array([[3.0, 4.0]]))
+    array([3.6055512], dtype=float32)
+    """
+    length = np.sqrt(np.einsum("ij,ij->i", features, features) + 1)
+    return (el2n(probabilities, labels) * length).astype(np.float32)
+
+
+def entropy(probabilities: Float) -> Float32:
+    """Shannon entropy of the class probabilities, in nats.
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array
+        Rows sum to 1; 0 counts as 0 · log 0 = 0.
+
+    Returns
+    -------
+    (n,) float32 array, from 0 (certain) to log C (uniform).
+
+    References
+    ----------
+    Settles (2009), Active Learning Literature Survey, section 3.1.
+
+    Examples
+    --------
+    >>> entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    array([0.       , 0.6931472], dtype=float32)
+    """
+    tiny = np.finfo(probabilities.dtype).tiny
+    logs = np.log(np.maximum(probabilities, tiny))
+    # "+ 0.0" makes the -0.0 of a certain row an ordinary zero
+    total = -(probabilities * logs).sum(axis=1) + 0.0
+    return np.maximum(total, 0).astype(np.float32)
+
+
+def margin(probabilities: Float) -> Float32:
+    """Distance between the two most probable classes: small where the model hesitates.
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array, C >= 2.
+
+    Returns
+    -------
+    (n,) float32 array, from 0 (a tie) to 1 (certain).
+
+    References
+    ----------
+    Scheffer, Decomain, Wrobel (2001), Active Hidden Markov Models for Information Extraction.
+
+    Examples
+    --------
+    >>> margin(np.array([[0.75, 0.25, 0.0]]))
+    array([0.5], dtype=float32)
+    """
+    best, second = _top_two(probabilities)
+    return (best - second).astype(np.float32)
+
+
+def trust_gap(probabilities: Float, labels: Codes) -> Float32:
+    """By how much the best other class beats an example's own: above 0, the model disagrees.
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array, C >= 2.
+    labels : (n,) int array
+        Class numbers, 0 <= label < C.
+
+    Returns
+    -------
+    (n,) float32 array, from -1 (certain and right) to 1 (certain and wrong).
+
+    References
+    ----------
+    Northcutt, Jiang, Chuang (2021), Confident Learning (normalised margin).
+
+    Examples
+    --------
+    >>> trust_gap(np.array([[0.25, 0.75], [0.25, 0.75]]), np.array([0, 1]))
+    array([ 0.5, -0.5], dtype=float32)
+    """
+    own = probabilities[np.arange(len(labels)), labels]
+    best, second = _top_two(probabilities)
+    # where the own class is the best one, the best other is the second
+    return (np.where(own >= best, second, best) - own).astype(np.float32)
+
+
+def _top_two(probabilities: Float) -> tuple[Float, Float]:
+    """The largest and the second largest of each row, class by class: no sort, no copy."""
+    best = np.maximum(probabilities[:, 0], probabilities[:, 1])
+    second = np.minimum(probabilities[:, 0], probabilities[:, 1])
+    for column in probabilities.T[2:]:
+        np.maximum(second, np.minimum(best, column), out=second)
+        np.maximum(best, column, out=best)
+    return best, second

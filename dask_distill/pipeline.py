@@ -1,0 +1,375 @@
+"""`distill`: the whole way on one page.
+
+Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
+"""
+
+import math
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
+from dask_distill.certify import certify_rows
+from dask_distill.conversation import Selection
+from dask_distill.coreset import Coreset, rows_of
+from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.errors import DistillError, InputError
+from dask_distill.progress import Progress, Silent
+from dask_distill.proxy import check_estimator
+from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse
+from dask_distill.strategies import make_strategy
+from dask_distill.strategies.base import Strategy
+from dask_distill.survey import OnInvalid, Schema, Survey, valid_block
+
+
+class SelectionWarning(UserWarning):
+    """A strategy was asked for that is known to hurt."""
+
+
+def distill(
+    features: Any,
+    labels: Any = None,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    strategy: str | Strategy = "auto",
+    certify: bool = False,
+    carry: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    proxy: Any = None,
+    options: Mapping[str, Any] | None = None,
+    on_invalid: OnInvalid = "raise",
+    progress: Progress | None = None,
+) -> Coreset:
+    """Select the rows of a data set that are worth training on, where the data lies.
+
+    Runs on the active `distributed.Client`, or on Dask's threads without one. Same data, seed
+    and parameters give the same rows and weights, bit for bit, for any chunking, number of
+    workers, scheduler or order of tasks (on processors of the same kind).
+
+    Parameters
+    ----------
+    features : (n, d) or (n, ...) dask array
+        Numbers, without NaN or infinite values; more axes are flattened for the selection.
+        NumPy arrays, dask and pandas DataFrames, xarray objects and `Dataset` are accepted.
+    labels : (n,) dask array of ints or strings, optional
+        None for an unlabelled pool.
+    fraction : float, optional
+        Part of the valid rows to select, 0 < fraction <= 1; round(fraction * n), at least 1.
+    size : int, optional
+        Rows to select; exactly one of ``fraction`` and ``size`` is given.
+    strategy : str or Strategy
+        A name (see `dask_distill.strategies`) or a strategy object.
+    certify : bool
+        Measure the covering radius over all rows and prove a lower bound.
+    carry : dict of (n, ...) dask arrays, optional
+        More columns to write with the selected rows.
+    seed : int
+        From 0 to 2**63 - 1.
+    proxy : fitted estimator with ``predict_proba``, optional
+        Judges the rows, on the features as they are, instead of the built-in model.
+    options : dict, optional
+        Options of the strategy that is given by name.
+    on_invalid : "raise" or "drop"
+        Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    progress : Progress, optional
+        Takes phases and blocks done.
+
+    Returns
+    -------
+    Coreset
+
+    Raises
+    ------
+    InputError
+        For input or parameters that cannot be used, before any selection starts.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.random.default_rng(0).normal(size=(5000, 4), chunks=1000)
+    >>> coreset = distill(X, (X[:, 0] > 0).astype(int), fraction=0.1)
+    >>> len(coreset), float(round(coreset.weights.sum()))
+    (500, 5000.0)
+    """
+    started = time.perf_counter()
+    chosen = make_strategy(strategy, options)
+    dataset = as_dataset(features, labels, carry=carry)
+    check_request(
+        dataset, fraction=fraction, size=size, strategy=chosen, seed=seed, proxy=proxy,
+        on_invalid=on_invalid,
+    )
+    _refuse_asynchronous()
+    if chosen.warning:
+        warnings.warn(chosen.warning, SelectionWarning, stacklevel=2)
+    ledger = Ledger()
+    job = _Job(DaskRunner(progress), ledger, progress or Silent())
+
+    raw = raw_blocks(dataset)
+    schema, outline = _survey(job, dataset, raw, seed, on_invalid)
+    facts: Schema = job.runner.fetch(outline)
+    rows = resolve_size(fraction, size, facts.n)
+
+    handle = delayed(chosen, traverse=False)
+    judge = None if proxy is None else delayed(proxy, traverse=False)
+    blocks = [job.runner.call("block", valid_block, block, outline) for block in raw]
+    question = job.runner.call("question", _ask, handle, schema, rows, judge)
+    final, states = converse(
+        handle, blocks, question, job.runner, phase="select", ledger=ledger, progress=job.progress
+    )
+    selections = dask.compute(*choose(handle, states, final, job.runner))
+    indices, weights, scores = _assemble(selections, facts, rows, chosen)
+    del states
+    certificate = None
+    if certify:
+        certificate = certify_rows(blocks, indices, chosen, outline, job.runner, ledger, job.progress)
+    provenance = _provenance(
+        dataset, facts, chosen, ledger, indices,
+        size=rows, fraction=fraction, seed=seed, on_invalid=on_invalid, proxy=proxy,
+        seconds=time.perf_counter() - started, passes=3 if certify else 2,
+    )
+    return Coreset(
+        indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Where calls run, and who is told."""
+
+    runner: DaskRunner
+    ledger: Ledger
+    progress: Progress
+
+
+def check_request(
+    dataset: Dataset,
+    *,
+    fraction: float | None,
+    size: int | None,
+    strategy: Strategy,
+    seed: int = 0,
+    proxy: Any = None,
+    on_invalid: str = "raise",
+) -> None:
+    """Refuse what cannot work, without reading a row.
+
+    Raises
+    ------
+    InputError
+    """
+    resolve_size(fraction, size, dataset.n)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
+    if on_invalid not in ("raise", "drop"):
+        raise InputError(f'on_invalid must be "raise" or "drop", got {on_invalid!r}')
+    if proxy is not None:
+        check_estimator(proxy)
+    if dataset.labels is None and strategy.requires_labels(proxy):
+        raise InputError(
+            f"strategy {strategy.name} needs labels, got none; pass labels=, or use one of "
+            "auto, random, kcenter"
+        )
+
+
+def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
+    """Rows to select from n.
+
+    Raises
+    ------
+    InputError
+        Unless exactly one of the two is given, and within its range.
+    """
+    if (fraction is None) == (size is None):
+        found = "neither" if fraction is None else f"fraction={fraction!r} and size={size!r}"
+        raise InputError(f"exactly one of fraction and size must be given, got {found}")
+    if size is not None:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise InputError(f"size must be an int, got {size!r}; for a part of all use fraction=")
+        if not 1 <= size <= n:
+            raise InputError(
+                f"size must be from 1 to the number of rows {n}, got {size}; lower it"
+                if size > n
+                else f"size must be from 1 to the number of rows {n}, got {size}"
+            )
+        return int(size)
+    assert fraction is not None
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number):
+        raise InputError(f"fraction must be a number, got {fraction!r}")
+    if not (math.isfinite(fraction) and 0 < fraction <= 1):
+        raise InputError(
+            f"fraction must be above 0 and at most 1, got {fraction}; to give a number of rows, "
+            "use size="
+        )
+    return max(1, round(float(fraction) * n))
+
+
+def raw_blocks(dataset: Dataset) -> list[Any]:
+    """The data set as blocks, as handles; each chunk of the source is read once a pass."""
+    bounds = block_bounds(dataset.n, dataset.d)
+    features = _by_blocks(dataset.features, bounds)
+    labels: list[Any] = [None] * len(bounds)
+    if dataset.labels is not None:
+        labels = _by_blocks(dataset.labels, bounds)
+    starts = np.cumsum((0, *bounds[:-1])).tolist()
+    make = delayed(_raw_block, pure=False, traverse=False)
+    return [
+        make(X, y, number, start, rows, dataset.d)
+        for number, (X, y, start, rows) in enumerate(
+            zip(features, labels, starts, bounds, strict=True)
+        )
+    ]
+
+
+def _by_blocks(array: da.Array, bounds: tuple[int, ...]) -> list[Any]:
+    # peer-to-peer shuffles have a barrier and die with a worker; plain tasks are rebuilt
+    whole = array.rechunk({0: bounds}, method="tasks")
+    return list(whole.to_delayed().ravel())
+
+
+def _raw_block(
+    X: Any, y: Any, number: int, start: int, rows: int, d: int
+) -> RawBlock:
+    """Check what the source gave, on the worker, and bring it into form."""
+    values = as_features(X)
+    if values.shape != (rows, d):
+        raise DistillError(
+            f"features must have {rows} rows and {d} columns in rows {start} to {start + rows - 1},"
+            f" got shape {values.shape}; the source is not what its metadata says"
+        )
+    labels = None if y is None else as_labels(y)
+    if labels is not None and len(labels) != rows:
+        raise DistillError(
+            f"labels must have {rows} values from row {start} on, got {len(labels)}; the source "
+            "is not what its metadata says"
+        )
+    return RawBlock(number, start, values, labels)
+
+
+def _survey(
+    job: _Job, dataset: Dataset, raw: list[Any], seed: int, on_invalid: OnInvalid
+) -> tuple[Any, Any]:
+    """Handles of the schema, and of its outline without the sample."""
+    survey = Survey()
+    question = survey.ask(
+        dataset.n, dataset.d, labelled=dataset.labels is not None, seed=int(seed),
+        on_invalid=on_invalid,
+    )
+    final, _ = converse(
+        delayed(survey, traverse=False), raw, question, job.runner,
+        phase="survey", ledger=job.ledger, progress=job.progress, keep=False,
+    )
+    schema = job.runner.call("schema", content, final)
+    outline = job.runner.call("outline", Schema.outline, schema)
+    schema, outline = job.runner.settle([], [schema, outline], 0)
+    return schema, outline
+
+
+def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
+    from dask_distill.threads import single_threaded
+
+    with single_threaded():
+        return strategy.ask(schema, size, proxy)
+
+
+def _assemble(
+    selections: tuple[Selection, ...], facts: Schema, size: int, strategy: Strategy
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
+    """Put the blocks' shares together, and check what the contract promises."""
+    indices = np.concatenate([selection.rows for selection in selections])
+    weights = np.concatenate([selection.weights for selection in selections])
+    if len(indices) != size or np.any(np.diff(indices) <= 0):
+        raise DistillError(
+            f"strategy {strategy.name} must select {size} rows in order, got {len(indices)}; "
+            "this is a fault of the strategy"
+        )
+    # what rounding left: one factor, the same whatever the blocks
+    weights = (weights * (facts.n / math.fsum(weights))).astype(np.float32)
+    if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
+        raise DistillError(f"strategy {strategy.name} must give weights above 0")
+    names = selections[0].scores
+    scores = {
+        name: np.concatenate([selection.scores[name] for selection in selections])
+        for name in names
+    }
+    return indices, weights, scores
+
+
+def _provenance(
+    dataset: Dataset,
+    facts: Schema,
+    strategy: Strategy,
+    ledger: Ledger,
+    indices: npt.NDArray[np.int64],
+    *,
+    size: int,
+    fraction: float | None,
+    seed: int,
+    on_invalid: str,
+    proxy: Any,
+    seconds: float,
+    passes: int,
+) -> dict[str, Any]:
+    """How the subset came about, JSON-able."""
+    import dataclasses
+
+    packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
+    return {
+        "parameters": {
+            "strategy": strategy.name,
+            "options": dataclasses.asdict(strategy),
+            "size": size,
+            "fraction": None if fraction is None else float(fraction),
+            "on_invalid": on_invalid,
+            "proxy": None if proxy is None else type(proxy).__name__,
+        },
+        "seed": int(seed),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in packages},
+        "input": {
+            "fingerprint": facts.fingerprint,
+            "sources": list(dataset.sources),
+            "shape": list(dataset.features.shape),
+            "dtype": str(dataset.features.dtype),
+            "columns": None if dataset.columns is None else list(dataset.columns),
+            "blocks": len(facts.block_counts),
+        },
+        "rows": facts.n,
+        "rows_dropped": facts.dropped,
+        "selected": len(indices),
+        "classes": _class_table(facts),
+        "bytes_read": passes * dataset.nbytes,
+        "bytes_moved": ledger.bytes_moved(),
+        "bytes_to_gather_everything": dataset.nbytes,
+        "rounds": len(ledger.rounds),
+        "seconds": ledger.seconds() | {"total": round(seconds, 3)},
+    }
+
+
+def _class_table(facts: Schema) -> list[dict[str, Any]] | None:
+    """Rows of each class, in order of first appearance."""
+    if facts.classes is None or facts.counts is None:
+        return None
+    return [
+        {"label": label, "rows": int(rows)}
+        for label, rows in zip(facts.classes.tolist(), facts.counts, strict=True)
+    ]
+
+
+def _refuse_asynchronous() -> None:
+    client = active_client()
+    if client is not None and client.asynchronous:
+        raise InputError(
+            "the active distributed.Client must be a synchronous one, got "
+            "Client(asynchronous=True); make it without asynchronous=True"
+        )

@@ -1,0 +1,317 @@
+"""The proxy: a cheap model whose probabilities say what each row has to teach.
+
+Fitted on the survey's bounded sample; blocks only apply it, in tiles of a fixed shape.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import tile_rows
+from dask_distill.errors import InputError
+from dask_distill.kernels import scores as kernels
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.survey import Sample, Schema
+
+Float32 = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+FOURIER_FEATURES = 600
+FOLDS = 3
+_BANDWIDTH_ROWS = 200
+_STREAM_FOLD = 2
+
+
+class Proxy(Protocol):
+    """Class probabilities of a tile of rows."""
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """(m, C) probabilities of raw features X, which are Z when standardised."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardisation of features: (d,) mean and 1 / standard deviation."""
+
+    mean: npt.NDArray[np.float64]
+    inverse: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, schema: Schema) -> "Scaling":
+        """From the survey's moments."""
+        return cls(schema.mean, 1 / schema.scale)
+
+    def __call__(self, X: npt.NDArray[np.floating]) -> Float32:
+        """(m, d) float32. Float32 input stays float32 where its offsets allow it."""
+        if X.dtype == np.float32 and self._is_tame:
+            shifted = X - self.mean.astype(np.float32)
+            shifted *= self.inverse.astype(np.float32)
+            return shifted
+        return ((X - self.mean) * self.inverse).astype(np.float32)
+
+    @property
+    def _is_tame(self) -> bool:
+        """Whether float32 loses nothing that matters: no offset far above the spread."""
+        spread = np.abs(self.mean) * self.inverse
+        return bool(np.all(spread < 1e3) and np.all(np.abs(self.mean) < 1e30)
+                    and np.all(self.inverse < 1e30) and np.all(self.inverse > 1e-30))
+
+
+@dataclass(frozen=True)
+class SoftmaxProxy:
+    """Softmax regression: (C, d) weights and (C,) intercepts on standardised features."""
+
+    weights: Float32
+    intercepts: Float32
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """Softmax of the logits."""
+        return _softmax(self.weights @ Z.T + self.intercepts[:, None]).T
+
+
+@dataclass(frozen=True)
+class EnsembleProxy:
+    """Mean of cross-fitted softmax models on random Fourier features beside the plain ones.
+
+    A row of the sample is judged only by the model that has not seen it.
+
+    References
+    ----------
+    Rahimi, Recht (2007), Random features for large-scale kernel machines.
+    """
+
+    frequencies: Float32
+    phases: Float32
+    members: tuple[SoftmaxProxy, ...]
+    seen_rows: Rows
+    seen_fold: npt.NDArray[np.int8]
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """Mean over the members, or the one member for rows of the sample."""
+        features = fourier(Z, self.frequencies, self.phases)
+        each = [member.probabilities(X, features, rows) for member in self.members]
+        mean = each[0].copy()
+        for other in each[1:]:
+            mean += other
+        mean /= np.float32(len(each))
+        at = np.searchsorted(self.seen_rows, rows)
+        at = np.minimum(at, len(self.seen_rows) - 1)
+        hit = np.flatnonzero(self.seen_rows[at] == rows)
+        for fold, member in enumerate(each):
+            mine = hit[self.seen_fold[at[hit]] == fold]
+            mean[mine] = member[mine]
+        return mean
+
+
+@dataclass(frozen=True)
+class EstimatorProxy:
+    """The user's fitted estimator, on raw features; its columns brought into our order."""
+
+    estimator: Any
+    columns: npt.NDArray[np.int64]
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """What ``predict_proba`` says, checked."""
+        P = np.asarray(self.estimator.predict_proba(X))
+        if P.shape != (len(X), len(self.columns)) or not np.isfinite(P).all():
+            raise InputError(
+                f"proxy.predict_proba must return finite probabilities of shape "
+                f"({len(X)}, {len(self.columns)}), got shape {P.shape}; check the estimator"
+            )
+        return P[:, self.columns].astype(np.float32)
+
+
+def fit_softmax(schema: Schema) -> SoftmaxProxy:
+    """Fit multinomial logistic regression on the survey's sample, standardised.
+
+    Parameters
+    ----------
+    schema : Schema
+        With its sample.
+
+    Returns
+    -------
+    SoftmaxProxy
+    """
+    sample = _sample(schema)
+    Z = Scaling.of(schema)(sample.X)
+    return _fit(Z, sample.codes, schema, strength=1.0, iterations=100)
+
+
+def fit_ensemble(schema: Schema) -> EnsembleProxy:
+    """Fit one softmax model a fold, on Fourier features, each without its fold.
+
+    Parameters
+    ----------
+    schema : Schema
+        With its sample.
+
+    Returns
+    -------
+    EnsembleProxy
+    """
+    sample = _sample(schema)
+    Z = Scaling.of(schema)(sample.X)
+    d = Z.shape[1]
+    rng = np.random.default_rng([schema.seed % 2**63, 0xF0])
+    frequencies = rng.standard_normal((d, FOURIER_FEATURES)).astype(np.float32)
+    frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
+    phases = rng.uniform(0, 2 * np.pi, FOURIER_FEATURES).astype(np.float32)
+    features = fourier(Z, frequencies, phases)
+    fold = _folds(sample, schema.seed)
+    members = tuple(
+        _fit(features[fold != f], sample.codes[fold != f], schema, strength=1 / 3, iterations=80)
+        for f in range(FOLDS)
+    )
+    return EnsembleProxy(frequencies, phases, members, sample.rows, fold)
+
+
+def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
+    """Wrap a fitted estimator, after checking that it knows the data's classes.
+
+    Raises
+    ------
+    InputError
+        Where it is not fitted, has no ``predict_proba``, or knows other classes.
+    """
+    # dask-ml's ParallelPostFit wraps the estimator that does the work
+    inner = getattr(estimator, "estimator_", getattr(estimator, "estimator", estimator))
+    fitted = inner if hasattr(inner, "classes_") else estimator
+    check_estimator(fitted)
+    known = np.asarray(fitted.classes_)
+    if schema.classes is None:
+        return EstimatorProxy(fitted, np.arange(len(known)))
+    wanted = schema.classes
+    try:
+        missing = sorted(set(wanted.tolist()) - set(known.tolist()))
+    except TypeError:
+        missing = wanted.tolist()
+    if missing or len(known) != len(wanted):
+        raise InputError(
+            f"proxy must know the classes of labels, got an estimator with {len(known)} classes "
+            f"for {len(wanted)} in the data (missing: {missing[:5]}); fit it on these labels"
+        )
+    position = {label: column for column, label in enumerate(known.tolist())}
+    return EstimatorProxy(fitted, np.array([position[c] for c in wanted.tolist()], np.int64))
+
+
+def check_estimator(estimator: Any) -> None:
+    """Refuse what is not a fitted classifier with probabilities."""
+    inner = getattr(estimator, "estimator_", getattr(estimator, "estimator", estimator))
+    for candidate in (inner, estimator):
+        if hasattr(candidate, "predict_proba") and hasattr(candidate, "classes_"):
+            return
+    raise InputError(
+        f"proxy must be a fitted estimator with predict_proba, got {type(estimator).__name__}; "
+        "fit it first, or leave proxy out for the built-in one"
+    )
+
+
+def tiles(count: int, d: int) -> Iterator[slice]:
+    """The fixed tiles of a block of ``count`` rows."""
+    step = tile_rows(d)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+def score(
+    proxy: Proxy, scaling: Scaling, X: npt.NDArray[np.floating], rows: Rows,
+    codes: npt.NDArray[np.int32] | None,
+) -> dict[str, Float32]:
+    """All scores of a block, in fixed tiles.
+
+    Returns
+    -------
+    dict of (m,) float32 arrays
+        ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also ``gradient``, ``el2n`` and ``trust_gap``.
+    """
+    names = ["entropy", "margin", "doubt"]
+    if codes is not None:
+        names += ["gradient", "el2n", "trust_gap"]
+    out = {name: np.empty(len(X), np.float32) for name in names}
+    for tile in tiles(len(X), X.shape[1]):
+        Z = scaling(X[tile])
+        P = proxy.probabilities(X[tile], Z, rows[tile])
+        out["entropy"][tile] = kernels.entropy(P)
+        out["margin"][tile] = kernels.margin(P)
+        out["doubt"][tile] = 1 - P.max(axis=1)
+        if codes is not None:
+            own = codes[tile]
+            out["el2n"][tile] = kernels.el2n(P, own)
+            out["gradient"][tile] = kernels.gradient_norm(P, own, Z)
+            out["trust_gap"][tile] = kernels.trust_gap(P, own)
+    return out
+
+
+def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
+    """Random Fourier features beside the plain ones: (m, D + d)."""
+    D = len(phases)
+    out = np.empty((len(Z), D + Z.shape[1]), np.float32)
+    np.matmul(Z, frequencies, out=out[:, :D])
+    out[:, :D] += phases
+    np.cos(out[:, :D], out=out[:, :D])
+    out[:, D:] = Z
+    return out
+
+
+def _softmax(logits: Float32) -> Float32:
+    """Softmax over axis 0, in place."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
+
+
+def _fit(
+    Z: Float32, codes: npt.NDArray[np.int32], schema: Schema, *, strength: float, iterations: int
+) -> SoftmaxProxy:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    assert schema.counts is not None
+    C = len(schema.counts)
+    weights = np.zeros((C, Z.shape[1]), np.float32)
+    present = np.unique(codes)
+    # a class that the fit has not seen gets what its share of the data says, far below the rest
+    intercepts = (np.log(schema.counts / schema.n) - 10).astype(np.float32)
+    if len(present) == 1:
+        intercepts[present] = 0
+        return SoftmaxProxy(weights, intercepts)
+    with warnings.catch_warnings():
+        # a proxy need not converge to be a judge
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=strength, max_iter=iterations, tol=1e-3).fit(Z, codes)
+    if len(present) == 2:
+        weights[present[0]], intercepts[present[0]] = 0, 0
+        weights[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]
+    else:
+        weights[present], intercepts[present] = model.coef_, model.intercept_
+    return SoftmaxProxy(weights, intercepts)
+
+
+def _sample(schema: Schema) -> Sample:
+    if schema.sample is None or schema.sample.codes is None:
+        raise ValueError("schema must hold a labelled sample, got an outline")
+    return schema.sample
+
+
+def _folds(sample: Sample, seed: int) -> npt.NDArray[np.int8]:
+    """Deal each class's rows to the folds in turn, in order of their hash."""
+    hashes = row_hash(sample.rows, seed, stream=_STREAM_FOLD)
+    order = np.lexsort((hashes, sample.codes))
+    fold = np.empty(len(order), np.int8)
+    fold[order] = np.arange(len(order)) % FOLDS
+    return fold
+
+
+def _median_squared_distance(Z: Float32, rng: np.random.Generator) -> float:
+    """Of pairs of random rows: the scale at which the Fourier features look."""
+    left = Z[rng.integers(0, len(Z), _BANDWIDTH_ROWS)].astype(np.float64)
+    right = Z[rng.integers(0, len(Z), _BANDWIDTH_ROWS)].astype(np.float64)
+    squared = ((left[:, None] - right[None]) ** 2).sum(axis=2)
+    positive = squared[squared > 0]
+    return float(np.median(positive)) if len(positive) else 1.0

@@ -1,0 +1,286 @@
+"""Drives a conversation between a coordinator and blocks: over NumPy blocks, or over Dask.
+
+The only builder of graphs. A strategy's functions run as tasks: `observe` and `answer` on each
+block, `combine` in a tree of fixed shape, `advance` once. Questions stay in the cluster and
+travel from worker to worker; the client sees that a round is over, not what it said. A lost
+worker's states are rebuilt by Dask, which replays the questions on the blocks.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, Protocol
+
+import dask
+from dask.callbacks import Callback
+from dask.delayed import Delayed, delayed
+from dask.sizeof import sizeof
+
+from dask_distill.progress import Progress, Silent
+from dask_distill.conversation import Conversation, Final
+from dask_distill.threads import single_threaded
+
+# answers that one task combines
+_FAN_IN = 8
+
+
+@dataclass(frozen=True)
+class Message:
+    """An answer on its way, and the bytes of all answers in it."""
+
+    content: Any
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the coordinator says next, and what the round has moved."""
+
+    content: Any
+    final: bool
+    answer_bytes: int
+    content_bytes: int
+
+
+@dataclass
+class Round:
+    """One round's cost: wall seconds, bytes of answers and of the next question."""
+
+    phase: str
+    seconds: float
+    answer_bytes: int
+    question_bytes: int
+
+
+@dataclass
+class Ledger:
+    """The rounds so far."""
+
+    rounds: list[Round] = field(default_factory=list)
+
+    def seconds(self) -> dict[str, float]:
+        """Wall seconds by phase."""
+        total: dict[str, float] = {}
+        for entry in self.rounds:
+            total[entry.phase] = total.get(entry.phase, 0.0) + entry.seconds
+        return {phase: round(seconds, 3) for phase, seconds in total.items()}
+
+    def bytes_moved(self) -> int:
+        """Bytes of all questions (once each) and answers."""
+        return sum(entry.answer_bytes + entry.question_bytes for entry in self.rounds)
+
+
+class Runner(Protocol):
+    """Where calls run: at once on values, or as tasks of a graph."""
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function on results of earlier calls."""
+
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+        """Compute ``watched + kept``, where they are; report each of the watched as done."""
+
+    def fetch(self, result: Any) -> Any:
+        """Bring a small result here."""
+
+
+class LocalRunner:
+    """Calls functions at once: the reference, and the driver for NumPy blocks."""
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Call it now."""
+        return function(*args)
+
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+        """Everything is there already."""
+        return [*watched, *kept]
+
+    def fetch(self, result: Any) -> Any:
+        """It is here."""
+        return result
+
+
+class DaskRunner:
+    """Builds tasks, and keeps results on the workers that made them."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress or Silent()
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """One task; its key is new in every run, so that no run sees another's results."""
+        key = f"distill-{name}-{uuid.uuid4().hex}"
+        return delayed(function, pure=False, traverse=False)(*args, dask_key_name=key)
+
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+        """Persist: with a distributed client on its workers, otherwise in this process."""
+        handles = [*watched, *kept]
+        client = active_client()
+        # constants (a strategy with the user's model) enter a graph once, and are rebuilt with it
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+            if client is None:
+                with _Watch({h.key for h in watched}, self.progress):
+                    return list(dask.persist(*handles))
+            from distributed import as_completed, futures_of
+
+            persisted = list(dask.persist(*handles))
+            for _ in as_completed(futures_of(persisted[: len(watched)])):
+                self.progress.advance()
+            return persisted
+
+    def fetch(self, result: Any) -> Any:
+        """Compute one small result."""
+        return result.compute() if isinstance(result, Delayed) else result
+
+
+class _Watch(Callback):  # type: ignore[misc]
+    """Reports finished tasks of Dask's local schedulers."""
+
+    def __init__(self, keys: set[str], progress: Progress) -> None:
+        super().__init__(posttask=self._done)
+        self._keys = keys
+        self._progress = progress
+
+    def _done(self, key: Any, *_: Any) -> None:
+        if key in self._keys:
+            self._progress.advance()
+
+
+def active_client() -> Any:
+    """The distributed client in use, or None."""
+    try:
+        from distributed import default_client
+    except ImportError:
+        return None
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def converse(
+    strategy: Any,
+    states: Sequence[Any],
+    question: Any,
+    runner: Runner,
+    *,
+    phase: str,
+    ledger: Ledger,
+    progress: Progress | None = None,
+    keep: bool = True,
+) -> tuple[Any, list[Any]]:
+    """Ask until there is a final word.
+
+    Parameters
+    ----------
+    strategy : handle of a `Conversation`
+    states : handles of the blocks' states
+    question : handle of the first question
+    runner : Runner
+    phase : str
+        Name in the ledger and on the display.
+    ledger : Ledger
+        Takes the cost of every round.
+    keep : bool
+        Whether the blocks remember the last question; the survey's need not.
+
+    Returns
+    -------
+    final : handle of a `Turn`
+    states : handles of the blocks' states
+    """
+    progress = progress or Silent()
+    states = list(states)
+    turn = runner.call(f"{phase}-ask", _open, question)
+    number = 0
+    while True:
+        number += 1
+        started = time.perf_counter()
+        progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
+        states = [runner.call(f"{phase}-observe", _observe, strategy, s, turn) for s in states]
+        answers = [runner.call(f"{phase}-answer", _answer, strategy, s, turn) for s in states]
+        combined = _tree(strategy, answers, runner, phase)
+        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
+        kept = [turn, *states] if keep else [turn]
+        settled = runner.settle(answers, kept, len(answers))[len(answers) :]
+        turn = settled[0]
+        if keep:
+            states = settled[1:]
+        final, answer_bytes, content_bytes = runner.fetch(
+            runner.call(f"{phase}-outcome", _outcome, turn)
+        )
+        progress.finish()
+        ledger.rounds.append(
+            Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)
+        )
+        if final:
+            return turn, states
+
+
+def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
+    """What each block selects, as handles."""
+    return [runner.call("choose", _choose, strategy, state, final) for state in states]
+
+
+def content(turn: Turn) -> Any:
+    """What a turn says; runs as a task."""
+    return turn.content
+
+
+def _tree(strategy: Any, answers: list[Any], runner: Runner, phase: str) -> Any:
+    """Combine by eights, in block order: the shape depends on the number of blocks alone."""
+    while len(answers) > 1:
+        answers = [
+            runner.call(f"{phase}-combine", _combine, strategy, *answers[i : i + _FAN_IN])
+            for i in range(0, len(answers), _FAN_IN)
+        ]
+    return answers[0]
+
+
+def _open(question: Any) -> Turn:
+    return Turn(question, False, 0, sizeof(question))
+
+
+def _observe(strategy: Conversation, state: Any, turn: Turn) -> Any:
+    with single_threaded():
+        return strategy.observe(state, turn.content)
+
+
+def _answer(strategy: Conversation, state: Any, turn: Turn) -> Message:
+    with single_threaded():
+        answer = strategy.answer(state, turn.content)
+    return Message(answer, payload_bytes(answer))
+
+
+def _combine(strategy: Conversation, *messages: Message) -> Message:
+    with single_threaded():
+        merged = reduce(strategy.combine, [message.content for message in messages])
+    return Message(merged, sum(message.nbytes for message in messages))
+
+
+def _advance(strategy: Conversation, turn: Turn, message: Message) -> Turn:
+    with single_threaded():
+        following = strategy.advance(turn.content, message.content)
+    return Turn(following, isinstance(following, Final), message.nbytes, payload_bytes(following))
+
+
+def _outcome(turn: Turn) -> tuple[bool, int, int]:
+    return turn.final, turn.answer_bytes, turn.content_bytes
+
+
+def _choose(strategy: Conversation, state: Any, turn: Turn) -> Any:
+    with single_threaded():
+        return strategy.choose(state, turn.content)
+
+
+def payload_bytes(value: Any) -> int:
+    """Bytes of the arrays in a question or answer, through dataclasses and containers."""
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if hasattr(value, "__dataclass_fields__"):
+        return sum(payload_bytes(getattr(value, name)) for name in value.__dataclass_fields__)
+    if isinstance(value, dict):
+        return sum(payload_bytes(item) for item in (*value.keys(), *value.values()))
+    if isinstance(value, tuple | list):
+        return sum(payload_bytes(item) for item in value)
+    return 8

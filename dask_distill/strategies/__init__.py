@@ -1,0 +1,98 @@
+"""One file a strategy: what it asks, what a block answers, how answers combine, what is chosen."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from dask_distill.errors import InputError
+from dask_distill.strategies.auto import Auto
+from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.entropy import Entropy
+from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.kcenter import KCenter
+from dask_distill.strategies.random import Random
+from dask_distill.strategies.stratified import Stratified
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    kind.name: kind for kind in (Auto, Random, Stratified, Gradient, Entropy, KCenter)
+}
+
+__all__ = [
+    "STRATEGIES",
+    "Auto",
+    "Entropy",
+    "Gradient",
+    "KCenter",
+    "Random",
+    "Strategy",
+    "Stratified",
+    "make_strategy",
+]
+
+
+def make_strategy(
+    strategy: "str | Strategy", options: Mapping[str, Any] | None = None
+) -> Strategy:
+    """Turn a name and options, or a strategy object, into a strategy.
+
+    Parameters
+    ----------
+    strategy : str or Strategy
+    options : mapping, optional
+        Values by option name; strings (from a command line) are read as the option's type.
+
+    Raises
+    ------
+    InputError
+        Where the name or an option is unknown, or a value does not fit.
+
+    Examples
+    --------
+    >>> make_strategy("auto", {"trust": "0.2"})
+    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.5)
+    """
+    if isinstance(strategy, Strategy):
+        if options:
+            raise InputError(
+                "options must come with a strategy's name, got a strategy object; set them on it"
+            )
+        return strategy
+    names = ", ".join(STRATEGIES)
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise InputError(f"strategy must be one of {names}, got {strategy!r}")
+    kind = STRATEGIES[strategy]
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    types = typing.get_type_hints(kind)
+    values = {}
+    for name, value in (options or {}).items():
+        if name not in known:
+            valid = ", ".join(known) if known else "none"
+            raise InputError(
+                f"option of strategy {strategy} must be one of: {valid}; got {name!r}"
+            )
+        values[name] = _parse(strategy, name, value, types[name])
+    return kind(**values)
+
+
+def _parse(strategy: str, name: str, value: Any, kind: type) -> Any:
+    """Read a string as an option's type; refuse a value of another type."""
+    if isinstance(value, str) and kind is not str:
+        text = value.strip().lower()
+        if kind is bool and text in ("true", "false", "1", "0", "yes", "no"):
+            return text in ("true", "1", "yes")
+        try:
+            return int(value) if kind is int else float(value) if kind is float else _raise()
+        except ValueError:
+            pass
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    raise InputError(
+        f"option {name} of strategy {strategy} must be of type {kind.__name__}, got {value!r}"
+    )
+
+
+def _raise() -> Any:
+    raise ValueError

@@ -1,0 +1,49 @@
+"""What a strategy adds to a conversation: a name, its needs, the first question."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dask_distill.survey import Schema
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a strategy needs, for the plan.
+
+    Attributes
+    ----------
+    rounds : int
+        Questions asked, about.
+    state_bytes_per_row : float
+        What blocks remember between questions.
+    answer_bytes_per_block : float
+    pool_rows : float
+        Rows that meet on the coordinator at once.
+    """
+
+    rounds: int
+    state_bytes_per_row: float
+    answer_bytes_per_block: float
+    pool_rows: float
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Base of all strategies; their options are dataclass fields."""
+
+    name: ClassVar[str]
+    needs_labels: ClassVar[bool] = False
+    uses_proxy: ClassVar[bool] = False
+    warning: ClassVar[str | None] = None
+
+    def requires_labels(self, proxy: Any) -> bool:
+        """Whether it cannot work without labels, given the user's proxy or None."""
+        return self.needs_labels
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
+        """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
+        raise NotImplementedError
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """What the plan reckons with."""
+        raise NotImplementedError
+

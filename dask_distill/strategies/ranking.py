@@ -1,0 +1,210 @@
+"""Take the rows of lowest key in each group: the form behind random, stratified and top-k.
+
+A conversation of counts: the blocks tell how many keys have each leading digit, the coordinator
+finds the digit in which the last wanted key lies, and asks for the next digit of those. After
+32 bits the threshold is exact; of equal keys the lowest row numbers win.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.ranking import KEY_BITS, ascending_keys, descend, digit_histogram
+from dask_distill.proxy import (
+    EstimatorProxy,
+    Scaling,
+    SoftmaxProxy,
+    fit_softmax,
+    score,
+    use_estimator,
+)
+from dask_distill.conversation import Final, Selection
+from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.survey import Schema
+
+Counts = npt.NDArray[np.int64]
+
+# the scores that a coreset shows
+REPORTED = ("gradient", "el2n", "entropy", "margin")
+# cells of all histograms in one answer
+_HISTOGRAM_BITS = 16
+_STREAM = 3
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A block's memory: rows with keys, groups and scores."""
+
+    number: int
+    rows: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint32]
+    groups: npt.NDArray[np.int32]
+    scores: dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class RankQuestion:
+    """How many keys begin with each group's prefix, by their next digit?
+
+    Attributes
+    ----------
+    quotas, group_rows : (G,) int64 arrays
+        Rows wanted from each group, and rows it has.
+    wanted : (G,) int64 array
+        Of the rows with the prefix, how many are wanted.
+    prefixes : (G,) uint32 array
+    known_bits : int
+    seed : int
+    scorer : what turns features into scores; only in the first question
+    """
+
+    quotas: Counts
+    group_rows: Counts
+    wanted: Counts
+    prefixes: npt.NDArray[np.uint32]
+    known_bits: int
+    seed: int
+    scorer: "Scorer | None"
+
+    @property
+    def digit_bits(self) -> int:
+        """Bits of the next digit; 0 when all are known, and ties are asked for."""
+        groups = max(1, int(len(self.quotas) - 1).bit_length())
+        return min(max(2, _HISTOGRAM_BITS + 1 - groups), KEY_BITS - self.known_bits)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A proxy with the scaling it wants."""
+
+    proxy: SoftmaxProxy | EstimatorProxy
+    scaling: Scaling
+
+
+@dataclass(frozen=True)
+class RankAnswer:
+    """Histogram of digits, or ties by block."""
+
+    histogram: Counts | None
+    ties: tuple[tuple[int, Counts], ...] = ()
+
+
+@dataclass(frozen=True)
+class RankChoice(Final):
+    """Keys below the threshold, and of those equal to it as many as the block may take."""
+
+    thresholds: npt.NDArray[np.uint32]
+    ties: dict[int, Counts]
+    quotas: Counts
+    group_rows: Counts
+
+
+@dataclass(frozen=True)
+class Ranking(Strategy):
+    """Base of the strategies that rank rows by a key."""
+
+    grouped: ClassVar[bool] = False
+
+    def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
+        """Rows wanted from each group, and rows it has: one group unless overridden."""
+        return np.array([size], np.int64), np.array([schema.n], np.int64)
+
+    def keys(
+        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
+    ) -> npt.NDArray[np.uint32]:
+        """Lowest first; random unless overridden."""
+        return (row_hash(block.rows, seed, stream=_STREAM) >> np.uint64(32)).astype(np.uint32)
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:
+        """Fit the proxy where one is needed, and ask for the leading digit."""
+        quotas, group_rows = self.quotas(schema, size)
+        scorer = None
+        if self.uses_proxy:
+            model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
+            scorer = Scorer(model, Scaling.of(schema))
+        prefixes = np.zeros(len(quotas), np.uint32)
+        return RankQuestion(quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer)
+
+    def observe(self, state: Block | Ranked, question: RankQuestion) -> Ranked:
+        """Score once, then remember keys alone: the features are let go."""
+        if isinstance(state, Ranked):
+            return state
+        scores: dict[str, npt.NDArray[np.float32]] = {}
+        if question.scorer is not None:
+            scorer = question.scorer
+            scores = score(scorer.proxy, scorer.scaling, state.X, state.rows, state.codes)
+            scores = {name: values for name, values in scores.items() if name in REPORTED}
+        groups = np.zeros(len(state.rows), np.int32)
+        if self.grouped and state.codes is not None:
+            groups = state.codes
+        keys = self.keys(state, scores, question.seed)
+        return Ranked(state.number, state.rows, keys, groups, scores)
+
+    def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
+        """Count digits, or ties once all digits are known."""
+        if question.digit_bits == 0:
+            tied = state.groups[state.keys == question.prefixes[state.groups]]
+            counts = np.bincount(tied, minlength=len(question.quotas)).astype(np.int64)
+            return RankAnswer(None, ((state.number, counts),))
+        return RankAnswer(
+            digit_histogram(
+                state.keys, state.groups, question.prefixes, question.known_bits,
+                question.digit_bits,
+            )
+        )
+
+    def combine(self, left: RankAnswer, right: RankAnswer) -> RankAnswer:
+        """Counts add up; ties stay apart by block."""
+        if left.histogram is None or right.histogram is None:
+            return RankAnswer(None, left.ties + right.ties)
+        return RankAnswer(left.histogram + right.histogram)
+
+    def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:
+        """One digit deeper, or the threshold with the ties shared out in row order."""
+        if answer.histogram is not None:
+            digit, remaining = descend(answer.histogram, question.wanted)
+            bits = question.digit_bits
+            # a prefix of no bits cannot be shifted by all 32
+            prefixes = digit
+            if question.known_bits:
+                prefixes = question.prefixes << np.uint32(bits) | digit
+            return replace(
+                question, wanted=remaining, prefixes=prefixes,
+                known_bits=question.known_bits + bits, scorer=None,
+            )
+        left = question.wanted.copy()
+        ties: dict[int, Counts] = {}
+        for number, counts in sorted(answer.ties):
+            ties[number] = np.minimum(counts, left)
+            left = left - ties[number]
+        return RankChoice(question.prefixes, ties, question.quotas, question.group_rows)
+
+    def choose(self, state: Ranked, choice: RankChoice) -> Selection:
+        """Rows below the threshold, and the first of the ties."""
+        thresholds = choice.thresholds[state.groups]
+        allowed = choice.quotas[state.groups] > 0
+        chosen = (state.keys < thresholds) & allowed
+        for group, ties in enumerate(choice.ties[state.number]):
+            if ties:
+                tied = np.flatnonzero((state.keys == thresholds) & (state.groups == group))
+                chosen[tied[:ties]] = True
+        groups = state.groups[chosen]
+        weights = choice.group_rows[groups] / choice.quotas[groups]
+        scores = {name: values[chosen] for name, values in state.scores.items()}
+        return Selection(state.rows[chosen], weights, scores)
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Keys, groups and four scores a row; histograms only on the coordinator."""
+        groups = classes if self.grouped else 1
+        rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
+        held = 16 + (16 if self.uses_proxy else 0)
+        return Footprint(rounds, held, 8 * 2 ** (_HISTOGRAM_BITS + 1), 0)
+
+
+def highest_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """Keys that put the highest score first."""
+    return ~ascending_keys(scores)

@@ -1,0 +1,38 @@
+"""`stratified`: a random sample that keeps the class proportions."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dask_distill.budget import class_quotas
+from dask_distill.errors import InputError
+from dask_distill.strategies.ranking import Counts, Ranking
+from dask_distill.survey import Schema
+
+
+@dataclass(frozen=True)
+class Stratified(Ranking):
+    """A random sample of each class, in proportion, at least ``floor`` rows of each.
+
+    A row weighs its class's rows / its class's quota, so that weighted class shares are those
+    of the data.
+
+    Parameters
+    ----------
+    floor : int
+        Rows that every class gets at least (or all it has), while size allows.
+    """
+
+    floor: int = 1
+
+    name: ClassVar[str] = "stratified"
+    needs_labels: ClassVar[bool] = True
+    grouped: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.floor < 1:
+            raise InputError(f"floor must be at least 1, got {self.floor}; 1 keeps every class")
+
+    def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
+        """In proportion to the classes' rows."""
+        assert schema.counts is not None
+        return class_quotas(size, schema.counts, schema.counts, self.floor), schema.counts

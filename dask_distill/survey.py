@@ -1,0 +1,493 @@
+"""The first pass: what the data is, whether it can be used, and a bounded sample of it.
+
+A conversation of one question. Every block counts its invalid values, classes and moments,
+and offers the rows of lowest hash: as a whole, and in each class, so that rare classes are in
+the sample too. Lowest hashes of parts merge to the lowest hashes of all.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block, RawBlock, missing_labels, tile_rows
+from dask_distill.budget import class_quotas
+from dask_distill.conversation import Final
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+
+OnInvalid = Literal["raise", "drop"]
+Floats = npt.NDArray[np.float64]
+
+SAMPLE_ROWS = 10_000
+SAMPLE_FLOOR = 20
+# the hashes below which rows are offered leave room above the sample's size
+_OFFER = 1.5
+_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers."""
+
+    rows: npt.NDArray[np.int64]
+    X: npt.NDArray[np.floating]
+    codes: npt.NDArray[np.int32] | None
+
+
+@dataclass(frozen=True)
+class Schema(Final):
+    """What the survey found.
+
+    Attributes
+    ----------
+    n_source, n : int
+        Rows in the source, and those that are valid.
+    d : int
+        Features.
+    classes : (C,) array or None
+        Label of each class; numbered by first appearance, so that renaming changes nothing.
+    counts : (C,) int64 array or None
+    block_counts : (B,) int64 array
+        Valid rows by block.
+    block_classes : (B, C) int64 array or None
+        Rows of each class by block.
+    mean, scale : (d,) float64 arrays
+        Mean and standard deviation; 1 where a feature is constant.
+    sample : Sample or None
+        None in the outline that travels to every block.
+    dropped : int
+        Invalid rows left out.
+    fingerprint : str
+        Digest of the content, the same for any chunking and storage.
+    """
+
+    n_source: int
+    n: int
+    d: int
+    classes: npt.NDArray[np.generic] | None
+    counts: npt.NDArray[np.int64] | None
+    block_counts: npt.NDArray[np.int64]
+    block_classes: npt.NDArray[np.int64] | None
+    mean: Floats
+    scale: Floats
+    sample: Sample | None
+    dropped: int
+    fingerprint: str
+    seed: int
+
+    def outline(self) -> "Schema":
+        """Everything but the sample: small enough to go to every block."""
+        return replace(self, sample=None)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the survey asks of every block."""
+
+    n: int
+    d: int
+    size: int
+    floor: int
+    seed: int
+    labelled: bool
+    on_invalid: OnInvalid
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """Values that cannot be used: how many, and where the first one is."""
+
+    nan: int = 0
+    infinite: int = 0
+    first: tuple[int, int] | None = None
+    missing: int = 0
+    first_missing: int | None = None
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """What one block contributes that is kept apart until the end, in block order."""
+
+    number: int
+    rows: int
+    mean: Floats
+    squares: Floats
+    checksum: int
+    labels: npt.NDArray[np.generic] | None
+    label_counts: npt.NDArray[np.int64] | None
+    label_first: npt.NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Rows of low hash, with all that the sample needs of them."""
+
+    hashes: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    X: npt.NDArray[np.floating]
+    labels: npt.NDArray[np.generic] | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Facts by block, invalid values, and the rows offered for the sample."""
+
+    facts: tuple[BlockFacts, ...]
+    invalid: Invalid
+    offer: Offer
+
+
+class Survey:
+    """The conversation behind `Schema`."""
+
+    def ask(
+        self,
+        n: int,
+        d: int,
+        *,
+        labelled: bool,
+        seed: int,
+        on_invalid: OnInvalid = "raise",
+        size: int = SAMPLE_ROWS,
+        floor: int = SAMPLE_FLOOR,
+    ) -> Question:
+        """The one question."""
+        return Question(n, d, size, floor, seed, labelled, on_invalid)
+
+    def observe(self, block: RawBlock, question: Question) -> RawBlock:
+        """Nothing is remembered: the block itself is the state."""
+        return block
+
+    def answer(self, block: RawBlock, question: Question) -> Answer:
+        """Count, measure and offer."""
+        bad, invalid = _invalid_rows(block)
+        rows = block.start + np.arange(len(block.X), dtype=np.int64)
+        X, labels = block.X, block.y
+        if bad is not None:
+            rows, X = rows[~bad], X[~bad]
+            labels = None if labels is None else labels[~bad]
+        mean, squares = _moments(X)
+        names = counts = first = inverse = None
+        if labels is not None:
+            if labels.dtype.kind == "O":
+                labels = labels.astype("U")
+            names, at, inverse, counts = np.unique(
+                labels, return_index=True, return_inverse=True, return_counts=True
+            )
+            first = rows[at]
+        checksum = zlib.crc32(_memory(block.X))
+        if block.y is not None:
+            text = block.y.astype(str) if block.y.dtype.kind in "OUT" else block.y
+            checksum = zlib.crc32(_memory(text), checksum)
+        facts = BlockFacts(block.number, len(rows), mean, squares, checksum, names, counts, first)
+        return Answer((facts,), invalid, _offer(rows, X, labels, inverse, question))
+
+    def combine(self, left: Answer, right: Answer) -> Answer:
+        """Facts side by side; of the rows offered, those that are still lowest."""
+        merged = Answer(
+            left.facts + right.facts,
+            _merge_invalid(left.invalid, right.invalid),
+            _merge_offers(left.offer, right.offer),
+        )
+        if len({f.labels.dtype.kind for f in merged.facts if f.labels is not None}) > 1:
+            raise InputError(
+                "labels must be all ints or all strings, got both in different parts of the "
+                "data; convert them to one type"
+            )
+        return merged
+
+    def advance(self, question: Question, answer: Answer) -> Schema:
+        """Judge the input, and make the schema of it."""
+        _refuse_invalid(answer.invalid, question)
+        facts = sorted(answer.facts, key=lambda f: f.number)
+        block_counts = np.array([f.rows for f in facts], np.int64)
+        n = int(block_counts.sum())
+        if n == 0:
+            raise InputError(
+                f"features has no valid row among {question.n}: all hold NaN or infinite values; "
+                "clean them"
+            )
+        classes = counts = block_classes = None
+        if question.labelled:
+            classes, counts, block_classes = _classes(facts)
+            _refuse_classes(classes, counts, n)
+        mean, scale = _pool_moments(facts)
+        digest = hashlib.blake2b(repr((question.n, question.d)).encode(), digest_size=16)
+        digest.update(np.array([f.checksum for f in facts], "<u4").tobytes())
+        return Schema(
+            n_source=question.n,
+            n=n,
+            d=question.d,
+            classes=classes,
+            counts=counts,
+            block_counts=block_counts,
+            block_classes=block_classes,
+            mean=mean,
+            scale=scale,
+            sample=_sample(answer.offer, classes, counts, question),
+            dropped=answer.invalid.rows,
+            fingerprint=digest.hexdigest(),
+            seed=question.seed,
+        )
+
+
+def valid_block(raw: RawBlock, schema: Schema) -> Block:
+    """Leave out what the survey found invalid, and put class numbers for labels."""
+    rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
+    X, labels = raw.X, raw.y
+    if int(schema.block_counts[raw.number]) != len(rows):
+        bad, _ = _invalid_rows(raw)
+        assert bad is not None
+        rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
+        labels = None if labels is None else labels[~bad]
+    codes = None
+    if labels is not None and schema.classes is not None:
+        codes = class_codes(labels, schema.classes)
+    return Block(raw.number, rows, X, codes)
+
+
+def class_codes(
+    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int32]:
+    """Number of each label's class."""
+    if labels.dtype.kind == "O":
+        labels = labels.astype("U")
+    ranked = np.argsort(classes)
+    return ranked[np.searchsorted(classes[ranked], labels)].astype(np.int32)
+
+
+def _invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
+    """Mask of unusable rows (None where all are fine), and what is wrong with them."""
+    bad = None
+    invalid = Invalid()
+    # a sum is finite only if all its terms are: one cheap pass clears almost every block
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not all(np.isfinite(tile.sum(dtype=np.float64)) for tile in _tiles(block.X))
+    if suspicious:
+        finite = np.isfinite(block.X)
+        bad = ~finite.all(axis=1)
+        if bad.any():
+            row = int(bad.argmax())
+            nan = int(np.isnan(block.X[bad]).sum())
+            invalid = Invalid(
+                nan=nan,
+                infinite=int((~finite[bad]).sum()) - nan,
+                first=(block.start + row, int((~finite[row]).argmax())),
+            )
+    if block.y is not None:
+        missing = missing_labels(block.y)
+        if missing.any():
+            bad = missing if bad is None else bad | missing
+            invalid = replace(
+                invalid,
+                missing=int(missing.sum()),
+                first_missing=block.start + int(missing.argmax()),
+            )
+    if bad is None or not bad.any():
+        return None, invalid
+    return bad, replace(invalid, rows=int(bad.sum()))
+
+
+def _tiles(X: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
+    step = tile_rows(X.shape[1])
+    for start in range(0, len(X), step):
+        yield X[start : start + step]
+
+
+def _memory(values: npt.NDArray[np.generic]) -> memoryview:
+    return memoryview(np.ascontiguousarray(values).view(np.uint8).reshape(-1))
+
+
+def _moments(X: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Mean and sum of squared deviations of each feature, tile by tile in float64."""
+    d = X.shape[1]
+    if len(X) == 0:
+        return np.zeros(d), np.zeros(d)
+    total = np.zeros(d)
+    for tile in _tiles(X):
+        total += tile.sum(axis=0, dtype=np.float64)
+    mean = total / len(X)
+    squares = np.zeros(d)
+    with np.errstate(over="ignore"):
+        for tile in _tiles(X):
+            deviation = tile - mean
+            squares += np.einsum("ij,ij->j", deviation, deviation)
+    return mean, squares
+
+
+def _pool_moments(facts: list[BlockFacts]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over all blocks, added up in block order.
+
+    References
+    ----------
+    Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
+    """
+    n = 0
+    mean = np.zeros_like(facts[0].mean)
+    squares = np.zeros_like(mean)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for fact in facts:
+            if fact.rows == 0:
+                continue
+            n += fact.rows
+            delta = fact.mean - mean
+            mean = mean + delta * (fact.rows / n)
+            squares = squares + fact.squares + delta * delta * (fact.rows * (n - fact.rows) / n)
+        scale = np.sqrt(squares / n)
+    # a constant feature says nothing, one whose squares overflow is brought down to size
+    noise = 1e-12 * np.abs(mean)
+    scale = np.where(np.isfinite(scale), scale, np.maximum(np.abs(mean), 1e150))
+    return mean, np.where(scale > noise, scale, 1.0)
+
+
+def _offer(
+    rows: npt.NDArray[np.int64],
+    X: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.generic] | None,
+    inverse: npt.NDArray[np.intp] | None,
+    question: Question,
+) -> Offer:
+    """The rows of this block that may be in the sample."""
+    hashes = row_hash(rows, question.seed, stream=_STREAM)
+    share = min(1.0, _OFFER * question.size / question.n)
+    chosen = np.ones(len(rows), bool)
+    if share < 1:
+        chosen = hashes < np.uint64(share * 2.0**64)
+    if inverse is not None:
+        chosen |= _lowest_in_class(hashes, rows, inverse, question.floor)
+    names = None if labels is None else labels[chosen]
+    return Offer(hashes[chosen], rows[chosen], X[chosen], names)
+
+
+def _lowest_in_class(
+    hashes: npt.NDArray[np.uint64],
+    rows: npt.NDArray[np.int64],
+    inverse: npt.NDArray[np.intp],
+    floor: int,
+) -> npt.NDArray[np.bool_]:
+    """Mask of the rows that are among the ``floor`` lowest hashes of their class."""
+    order = np.lexsort((rows, hashes, inverse))
+    grouped = inverse[order]
+    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    mask = np.zeros(len(rows), bool)
+    mask[order[rank < floor]] = True
+    return mask
+
+
+def _merge_offers(left: Offer, right: Offer) -> Offer:
+    labels = None
+    if left.labels is not None and right.labels is not None:
+        labels = np.concatenate([left.labels, right.labels])
+    return Offer(
+        np.concatenate([left.hashes, right.hashes]),
+        np.concatenate([left.rows, right.rows]),
+        np.concatenate([left.X, right.X]),
+        labels,
+    )
+
+
+def _merge_invalid(left: Invalid, right: Invalid) -> Invalid:
+    firsts = [i.first for i in (left, right) if i.first is not None]
+    missing = [i.first_missing for i in (left, right) if i.first_missing is not None]
+    return Invalid(
+        left.nan + right.nan,
+        left.infinite + right.infinite,
+        min(firsts, default=None),
+        left.missing + right.missing,
+        min(missing, default=None),
+        left.rows + right.rows,
+    )
+
+
+def _refuse_invalid(invalid: Invalid, question: Question) -> None:
+    if question.on_invalid == "drop":
+        return
+    if invalid.first is not None:
+        row, column = invalid.first
+        counts = [
+            f"{count:,} {name}"
+            for count, name in ((invalid.nan, "NaN"), (invalid.infinite, "infinite"))
+            if count
+        ]
+        values = "value" if invalid.nan + invalid.infinite == 1 else "values"
+        raise InputError(
+            f"features has {' and '.join(counts)} {values}, first in row {row}, column "
+            f'{column}; clean them, or pass on_invalid="drop"'
+        )
+    if invalid.first_missing is not None:
+        raise InputError(
+            f"labels has {invalid.missing:,} missing, first in row {invalid.first_missing}; "
+            'fill them, or pass on_invalid="drop"'
+        )
+
+
+def _refuse_classes(
+    classes: npt.NDArray[np.generic], counts: npt.NDArray[np.int64], n: int
+) -> None:
+    if classes.dtype.kind == "f" and not np.all(classes == np.rint(classes.astype(float))):
+        raise InputError(
+            f"labels must be classes (ints or strings), got {classes.dtype} such as "
+            f"{classes[0]}; for a regression target pass labels=None, or bin it first"
+        )
+    if len(classes) == 1:
+        raise InputError(
+            f"labels must have at least two classes, got only {classes[0].item()!r} in {n:,} "
+            "rows; pass labels=None to select without labels"
+        )
+    if len(classes) > max(2, n // 2):
+        raise InputError(
+            f"labels must be classes with rows to choose from, got {len(classes):,} different "
+            f"values in {n:,} rows; for a regression target or an id pass labels=None"
+        )
+
+
+def _classes(
+    facts: list[BlockFacts],
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Classes by first appearance, their counts, and the counts by block."""
+    names = np.concatenate([f.labels for f in facts if f.labels is not None])
+    first = np.concatenate([f.label_first for f in facts if f.label_first is not None])
+    counts = np.concatenate([f.label_counts for f in facts if f.label_counts is not None])
+    blocks = np.repeat(
+        np.arange(len(facts)), [0 if f.labels is None else len(f.labels) for f in facts]
+    )
+    unique, inverse = np.unique(names, return_inverse=True)
+    earliest = np.full(len(unique), np.iinfo(np.int64).max)
+    np.minimum.at(earliest, inverse, first)
+    by_first = np.argsort(earliest)
+    number = np.empty(len(unique), np.int64)
+    number[by_first] = np.arange(len(unique))
+    table = np.zeros((len(facts), len(unique)), np.int64)
+    np.add.at(table, (blocks, number[inverse]), counts)
+    return unique[by_first], table.sum(axis=0), table
+
+
+def _sample(
+    offer: Offer,
+    classes: npt.NDArray[np.generic] | None,
+    counts: npt.NDArray[np.int64] | None,
+    question: Question,
+) -> Sample:
+    """Of the rows offered, the lowest hashes, class by class in proportion."""
+    order = np.lexsort((offer.rows, offer.hashes))
+    if classes is None or counts is None or offer.labels is None:
+        chosen = np.sort(order[: question.size])
+        by_row = chosen[np.argsort(offer.rows[chosen])]
+        return Sample(offer.rows[by_row], offer.X[by_row], None)
+    codes = class_codes(offer.labels, classes)
+    available = np.bincount(codes, minlength=len(classes)).astype(np.int64)
+    size = min(max(question.size, 2 * len(classes)), int(available.sum()))
+    quota = class_quotas(size, counts, available, question.floor)
+    grouped = np.lexsort((offer.rows, offer.hashes, codes))
+    starts = np.cumsum(available) - available
+    rank = np.arange(len(grouped)) - np.repeat(starts, available)
+    chosen = grouped[rank < quota[codes[grouped]]]
+    by_row = chosen[np.argsort(offer.rows[chosen])]
+    return Sample(offer.rows[by_row], offer.X[by_row], codes[by_row])

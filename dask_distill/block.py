@@ -143,6 +143,6 @@ def missing_labels(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 def _equals_itself(value: object) -> bool:
     try:
-        return bool(value == value)  # noqa: PLR0124
+        return bool(value == value)
     except TypeError:
         return False

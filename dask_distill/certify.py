@@ -8,15 +8,14 @@ import numpy.typing as npt
 from dask.delayed import delayed
 
 from dask_distill.block import Block
+from dask_distill.conversation import Final
 from dask_distill.coreset import Certificate
 from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
 from dask_distill.progress import Progress
 from dask_distill.rounds import Ledger, Runner, content, converse
 from dask_distill.strategies import kcenter
-from dask_distill.conversation import Final
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter, Offer, Pool, Traverse, Traversed
-from dask_distill.strategies.space import Space
 from dask_distill.survey import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -175,9 +174,7 @@ class _Certifier:
         if isinstance(question, Fetch):
             selected, random = answer
             return Measure(selected.X, random.X, question.squared_radii)
-        return Radii(
-            float(np.sqrt(answer[0])), float(np.sqrt(answer[1])), question.squared_radii
-        )
+        return Radii(float(np.sqrt(answer[0])), float(np.sqrt(answer[1])), question.squared_radii)
 
     def choose(self, state: Any, choice: Any) -> Any:
         raise NotImplementedError

@@ -39,9 +39,11 @@ class Selection:
     rows : (k_b,) int64 array
         Global row numbers.
     weights : (k_b,) float64 array
+    codes : (k_b,) int32 array of class numbers, or None
     scores : dict of (k_b,) float32 arrays
     """
 
     rows: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float64]
+    codes: npt.NDArray[np.int32] | None
     scores: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)

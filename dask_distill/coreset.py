@@ -136,9 +136,7 @@ class Coreset:
                 "carry": list(self.carry),
             },
         }
-        return store.write(
-            target, rows, attributes, overwrite=overwrite, storage_options=options
-        )
+        return store.write(target, rows, attributes, overwrite=overwrite, storage_options=options)
 
 
 def open_coreset(

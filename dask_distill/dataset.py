@@ -1,6 +1,11 @@
-"""A data set: arrays that share the row axis, checked as far as metadata goes."""
+"""A data set: arrays that share the row axis, checked as far as metadata goes.
 
-from collections.abc import Mapping
+Nothing here reads values of dask arrays; only unknown chunk sizes are counted.
+"""
+
+# mypy: allow-untyped-calls
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,9 +16,11 @@ from dask_distill.errors import InputError
 
 _CHUNK_BYTES = 16 * 2**20
 _RESERVED = ("index", "weight", "score")
+_NUMBERS = "biuf"
+_TEXT = "UOT"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Features, labels and carried arrays of the same rows.
 
@@ -28,7 +35,7 @@ class Dataset:
     columns : tuple of str or None
         Names of the feature columns, where the source has them.
     sources : tuple of str
-        Paths and URLs that are read from.
+        Paths and URLs that are read from, without credentials.
     """
 
     features: da.Array
@@ -52,8 +59,8 @@ class Dataset:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row's features and label in memory."""
-        label = 0 if self.labels is None else self.labels.dtype.itemsize
-        return self.d * self.features.dtype.itemsize + label
+        label = 0 if self.labels is None else int(self.labels.dtype.itemsize)
+        return self.d * int(self.features.dtype.itemsize) + label
 
     @property
     def nbytes(self) -> int:
@@ -62,22 +69,27 @@ class Dataset:
 
     def __repr__(self) -> str:
         labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
-        shape = " × ".join(f"{size:,}" for size in self.features.shape)
+        shape = " x ".join(f"{size:,}" for size in self.features.shape)
         return f"Dataset({shape} {self.features.dtype}, {labels}, {len(self.carry)} carried)"
 
 
 def as_dataset(
     features: Any, labels: Any = None, *, carry: Mapping[str, Any] | None = None
 ) -> Dataset:
-    """Bring arrays of any accepted kind into a `Dataset`, without computing.
+    """Bring arrays of any accepted kind into a `Dataset`, without computing values.
+
+    Unknown chunk sizes are the exception: rows have to be counted.
 
     Parameters
     ----------
     features : array, DataFrame or Dataset
         NumPy and dask arrays, pandas and dask DataFrames, xarray objects, nested lists.
-        With a `Dataset`, labels and carry given here replace its own.
+        With a `Dataset`, labels and carry given here replace its own. Columns of different
+        types get their common type. Columns that may hold missing values (pandas' nullable
+        types) become float64 with NaN; in pandas only those that do.
     labels : (n,) array or Series, optional
     carry : mapping of (n, ...) arrays, optional
+        More arrays to write with the selected rows, by the name they get in the output.
 
     Returns
     -------
@@ -87,128 +99,286 @@ def as_dataset(
     ------
     InputError
         For shapes, types or lengths that cannot be used.
+
+    Examples
+    --------
+    >>> as_dataset(np.zeros((1000, 3)), ["a", "b"] * 500)
+    Dataset(1,000 x 3 float64, labels <U1, 0 carried)
     """
     if isinstance(features, Dataset):
         base = features
     else:
-        columns = _numeric_columns(features)
-        base = Dataset(_one_row_axis(_as_dask(features, "features")), columns=columns)
+        base = Dataset(_as_dask(features, "features"), columns=_columns(features))
     if labels is not None:
         base = replace(base, labels=_as_dask(labels, "labels"))
     if carry is not None:
-        arrays = {name: _one_row_axis(_as_dask(a, f"carry {name}")) for name, a in carry.items()}
+        if not isinstance(carry, Mapping):
+            raise InputError(
+                f"carry must map names to arrays, got {type(carry).__name__}; pass a dict"
+            )
+        arrays = {name: _as_dask(array, f"carry {name}") for name, array in carry.items()}
         base = replace(base, carry=arrays)
     return check(base)
 
 
 def check(dataset: Dataset) -> Dataset:
-    """Refuse what metadata shows to be unusable.
+    """Refuse what metadata shows to be unusable; bring chunks and labels into form.
 
     Raises
     ------
     InputError
     """
-    features, labels = dataset.features, dataset.labels
-    if features.dtype.kind not in "biuf":
-        raise InputError(
-            f"features must be numbers, got dtype {features.dtype}; encode or leave out what is "
-            "not a number"
-        )
-    if features.ndim < 2:
-        raise InputError(
-            f"features must have rows and columns, got shape {features.shape}; for one feature "
-            "use reshape(-1, 1)"
-        )
-    if dataset.n == 0:
-        raise InputError(f"features must have at least one row, got shape {features.shape}")
-    if dataset.d == 0:
-        raise InputError(f"features must have at least one column, got shape {features.shape}")
+    features = _one_row_axis(_known_chunks(dataset.features))
+    carry = {name: _one_row_axis(_known_chunks(a)) for name, a in dataset.carry.items()}
+    labels = None if dataset.labels is None else _known_chunks(dataset.labels)
+    _check_features(features)
+    n = int(features.shape[0])
     if labels is not None:
-        if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels.ndim != 1:
+        labels = _one_label_a_row(labels)
+        _check_length("labels", labels, n)
+    _check_names(dataset, labelled=labels is not None)
+    for name, array in carry.items():
+        _check_length(f"carry {name}", array, n)
+        # what the output cannot hold is refused before the work, not after it
+        if array.dtype.kind not in f"{_NUMBERS}cmM{_TEXT}" or array.dtype.char in "gG":
             raise InputError(
-                f"labels must have one value a row, got shape {labels.shape}; for one-hot labels "
-                "pass argmax(axis=1)"
+                f"carry {name} must hold numbers, dates or text, got dtype {array.dtype}; convert "
+                "it, or leave it out"
             )
-        if labels.dtype.kind not in "biufUOT":
-            raise InputError(
-                f"labels must be ints or strings, got dtype {labels.dtype}; convert them"
-            )
-        _same_length("labels", labels, dataset.n)
-    for name, array in dataset.carry.items():
-        _check_name(name, dataset, labels is not None)
-        _same_length(f"carry {name}", array, dataset.n)
-    return replace(dataset, labels=labels)
+    return replace(dataset, features=features, labels=labels, carry=carry)
 
 
 def from_array(array: Any) -> da.Array:
     """Wrap an array with row access in chunks of about 16 MiB, without hashing its content."""
     row = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * max(1, array.dtype.itemsize))
     rows = max(1, min(array.shape[0] or 1, _CHUNK_BYTES // row))
-    return da.from_array(array, chunks=(rows, *array.shape[1:]), name=False)
+    wrapped: da.Array = da.from_array(array, chunks=(rows, *array.shape[1:]), name=False)
+    return wrapped
 
 
 def _as_dask(values: Any, name: str) -> da.Array:
-    """Any accepted kind of array as a dask array with known chunks."""
-    # xarray objects hold the array that we want, DataFrames and Series are told by their names
-    kind = f"{type(values).__module__.split('.')[0]}.{type(values).__name__}"
-    if kind in ("xarray.DataArray", "xarray.Variable"):
-        values = values.data
-    elif hasattr(values, "to_dask_array"):
-        values = values.to_dask_array(lengths=True)
-    elif kind in ("pandas.DataFrame", "pandas.Series"):
-        values = _pandas_values(values)
+    """Any accepted kind of array as a dask array with NumPy blocks and known chunks."""
     if isinstance(values, da.Array):
-        if any(np.isnan(size) for axis in values.chunks for size in axis):
-            values = values.compute_chunk_sizes()
-        return values
+        return _numpy_blocks(values, name)
+    home = _home(values)
+    if home == "xarray":
+        values = _xarray_values(values, name)
+    elif home and _is_frame(values):
+        values = _frame_values(values, name)
+    elif home and hasattr(values, "astype"):
+        values = _series_values(values)
+    if isinstance(values, da.Array):
+        return _numpy_blocks(values, name)
+    if isinstance(values, np.ma.MaskedArray):
+        raise InputError(_masked(name))
     try:
         array = np.asarray(values)
-    except ValueError as error:
-        raise InputError(f"{name} must be an array, got rows that differ: {error}") from None
+    except Exception as error:
+        raise InputError(
+            f"{name} must be an array, got {type(values).__name__} with rows that differ: {error}; "
+            "give every row the same length"
+        ) from None
     if array.ndim == 0:
-        raise InputError(f"{name} must be an array, got {type(values).__name__}")
+        raise InputError(
+            f"{name} must be an array, got {type(values).__name__}; a file is opened with "
+            "open_dataset, a sparse matrix made dense with toarray()"
+        )
     return from_array(array)
 
 
-def _pandas_values(values: Any) -> Any:
-    """NumPy values; text as plain objects, whatever pandas holds it in."""
-    if values.ndim == 1 and values.dtype.kind not in "biufcmM":
-        return values.to_numpy(dtype=object)
+def _home(values: Any) -> str:
+    """The package that a value's type, or the type it is derived from, comes from."""
+    homes = [kind.__module__.partition(".")[0] for kind in type(values).__mro__]
+    return next((home for home in homes if home in ("xarray", "pandas", "dask")), "")
+
+
+def _is_frame(values: Any) -> bool:
+    # a dask Series has columns, too
+    return hasattr(values, "columns") and getattr(values, "ndim", 0) == 2
+
+
+def _numpy_blocks(array: da.Array, name: str) -> da.Array:
+    meta = array._meta
+    if isinstance(meta, np.ma.MaskedArray):
+        raise InputError(_masked(name))
+    if not isinstance(meta, np.ndarray | np.generic):
+        raise InputError(
+            f"{name} must have NumPy blocks, got blocks of type {type(meta).__name__}; convert "
+            "them with map_blocks"
+        )
+    return _known_chunks(array)
+
+
+def _masked(name: str) -> str:
+    return f"{name} must not be masked, got a masked array; fill it with filled(), e.g. with NaN"
+
+
+def _known_chunks(array: da.Array) -> da.Array:
+    if not any(np.isnan(size) for axis in array.chunks for size in axis):
+        return array
+    # compute_chunk_sizes changes the array itself, and this one is the user's
+    ours = da.Array(array.dask, array.name, array.chunks, meta=array._meta)
+    counted: da.Array = ours.compute_chunk_sizes()
+    return counted
+
+
+def _xarray_values(values: Any, name: str) -> Any:
+    """The array in an xarray object; one still in a file is opened lazily."""
+    # asked of the type: asking the object would load it
+    if not hasattr(type(values), "data") or not values.dims:
+        raise InputError(
+            f"{name} must be an array, got an xarray {type(values).__name__}; pick one variable"
+        )
+    if not getattr(values, "variable", values)._in_memory and values.chunks is None:
+        first, *others = values.dims
+        values = values.chunk({first: "auto", **dict.fromkeys(others, -1)})
+    return values.data
+
+
+def _frame_values(frame: Any, name: str) -> Any:
+    """A DataFrame's columns, which must be numbers, in their common type.
+
+    One column of anything else is taken as a Series, so that labels may come as a DataFrame.
+    """
+    kinds = [(str(column), frame.iloc[:, i]) for i, column in enumerate(frame.columns)]
+    if len(kinds) == 1 and name != "features":
+        return _series_values(kinds[0][1])
+    types = {column: _numpy_dtype(series) for column, series in kinds}
+    other = [
+        f"{column} ({series.dtype})"
+        for column, series in kinds
+        if types[column].kind not in _NUMBERS
+    ]
+    if other:
+        listed = ", ".join(other[:10]) + (", …" if len(other) > 10 else "")
+        raise InputError(
+            f"{name} must be numbers, got columns {listed}; encode them, or leave them out"
+        )
+    if len(types) != len(kinds):
+        raise InputError(f"{name} must have columns of different names, got one twice; rename it")
+    common = np.result_type(*types.values()) if types else np.dtype(np.float64)
+    return _to_array(frame.astype(common))
+
+
+def _series_values(series: Any) -> Any:
+    """A Series as numbers or dates of NumPy's, or as objects where it holds text."""
+    dtype = _numpy_dtype(series)
+    return _to_array(series if series.dtype == dtype else series.astype(dtype))
+
+
+def _to_array(values: Any) -> Any:
+    if hasattr(values, "to_dask_array"):
+        return values.to_dask_array(lengths=True)
     return values.to_numpy()
 
 
-def _numeric_columns(features: Any) -> tuple[str, ...] | None:
-    """Names of a DataFrame's columns, which must all be numbers; None for arrays."""
-    if not hasattr(features, "columns") or not hasattr(features, "dtypes"):
-        return None
-    types = {str(name): kind for name, kind in features.dtypes.items()}
-    other = {n: str(k) for n, k in types.items() if getattr(k, "kind", "O") not in "biuf"}
-    if other:
-        listed = ", ".join(f"{name} ({kind})" for name, kind in list(other.items())[:10])
-        raise InputError(
-            f"features must be numbers, got columns {listed}; encode them, or leave them out"
-        )
-    return tuple(types)
+def _numpy_dtype(series: Any) -> np.dtype[Any]:
+    """The NumPy type that holds a Series, missing values included; object for text."""
+    kind = series.dtype
+    if isinstance(kind, np.dtype):
+        return kind
+    lazy = hasattr(series, "dask")
+    if hasattr(kind, "categories"):
+        # categories may be numbers; dask does not always know them
+        known = not lazy or series.cat.known
+        inner = kind.categories.dtype if known and kind.categories is not None else None
+        numpy_type = inner if isinstance(inner, np.dtype) else np.dtype(object)
+    else:
+        inner = getattr(kind, "numpy_dtype", None) or getattr(kind, "subtype", None)
+        numpy_type = inner if isinstance(inner, np.dtype) else np.dtype(object)
+    if numpy_type.kind not in _NUMBERS:
+        return np.dtype(object)
+    if numpy_type.kind != "f" and (lazy or bool(series.isna().any())):
+        return np.dtype(np.float64)
+    return numpy_type
+
+
+def _columns(features: Any) -> tuple[str, ...] | None:
+    """Names of a DataFrame's columns; None for arrays."""
+    if _home(features) and _is_frame(features):
+        return tuple(str(name) for name in features.columns)
+    return None
 
 
 def _one_row_axis(array: da.Array) -> da.Array:
     """One chunk along every axis but the first."""
     if all(len(sizes) == 1 for sizes in array.chunks[1:]):
         return array
-    return array.rechunk(dict.fromkeys(range(1, array.ndim), -1), method="tasks")
+    whole = dict.fromkeys(range(1, array.ndim), -1)
+    joined: da.Array = array.rechunk(whole, method="tasks")
+    return joined
 
 
-def _same_length(name: str, array: da.Array, n: int) -> None:
+def _check_features(features: da.Array) -> None:
+    kind = features.dtype
+    if kind.kind not in _NUMBERS:
+        raise InputError(
+            f"features must be numbers, got dtype {kind}; encode or leave out what is not a number"
+        )
+    if kind.char == "g":
+        raise InputError(f"features must be at most float64, got dtype {kind}; use astype")
+    if features.ndim < 2:
+        raise InputError(
+            f"features must have rows and columns, got shape {features.shape}; for one feature "
+            "use reshape(-1, 1)"
+        )
+    for size, what in ((features.shape[0], "row"), (min(features.shape[1:]), "column")):
+        if size == 0:
+            raise InputError(
+                f"features must have at least one {what}, got shape {features.shape}; check what "
+                "was selected"
+            )
+
+
+def _one_label_a_row(labels: da.Array) -> da.Array:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(
+            f"labels must have one value a row, got shape {labels.shape}; for one-hot labels pass "
+            "argmax(axis=1)"
+        )
+    if labels.dtype.kind not in _NUMBERS + _TEXT:
+        raise InputError(
+            f"labels must be ints or strings, got dtype {labels.dtype}; convert them, e.g. with "
+            "astype(str)"
+        )
+    return labels
+
+
+def _check_length(name: str, array: da.Array, n: int) -> None:
     if array.ndim == 0 or array.shape[0] != n:
         found = array.shape[0] if array.ndim else "a scalar"
-        raise InputError(f"{name} must have as many rows as features ({n}), got {found}")
+        raise InputError(
+            f"{name} must have as many rows as features ({n}), got {found}; pass arrays of the "
+            "same rows"
+        )
 
 
-def _check_name(name: str, dataset: Dataset, labelled: bool) -> None:
-    taken = [*_RESERVED, dataset.feature_name, *([dataset.label_name] if labelled else [])]
-    if name in taken:
-        raise InputError(f"carry must not be named like {', '.join(taken)}, got {name!r}; rename")
-    if not name or name.startswith((".", "__")) or "/" in name or "\\" in name or "\0" in name:
-        raise InputError(f"carry must have plain names, got {name!r}; rename it")
+def _check_names(dataset: Dataset, labelled: bool) -> None:
+    """Names become arrays of the output, beside ours: plain, and no name twice."""
+    taken = list(_RESERVED)
+    names: Iterable[tuple[str, Any]] = [
+        ("features", dataset.feature_name),
+        *([("labels", dataset.label_name)] if labelled else []),
+        *(("carry", name) for name in dataset.carry),
+    ]
+    for what, name in names:
+        if name in taken:
+            raise InputError(
+                f"{what} must not be named like {', '.join(taken)}, got {name!r}; rename it"
+            )
+        if not _is_plain(name):
+            raise InputError(f"{what} must have a plain name, got {name!r}; rename it")
+        taken.append(name)
+
+
+def _is_plain(name: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and bool(name.strip())
+        and not name.startswith((".", "__"))
+        and ".." not in name
+        and name != "zarr.json"
+        and not set(name) & {"/", "\\", "\0"}
+    )

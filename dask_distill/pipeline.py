@@ -106,7 +106,12 @@ def distill(
     chosen = make_strategy(strategy, options)
     dataset = as_dataset(features, labels, carry=carry)
     check_request(
-        dataset, fraction=fraction, size=size, strategy=chosen, seed=seed, proxy=proxy,
+        dataset,
+        fraction=fraction,
+        size=size,
+        strategy=chosen,
+        seed=seed,
+        proxy=proxy,
         on_invalid=on_invalid,
     )
     _refuse_asynchronous()
@@ -129,18 +134,31 @@ def distill(
     )
     selections = dask.compute(*choose(handle, states, final, job.runner))
     indices, weights, scores = _assemble(selections, facts, rows, chosen)
+    taken = None
+    if facts.classes is not None:
+        codes = np.concatenate([selection.codes for selection in selections])
+        taken = np.bincount(codes, minlength=len(facts.classes))
     del states
     certificate = None
     if certify:
-        certificate = certify_rows(blocks, indices, chosen, outline, job.runner, ledger, job.progress)
+        certificate = certify_rows(
+            blocks, indices, chosen, outline, job.runner, ledger, job.progress
+        )
     provenance = _provenance(
-        dataset, facts, chosen, ledger, indices,
-        size=rows, fraction=fraction, seed=seed, on_invalid=on_invalid, proxy=proxy,
-        seconds=time.perf_counter() - started, passes=3 if certify else 2,
+        dataset,
+        facts,
+        chosen,
+        ledger,
+        taken,
+        size=rows,
+        fraction=fraction,
+        seed=seed,
+        on_invalid=on_invalid,
+        proxy=proxy,
+        seconds=time.perf_counter() - started,
+        passes=3 if certify else 2,
     )
-    return Coreset(
-        indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
-    )
+    return Coreset(indices, weights, scores, certificate, provenance, **rows_of(dataset, indices))
 
 
 @dataclass(frozen=True)
@@ -237,9 +255,7 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...]) -> list[Any]:
     return list(whole.to_delayed().ravel())
 
 
-def _raw_block(
-    X: Any, y: Any, number: int, start: int, rows: int, d: int
-) -> RawBlock:
+def _raw_block(X: Any, y: Any, number: int, start: int, rows: int, d: int) -> RawBlock:
     """Check what the source gave, on the worker, and bring it into form."""
     values = as_features(X)
     if values.shape != (rows, d):
@@ -262,12 +278,21 @@ def _survey(
     """Handles of the schema, and of its outline without the sample."""
     survey = Survey()
     question = survey.ask(
-        dataset.n, dataset.d, labelled=dataset.labels is not None, seed=int(seed),
+        dataset.n,
+        dataset.d,
+        labelled=dataset.labels is not None,
+        seed=int(seed),
         on_invalid=on_invalid,
     )
     final, _ = converse(
-        delayed(survey, traverse=False), raw, question, job.runner,
-        phase="survey", ledger=job.ledger, progress=job.progress, keep=False,
+        delayed(survey, traverse=False),
+        raw,
+        question,
+        job.runner,
+        phase="survey",
+        ledger=job.ledger,
+        progress=job.progress,
+        keep=False,
     )
     schema = job.runner.call("schema", content, final)
     outline = job.runner.call("outline", Schema.outline, schema)
@@ -299,8 +324,7 @@ def _assemble(
         raise DistillError(f"strategy {strategy.name} must give weights above 0")
     names = selections[0].scores
     scores = {
-        name: np.concatenate([selection.scores[name] for selection in selections])
-        for name in names
+        name: np.concatenate([selection.scores[name] for selection in selections]) for name in names
     }
     return indices, weights, scores
 
@@ -310,7 +334,7 @@ def _provenance(
     facts: Schema,
     strategy: Strategy,
     ledger: Ledger,
-    indices: npt.NDArray[np.int64],
+    taken: npt.NDArray[np.int64] | None,
     *,
     size: int,
     fraction: float | None,
@@ -346,8 +370,8 @@ def _provenance(
         },
         "rows": facts.n,
         "rows_dropped": facts.dropped,
-        "selected": len(indices),
-        "classes": _class_table(facts),
+        "selected": size,
+        "classes": _class_table(facts, taken),
         "bytes_read": passes * dataset.nbytes,
         "bytes_moved": ledger.bytes_moved(),
         "bytes_to_gather_everything": dataset.nbytes,
@@ -356,13 +380,13 @@ def _provenance(
     }
 
 
-def _class_table(facts: Schema) -> list[dict[str, Any]] | None:
-    """Rows of each class, in order of first appearance."""
-    if facts.classes is None or facts.counts is None:
+def _class_table(facts: Schema, taken: npt.NDArray[np.int64] | None) -> list[dict[str, Any]] | None:
+    """Rows of each class, all and selected, in order of first appearance."""
+    if facts.classes is None or facts.counts is None or taken is None:
         return None
     return [
-        {"label": label, "rows": int(rows)}
-        for label, rows in zip(facts.classes.tolist(), facts.counts, strict=True)
+        {"label": label, "rows": int(rows), "selected": int(selected)}
+        for label, rows, selected in zip(facts.classes.tolist(), facts.counts, taken, strict=True)
     ]
 
 

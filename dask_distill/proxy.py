@@ -57,8 +57,12 @@ class Scaling:
     def _is_tame(self) -> bool:
         """Whether float32 loses nothing that matters: no offset far above the spread."""
         spread = np.abs(self.mean) * self.inverse
-        return bool(np.all(spread < 1e3) and np.all(np.abs(self.mean) < 1e30)
-                    and np.all(self.inverse < 1e30) and np.all(self.inverse > 1e-30))
+        return bool(
+            np.all(spread < 1e3)
+            and np.all(np.abs(self.mean) < 1e30)
+            and np.all(self.inverse < 1e30)
+            and np.all(self.inverse > 1e-30)
+        )
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,10 @@ def tiles(count: int, d: int) -> Iterator[slice]:
 
 
 def score(
-    proxy: Proxy, scaling: Scaling, X: npt.NDArray[np.floating], rows: Rows,
+    proxy: Proxy,
+    scaling: Scaling,
+    X: npt.NDArray[np.floating],
+    rows: Rows,
     codes: npt.NDArray[np.int32] | None,
 ) -> dict[str, Float32]:
     """All scores of a block, in fixed tiles.

@@ -18,8 +18,8 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
 
-from dask_distill.progress import Progress, Silent
 from dask_distill.conversation import Conversation, Final
+from dask_distill.progress import Progress, Silent
 from dask_distill.threads import single_threaded
 
 # answers that one task combines

@@ -1,30 +1,43 @@
 """Opening data sets: zarr groups, parquet, .npy and .npz, local or by fsspec URL.
 
-Opening reads metadata alone. Every task carries what it needs to read its part.
+Opening reads metadata alone. Every task carries what it needs to read its part. What users see
+of a location, here and in errors, holds neither passwords nor storage options.
 """
 
+# mypy: allow-untyped-calls
+
+import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+import struct
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
+from dask_distill._location import Location
 from dask_distill.dataset import Dataset, check, from_array
 from dask_distill.errors import InputError
-from dask_distill.store import Location
 
 _CHUNK_BYTES = 16 * 2**20
 _MOST_CHUNKS = 4096
+_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+_ZIP_ENTRY = "<4s22xHH"
+_QUERY = re.compile(r"\?[^\s'\"]+")
+_LONGEST_ERROR = 800
 
 
 def open_dataset(
     source: str | os.PathLike[str],
     *,
     features: str | Sequence[str] | None = None,
-    labels: str | bool | None = None,
+    labels: str | os.PathLike[str] | bool | None = None,
     carry: Sequence[str] = (),
     storage_options: Mapping[str, Any] | None = None,
 ) -> Dataset:
@@ -33,18 +46,19 @@ def open_dataset(
     Parameters
     ----------
     source : path or URL
-        A zarr group or array, a parquet file or folder, an .npy or .npz file.
+        A zarr group or array, a parquet file or folder (hive partitions are columns), an .npy
+        or .npz file.
     features : str or sequence of str, optional
         zarr and .npz: name of the array ("X" unless given). Parquet: a list of columns, also
-        comma-separated, globs allowed; every numeric column that is not label or carried
-        unless given.
-    labels : str, optional
-        zarr and .npz: name of the array ("y" where there is one). Parquet: a column ("y" or
-        "label" where there is one). .npy: path of another .npy. False or "" for no labels.
+        comma-separated, globs allowed, in the order given (globs: as stored); every numeric
+        column that is not label or carried unless given.
+    labels : str or path, optional
+        zarr and .npz: name of the array ("y" where there is one). Parquet: a column ("y", or
+        else "label", where there is one). .npy: path of another .npy. False or "" for no labels.
     carry : sequence of str
         More arrays or columns to write with the selected rows.
     storage_options : mapping, optional
-        For fsspec.
+        For fsspec; needed to read, shown nowhere.
 
     Returns
     -------
@@ -54,24 +68,30 @@ def open_dataset(
     ------
     InputError
         Where the source, an array or a column is missing, or cannot be read.
+
+    Notes
+    -----
+    Parquet columns of features get their common type. Missing values become NaN; a column of
+    integers or booleans that has some, or whose footers do not tell, becomes float64.
     """
-    location = Location(os.fspath(source), dict(storage_options or {}))
-    _refuse_missing(location)
-    name = location.url.rstrip("/")
-    if name.endswith((".npy", ".npz")):
-        return check(_open_numpy(location, features, labels, carry))
-    if _is_zarr(location):
-        from dask_distill.sources_zarr import open_zarr
-
-        return check(open_zarr(location, features, labels, carry))
-    if _holds_parquet(location):
-        from dask_distill.sources_parquet import open_parquet
-
-        return check(open_parquet(location, features, labels, carry))
-    raise InputError(
-        "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
-        f"'{location.url}'"
-    )
+    location = _location(source, storage_options)
+    label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
+    if label is True or not isinstance(label, str | bool | None):
+        raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
+    wanted = features if isinstance(features, str | None) else _names("features", features)
+    carried = _names("carry", [carry] if isinstance(carry, str) else carry)
+    with _clear_errors(location):
+        location = _found(location)
+        dataset = _open(location, wanted, label, carried)
+        return check(
+            replace(
+                dataset,
+                # an array of a subgroup goes by its own name
+                feature_name=dataset.feature_name.rpartition("/")[2],
+                label_name=dataset.label_name.rpartition("/")[2],
+                sources=tuple(_shown(Location(url)) for url in dataset.sources),
+            )
+        )
 
 
 def open_filesystem(location: Location) -> tuple[Any, str]:
@@ -83,13 +103,11 @@ def open_filesystem(location: Location) -> tuple[Any, str]:
 
 def one_name(names: str | Sequence[str] | None, default: str, what: str) -> str:
     """A single array name from what the user gave."""
-    if names is None:
-        return default
-    if isinstance(names, str):
-        return names
+    if names is None or isinstance(names, str):
+        return default if names is None else names
     if len(names) == 1:
         return names[0]
-    raise InputError(f"{what} must name one array, got {list(names)}")
+    raise InputError(f"{what} must name one array, got {list(names)}; give one name")
 
 
 def missing_name(what: str, name: str, there: Sequence[str], source: str) -> InputError:
@@ -100,145 +118,278 @@ def missing_name(what: str, name: str, there: Sequence[str], source: str) -> Inp
 
 def unreadable(source: str, error: Exception) -> InputError:
     """The error for a source whose metadata is broken."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return InputError(
-        f"source '{source}' must be readable, got {type(error).__name__}: {first[:200]}; "
-        "check that it is complete"
-    )
+    found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return InputError(f"source '{source}' must be readable, got {found}; check that it is complete")
 
 
 def chunk_rows(row_bytes: int, n: int, unit: int = 1) -> int:
     """Rows of a Dask chunk: about 16 MiB, a multiple of the stored unit, not too many chunks."""
-    rows = max(_CHUNK_BYTES // max(1, row_bytes), -(-n // _MOST_CHUNKS), 1)
-    return max(1, rows // unit) * unit
+    unit = max(1, unit)
+    return unit * max(_CHUNK_BYTES // max(1, row_bytes * unit), -(-n // (_MOST_CHUNKS * unit)), 1)
 
 
-def _refuse_missing(location: Location) -> None:
-    if not location.url:
-        raise InputError("source must be a path or URL, got an empty string")
-    if location.path is not None:
-        there = location.path.exists()
-    else:
-        try:
-            system, path = open_filesystem(location)
-            there = system.exists(path)
-        except Exception as error:
-            raise unreadable(location.url, error) from None
-    if not there:
+def join_rows(parts: Sequence[da.Array]) -> da.Array:
+    """One array of the parts, in their type: concatenate alone undoes big-endian byte order."""
+    joined: da.Array = parts[0] if len(parts) == 1 else da.concatenate(parts)
+    return joined if joined.dtype == parts[0].dtype else joined.astype(parts[0].dtype)
+
+
+def _location(source: Any, storage_options: Any) -> Location:
+    try:
+        url = os.fsdecode(source)
+    except TypeError:
+        raise InputError(
+            f"source must be a path or URL, got {type(source).__name__}; arrays and DataFrames "
+            "need no opening"
+        ) from None
+    if not url:
+        raise InputError("source must be a path or URL, got an empty string; give one")
+    if not isinstance(storage_options, Mapping | None):
+        kind = type(storage_options).__name__
+        raise InputError(f"storage_options must map names to values, got {kind}; pass a dict")
+    return Location(url, dict(storage_options or {}))
+
+
+def _names(what: str, given: Any) -> tuple[str, ...]:
+    names = tuple(given) if isinstance(given, Iterable) else (None,)
+    if all(isinstance(name, str) for name in names):
+        return names
+    raise InputError(f"{what} must be a list of names, got {given!r:.60}; give names")
+
+
+@contextmanager
+def _clear_errors(location: Location) -> Iterator[None]:
+    """Whatever goes wrong ends in one sentence without secrets."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(_clean(location, str(error))) from None
+    except Exception as error:
+        raise InputError(_clean(location, str(unreadable(location.url, error)))) from None
+
+
+def _clean(location: Location, text: str) -> str:
+    """A text without secrets; cut only then, since half a secret would not be found."""
+    text = location.clean(text.replace(location.url, _shown(location)))
+    if _is_web(location):
+        text = _QUERY.sub("", text)
+    half = _LONGEST_ERROR // 2
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:half]} … {text[-half:]}"
+
+
+def _shown(location: Location) -> str:
+    """The location as users may see it: a signature in a web address is a credential too."""
+    return location.shown.partition("?")[0] if _is_web(location) else location.shown
+
+
+def _is_web(location: Location) -> bool:
+    return location.path is None and "http" in location.url
+
+
+def _found(location: Location) -> Location:
+    """The location for a worker, which may have another working directory."""
+    system, path = open_filesystem(location)
+    if not system.exists(path):
         raise InputError(f"source '{location.url}' does not exist; check the path")
+    return location.resolved()
 
 
-def _is_zarr(location: Location) -> bool:
-    system, path = open_filesystem(location)
-    names = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-    return any(system.exists(f"{path.rstrip('/')}/{name}") for name in names)
-
-
-def _holds_parquet(location: Location) -> bool:
-    system, path = open_filesystem(location)
-    if system.isfile(path):
-        return path.endswith((".parquet", ".parq", ".pq"))
-    return True
-
-
-def _open_numpy(
+def _open(
     location: Location,
     features: str | Sequence[str] | None,
     labels: str | bool | None,
-    carry: Sequence[str],
+    carry: tuple[str, ...],
 ) -> Dataset:
-    """An .npy with features, its labels in another; or an .npz with both."""
-    if location.url.endswith(".npz"):
-        arrays = _read_npz(location)
-        names = list(arrays)
-        X = one_name(features, "X", "features")
-        y = labels if isinstance(labels, str) else ("y" if labels is None else "")
-        wanted = {"features": X} | {f"carry {name}": name for name in carry}
-        if isinstance(labels, str) and labels:
-            wanted["labels"] = labels
-        for what, name in wanted.items():
-            if name not in arrays:
-                raise missing_name(what, name, names, location.url)
-        return Dataset(
-            from_array(arrays[X]),
-            from_array(arrays[y]) if y and y in arrays else None,
-            {name: from_array(arrays[name]) for name in carry},
-            feature_name=X,
-            label_name=y or "y",
-            sources=(location.url,),
+    """The reader that fits what is there."""
+    system, path = open_filesystem(location)
+    if path.endswith(".npz"):
+        return _open_npz(location, features, labels, carry)
+    if path.endswith(".npy"):
+        return _open_npy(location, features, labels, carry)
+    if any(system.exists(f"{path.rstrip('/')}/{name}") for name in _ZARR_FILES):
+        from dask_distill.sources_zarr import open_zarr
+
+        return open_zarr(location, features, labels, carry)
+    if not system.isfile(path) or path.endswith((".parquet", ".parq", ".pq")):
+        from dask_distill.sources_parquet import open_parquet
+
+        dataset = open_parquet(location, _patterns(features), labels, carry)
+        if dataset.labels is None or dataset.label_name not in (dataset.columns or ()):
+            return dataset
+        # it would make every strategy look perfect
+        raise InputError(
+            f"features must not hold the label, got column {dataset.label_name!r}; leave it out, "
+            "or name another label"
         )
+    raise InputError(
+        "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
+        f"'{location.url}'; convert it, or check the path"
+    )
+
+
+def _patterns(features: str | Sequence[str] | None) -> list[str] | None:
+    if features is None:
+        return None
+    given = features.split(",") if isinstance(features, str) else features
+    patterns = [text.strip() for text in given if text.strip()]
+    if not patterns:
+        raise InputError("features must name at least one column, got none; name some")
+    return patterns
+
+
+def _open_npy(
+    location: Location,
+    features: str | Sequence[str] | None,
+    labels: str | bool | None,
+    carry: tuple[str, ...],
+) -> Dataset:
+    """Features in one .npy, labels in another."""
     if features is not None or carry:
         raise InputError(
             "features and carry name arrays of a group, got a single .npy; put several arrays "
             "into an .npz or a zarr group"
         )
-    labelled = None
-    sources = [location.url]
-    if isinstance(labels, str) and labels:
-        other = Location(labels, location.options)
-        _refuse_missing(other)
-        labelled = _open_npy(other)
-        sources.append(labels)
-    return Dataset(_open_npy(location), labelled, sources=tuple(sources))
+    dataset = Dataset(_lazy(_npy(location)), sources=(location.url,))
+    if not isinstance(labels, str) or not labels:
+        return dataset
+    other = _location(labels, location.options)
+    with _clear_errors(other):
+        other = _found(other)
+        array = _lazy(_npy(other))
+    return replace(dataset, labels=array, sources=(location.url, other.url))
 
 
-def _read_npz(location: Location) -> dict[str, npt.NDArray[np.generic]]:
-    """All arrays of an .npz; an object array is never unpickled."""
+def _open_npz(
+    location: Location,
+    features: str | Sequence[str] | None,
+    labels: str | bool | None,
+    carry: tuple[str, ...],
+) -> Dataset:
     system, path = open_filesystem(location)
-    try:
-        with system.open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise InputError(
-                f"source '{location.url}' must hold no object arrays: they would be unpickled; "
-                "save numbers or fixed-width text"
-            ) from None
-        raise unreadable(location.url, error) from None
-    except Exception as error:
-        raise unreadable(location.url, error) from None
+    X = one_name(features, "X", "features")
+    with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        there = [name.removesuffix(".npy") for name in archive.namelist()]
+        y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in there else "")
+        named = {"features": X} | {f"carry {name}": name for name in carry}
+        arrays = {}
+        for what, name in (named | ({"labels": y} if y else {})).items():
+            if name not in there:
+                raise missing_name(what, name, there, location.url)
+            arrays[what] = _lazy(_member(location, file, archive, f"{name}.npy"))
+    return Dataset(
+        arrays["features"],
+        arrays.get("labels"),
+        {name: arrays[f"carry {name}"] for name in carry},
+        feature_name=X,
+        label_name=y or "y",
+        sources=(location.url,),
+    )
 
 
-def _open_npy(location: Location) -> da.Array:
-    """A lazy array over one .npy; local files are mapped part by part."""
+@dataclass(frozen=True)
+class _Stored:
+    """Where the values of one array lie: from a byte of a file on, or packed in an archive."""
+
+    location: Location
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    member: str | None = None
+
+    @property
+    def mapped(self) -> bool:
+        return self.location.path is not None and self.member is None
+
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def _npy(location: Location) -> _Stored:
     system, path = open_filesystem(location)
-    try:
-        with system.open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-            shape, fortran, dtype = header.get(version[0], header[2])(file)
-            offset = file.tell()
-    except Exception as error:
-        raise unreadable(location.url, error) from None
+    with system.open(path, "rb") as file:
+        shape, fortran, dtype = _header(file, location)
+        stored = _Stored(location, file.tell(), shape, dtype, fortran)
+    _refuse_short(stored, system.size(path))
+    return stored
+
+
+def _member(location: Location, file: Any, archive: zipfile.ZipFile, name: str) -> _Stored:
+    """An array of an .npz: packed ones are read as a whole, others from where they lie."""
+    entry = archive.getinfo(name)
+    with archive.open(entry) as packed:
+        shape, fortran, dtype = _header(packed, location)
+        header = packed.tell()
+    whole = _Stored(location, header, shape, dtype, fortran, name.removesuffix(".npy"))
+    _refuse_short(whole, entry.file_size)
+    if entry.compress_type != zipfile.ZIP_STORED:
+        return whole
+    file.seek(entry.header_offset)
+    _, name_size, extra_size = struct.unpack(_ZIP_ENTRY, file.read(struct.calcsize(_ZIP_ENTRY)))
+    start = entry.header_offset + struct.calcsize(_ZIP_ENTRY) + name_size + extra_size
+    return replace(whole, offset=start + header, member=None)
+
+
+def _header(file: Any, location: Location) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    headers = np.lib.format
+    old = headers.read_magic(file) == (1, 0)
+    read = headers.read_array_header_1_0 if old else headers.read_array_header_2_0
+    shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise InputError(
             f"source '{location.url}' must hold no object arrays: they would be unpickled; save "
             "numbers or fixed-width text"
         )
-    if fortran or not shape or 0 in shape:
-        # not in row order (or empty): there are no parts to read
-        with system.open(path, "rb") as file:
-            return from_array(np.load(file, allow_pickle=False))
-    row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-    rows = chunk_rows(row, shape[0])
-    read = delayed(_read_npy, pure=False, traverse=False)
-    parts = [
-        da.from_delayed(
-            read(location, offset + start * row, (min(rows, shape[0] - start), *shape[1:]), dtype),
-            (min(rows, shape[0] - start), *shape[1:]),
-            dtype=dtype,
+    if not shape or min(shape) < 0:
+        raise InputError(
+            f"source '{location.url}' must hold arrays with rows, got shape {shape}; save them "
+            "as (n, d)"
         )
-        for start in range(0, shape[0], rows)
-    ]
-    return da.concatenate(parts) if len(parts) > 1 else parts[0]
+    return shape, fortran, dtype
 
 
-def _read_npy(
-    location: Location, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> npt.NDArray[np.generic]:
-    system, path = open_filesystem(location)
-    count = int(np.prod(shape, dtype=np.int64))
+def _refuse_short(stored: _Stored, size: int) -> None:
+    needed = stored.offset + stored.shape[0] * stored.row_bytes
+    if size < needed:
+        raise InputError(
+            f"source '{stored.location.url}' must hold {needed} bytes for shape {stored.shape}, "
+            f"got {size}; check that it is complete"
+        )
+
+
+def _lazy(stored: _Stored) -> da.Array:
+    """A dask array whose tasks read rows; those of a packed or column-wise file read it whole."""
+    n = stored.shape[0]
+    if 0 in stored.shape:
+        return from_array(np.empty(stored.shape, stored.dtype))
+    rows = chunk_rows(stored.row_bytes, n)
+    whole = not stored.mapped and (stored.member is not None or stored.fortran)
+    step = n if whole else rows
+    read = delayed(_read, pure=False, traverse=False)
+    parts = []
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        shape = (stop - start, *stored.shape[1:])
+        parts.append(da.from_delayed(read(stored, start, stop), shape, dtype=stored.dtype))
+    joined = join_rows(parts)
+    return joined.rechunk({0: rows}, method="tasks") if whole else joined
+
+
+def _read(stored: _Stored, start: int, stop: int) -> npt.NDArray[np.generic]:
+    """Rows of a stored array; runs on a worker."""
+    system, path = open_filesystem(stored.location)
+    if stored.mapped:
+        order: Literal["F", "C"] = "F" if stored.fortran else "C"
+        mapped = np.memmap(path, stored.dtype, "r", stored.offset, stored.shape, order)
+        # parts of an archive may lie on odd addresses
+        return np.require(mapped[start:stop].view(np.ndarray), requirements=["C", "A"])
     with system.open(path, "rb") as file:
-        file.seek(offset)
-        data = file.read(count * dtype.itemsize)
-    return np.frombuffer(data, dtype, count).reshape(shape)
+        if stored.member is not None:
+            with np.load(file, allow_pickle=False) as archive:
+                return np.ascontiguousarray(archive[stored.member])
+        file.seek(stored.offset + start * stored.row_bytes)
+        data = file.read((stop - start) * stored.row_bytes)
+    flat: npt.NDArray[np.generic] = np.frombuffer(data, stored.dtype)
+    shape = (stop - start, *stored.shape[1:])
+    return np.ascontiguousarray(flat.reshape(shape, order="F" if stored.fortran else "C"))

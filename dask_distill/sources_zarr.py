@@ -37,8 +37,11 @@ def open_zarr(
     there = sorted(name for name, _ in node.arrays())
     X = one_name(features, "X", "features")
     y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in node else "")
-    for what, name in [("features", X), *([("labels", y)] if y else []),
-                       *((f"carry {name}", name) for name in carry)]:
+    for what, name in [
+        ("features", X),
+        *([("labels", y)] if y else []),
+        *((f"carry {name}", name) for name in carry),
+    ]:
         if name not in node or not isinstance(node[name], zarr.Array):
             raise missing_name(what, name, there, location.url)
     return Dataset(

@@ -70,8 +70,16 @@ def squared_distance(A: Any, i: int, B: Any, j: int) -> float:
 
 @_jit(fastmath=_FILTER_MATH)
 def lower(
-    S: Any, offsets: Any, X: Any, rows: Any, C: Any, first: int, limits: Any, unit: float,
-    squared: Any, nearest: Any,
+    S: Any,
+    offsets: Any,
+    X: Any,
+    rows: Any,
+    C: Any,
+    first: int,
+    limits: Any,
+    unit: float,
+    squared: Any,
+    nearest: Any,
 ) -> int:
     """Lower the distances of some rows to some centers; returns the pairs verified."""
     verified = 0
@@ -97,7 +105,9 @@ def lower(
 
 
 @_jit()
-def traverse(X: Any, rows: Any, squared: Any, stop: float, most: int, picks: Any, radii: Any) -> int:
+def traverse(
+    X: Any, rows: Any, squared: Any, stop: float, most: int, picks: Any, radii: Any
+) -> int:
     """Sequential farthest-first traversal of a few rows, until the largest is at most ``stop``."""
     count = 0
     while count < most:

@@ -130,9 +130,7 @@ def lower_distances(
         high = min(low + TILE, stop)
         S = copies @ center_copies[low:high].T
         if loops is not None:
-            loops.lower(
-                S, offsets[low:high], X, rows, C, low, limits, unit, squared, nearest
-            )
+            loops.lower(S, offsets[low:high], X, rows, C, low, limits, unit, squared, nearest)
         else:
             S += offsets[low:high]
             _lower(S, X, rows, C, low, limits, unit, squared, nearest)
@@ -146,8 +144,15 @@ def center_side(filter_: Filter, C: Features) -> tuple[Float32, Float32]:
 
 
 def _lower(
-    S: Float32, X: Features, rows: Rows, C: Features, first: int, limits: Floats, unit: float,
-    squared: Floats, nearest: Rows,
+    S: Float32,
+    X: Features,
+    rows: Rows,
+    C: Features,
+    first: int,
+    limits: Floats,
+    unit: float,
+    squared: Floats,
+    nearest: Rows,
 ) -> None:
     """NumPy's way: verify the pairs that may be the least of their row."""
     limit = np.nextafter((squared * unit - limits).astype(np.float32), np.float32(np.inf))

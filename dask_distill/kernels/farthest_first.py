@@ -107,8 +107,18 @@ def update_squared_distances(
         own = squared[rows]
         at = np.full(len(rows), -1, np.int64)
         lower_distances(
-            X, rows, copies, limits, centers, center_copies, offsets, filter_.unit, own, at,
-            0, len(centers),
+            X,
+            rows,
+            copies,
+            limits,
+            centers,
+            center_copies,
+            offsets,
+            filter_.unit,
+            own,
+            at,
+            0,
+            len(centers),
         )
         squared[rows] = own
         if nearest is not None:
@@ -289,7 +299,7 @@ class FarthestFirst:
         assert self._copies is not None
         assert self._filter is not None
         count = len(self.indices)
-        if count > self._room:
+        if count > self._room or self._centers is None:
             self._room = max(2 * count, 1024)
             d = self._X.shape[1]
             self._centers = np.empty((self._room, d), self._X.dtype)
@@ -324,9 +334,18 @@ class FarthestFirst:
             seen = int(self._stamps[tile[0]])
             squared = self._bounds[tile]
             lower_distances(
-                self._X, tile, self._copies[tile], self._limits[tile], self._centers,
-                self._center_copies, self._offsets, self._filter.unit, squared,
-                unused[: len(tile)], seen, count,
+                self._X,
+                tile,
+                self._copies[tile],
+                self._limits[tile],
+                self._centers,
+                self._center_copies,
+                self._offsets,
+                self._filter.unit,
+                squared,
+                unused[: len(tile)],
+                seen,
+                count,
             )
             self._bounds[tile] = squared
             self._stamps[tile] = count

@@ -8,9 +8,7 @@ _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
-def row_hash(
-    rows: npt.NDArray[np.int64], seed: int, *, stream: int = 0
-) -> npt.NDArray[np.uint64]:
+def row_hash(rows: npt.NDArray[np.int64], seed: int, *, stream: int = 0) -> npt.NDArray[np.uint64]:
     """Hash each row number with a seed: uniform, and the same wherever the row lies.
 
     Parameters

@@ -142,7 +142,7 @@ def quantile_bounds(histogram: Counts, quantile: float) -> tuple[float, float]:
     if total == 0:
         raise ValueError("histogram must hold at least one score, got none")
     rank = max(1, int(np.ceil(quantile * total)))
-    bits = int(len(histogram)).bit_length() - 1
+    bits = len(histogram).bit_length() - 1
     digit = int(np.searchsorted(np.cumsum(histogram), rank))
     shift = KEY_BITS - bits
     edges = np.array([digit << shift, (digit + 1 << shift) - 1], np.uint32)

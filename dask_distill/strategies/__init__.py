@@ -31,9 +31,7 @@ __all__ = [
 ]
 
 
-def make_strategy(
-    strategy: "str | Strategy", options: Mapping[str, Any] | None = None
-) -> Strategy:
+def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None = None) -> Strategy:
     """Turn a name and options, or a strategy object, into a strategy.
 
     Parameters
@@ -68,9 +66,7 @@ def make_strategy(
     for name, value in (options or {}).items():
         if name not in known:
             valid = ", ".join(known) if known else "none"
-            raise InputError(
-                f"option of strategy {strategy} must be one of: {valid}; got {name!r}"
-            )
+            raise InputError(f"option of strategy {strategy} must be one of: {valid}; got {name!r}")
         values[name] = _parse(strategy, name, value, types[name])
     return kind(**values)
 

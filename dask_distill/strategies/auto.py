@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dask_distill.block import Block
 from dask_distill.budget import class_quotas, systematic
+from dask_distill.conversation import Final, Selection
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import halve, representatives, totals
 from dask_distill.proxy import (
@@ -25,7 +26,6 @@ from dask_distill.proxy import (
     score,
     use_estimator,
 )
-from dask_distill.conversation import Final, Selection
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.survey import Schema
 
@@ -185,8 +185,18 @@ class Auto(Strategy):
         quotas = class_quotas(size, shares, counts, floor)
         cells, local = _cells_by_block(quotas, counts, block_classes)
         return CellQuestion(
-            model, scaling, thresholds, doubt, quotas, cells, local, counts,
-            self.tilt, self.pick, self.balance == "proportional", schema.seed,
+            model,
+            scaling,
+            thresholds,
+            doubt,
+            quotas,
+            cells,
+            local,
+            counts,
+            self.tilt,
+            self.pick,
+            self.balance == "proportional",
+            schema.seed,
         )
 
     def observe(self, state: Block, question: CellQuestion) -> Picked:
@@ -233,16 +243,18 @@ class Auto(Strategy):
         if len(pooled) == 0:
             return CellAnswer(cell_rows, ())
         part = Picked(
-            state.rows[pooled], state.codes[pooled], state.counts[pooled], state.mass[pooled],
-            state.Z[pooled], {},
+            state.rows[pooled],
+            state.codes[pooled],
+            state.counts[pooled],
+            state.mass[pooled],
+            state.Z[pooled],
+            {},
         )
         return CellAnswer(cell_rows, ((int(part.rows[0]), part),))
 
     def combine(self, left: CellAnswer, right: CellAnswer) -> CellAnswer:
         """Counts add up, candidates stand side by side."""
-        return CellAnswer(
-            left.cell_rows + right.cell_rows, left.candidates + right.candidates
-        )
+        return CellAnswer(left.cell_rows + right.cell_rows, left.candidates + right.candidates)
 
     def advance(self, question: CellQuestion, answer: CellAnswer) -> CellChoice:
         """Halve the pooled candidates, each with the mass of its cell, to the quotas."""
@@ -295,6 +307,7 @@ class Auto(Strategy):
         return Selection(
             state.rows[taken],
             weights[taken],
+            state.codes[taken],
             {name: values[taken] for name, values in state.scores.items()},
         )
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from dask_distill.survey import Schema
 
+
 @dataclass(frozen=True)
 class Footprint:
     """What a strategy needs, for the plan.
@@ -46,4 +47,3 @@ class Strategy:
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """What the plan reckons with."""
         raise NotImplementedError
-

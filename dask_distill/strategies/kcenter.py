@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.block import Block
+from dask_distill.conversation import Final, Selection
 from dask_distill.errors import InputError
 from dask_distill.kernels.farthest_first import (
     FarthestFirst,
     nearest_center,
     update_squared_distances,
 )
-from dask_distill.conversation import Final, Selection
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.space import Space
 from dask_distill.survey import Schema
@@ -40,6 +40,7 @@ class Traversed:
     number: int
     rows: Rows
     X: npt.NDArray[np.floating]
+    codes: npt.NDArray[np.int32] | None
     traversal: FarthestFirst | None
     nearest: Rows | None = None
     squared: Floats | None = None
@@ -167,7 +168,7 @@ class KCenter(Strategy):
         if isinstance(state, Block):
             X = question.space(state.X)
             traversal = FarthestFirst(X) if len(X) else None
-            state = Traversed(state.number, state.rows, X, traversal)
+            state = Traversed(state.number, state.rows, X, state.codes, traversal)
         if isinstance(question, Traverse) and state.traversal is not None:
             target = question.targets.get(state.number, 0)
             if target > len(state.traversal.indices):
@@ -218,9 +219,14 @@ class KCenter(Strategy):
         if len(state.rows):
             low = int(np.searchsorted(choice.rows, state.rows[0]))
             high = int(np.searchsorted(choice.rows, state.rows[-1], side="right"))
+        rows = choice.rows[low:high]
+        codes = None
+        if state.codes is not None:
+            codes = state.codes[np.searchsorted(state.rows, rows)]
         return Selection(
-            choice.rows[low:high],
+            rows,
             choice.counts[low:high].astype(np.float64),
+            codes,
             {"insertion_radius": choice.insertion_radii[low:high]},
         )
 
@@ -248,9 +254,7 @@ def _radii(state: Traversed, question: Traverse) -> dict[int, tuple[Floats, bool
     if state.traversal is None:
         return {state.number: (np.empty(0), True)}
     known = len(question.radii[state.number][0]) if state.number in question.radii else 0
-    return {
-        state.number: (state.traversal.squared_radii[known:].copy(), state.traversal.exhausted)
-    }
+    return {state.number: (state.traversal.squared_radii[known:].copy(), state.traversal.exhausted)}
 
 
 def _candidates(state: Traversed, question: Offer) -> Pool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.block import Block
+from dask_distill.conversation import Final, Selection
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.ranking import KEY_BITS, ascending_keys, descend, digit_histogram
 from dask_distill.proxy import (
@@ -22,7 +23,6 @@ from dask_distill.proxy import (
     score,
     use_estimator,
 )
-from dask_distill.conversation import Final, Selection
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.survey import Schema
 
@@ -43,6 +43,7 @@ class Ranked:
     rows: npt.NDArray[np.int64]
     keys: npt.NDArray[np.uint32]
     groups: npt.NDArray[np.int32]
+    codes: npt.NDArray[np.int32] | None
     scores: dict[str, npt.NDArray[np.float32]]
 
 
@@ -87,9 +88,10 @@ class Scorer:
 
 @dataclass(frozen=True)
 class RankAnswer:
-    """Histogram of digits, or ties by block."""
+    """Histogram of digits, as its cells that are not empty; or ties by block."""
 
-    histogram: Counts | None
+    cells: Counts | None
+    counts: Counts | None
     ties: tuple[tuple[int, Counts], ...] = ()
 
 
@@ -142,39 +144,47 @@ class Ranking(Strategy):
         if self.grouped and state.codes is not None:
             groups = state.codes
         keys = self.keys(state, scores, question.seed)
-        return Ranked(state.number, state.rows, keys, groups, scores)
+        return Ranked(state.number, state.rows, keys, groups, state.codes, scores)
 
     def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
         """Count digits, or ties once all digits are known."""
         if question.digit_bits == 0:
             tied = state.groups[state.keys == question.prefixes[state.groups]]
             counts = np.bincount(tied, minlength=len(question.quotas)).astype(np.int64)
-            return RankAnswer(None, ((state.number, counts),))
-        return RankAnswer(
-            digit_histogram(
-                state.keys, state.groups, question.prefixes, question.known_bits,
-                question.digit_bits,
-            )
-        )
+            return RankAnswer(None, None, ((state.number, counts),))
+        histogram = digit_histogram(
+            state.keys, state.groups, question.prefixes, question.known_bits, question.digit_bits
+        ).ravel()
+        cells = np.flatnonzero(histogram)
+        return RankAnswer(cells, histogram[cells])
 
     def combine(self, left: RankAnswer, right: RankAnswer) -> RankAnswer:
         """Counts add up; ties stay apart by block."""
-        if left.histogram is None or right.histogram is None:
-            return RankAnswer(None, left.ties + right.ties)
-        return RankAnswer(left.histogram + right.histogram)
+        if left.cells is None or right.cells is None:
+            return RankAnswer(None, None, left.ties + right.ties)
+        both = np.concatenate([left.cells, right.cells])
+        cells, place = np.unique(both, return_inverse=True)
+        counts = np.zeros(len(cells), np.int64)
+        np.add.at(counts, place, np.concatenate([left.counts, right.counts]))
+        return RankAnswer(cells, counts)
 
     def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:
         """One digit deeper, or the threshold with the ties shared out in row order."""
-        if answer.histogram is not None:
-            digit, remaining = descend(answer.histogram, question.wanted)
+        if answer.cells is not None:
             bits = question.digit_bits
+            histogram = np.zeros(len(question.quotas) << bits, np.int64)
+            histogram[answer.cells] = answer.counts
+            digit, remaining = descend(histogram.reshape(len(question.quotas), -1), question.wanted)
             # a prefix of no bits cannot be shifted by all 32
             prefixes = digit
             if question.known_bits:
                 prefixes = question.prefixes << np.uint32(bits) | digit
             return replace(
-                question, wanted=remaining, prefixes=prefixes,
-                known_bits=question.known_bits + bits, scorer=None,
+                question,
+                wanted=remaining,
+                prefixes=prefixes,
+                known_bits=question.known_bits + bits,
+                scorer=None,
             )
         left = question.wanted.copy()
         ties: dict[int, Counts] = {}
@@ -195,14 +205,15 @@ class Ranking(Strategy):
         groups = state.groups[chosen]
         weights = choice.group_rows[groups] / choice.quotas[groups]
         scores = {name: values[chosen] for name, values in state.scores.items()}
-        return Selection(state.rows[chosen], weights, scores)
+        codes = None if state.codes is None else state.codes[chosen]
+        return Selection(state.rows[chosen], weights, codes, scores)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Keys, groups and four scores a row; histograms only on the coordinator."""
         groups = classes if self.grouped else 1
         rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
         held = 16 + (16 if self.uses_proxy else 0)
-        return Footprint(rounds, held, 8 * 2 ** (_HISTOGRAM_BITS + 1), 0)
+        return Footprint(rounds, held, 16 * 2 ** (_HISTOGRAM_BITS + 1), 0)
 
 
 def highest_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:

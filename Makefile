@@ -1,0 +1,41 @@
+# Everything runs in a virtual environment of its own, so that any Python 3.11+ will do.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format benchmarks clean
+
+demo: $(VENV)/.installed
+	$(BIN)/dask-distill demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmarks: $(VENV)/.installed-benchmark
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/whole_job.py
+	$(BIN)/python benchmarks/farthest_first.py
+
+clean:
+	rm -rf $(VENV) distill-demo
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[fast,demo]"
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@

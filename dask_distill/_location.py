@@ -1,0 +1,232 @@
+"""Where a group lies, local or behind an fsspec URL, and how a folder takes another's place.
+
+Storage options go where they are needed and show nowhere: not in a repr, not in an error.
+"""
+
+import ctypes
+import errno
+import os
+import posixpath
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dask_distill.errors import DistillError, InputError
+
+_LOCAL = re.compile(r"^(file|local):(//)?")
+_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+_ALIASES = {"s3a": "s3", "gcs": "gs"}
+# shorter options are words like "us" that occur in any text
+_SHORTEST_SECRET = 4
+_NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@dataclass(frozen=True, repr=False)
+class Location:
+    """Where a group is, and how to get at it; the options never show."""
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Location({self.shown!r})"
+
+    @property
+    def path(self) -> Path | None:
+        """The local path, or None for a remote URL."""
+        if _LOCAL.match(self.url):
+            return Path(_LOCAL.sub("", self.url))
+        return None if "://" in self.url else Path(self.url)
+
+    @property
+    def shown(self) -> str:
+        """The URL as users may see it, without a password."""
+        return _PASSWORD.sub(r"\1:***@", self.url)
+
+    @property
+    def zarr_arguments(self) -> dict[str, Any]:
+        """What zarr's opening functions want."""
+        if self.path is not None:
+            return {"store": self.path}
+        return {"store": self.url, "storage_options": dict(self.options)}
+
+    def child(self, name: str) -> "Location":
+        """A member of this group, by its own location."""
+        return Location(f"{self.url.rstrip('/')}/{name}", self.options)
+
+    def resolved(self) -> "Location":
+        """The same place for a worker with another working directory; links followed."""
+        return self if self.path is None else Location(os.path.realpath(self.path))
+
+    def filesystem(self) -> tuple[Any, str]:
+        """The fsspec file system, and the path in it."""
+        import fsspec
+
+        if self.path is not None:
+            return fsspec.filesystem("file"), str(self.path)
+        system, path = fsspec.core.url_to_fs(self.url, **self.options)
+        # another process may have written since the listing was remembered
+        system.invalidate_cache()
+        return system, path
+
+    def exists(self) -> bool:
+        """Whether anything is there: a file, a folder, a key below it."""
+        if self.path is not None:
+            return os.path.lexists(self.path)
+        system, path = self.filesystem()
+        return bool(system.exists(path))
+
+    def overlaps(self, other: "Location") -> bool:
+        """Whether one is the other, or lies in it."""
+        ours, theirs = self._comparable(), other._comparable()
+        return f"{ours}/".startswith(f"{theirs}/") or f"{theirs}/".startswith(f"{ours}/")
+
+    def _comparable(self) -> str:
+        if self.path is not None:
+            return os.path.realpath(self.path).rstrip("/")
+        protocol, _, path = self.url.partition("://")
+        return f"{_ALIASES.get(protocol, protocol)}://{posixpath.normpath(path)}"
+
+    def clean(self, text: str) -> str:
+        """A text without the values of the options."""
+        for secret in sorted(_texts(self.options), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return _PASSWORD.sub(r"\1:***@", text)
+
+    @contextmanager
+    def guard(self, rule: str, kind: type[DistillError] = DistillError) -> Iterator[None]:
+        """Turn whatever storage raises into one sentence that holds no secret."""
+        try:
+            yield
+        except DistillError:
+            raise
+        except Exception as error:
+            words = self.clean(" ".join(str(error).split()))
+            raise kind(f"{rule}, got {type(error).__name__}: {words[:300]}") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str) and len(value) >= _SHORTEST_SECRET:
+        yield value
+
+
+@contextmanager
+def staged(target: Location, overwrite: bool) -> Iterator[Location]:
+    """A folder beside a local target that takes its place at the end, or goes without trace.
+
+    Parameters
+    ----------
+    target : Location
+        Local and resolved.
+    overwrite : bool
+        Whether the folder that is there now may be replaced; one that comes later may not.
+    """
+    path = target.path
+    assert path is not None
+    replaced = path.stat().st_ino if overwrite and path.exists() else None
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:12]}")
+    try:
+        work.mkdir()
+        yield Location(str(work))
+        sync_tree(work)
+        _take_place(work, path, replaced)
+    except BaseException:
+        discard(work)
+        for folder in made:
+            # a folder that someone else has filled meanwhile stays
+            _remove_empty(folder)
+        raise
+
+
+def _take_place(work: Path, target: Path, replaced: int | None) -> None:
+    """Put the finished folder in the target's place; an old one goes only then."""
+    taken = InputError(
+        f"target '{target}' must not change during a run, but another one has written it; "
+        "choose another target for each run"
+    )
+    if replaced is None or not os.path.lexists(target):
+        try:
+            # fails on a folder that holds something, and on a file
+            os.rename(work, target)
+        except OSError as error:
+            raise (taken if os.path.lexists(target) else error) from None
+    elif _exchange(work, target):
+        if work.stat().st_ino != replaced:
+            _exchange(work, target)
+            raise taken
+    else:
+        old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
+        if target.stat().st_ino != replaced:
+            raise taken
+        os.rename(target, old)
+        try:
+            os.rename(work, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        discard(old)
+    sync(target.parent)
+    # after an exchange this is the old one
+    discard(work)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, so that no reader finds neither; False where none can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    paths = os.fsencode(one), os.fsencode(other)
+    return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder in which tasks that nobody awaits may still be writing."""
+    bin_ = folder.with_name(f"{folder.name}.bin")
+    try:
+        os.rename(folder, bin_)
+    except FileNotFoundError:
+        return
+    except OSError:
+        bin_ = folder
+    shutil.rmtree(bin_, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def sync_tree(root: Path) -> None:
+    """Bring folders and metadata to the disk; chunks are synced by those who write them."""
+    for folder, _, names in os.walk(root, topdown=False):
+        if "zarr.json" in names:
+            sync(Path(folder) / "zarr.json")
+        sync(Path(folder))
+
+
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk, where the file system can."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(handle)

@@ -1,0 +1,445 @@
+"""The command line: thin commands over the library.
+
+Imported by every `dask` command through the entry point, so nothing heavy is imported here.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NoReturn
+
+import click
+
+from dask_distill.errors import DistillError, InputError
+
+_PROGRAM = "dask-distill"
+
+
+class _Group(click.Group):
+    """Turns our errors into one line on stderr and an exit code, also below `dask`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            _fail(error.format_message(), 2)
+        except InputError as error:
+            _fail(str(error), 2)
+        except DistillError as error:
+            _fail(str(error), 1)
+        except (click.exceptions.Exit, click.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            _fail(f"the run failed: {type(error).__name__}: {error}", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"{_PROGRAM}: error: {' '.join(message.split())}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+def _pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE options as a dict."""
+    pairs = {}
+    for value in values:
+        key, sign, text = value.partition("=")
+        if not sign or not key:
+            raise click.UsageError(f"{option.opts[0]} must be KEY=VALUE, got one without '='")
+        pairs[key] = text
+    return pairs
+
+
+def _options(*decorators: Any) -> Any:
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+_SOURCE_OPTIONS = _options(
+    click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
+    click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
+    click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
+    click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
+    click.option("--size", type=int, metavar="K", help="Number of rows instead."),
+    click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        callback=_pairs,
+        metavar="KEY=VALUE",
+        help="Option of the strategy.",
+    ),
+)
+_STORAGE_OPTION = click.option(
+    "--storage-option",
+    "storage",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="For fsspec, e.g. anon=true. Never stored or shown.",
+)
+_WORKERS = click.option("--workers", type=int, metavar="N", help="Processes to start here.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+_QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+
+
+@click.group(name="distill", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dask-distill", prog_name=_PROGRAM)
+def cli() -> None:
+    """Select the rows of a data set that are worth training on, where the data lies."""
+
+
+@cli.command()
+@click.argument("source")
+@click.argument("target")
+@_SOURCE_OPTIONS
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
+@click.option(
+    "--on-invalid",
+    type=click.Choice(["raise", "drop"]),
+    default="raise",
+    show_default=True,
+    help="What to do with rows that have NaN or infinite values.",
+)
+@_WORKERS
+@click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler.")
+@click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler.")
+@_STORAGE_OPTION
+@click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
+@_JSON
+@_QUIET
+def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
+    """Select rows of SOURCE and write them, with weights, to the zarr group TARGET."""
+    result = _run(source, target, quiet=quiet or as_json, **arguments)
+    if as_json:
+        click.echo(json.dumps(result))
+    elif not quiet:
+        _print_result(result)
+
+
+@cli.command()
+@click.argument("source")
+@_SOURCE_OPTIONS
+@_WORKERS
+@_STORAGE_OPTION
+@_JSON
+def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
+    """Tell what run would do with SOURCE; computes nothing."""
+    from dask_distill.plan import make_plan
+    from dask_distill.strategies import make_strategy
+
+    strategy = make_strategy(arguments["strategy"], arguments["options"])
+    dataset = _open(source, arguments)
+    made = make_plan(
+        dataset,
+        strategy,
+        fraction=arguments["fraction"],
+        size=arguments["size"],
+        workers=workers or 1,
+    )
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+        return
+    _print_table(
+        [
+            ("rows", f"{made.rows:,} × {made.features:,} features"),
+            ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
+            ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
+            ("tasks", f"about {made.tasks:,}"),
+            ("memory of a worker", f"up to {_bytes(made.worker_bytes)}"),
+            ("memory of the coordinator", f"up to {_bytes(made.coordinator_bytes)}"),
+            ("read", f"{_bytes(made.bytes_read)}, in two passes"),
+            (
+                "moved",
+                f"about {_bytes(made.bytes_moved)} "
+                f"(all the data: {_bytes(made.bytes_to_gather_everything)})",
+            ),
+            ("written", f"about {_bytes(made.bytes_written)}"),
+        ]
+    )
+
+
+@cli.command()
+@click.argument("target")
+@_STORAGE_OPTION
+@_JSON
+def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
+    """Check that TARGET is complete and unchanged: digests, counts, invariants."""
+    from dask_distill import store
+
+    found = store.verify(target, storage_options=storage)
+    if as_json:
+        import dataclasses
+
+        click.echo(json.dumps(dataclasses.asdict(found)))
+    elif found.ok:
+        click.echo(
+            f"{target}: complete, {found.rows:,} rows, {found.chunks} chunks checked, "
+            f"digest {found.digest}"
+        )
+    else:
+        for problem in found.problems:
+            click.echo(f"{target}: {problem}", err=True)
+    if not found.ok:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("folder", default="distill-demo", metavar="[DIR]")
+@click.option("--fraction", type=float, default=0.1, show_default=True)
+@_WORKERS
+def demo(folder: str, fraction: float, workers: int | None) -> None:
+    """Run the main job on real data: all flights out of New York in 2013.
+
+    Writes monthly parquet files and the selected rows below DIR.
+    """
+    from pathlib import Path
+
+    from dask_distill import store
+    from dask_distill.demo import flights_table, write_partitions
+
+    source, target = Path(folder) / "flights", Path(folder) / "selected.zarr"
+    # an earlier demo's output may go, anything else may not
+    store.check_target(target, overwrite=True, sources=[str(source)])
+    click.echo("Flights out of New York in 2013, with the weather: which will be late?")
+    files = write_partitions(flights_table(), source)
+    click.echo(f"wrote {files} monthly parquet files to {source}")
+    click.echo(
+        f"\n$ {_PROGRAM} run {source} {target} --labels late --carry flight "
+        f"--fraction {fraction:g} --certify --overwrite"
+    )
+    result = _run(
+        str(source),
+        str(target),
+        features=None,
+        labels="late",
+        carry=("flight",),
+        fraction=fraction,
+        size=None,
+        strategy="auto",
+        options={},
+        seed=0,
+        certify=True,
+        on_invalid="raise",
+        workers=workers,
+        scheduler_address=None,
+        scheduler_file=None,
+        storage={},
+        overwrite=True,
+        quiet=False,
+    )
+    _print_result(result)
+    click.echo(f"\n$ {_PROGRAM} verify {target}")
+    click.get_current_context().invoke(verify, target=str(target), storage={}, as_json=False)
+
+
+def main() -> None:
+    """Entry point of ``dask-distill``."""
+    try:
+        sys.exit(cli.main(prog_name=_PROGRAM, standalone_mode=False))
+    except click.UsageError as error:
+        click.echo(f"{_PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{_PROGRAM}: stopped; nothing was written", err=True)
+        sys.exit(1)
+
+
+def _open(source: str, arguments: dict[str, Any]) -> Any:
+    from dask_distill.sources import open_dataset
+
+    return open_dataset(
+        source,
+        features=arguments["features"],
+        labels=arguments["labels"],
+        carry=arguments["carry"],
+        storage_options=arguments["storage"],
+    )
+
+
+def _run(
+    source: str,
+    target: str,
+    *,
+    fraction: float | None,
+    size: int | None,
+    strategy: str,
+    options: dict[str, str],
+    seed: int,
+    certify: bool,
+    on_invalid: Any,
+    workers: int | None,
+    scheduler_address: str | None,
+    scheduler_file: str | None,
+    storage: dict[str, str],
+    overwrite: bool,
+    quiet: bool,
+    **names: Any,
+) -> dict[str, Any]:
+    """Check everything that can be checked, then start or join a cluster, select and write."""
+    import time
+
+    from dask_distill import store
+    from dask_distill.cluster import connect
+    from dask_distill.pipeline import check_request, distill
+    from dask_distill.strategies import make_strategy
+
+    started = time.perf_counter()
+    chosen = make_strategy(strategy, options)
+    dataset = _open(source, {**names, "storage": storage})
+    check_request(dataset, fraction=fraction, size=size, strategy=chosen, seed=seed)
+    store.check_target(
+        target, overwrite=overwrite, storage_options=storage, sources=dataset.sources
+    )
+    with (
+        connect(
+            workers=workers, scheduler_address=scheduler_address, scheduler_file=scheduler_file
+        ) as client,
+        _progress(quiet) as progress,
+        _warnings_as_lines(),
+    ):
+        coreset = distill(
+            dataset,
+            fraction=fraction,
+            size=size,
+            strategy=chosen,
+            seed=seed,
+            certify=certify,
+            on_invalid=on_invalid,
+            progress=progress,
+        )
+        writing = time.perf_counter()
+        receipt = coreset.to_zarr(target, storage_options=storage, overwrite=overwrite)
+        seconds = coreset.provenance["seconds"] | {
+            "write": round(time.perf_counter() - writing, 3),
+            "total": round(time.perf_counter() - started, 3),
+        }
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+    certificate = coreset.certificate
+    return {
+        **receipt,
+        **{
+            key: coreset.provenance[key]
+            for key in (
+                "rows",
+                "rows_dropped",
+                "selected",
+                "classes",
+                "bytes_read",
+                "bytes_moved",
+                "bytes_to_gather_everything",
+                "parameters",
+                "seed",
+            )
+        },
+        "workers": count,
+        "seconds": seconds,
+        "certificate": None if certificate is None else certificate.as_dict(),
+    }
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Any]:
+    """A bar on a terminal, log lines elsewhere, nothing when quiet."""
+    import logging
+
+    from dask_distill.progress import LogLines, Silent, TerminalBar
+
+    if quiet:
+        yield Silent()
+        return
+    if sys.stderr.isatty():
+        with TerminalBar() as bar:
+            yield bar
+        return
+    logger = logging.getLogger("dask_distill")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield LogLines()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Our warnings as one line each, whatever the filters of the process."""
+    import warnings
+
+    from dask_distill.pipeline import SelectionWarning
+
+    with ExitStack() as stack:
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always", SelectionWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                click.echo(f"{_PROGRAM}: warning: {warning.message}", err=True)
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    rows, selected = result["rows"], result["selected"]
+    seconds = result["seconds"]
+    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
+    lines = [
+        (
+            "selected",
+            f"{selected:,} of {rows:,} rows ({selected / rows:.1%}) "
+            f"by {result['parameters']['strategy']}",
+        ),
+    ]
+    if result["rows_dropped"]:
+        lines.append(("left out", f"{result['rows_dropped']:,} rows with invalid values"))
+    for number, entry in enumerate((result["classes"] or [])[:10]):
+        name = "classes" if number == 0 else ""
+        lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
+    if len(result["classes"] or []) > 10:
+        lines.append(("", f"and {len(result['classes']) - 10} more"))
+    certificate = result["certificate"]
+    if certificate is not None:
+        lines.append(
+            (
+                "coverage",
+                f"every row within {certificate['radius']:.4g} of a selected one "
+                f"(random subset: {certificate['random_radius']:.4g}; no subset of this "
+                f"size below {certificate['lower_bound']:.4g})",
+            )
+        )
+    lines += [
+        ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
+        (
+            "moved",
+            f"{_bytes(result['bytes_moved'])} of questions, answers and candidates "
+            f"(all the data: {_bytes(result['bytes_to_gather_everything'])})",
+        ),
+        ("written", f"{_bytes(result['bytes_written'])} to {result['target']}"),
+    ]
+    _print_table(lines)
+
+
+def _print_table(lines: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        click.echo(f"{name:<{width}}  {text}")
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

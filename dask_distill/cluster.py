@@ -1,0 +1,90 @@
+"""Where a run takes place: a cluster that we start, or one that is there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+
+from dask_distill.config import setting
+from dask_distill.errors import DistillError, InputError
+
+
+@contextmanager
+def connect(
+    *,
+    workers: int | None = None,
+    scheduler_address: str | None = None,
+    scheduler_file: str | None = None,
+) -> Iterator[Any]:
+    """A `distributed.Client`, on a cluster of this machine unless one is named.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Worker processes to start here; one a core unless given.
+    scheduler_address : str, optional
+        Of a running scheduler, such as ``tcp://10.0.0.1:8786``.
+    scheduler_file : str, optional
+        A file that a running scheduler has written.
+
+    Yields
+    ------
+    distributed.Client
+        Closed at the end, and the cluster with it if it was started here.
+
+    Raises
+    ------
+    InputError
+        Where more than one place is named, or the number of workers is no number above 0.
+    DistillError
+        Where the scheduler cannot be reached.
+    """
+    named = [value for value in (workers, scheduler_address, scheduler_file) if value is not None]
+    if len(named) > 1:
+        raise InputError(
+            "at most one of workers, scheduler_address and scheduler_file may be given, got "
+            f"{len(named)}; workers is for a cluster that is started here"
+        )
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    if scheduler_file is not None and not os.path.isfile(scheduler_file):
+        raise InputError(f"scheduler_file must be a file, got '{scheduler_file}'; check the path")
+    from distributed import Client
+
+    if scheduler_address is None and scheduler_file is None:
+        with _local(workers) as cluster, Client(cluster) as client:
+            yield client
+        return
+    try:
+        client = Client(scheduler_address, scheduler_file=scheduler_file)
+    except (OSError, ValueError) as error:
+        place = scheduler_address or scheduler_file
+        raise DistillError(f"no scheduler can be reached at '{place}': {error}") from None
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(workers: int | None) -> Iterator[Any]:
+    """Worker processes of one thread each, seen by this machine alone."""
+    from distributed import LocalCluster
+
+    resilience = {
+        "distributed.scheduler.allowed-failures": setting("local.allowed-failures"),
+        "distributed.deploy.lost-worker-timeout": setting("local.lost-worker-timeout"),
+    }
+    count = workers or setting("local.workers") or len(os.sched_getaffinity(0))
+    with (
+        dask.config.set(resilience),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            memory_limit=setting("local.memory-limit"),
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+    ):
+        yield cluster

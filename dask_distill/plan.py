@@ -1,0 +1,128 @@
+"""What a run would do, from shapes alone: rows, blocks, tasks, memory, bytes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dask_distill.block import block_rows
+from dask_distill.dataset import Dataset
+from dask_distill.pipeline import check_request, resolve_size
+from dask_distill.strategies import Strategy
+from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
+
+# what a Python process with our libraries takes before any data
+_PROCESS_BYTES = 300 * 2**20
+# as stored, put together from chunks, as floats, and one more while it is standardised
+_BLOCK_COPIES = 4
+# classes are known only after the survey
+_ASSUMED_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes
+    ----------
+    rows, features, size : int
+    strategy : str
+    blocks, block_rows : int
+    tasks : int
+        Of the whole job, about.
+    worker_bytes : int
+        Projected peak memory of one worker (one thread).
+    coordinator_bytes : int
+        Projected peak memory where candidates meet.
+    bytes_read, bytes_moved, bytes_written : int
+        Before compression; moved are questions, answers, candidates and selected rows.
+    bytes_to_gather_everything : int
+    """
+
+    rows: int
+    features: int
+    size: int
+    strategy: str
+    blocks: int
+    block_rows: int
+    tasks: int
+    worker_bytes: int
+    coordinator_bytes: int
+    bytes_read: int
+    bytes_moved: int
+    bytes_written: int
+    bytes_to_gather_everything: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+
+def make_plan(
+    dataset: Dataset,
+    strategy: Strategy,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    workers: int = 1,
+) -> Plan:
+    """Reckon what `distill` would do; computes nothing.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    strategy : Strategy
+    fraction, size : as for `distill`
+    workers : int
+        Over which the blocks' memories are spread.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        Where the request cannot work.
+    """
+    check_request(dataset, fraction=fraction, size=size, strategy=strategy)
+    n, d = dataset.n, dataset.d
+    selected = resolve_size(fraction, size, n)
+    rows = block_rows(n, d)
+    blocks = -(-n // rows)
+    classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
+    need = strategy.footprint(n, d, classes, selected)
+    value = max(4, dataset.features.dtype.itemsize)
+    sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes) * d * value
+    offers = int(1.5 * sample)
+    pool = int(need.pool_rows * (d * value + 48))
+    chunks = len(dataset.features.chunks[0])
+    combines = -(-blocks // 7)
+    fit = 0
+    if strategy.uses_proxy and dataset.labels is not None:
+        # the sample with its Fourier features, and the solver's copies of it
+        fit = 4 * SAMPLE_ROWS * (d + 600) * 4
+    return Plan(
+        rows=n,
+        features=d,
+        size=selected,
+        strategy=strategy.name,
+        blocks=blocks,
+        block_rows=rows,
+        tasks=3 * chunks + blocks * (8 + 3 * (1 + need.rounds)) + combines * (1 + need.rounds),
+        worker_bytes=int(
+            _PROCESS_BYTES
+            + _BLOCK_COPIES * min(rows, n) * d * value
+            + need.state_bytes_per_row * n / max(1, workers)
+            + fit
+            + 3 * pool
+        ),
+        coordinator_bytes=int(_PROCESS_BYTES + 3 * offers + 3 * pool + fit + 40 * selected),
+        bytes_read=2 * dataset.nbytes,
+        bytes_moved=int(
+            offers
+            + pool
+            + blocks * need.rounds * need.answer_bytes_per_block
+            + selected * dataset.row_bytes
+        ),
+        bytes_written=selected * (dataset.row_bytes + 12 + (16 if strategy.uses_proxy else 0)),
+        bytes_to_gather_everything=dataset.nbytes,
+    )

@@ -1,0 +1,1133 @@
+"""Data sets: the same values from every kind of source, read once, and clear refusals."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import fsspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+import zarr
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dask_distill import dataset as dataset_module
+from dask_distill import sources
+from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.errors import InputError
+from dask_distill.sources import open_dataset
+
+SECRET = "correct-horse-battery"
+NUMBERS = ["?", "i1", "u1", "i4", "i8", "u8", "f2", "f4", "f8"]
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(60, 3))
+y = rng.integers(0, 4, 60)
+TEXT = np.array(["a", "bé", "", "日本"] * 15)
+
+
+def numbers(dtype, shape=(60, 3)):
+    return (rng.normal(size=shape) * 50).astype(dtype)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def memory():
+    """The in-memory file system, empty before and after."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    yield MemoryFileSystem
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Chunks of 240 bytes, so that little data has many."""
+    monkeypatch.setattr(sources, "_CHUNK_BYTES", 240)
+    monkeypatch.setattr(dataset_module, "_CHUNK_BYTES", 240)
+
+
+@pytest.fixture
+def no_compute():
+    """Computing anything fails."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("computed")
+
+    with dask.config.set(scheduler=refuse):
+        yield
+
+
+def same(lazy, values):
+    """Equal bit for bit, of the same type, as declared."""
+    found = lazy.compute(scheduler="sync")
+    values = np.asarray(values)
+    assert lazy.dtype == found.dtype == values.dtype
+    assert lazy.shape == found.shape == values.shape
+    if values.dtype.kind in "OT":
+        assert found.tolist() == values.tolist()
+    else:
+        assert found.tobytes() == values.tobytes()
+
+
+def refused(*parts):
+    """The error's text holds all parts."""
+    return pytest.raises(InputError, match="(?s)" + "".join(f"(?=.*{part})" for part in parts))
+
+
+# ---------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_as_dataset__numpy_values_bit_for_bit(dtype, small_chunks):
+    values = numbers(dtype)
+    dataset = as_dataset(values, TEXT, carry={"id": y, "image": X.reshape(60, 3, 1)})
+    same(dataset.features, values)
+    same(dataset.labels, TEXT)
+    same(dataset.carry["id"], y)
+    same(dataset.carry["image"], X.reshape(60, 3, 1))
+    assert (dataset.n, dataset.d) == (60, 3)
+    assert dataset.row_bytes == 3 * values.itemsize + TEXT.itemsize
+    assert dataset.nbytes == 60 * dataset.row_bytes
+    assert dataset.columns is None
+    assert dataset.sources == ()
+
+
+def test_as_dataset__chunks_are_of_rows(small_chunks):
+    assert as_dataset(X).features.chunks == ((10,) * 6, (3,))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(sum),
+    columns=st.lists(st.integers(1, 3), min_size=1, max_size=3),
+    depth=st.lists(st.integers(1, 2), min_size=0, max_size=2),
+)
+def test_as_dataset__any_chunking_has_one_chunk_on_other_axes(rows, columns, depth):
+    shape = (sum(rows), sum(columns), *([sum(depth)] if depth else []))
+    values = np.arange(np.prod(shape), dtype="f4").reshape(shape)
+    chunks = (tuple(rows), tuple(columns), *([tuple(depth)] if depth else []))
+    dataset = as_dataset(da.from_array(values, chunks=chunks))
+    assert dataset.features.chunks == (tuple(rows), *((size,) for size in shape[1:]))
+    same(dataset.features, values)
+
+
+def test_as_dataset__computes_nothing(no_compute):
+    lazy = da.random.default_rng(0).normal(size=(100, 4), chunks=(7, 2))
+    as_dataset(lazy, lazy[:, 0] > 0, carry={"id": lazy})
+    as_dataset(X, y)
+
+
+def test_as_dataset__labels_keep_their_chunks():
+    dataset = as_dataset(da.from_array(X, chunks=7), da.from_array(y, chunks=11))
+    assert dataset.labels.chunks == ((11, 11, 11, 11, 11, 5),)
+
+
+def test_as_dataset__unknown_chunks_are_counted_and_the_users_array_is_left_alone():
+    lazy = da.from_array(X, chunks=(7, 2))
+    keep = X[:, 0] > 0
+    filtered, labels = lazy[lazy[:, 0] > 0], da.from_array(y, chunks=7)[lazy[:, 0] > 0]
+    dataset = as_dataset(filtered, labels)
+    same(dataset.features, X[keep])
+    same(dataset.labels, y[keep])
+    assert np.isnan(filtered.shape[0])
+    assert np.isnan(labels.shape[0])
+
+
+def test_as_dataset__a_column_of_labels_is_a_vector():
+    same(as_dataset(X, y[:, None]).labels, y)
+    same(as_dataset(X, pd.DataFrame({"y": y})).labels, y)
+    text = pd.DataFrame({"y": TEXT})
+    assert as_dataset(X, dd.from_pandas(text, npartitions=2)).labels.compute().tolist() == [*TEXT]
+
+
+def test_as_dataset__lists():
+    dataset = as_dataset([[1, 2], [3, 4]], ["a", "b"])
+    same(dataset.features, np.array([[1, 2], [3, 4]]))
+    same(dataset.labels, np.array(["a", "b"]))
+
+
+def test_as_dataset__a_dataset_keeps_or_replaces():
+    first = as_dataset(X, y, carry={"id": y})
+    assert as_dataset(first).labels is first.labels
+    assert set(as_dataset(first).carry) == {"id"}
+    second = as_dataset(first, TEXT, carry={})
+    same(second.labels, TEXT)
+    assert second.carry == {}
+
+
+def test_dataset__put_together_by_hand_is_brought_into_form():
+    lazy = da.from_array(X, chunks=(7, 1))
+    dataset = as_dataset(Dataset(lazy[lazy[:, 0] > 0]))
+    same(dataset.features, X[X[:, 0] > 0])
+    assert dataset.features.numblocks[1] == 1
+
+
+def test_dataset__repr_is_short():
+    assert repr(as_dataset(X, y)) == "Dataset(60 x 3 float64, labels int64, 0 carried)"
+    assert repr(as_dataset(X)) == "Dataset(60 x 3 float64, no labels, 0 carried)"
+
+
+def test_dataset__importing_is_light():
+    code = (
+        "import sys, dask.array; before = set(sys.modules); import dask_distill.dataset; "
+        "print([m for m in set(sys.modules) - before if m.split('.')[0] != 'dask_distill'])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- xarray and DataFrames
+
+
+def test_as_dataset__xarray():
+    lazy = da.from_array(X, chunks=(7, 2))
+    for features in (xr.DataArray(X), xr.DataArray(lazy), xr.Variable(("a", "b"), lazy)):
+        dataset = as_dataset(features, xr.DataArray(y))
+        same(dataset.features, X)
+        same(dataset.labels, y)
+    with refused("xarray Dataset", "pick one variable"):
+        as_dataset(xr.Dataset({"X": (("a", "b"), X)}))
+
+
+def test_as_dataset__xarray_in_a_file_stays_there(no_compute):
+    xr.Dataset({"X": (("a", "b"), X)}).to_zarr("x.zarr", consolidated=False)
+    opened = xr.open_zarr("x.zarr", chunks=None, consolidated=False)["X"]
+    dataset = as_dataset(opened)
+    assert not opened.variable._in_memory
+    same(dataset.features, X)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_as_dataset__frames_get_the_common_type_and_column_names(lazy):
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": [True, False, True], 5: [0.5, 1.5, 2.5]})
+    given = dd.from_pandas(frame, npartitions=2) if lazy else frame
+    dataset = as_dataset(given)
+    same(dataset.features, np.array([[1, 1, 0.5], [2, 0, 1.5], [3, 1, 2.5]]))
+    assert dataset.columns == ("a", "b", "5")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["Int64", "int64[pyarrow]", "boolean", "Float32"])
+def test_as_dataset__missing_values_of_nullable_columns_become_nan(lazy, kind):
+    frame = pd.DataFrame({"a": pd.array([1, None, 0], dtype=kind), "b": [1, 2, 3]})
+    given = dd.from_pandas(frame, npartitions=2) if lazy else frame
+    same(as_dataset(given).features, np.array([[1.0, 1], [np.nan, 2], [0, 3]]))
+
+
+def test_as_dataset__nullable_columns_without_missing_values_stay_what_they_are():
+    frame = pd.DataFrame({"a": pd.array([2**62 + 1, 3], dtype="Int64")})
+    same(as_dataset(frame).features, np.array([[2**62 + 1], [3]]))
+    same(as_dataset(X[:2], frame["a"]).labels, np.array([2**62 + 1, 3]))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["str", "string[pyarrow]", "object", "category"])
+def test_as_dataset__series_of_text_become_objects(lazy, kind):
+    series = pd.Series(["a", "b", "é"] * 20, dtype=kind)
+    given = dd.from_pandas(series, npartitions=3) if lazy else series
+    same(as_dataset(X, given).labels, np.array(["a", "b", "é"] * 20, dtype=object))
+
+
+def test_as_dataset__categories_that_are_numbers_stay_numbers():
+    same(as_dataset(X[:3], pd.Series([7, 5, 7], dtype="category")).labels, np.array([7, 5, 7]))
+    same(as_dataset(X[:2], pd.Index(["a", "b"])).labels, np.array(["a", "b"], dtype=object))
+
+
+def test_as_dataset__dask_series_of_numbers_and_dates():
+    frame = dd.from_pandas(
+        pd.DataFrame({"y": y, "t": pd.date_range("2013", periods=60)}), npartitions=4
+    )
+    dataset = as_dataset(X, frame["y"], carry={"t": frame["t"]})
+    same(dataset.labels, y)
+    same(dataset.carry["t"], frame["t"].compute().to_numpy())
+
+
+# ---------------------------------------------------------------- refusals of arrays
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (np.array([[1, "a"]], dtype=object), ("dtype object", "encode")),
+        (np.array([["a", "b"]]), ("must be numbers", "<U1")),
+        (X * 1j, ("must be numbers", "complex128")),
+        (X.astype("M8[s]"), ("must be numbers", "datetime64")),
+        (np.zeros((2, 2), np.longdouble), ("at most float64", "astype")),
+        (X[:, 0], ("rows and columns", r"\(60,\)", r"reshape\(-1, 1\)")),
+        (np.zeros((0, 3)), ("at least one row", r"\(0, 3\)")),
+        (np.zeros((3, 0)), ("at least one column", r"\(3, 0\)")),
+        (np.zeros((3, 2, 0)), ("at least one column",)),
+        (None, ("must be an array", "NoneType")),
+        ("X.zarr", ("must be an array", "open_dataset")),
+        ([[1, 2], [3]], ("must be an array", "rows that differ")),
+        (np.ma.masked_greater(X, 0), ("masked", "filled")),
+        (da.ma.masked_greater(da.from_array(X), 0), ("masked", "filled")),
+        (pd.DataFrame({"a": [1], "t": ["x"], "c": [1j]}), (r"t \(str\)", r"c \(complex128\)")),
+        (dd.from_pandas(pd.DataFrame({"a": [1], "t": ["x"]}), npartitions=1), (r"t \(str",)),
+        (pd.DataFrame(X, columns=["a", "a", "b"]), ("different names",)),
+        (pd.DataFrame(index=range(3)), ("at least one column",)),
+        (pd.DataFrame({"t": ["x"]}), ("must be numbers", r"t \(str\)")),
+    ],
+)
+def test_as_dataset__refuses_features(features, words):
+    with refused("^features", *words):
+        as_dataset(features)
+
+
+def test_as_dataset__refuses_blocks_that_are_not_numpy():
+    sparse = pytest.importorskip("scipy.sparse")
+    lazy = da.from_array(X, chunks=(20, 3)).map_blocks(
+        sparse.csr_matrix, meta=sparse.csr_matrix((0, 0))
+    )
+    with refused("features must have NumPy blocks", "csr_matrix", "map_blocks"):
+        as_dataset(lazy)
+    with refused("features must be an array", "csr_matrix", "toarray"):
+        as_dataset(sparse.csr_matrix(X))
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (y[:59], ("as many rows as features \\(60\\)", "got 59")),
+        (np.eye(60), ("one value a row", "argmax")),
+        (np.array(5), ("must be an array",)),
+        (y * 1j, ("ints or strings", "complex128")),
+        (y.astype("S1"), ("ints or strings", r"astype\(str\)")),
+        (y.astype("M8[s]"), ("ints or strings", "datetime64")),
+        (pd.DataFrame({"a": y, "b": TEXT}), ("must be numbers", r"b \(str\)")),
+    ],
+)
+def test_as_dataset__refuses_labels(labels, words):
+    with refused("^labels", *words):
+        as_dataset(X, labels)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "?", "O", np.dtypes.StringDType()])
+def test_as_dataset__leaves_the_check_of_label_values_for_later(dtype):
+    assert as_dataset(X, y.astype(dtype)).labels.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "index",
+        "weight",
+        "score",
+        "X",
+        "y",
+        "",
+        " ",
+        ".",
+        "..",
+        ".a",
+        "__a",
+        "a..b",
+        "a/b",
+        "a\\b",
+        3,
+    ],
+)
+def test_as_dataset__refuses_names(name):
+    with refused("^carry", "rename it"):
+        as_dataset(X, y, carry={name: y})
+
+
+def test_as_dataset__the_labels_name_is_free_without_labels():
+    assert set(as_dataset(X, carry={"y": y}).carry) == {"y"}
+
+
+def test_as_dataset__refuses_carried_arrays():
+    with refused("carry id", r"features \(60\)", "got 59"):
+        as_dataset(X, carry={"id": y[:59]})
+    with refused("carry raw", "dtype |S1"):
+        as_dataset(X, carry={"raw": y.astype("S1")})
+    with refused("carry must map names", "got list"):
+        as_dataset(X, carry=[y])
+
+
+# ---------------------------------------------------------------- zarr
+
+
+def write_zarr(place, arrays, zarr_format=3, **options):
+    group = zarr.open_group(place, mode="w", zarr_format=zarr_format)
+    for name, values in arrays.items():
+        chunks = {"chunks": (7, *values.shape[1:]), **options}
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, **chunks)
+        array[:] = values
+    return place
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_open_dataset__zarr_values_bit_for_bit(zarr_format, dtype, small_chunks):
+    values, images = numbers(dtype), numbers("u1", (60, 4, 4))
+    write_zarr("a.zarr", {"X": values, "y": y, "image": images}, zarr_format)
+    dataset = open_dataset("a.zarr", carry=["image"])
+    same(dataset.features, values)
+    same(dataset.labels, y)
+    same(dataset.carry["image"], images)
+    assert dataset.sources == (os.path.realpath("a.zarr"),)
+
+
+def test_open_dataset__zarr_rows_of_more_axes():
+    images = numbers("u1", (60, 28, 28))
+    dataset = open_dataset(write_zarr("a.zarr", {"X": images}, chunks=(7, 9, 10)))
+    same(dataset.features, images)
+    assert dataset.features.numblocks[1:] == (1, 1)
+    assert (dataset.labels, dataset.d) == (None, 784)
+
+
+def test_open_dataset__zarr_labels_of_text():
+    # format 3 has no stable text of fixed width
+    write_zarr("fixed.zarr", {"X": X, "y": TEXT}, 2)
+    same(open_dataset("fixed.zarr").labels, TEXT)
+    write_zarr("free.zarr", {"X": X, "y": TEXT.astype(np.dtypes.StringDType())})
+    assert open_dataset("free.zarr").labels.compute().tolist() == TEXT.tolist()
+
+
+@pytest.mark.xfail(strict=True, reason="concatenating swaps bytes")
+def test_open_dataset__zarr_big_endian_values_stay_so(small_chunks):
+    values = numbers(">f8")
+    write_zarr("a.zarr", {"X": values}, 2)
+    same(open_dataset("a.zarr").features, values)
+
+
+def test_open_dataset__zarr_names():
+    write_zarr("a.zarr", {"features": X, "kind": y, "y": y, "id": y})
+    dataset = open_dataset("a.zarr", features="features", labels="kind", carry="id")
+    assert (dataset.feature_name, dataset.label_name, set(dataset.carry)) == (
+        "features", "kind", {"id"},
+    )  # fmt: skip
+    assert open_dataset("a.zarr", features="features").label_name == "y"
+    for none in (False, ""):
+        assert open_dataset("a.zarr", features="features", labels=none).labels is None
+    write_zarr("a.zarr/part", {"X": X})
+    inner = open_dataset("a.zarr", features="part/X", labels=False)
+    assert inner.feature_name == "X"
+    same(inner.features, X)
+
+
+def test_open_dataset__a_zarr_array_alone_is_features():
+    write_zarr("a.zarr", {"X": X})
+    dataset = open_dataset("a.zarr/X")
+    same(dataset.features, X)
+    assert dataset.labels is None
+    with refused("single array"):
+        open_dataset("a.zarr/X", labels="y")
+
+
+@pytest.fixture
+def zarr_reads(monkeypatch):
+    """How often each chunk, or shard, has been read."""
+    reads = Counter()
+    get = zarr.storage.LocalStore.get
+
+    async def counting(self, key, *args, **kwargs):
+        if not key.endswith((".json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")):
+            # a shard is read in parts: its index, then ranges of it
+            reads[key, str(args[1:]), str(kwargs)] += 1
+        return await get(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "get", counting)
+    return reads
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rows=st.integers(1, 70),
+    unit=st.integers(1, 20),
+    columns=st.integers(1, 3),
+    shard=st.sampled_from([None, 1, 3]),
+    zarr_format=st.sampled_from([2, 3]),
+)
+def test_open_dataset__zarr_reads_each_stored_chunk_once(
+    zarr_reads, small_chunks, rows, unit, columns, shard, zarr_format
+):
+    values = numbers("f8", (rows, 3))
+    options = {"chunks": (unit, columns)}
+    if shard and zarr_format == 3:
+        options["shards"] = (unit * shard, columns)
+    write_zarr("a.zarr", {"X": values}, zarr_format, **options)
+    zarr_reads.clear()
+    dataset = open_dataset("a.zarr")
+    assert not zarr_reads, "opening reads no rows"
+    stored = unit * (options["shards"][0] // unit if "shards" in options else 1)
+    assert all(size % stored == 0 for size in dataset.features.chunks[0][:-1])
+    same(dataset.features, values)
+    assert set(zarr_reads.values()) == {1}
+    assert len({key for key, *_ in zarr_reads}) == -(-rows // stored) * -(-3 // columns)
+
+
+def test_open_dataset__zarr_chunks_are_of_about_16_mib_and_not_too_many(monkeypatch):
+    group = zarr.open_group("a.zarr", mode="w")
+    group.create_array("X", shape=(3_000_000, 8), dtype="f8", chunks=(1000, 8))
+    sizes = open_dataset("a.zarr").features.chunks[0]
+    assert 15 * 2**20 < sizes[0] * 64 <= 16 * 2**20
+    monkeypatch.setattr(sources, "_CHUNK_BYTES", 1)
+    assert len(open_dataset("a.zarr").features.chunks[0]) <= 4096
+    monkeypatch.setattr(sources, "_MOST_CHUNKS", 2000)
+    # 1,500 rows a chunk would do, but must be whole stored chunks
+    assert set(open_dataset("a.zarr").features.chunks[0]) == {2000}
+
+
+def test_open_dataset__zarr_without_rows_is_refused():
+    write_zarr("a.zarr", {"X": X[:0]})
+    with refused("at least one row"):
+        open_dataset("a.zarr")
+
+
+def test_open_dataset__graphs_travel_without_open_files():
+    dataset = open_dataset(write_zarr("a.zarr", {"X": X, "y": y}))
+    same(pickle.loads(pickle.dumps(dataset)).features, X)
+
+
+def test_open_dataset__zarr_refusals():
+    write_zarr("a.zarr", {"X": X, "y": y})
+    with refused("features must be in", "got 'Q'", "there are: X, y"):
+        open_dataset("a.zarr", features="Q")
+    with refused("labels must be in", "got 'Q'", "there are: X, y"):
+        open_dataset("a.zarr", labels="Q")
+    with refused("carry Q must be in", "there are: X, y"):
+        open_dataset("a.zarr", carry=["Q"])
+    with refused("features must name one array"):
+        open_dataset("a.zarr", features=["X", "y"])
+    with refused("labels must be a name", "got True"):
+        open_dataset("a.zarr", labels=True)
+    with refused("must be readable"):
+        open_dataset("a.zarr", features="../b.zarr/X")
+    for name in ("index", "weight", "score"):
+        write_zarr("b.zarr", {name: X})
+        with refused("features must not be named like", "rename"):
+            open_dataset("b.zarr", features=name)
+    zarr.open_group("e.zarr", mode="w")
+    write_zarr("e.zarr/part", {"X": y})
+    write_zarr("e.zarr/whole", {"X": X})
+    with refused("labels must not be named like", "X", "rename"):
+        open_dataset("e.zarr", features="whole/X", labels="part/X")
+    write_zarr("c.zarr", {"X": X, "y": y[:59]})
+    with refused("labels", r"features \(60\)", "got 59"):
+        open_dataset("c.zarr")
+    zarr.open_group("d.zarr", mode="w")
+    with refused("got 'X'", "there are: none"):
+        open_dataset("d.zarr")
+
+
+@pytest.mark.parametrize("text", ["{", '{"zarr_format": 3, "node_type": "what"}'])
+def test_open_dataset__broken_zarr_metadata_ends_in_one_sentence(folder, text):
+    (folder / "a.zarr").mkdir()
+    (folder / "a.zarr/zarr.json").write_text(text)
+    with refused("a.zarr'", "must be readable", "complete"):
+        open_dataset("a.zarr")
+
+
+@pytest.mark.parametrize("place", ["filters", "compressor"])
+@pytest.mark.parametrize("dtype", ["|O", "<f8"])
+def test_open_dataset__zarr_never_unpickles(folder, place, dtype):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(folder / "harm"),))
+
+    write_zarr("a.zarr", {"y": y}, 2)
+    (folder / "a.zarr/X").mkdir()
+    codecs = (
+        {"filters": [{"id": "pickle"}]} if place == "filters" else {"compressor": {"id": "pickle"}}
+    )
+    metadata = {
+        "zarr_format": 2, "shape": [4, 2], "chunks": [4, 2], "dtype": dtype, "order": "C",
+        "fill_value": None, "filters": None, "compressor": None, **codecs,
+    }  # fmt: skip
+    (folder / "a.zarr/X/.zarray").write_text(json.dumps(metadata))
+    (folder / "a.zarr/X/0.0").write_bytes(pickle.dumps(Trap()))
+    with refused("pickle"):
+        open_dataset("a.zarr")
+    assert not (folder / "harm").exists()
+
+
+# ---------------------------------------------------------------- parquet
+
+FRAME = pd.DataFrame(
+    {
+        "a": np.arange(60, dtype="i4"),
+        "b": X[:, 0].astype("f4"),
+        "y": y,
+        "text": TEXT,
+        "flag": y > 1,
+        "day": pd.date_range("2013-01-01", periods=60),
+    }
+)
+
+
+def write_parquet(place, frame=FRAME, **options):
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), place, **options)
+    return str(place)
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_open_dataset__parquet_values_bit_for_bit(dtype):
+    values = numbers(dtype)
+    frame = pd.DataFrame(values, columns=["p", "q", "r"]).assign(label=TEXT)
+    dataset = open_dataset(write_parquet("a.parquet", frame, row_group_size=7))
+    same(dataset.features, values)
+    same(dataset.labels, TEXT.astype(object))
+    assert (dataset.columns, dataset.label_name) == (("p", "q", "r"), "label")
+
+
+def test_open_dataset__parquet_columns():
+    path = write_parquet("a.parquet", row_group_size=7)
+    dataset = open_dataset(path, carry=["text", "day"])
+    assert dataset.columns == ("a", "b", "flag")
+    same(dataset.features, FRAME[["a", "b", "flag"]].to_numpy(np.float64))
+    same(dataset.labels, y)
+    same(dataset.carry["text"], TEXT.astype(object))
+    assert (dataset.carry["day"].compute() == FRAME["day"].to_numpy()).all()
+    assert open_dataset(path, labels=False).columns == ("a", "b", "y", "flag")
+    assert open_dataset(path, labels="text").columns == ("a", "b", "y", "flag")
+
+
+@pytest.mark.parametrize(
+    ("features", "columns"),
+    [
+        ("b,a", ("b", "a")),
+        (" b , a ,", ("b", "a")),
+        (["flag", "a"], ("flag", "a")),
+        ("x_*", ("x_2", "x_10", "x_1")),
+        ("x_1,x_*", ("x_1", "x_2", "x_10")),
+        ("x_?,a", ("x_2", "x_1", "a")),
+        ("x_[12]", ("x_2", "x_1")),
+    ],
+)
+def test_open_dataset__parquet_columns_by_name_and_glob(features, columns):
+    frame = FRAME.assign(x_2=1.0, x_10=2.0, x_1=3.0)
+    dataset = open_dataset(write_parquet("a.parquet", frame), features=features)
+    assert dataset.columns == columns
+    same(dataset.features, frame[list(columns)].to_numpy(dataset.features.dtype))
+
+
+def test_open_dataset__parquet_globs_leave_label_and_carry_out():
+    frame = pd.DataFrame({"x_1": X[:, 0], "x_y": y, "x_id": y})
+    dataset = open_dataset(
+        write_parquet("a.parquet", frame), features="x_*", labels="x_y", carry=["x_id"]
+    )
+    assert dataset.columns == ("x_1",)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "common"),
+    [(("i4", "f4"), "f8"), (("?", "i1"), "i1"), (("u1", "i1"), "i2"), (("i8", "i8"), "i8")],
+)
+def test_open_dataset__parquet_features_get_their_common_type(kinds, common):
+    frame = pd.DataFrame({f"c{i}": [0, 1, 1] for i in range(2)})
+    frame = frame.astype(dict(zip(frame.columns, kinds, strict=True)))
+    dataset = open_dataset(write_parquet("a.parquet", frame))
+    same(dataset.features, frame.to_numpy(common))
+
+
+def test_open_dataset__parquet_nulls_become_nan():
+    table = pa.table(
+        {
+            "whole": pa.array([1, None, 3]),
+            "flag": pa.array([True, None, False]),
+            "sure": pa.array([1, 2, 3], pa.int64()),
+        }
+    )
+    pq.write_table(table, "a.parquet")
+    features = open_dataset("a.parquet").features
+    same(features, np.array([[1, 1, 1], [np.nan, np.nan, 2], [3, 0, 3]], "f8"))
+    assert open_dataset("a.parquet", features="sure").features.dtype == np.int64
+    assert open_dataset("a.parquet", features="sure", labels="whole").labels.dtype == np.float64
+
+
+def test_open_dataset__parquet_without_statistics_may_hold_nulls():
+    table = pa.table({"a": pa.array([1, 2, 3])})
+    pq.write_table(table, "a.parquet", write_statistics=False)
+    same(open_dataset("a.parquet").features, np.array([[1.0], [2.0], [3.0]]))
+
+
+def test_open_dataset__parquet_missing_text_stays_missing():
+    pq.write_table(pa.table({"a": [1, 2], "y": pa.array(["p", None])}), "a.parquet")
+    assert open_dataset("a.parquet").labels.compute().tolist() == ["p", None]
+
+
+def test_open_dataset__parquet_files_in_natural_order_of_their_paths(folder):
+    (folder / "p/sub").mkdir(parents=True)
+    (folder / "p/_hidden").mkdir()
+    names = ["part-1", "part-2", "part-10", "sub/part-0"]
+    for number, name in enumerate(names):
+        write_parquet(folder / f"p/{name}.parquet", pd.DataFrame({"a": [number], "y": [1]}))
+    write_parquet(folder / "p/_hidden/x.parquet", pd.DataFrame({"other": [1]}))
+    (folder / "p/_SUCCESS").write_text("")
+    same(open_dataset("p").features, np.arange(4)[:, None])
+
+
+def test_open_dataset__parquet_row_counts_come_from_footers(monkeypatch, no_compute):
+    path = write_parquet("a.parquet", row_group_size=7)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", None)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    monkeypatch.setattr(pq, "read_table", None)
+    assert open_dataset(path, carry=["day"]).n == 60
+
+
+def test_open_dataset__parquet_reads_each_row_group_once_and_only_wanted_columns(
+    monkeypatch, small_chunks
+):
+    reads = []
+    read = pq.ParquetFile.read_row_groups
+
+    def counting(self, groups, columns=None, **kwargs):
+        reads.extend((group, name) for group in groups for name in columns)
+        return read(self, groups, columns=columns, **kwargs)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", counting)
+    path = write_parquet("a.parquet", row_group_size=7)
+    dataset = open_dataset(path, features="a,b", carry=["flag"])
+    assert dataset.features.chunks[0] == (14, 14, 14, 14, 4)
+    dask.compute(dataset.features, dataset.labels, dataset.carry, scheduler="sync")
+    expected = [(group, name) for group in range(9) for name in ("a", "b", "y", "flag")]
+    assert sorted(reads) == sorted(expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    files=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    group=st.integers(1, 12),
+    limit=st.integers(1, 600),
+)
+def test_open_dataset__parquet_any_split_gives_the_same_rows(files, group, limit):
+    place = f"memory://split-{group}"
+    system = fsspec.filesystem("memory")
+    if system.exists(place):
+        system.rm(place, recursive=True)
+    values = np.arange(2 * sum(files), dtype="i4").reshape(-1, 2)
+    start = 0
+    for number, rows in enumerate(files):
+        frame = pd.DataFrame(values[start : start + rows], columns=["a", "b"])
+        with fsspec.open(f"{place}/{number}.parquet", "wb") as file:
+            write = pa.Table.from_pandas(frame, preserve_index=False)
+            pq.write_table(write, file, row_group_size=group)
+        start += rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_CHUNK_BYTES", limit)
+        dataset = open_dataset(place)
+    same(dataset.features, values)
+
+
+@pytest.mark.xfail(strict=True, reason="a file without rows has no statistics")
+def test_open_dataset__parquet_files_without_rows_do_not_change_types(folder):
+    (folder / "p").mkdir()
+    write_parquet("p/1.parquet", FRAME[:0])
+    write_parquet("p/2.parquet")
+    same(open_dataset("p", features="a").features, FRAME[["a"]].to_numpy())
+
+
+@pytest.mark.xfail(strict=True, reason="hive partitions stay text: not among the features")
+def test_open_dataset__hive_partitions_of_whole_numbers_are_features():
+    FRAME.assign(month=np.arange(60) % 12).to_parquet("p", partition_cols=["month"])
+    dataset = open_dataset("p", features="month,a")
+    expected = [[m, a] for m in range(12) for a in range(m, 60, 12)]
+    same(dataset.features, np.array(expected))
+
+
+def test_open_dataset__hive_partitions_of_text_can_be_labels():
+    FRAME.assign(kind=np.where(y > 1, "p", "q")).to_parquet("p", partition_cols=["kind"])
+    labels = open_dataset("p", labels="kind").labels.compute()
+    assert labels.tolist() == ["p"] * int((y > 1).sum()) + ["q"] * int((y <= 1).sum())
+
+
+@pytest.mark.xfail(strict=True, reason="hive partitions are not decoded")
+def test_open_dataset__hive_partitions_are_decoded():
+    frame = pd.DataFrame({"a": [1, 2, 3], "y": [0, 0, 1], "at": ["x/y", "0 7", None]})
+    frame.to_parquet("p", partition_cols=["at"])
+    found = open_dataset("p", carry=["at"]).carry["at"].compute().tolist()
+    assert sorted(found, key=str) == ["0 7", None, "x/y"]
+
+
+@pytest.mark.xfail(strict=True, reason="footers of names with dots are not found")
+def test_open_dataset__parquet_names_with_dots_stay_integers():
+    pq.write_table(pa.table({"a.b": [1, 2]}), "a.parquet")
+    same(open_dataset("a.parquet").features, np.array([[1], [2]]))
+
+
+@pytest.mark.xfail(strict=True, reason="row numbers are taken for features")
+def test_open_dataset__row_numbers_that_pandas_leaves_are_no_features():
+    FRAME[["a", "y"]].sample(frac=1, random_state=0).to_parquet("a.parquet")
+    assert open_dataset("a.parquet").columns == ("a",)
+
+
+@pytest.mark.xfail(strict=True, reason="small files are not joined")
+def test_open_dataset__many_small_files_are_few_chunks(folder):
+    (folder / "p").mkdir()
+    for number in range(20):
+        write_parquet(f"p/{number}.parquet", pd.DataFrame({"a": [number], "y": [1]}))
+    features = open_dataset("p").features
+    assert features.numblocks == (1, 1)
+    same(features, np.arange(20)[:, None])
+
+
+@pytest.mark.xfail(strict=True, reason="integers beside nulls are rounded")
+def test_open_dataset__carried_integers_are_never_rounded():
+    pq.write_table(pa.table({"a": [1, 2], "id": pa.array([2**60 + 1, None])}), "a.parquet")
+    lazy = open_dataset("a.parquet", features="a", carry=["id"]).carry["id"]
+    with refused("'id'", "nulls", "2\\*\\*53"):
+        lazy.compute()
+    # also where the null is in another row group
+    pq.write_table(
+        pa.table({"a": [1, 2], "id": pa.array([2**60 + 1, None])}), "b.parquet", row_group_size=1
+    )
+    lazy = open_dataset("b.parquet", features="a", carry=["id"]).carry["id"]
+    with refused("'id'", "2\\*\\*53"):
+        lazy.compute(scheduler="sync")
+
+
+@pytest.mark.xfail(strict=True, reason="days are objects")
+def test_open_dataset__parquet_days_are_dates():
+    days = np.array(["2013-01-01", "2014-01-01"], "M8[D]")
+    pq.write_table(pa.table({"a": [1, 2], "day": days}), "a.parquet")
+    same(open_dataset("a.parquet", carry=["day"]).carry["day"], days)
+
+
+def test_open_dataset__parquet_categories_of_text():
+    frame = FRAME.assign(text=FRAME["text"].astype("category"))
+    dataset = open_dataset(write_parquet("a.parquet", frame), labels="text")
+    same(dataset.labels, TEXT.astype(object))
+
+
+def test_open_dataset__parquet_refusals(folder):
+    path = write_parquet("a.parquet")
+    with refused("features must be in", "'nope'", "there are: a, b, y, text"):
+        open_dataset(path, features="a,nope")
+    with refused("labels must be in", "'nope'", "there are: a, b"):
+        open_dataset(path, labels="nope")
+    with refused("carry nope must be in", "there are: a, b"):
+        open_dataset(path, carry=["nope"])
+    with refused("features must be numbers", r"text \((large_)?string\)", "encode"):
+        open_dataset(path, features="a,text")
+    with refused("features must not hold the label", "'y'"):
+        open_dataset(path, features="a,y")
+    for none in ([], "", ","):
+        with refused("at least one column"):
+            open_dataset(path, features=none)
+    write_parquet("t.parquet", FRAME[["text"]])
+    with refused("no numeric column"):
+        open_dataset("t.parquet")
+    write_parquet("z.parquet", FRAME[:0])
+    with refused("at least one row"):
+        open_dataset("z.parquet")
+    wide = pd.DataFrame(np.zeros((2, 30)), columns=[f"c{i}" for i in range(30)])
+    with refused("c0, c1", "c19, …$"):
+        open_dataset(write_parquet("w.parquet", wide), features="nope")
+    (folder / "empty").mkdir()
+    with refused("empty'", "folder without any"):
+        open_dataset("empty")
+
+
+@pytest.mark.parametrize("other", [FRAME[["a", "y"]], FRAME.assign(b=1), FRAME.assign(new=1)])
+def test_open_dataset__parquet_files_that_differ_are_named(folder, other):
+    (folder / "p").mkdir()
+    write_parquet("p/1.parquet")
+    write_parquet("p/2.parquet", other)
+    with refused("same columns in all files", r"column '(b|new)'", r"p/2\.parquet"):
+        open_dataset("p")
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", b"PAR1" + b"\0" * 50 + b"PAR1"])
+def test_open_dataset__broken_parquet_ends_in_one_sentence(folder, data):
+    (folder / "a.parquet").write_bytes(data)
+    with refused("a.parquet'", "must be readable", "complete"):
+        open_dataset("a.parquet")
+
+
+# ---------------------------------------------------------------- .npy and .npz
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("place", ["", "memory://f/"])
+@pytest.mark.parametrize("dtype", [*NUMBERS, ">f4"])
+def test_open_dataset__npy_values_bit_for_bit(dtype, place, order, small_chunks, no_compute):
+    values = np.asarray(numbers(dtype, (60, 3, 2)), order=order)
+    for name, array in (("X", values), ("y", TEXT)):
+        with fsspec.open(f"{place}{name}.npy", "wb") as file:
+            np.save(file, array)
+    dataset = open_dataset(f"{place}X.npy", labels=f"{place}y.npy")
+    same(dataset.features, values)
+    same(dataset.labels, TEXT)
+    assert dataset.features.numblocks[0] > 1 or values.itemsize * 6 * 60 < 480
+    assert len(dataset.sources) == 2
+
+
+@pytest.mark.parametrize("place", ["", "memory://f/"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_open_dataset__npz_values_bit_for_bit(place, save, order, small_chunks, no_compute):
+    with fsspec.open(f"{place}a.npz", "wb") as file:
+        save(file, X=np.asarray(X, order=order), y=y, an_id=TEXT)
+    dataset = open_dataset(f"{place}a.npz", carry=["an_id"])
+    same(dataset.features, X)
+    same(dataset.labels, y)
+    same(dataset.carry["an_id"], TEXT)
+    assert dataset.features.numblocks == (6, 1)
+    named = open_dataset(f"{place}a.npz", features="X", labels="an_id")
+    assert named.label_name == "an_id"
+    assert open_dataset(f"{place}a.npz", labels=False).labels is None
+
+
+def test_open_dataset__npy_opens_without_reading_values(monkeypatch, folder):
+    np.save("a.npy", X)
+    np.savez("a.npz", X=X)
+    monkeypatch.setattr(sources, "_read", None)
+    monkeypatch.setattr(np, "load", None)
+    for name in ("a.npy", "a.npz"):
+        assert open_dataset(name).n == 60
+
+
+def test_open_dataset__npy_maps_local_files(monkeypatch):
+    np.save("a.npy", X)
+    dataset = open_dataset("a.npy")
+    calls = []
+    monkeypatch.setattr(np, "memmap", lambda *a: calls.append(a) or np.zeros((60, 3)))
+    dataset.features.compute(scheduler="sync")
+    assert [call[2] for call in calls] == ["r"]
+
+
+def test_open_dataset__numpy_never_unpickles(folder):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(folder / "harm"),))
+
+    trap = np.array([[Trap()]], dtype=object)
+    np.save("a.npy", trap, allow_pickle=True)
+    np.savez("a.npz", X=trap, y=y)
+    for name in ("a.npy", "a.npz"):
+        with refused(name, "no object arrays"):
+            open_dataset(name)
+    np.save("X.npy", X[:1])
+    with refused("no object arrays"):
+        open_dataset("X.npy", labels="a.npy")
+    assert not (folder / "harm").exists()
+
+
+def npy_header(shape, dtype="<f8"):
+    file = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "must be readable"),
+        (b"junk", "must be readable"),
+        (npy_header((10**12, 10**6)), "must hold"),
+        (npy_header((5, 3)) + b"\0" * 119, "must hold 248 bytes"),
+        # 2**80 columns are 0 where 64 bits overflow
+        (npy_header((5, 2**40, 2**40)), "must hold"),
+        (npy_header((-5, 3)), "arrays with rows"),
+        (npy_header(()) + b"\0" * 8, "arrays with rows"),
+        (npy_header((0, 3)), "at least one row"),
+        (npy_header((5,)) + b"\0" * 40, "rows and columns"),
+    ],
+)
+def test_open_dataset__broken_npy_ends_in_one_sentence(folder, data, words):
+    (folder / "a.npy").write_bytes(data)
+    with refused(words):
+        open_dataset("a.npy")
+
+
+def test_open_dataset__numpy_refusals(folder):
+    np.save("X.npy", X)
+    np.save("short.npy", y[:59])
+    np.savez("a.npz", X=X)
+    with refused("single .npy"):
+        open_dataset("X.npy", features="X")
+    with refused("single .npy"):
+        open_dataset("X.npy", carry=["id"])
+    with refused("labels", r"features \(60\)", "got 59"):
+        open_dataset("X.npy", labels="short.npy")
+    with refused("source 'gone.npy' does not exist"):
+        open_dataset("X.npy", labels="gone.npy")
+    for what, names in (
+        ("features", {"features": "Q"}),
+        ("labels", {"labels": "Q"}),
+        ("carry Q", {"carry": ["Q"]}),
+    ):
+        with refused(f"^{what} must be in", "got 'Q'", "there are: X"):
+            open_dataset("a.npz", **names)
+    (folder / "b.npz").write_bytes(b"PK junk")
+    with refused("b.npz'", "must be readable"):
+        open_dataset("b.npz")
+
+
+# ---------------------------------------------------------------- all sources
+
+
+def test_open_dataset__memory_urls():
+    with fsspec.open("memory://p/a.parquet", "wb") as file:
+        FRAME.to_parquet(file)
+    store = zarr.storage.FsspecStore.from_url("memory://a.zarr", read_only=False)
+    write_zarr(store, {"X": X, "y": y})
+    same(open_dataset("memory://p").labels, y)
+    same(open_dataset("memory://p/a.parquet").labels, y)
+    dataset = open_dataset("memory://a.zarr")
+    same(dataset.features, X)
+    assert dataset.sources == ("memory://a.zarr",)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("gone", "source 'gone' does not exist"),
+        ("memory://gone.zarr", "source 'memory://gone.zarr' does not exist"),
+        ("", "must be a path or URL, got an empty string"),
+        (None, "must be a path or URL, got NoneType"),
+        (X, "must be a path or URL, got ndarray"),
+        ("nope://gone", "must be readable"),
+        ("notes.txt", "must be a zarr group, a parquet file or folder, or an .npy or .npz"),
+    ],
+)
+def test_open_dataset__refuses_sources(folder, source, words):
+    (folder / "notes.txt").write_text("notes")
+    with refused(words):
+        open_dataset(source)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"labels": 5}, "labels must be a name, or False for none, got 5"),
+        ({"labels": ["y"]}, r"labels must be a name, or False for none, got \['y'\]"),
+        ({"features": 3}, "features must be a list of names, got 3"),
+        ({"features": ["X", 3]}, "features must be a list of names"),
+        ({"carry": None}, "carry must be a list of names, got None"),
+        ({"carry": [3]}, r"carry must be a list of names, got \[3\]"),
+    ],
+)
+def test_open_dataset__refuses_what_is_no_name(names, words):
+    np.savez("a.npz", X=X, y=y)
+    with refused(words):
+        open_dataset("a.npz", **names)
+
+
+def test_open_dataset__refuses_storage_options_without_showing_them():
+    np.save("a.npy", X)
+    with refused("storage_options must map names to values, got str") as error:
+        open_dataset("a.npy", storage_options=SECRET)
+    assert SECRET not in str(error.value)
+
+
+def test_open_dataset__paths_may_be_path_objects(folder):
+    np.save("X.npy", X)
+    np.save("y.npy", y)
+    same(open_dataset(folder / "X.npy", labels=folder / "y.npy").labels, y)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "zarr", "parquet"])
+def test_open_dataset__secrets_show_nowhere(kind):
+    place = f"memory://a.{kind}"
+    if kind == "zarr":
+        write_zarr(zarr.storage.FsspecStore.from_url(place, read_only=False), {"X": X})
+    else:
+        with fsspec.open(place, "wb") as file:
+            if kind == "npy":
+                np.save(file, X)
+            elif kind == "npz":
+                np.savez(file, X=X)
+            else:
+                FRAME.to_parquet(file)
+    dataset = open_dataset(place, storage_options={"token": SECRET})
+    graph = dict(dataset.features.dask)
+    shown = [repr(dataset), repr(dataset.features), repr(graph), str(list(graph)), dataset.sources]
+    assert SECRET not in str(shown)
+    with pytest.raises(InputError) as error:
+        open_dataset(place, carry=["Q"], storage_options={"token": SECRET})
+    assert SECRET not in str(error.value)
+
+
+def test_open_dataset__secrets_in_errors_and_urls_are_hidden(monkeypatch):
+    def fail(self, path, **kwargs):
+        raise OSError(f"cannot log in to {path} with {SECRET}")
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", fail)
+    with pytest.raises(InputError, match=r"with \*\*\*") as error:
+        open_dataset("memory://a", storage_options={"deep": [{"token": SECRET}]})
+    assert SECRET not in str(error.value)
+    with refused("me:\\*\\*\\*@host", "must be readable") as error:
+        open_dataset(f"nope://me:{SECRET}@host/a")
+    assert SECRET not in str(error.value)
+    signed = sources.Location(f"https://host/a.npy?signature={SECRET}")
+    assert sources._shown(signed) == "https://host/a.npy"
+    assert sources._clean(signed, f"no {signed.url}") == "no https://host/a.npy"
+
+
+@pytest.mark.parametrize("before", ["", "simplecache::", "zip://a.npy::"])
+def test_open_dataset__signatures_of_web_addresses_are_hidden(before):
+    location = sources.Location(f"{before}https://host/a b.npy?signature={SECRET}")
+    assert SECRET not in sources._shown(location)
+    # as a library quotes it: the inner address, encoded anew
+    inner = f"404 for 'https://host/a%20b.npy?signature={SECRET}', gone"
+    assert sources._clean(location, inner) == "404 for 'https://host/a%20b.npy', gone"
+
+
+def test_open_dataset__signed_addresses_are_not_among_the_sources(monkeypatch, folder):
+    np.save("a.npy", X)
+    monkeypatch.setattr(
+        sources, "open_filesystem", lambda _: (fsspec.filesystem("file"), str(folder / "a.npy"))
+    )
+    dataset = open_dataset(f"simplecache::https://host/a.npy?signature={SECRET}")
+    assert dataset.sources == ("simplecache::https://host/a.npy",)
+
+
+@pytest.mark.parametrize("before", range(150, 210, 6))
+def test_open_dataset__errors_are_cut_after_secrets_are_hidden(monkeypatch, before):
+    def fail(self, path, **kwargs):
+        raise OSError("x" * before + SECRET + " and more" * 1000)
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", fail)
+    with refused("must be readable", "check that it is complete$") as error:
+        open_dataset("memory://a", storage_options={"token": SECRET})
+    assert SECRET[:4] not in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_open_dataset__works_in_other_processes_and_folders(folder, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    write_zarr("a.zarr", {"X": X, "y": y})
+    write_parquet("a.parquet", pd.DataFrame(X).assign(y=y).rename(columns=str), row_group_size=7)
+    np.savez("a.npz", X=X, y=y)
+    opened = [open_dataset(name) for name in ("a.zarr", "a.parquet", "a.npz")]
+    opened.append(as_dataset(da.from_array(X, chunks=7), pd.Series(y)))
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder / "other")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster),
+    ):
+        found = dask.compute(*[(dataset.features, dataset.labels) for dataset in opened])
+    for features, labels in found:
+        assert features.tobytes() == X.tobytes()
+        assert labels.tobytes() == y.tobytes()

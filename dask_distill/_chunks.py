@@ -3,8 +3,6 @@
 One task writes, reads or checks one whole chunk, and opens what it needs itself.
 """
 
-# mypy: allow-untyped-calls
-
 import math
 import shutil
 from dataclasses import dataclass, replace

@@ -79,16 +79,10 @@ def class_quotas(total: int, shares: npt.ArrayLike, available: Counts, floor: in
     if int(low.sum()) > total:
         return largest_remainder(total, shares, available)
     quota = largest_remainder(total, shares, available)
-    while True:
-        raised = quota < low
-        if not raised.any():
-            return quota
-        quota = np.where(raised, low, quota)
-        surplus = int(quota.sum()) - total
-        # what the floors took comes from those above theirs, in proportion
-        room = quota - low
-        quota = quota - largest_remainder(surplus, room, room)
-        return quota
+    quota = np.maximum(quota, low)
+    # what the floors took comes from those above theirs, in proportion
+    room = quota - low
+    return quota - largest_remainder(int(quota.sum()) - total, room, room)
 
 
 def systematic(total: int, shares: npt.ArrayLike, available: Counts) -> Counts:

@@ -5,7 +5,7 @@ Imported by every `dask` command through the entry point, so nothing heavy is im
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ import click
 from dask_distill.errors import DistillError, InputError
 
 _PROGRAM = "dask-distill"
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Group(click.Group):
@@ -53,8 +54,8 @@ def _pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...])
     return pairs
 
 
-def _options(*decorators: Any) -> Any:
-    def decorate(command: Any) -> Any:
+def _options(*decorators: _Decorator) -> _Decorator:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for decorator in reversed(decorators):
             command = decorator(command)
         return command

@@ -3,8 +3,6 @@
 Nothing here reads values of dask arrays; only unknown chunk sizes are counted.
 """
 
-# mypy: allow-untyped-calls
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -29,7 +29,7 @@ def digest_values(values: npt.NDArray[np.generic]) -> str:
     plain = np.ascontiguousarray(values)
     if plain.dtype.byteorder == ">":
         plain = plain.astype(plain.dtype.newbyteorder("<"))
-    digest.update(memoryview(plain.reshape(-1).view(np.uint8)))
+    digest.update(plain.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

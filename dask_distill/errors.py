@@ -1,4 +1,4 @@
-"""The errors that users meet; every one says the parameter, the rule, the value found, the way out."""
+"""The errors that users meet: each says the parameter, the rule, the value found, the way out."""
 
 
 class DistillError(Exception):

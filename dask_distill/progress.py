@@ -4,7 +4,10 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 logger = logging.getLogger("dask_distill")
 
@@ -79,7 +82,7 @@ class TerminalBar:
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
         )
-        self._task = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> "TerminalBar":
         self._bars.start()

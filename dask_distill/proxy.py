@@ -141,9 +141,9 @@ def fit_softmax(schema: Schema) -> SoftmaxProxy:
     -------
     SoftmaxProxy
     """
-    sample = _sample(schema)
+    sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
-    return _fit(Z, sample.codes, schema, strength=1.0, iterations=100)
+    return _fit(Z, codes, schema, strength=1.0, iterations=100)
 
 
 def fit_ensemble(schema: Schema) -> EnsembleProxy:
@@ -158,7 +158,7 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     -------
     EnsembleProxy
     """
-    sample = _sample(schema)
+    sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
     d = Z.shape[1]
     rng = np.random.default_rng([schema.seed % 2**63, 0xF0])
@@ -166,9 +166,9 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
     phases = rng.uniform(0, 2 * np.pi, FOURIER_FEATURES).astype(np.float32)
     features = fourier(Z, frequencies, phases)
-    fold = _folds(sample, schema.seed)
+    fold = _folds(sample.rows, codes, schema.seed)
     members = tuple(
-        _fit(features[fold != f], sample.codes[fold != f], schema, strength=1 / 3, iterations=80)
+        _fit(features[fold != f], codes[fold != f], schema, strength=1 / 3, iterations=80)
         for f in range(FOLDS)
     )
     return EnsembleProxy(frequencies, phases, members, sample.rows, fold)
@@ -234,7 +234,8 @@ def score(
     Returns
     -------
     dict of (m,) float32 arrays
-        ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also ``gradient``, ``el2n`` and ``trust_gap``.
+        ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also ``gradient``,
+        ``el2n`` and ``trust_gap``.
     """
     names = ["entropy", "margin", "doubt"]
     if codes is not None:
@@ -300,16 +301,16 @@ def _fit(
     return SoftmaxProxy(weights, intercepts)
 
 
-def _sample(schema: Schema) -> Sample:
+def _sample(schema: Schema) -> tuple[Sample, npt.NDArray[np.int32]]:
     if schema.sample is None or schema.sample.codes is None:
         raise ValueError("schema must hold a labelled sample, got an outline")
-    return schema.sample
+    return schema.sample, schema.sample.codes
 
 
-def _folds(sample: Sample, seed: int) -> npt.NDArray[np.int8]:
+def _folds(rows: Rows, codes: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int8]:
     """Deal each class's rows to the folds in turn, in order of their hash."""
-    hashes = row_hash(sample.rows, seed, stream=_STREAM_FOLD)
-    order = np.lexsort((hashes, sample.codes))
+    hashes = row_hash(rows, seed, stream=_STREAM_FOLD)
+    order = np.lexsort((hashes, codes))
     fold = np.empty(len(order), np.int8)
     fold[order] = np.arange(len(order)) % FOLDS
     return fold

@@ -133,11 +133,11 @@ class DaskRunner:
         return result.compute() if isinstance(result, Delayed) else result
 
 
-class _Watch(Callback):  # type: ignore[misc]
+class _Watch(Callback):
     """Reports finished tasks of Dask's local schedulers."""
 
     def __init__(self, keys: set[str], progress: Progress) -> None:
-        super().__init__(posttask=self._done)
+        super().__init__(posttask=self._done)  # type: ignore[no-untyped-call]
         self._keys = keys
         self._progress = progress
 

@@ -4,8 +4,6 @@ Opening reads metadata alone. Every task carries what it needs to read its part.
 of a location, here and in errors, holds neither passwords nor storage options.
 """
 
-# mypy: allow-untyped-calls
-
 import math
 import os
 import re
@@ -98,7 +96,7 @@ def open_filesystem(location: Location) -> tuple[Any, str]:
     """The fsspec file system of a location, and the path in it."""
     import fsspec
 
-    return fsspec.core.url_to_fs(location.url, **location.options)  # type: ignore[no-any-return]
+    return fsspec.core.url_to_fs(location.url, **location.options)
 
 
 def one_name(names: str | Sequence[str] | None, default: str, what: str) -> str:

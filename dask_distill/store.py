@@ -5,8 +5,6 @@ remote ones in place. The commit marker is the last thing written. A manifest ho
 every chunk's values, so that `verify` needs no source. Knows arrays and attributes alone.
 """
 
-# mypy: allow-untyped-calls
-
 import itertools
 import json
 import os

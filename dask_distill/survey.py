@@ -301,7 +301,7 @@ def _tiles(X: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
 
 
 def _memory(values: npt.NDArray[np.generic]) -> memoryview:
-    return memoryview(np.ascontiguousarray(values).view(np.uint8).reshape(-1))
+    return np.ascontiguousarray(values).view(np.uint8).reshape(-1).data
 
 
 def _moments(X: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:

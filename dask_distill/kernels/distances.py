@@ -55,7 +55,7 @@ def paired(A: Features, rows: Rows, B: Features, others: Rows) -> Floats:
         difference *= difference
         total[:, : difference.shape[1]] += difference
     left = (total[:, 0] + total[:, 1]) + (total[:, 2] + total[:, 3])
-    return left + ((total[:, 4] + total[:, 5]) + (total[:, 6] + total[:, 7]))  # type: ignore[no-any-return]
+    return left + ((total[:, 4] + total[:, 5]) + (total[:, 6] + total[:, 7]))
 
 
 class Filter:

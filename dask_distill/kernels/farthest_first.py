@@ -271,7 +271,7 @@ class FarthestFirst:
         self.indices: Rows = np.empty(0, np.int64)
         self.squared_radii: Floats = np.empty(0)
         self.pairs = 0
-        self._exhausted = n == 0
+        self._exhausted: bool = n == 0
         self._room = 0
         self._filter: Filter | None = None
         self._copies: Float32 | None = None

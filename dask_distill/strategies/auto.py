@@ -204,15 +204,15 @@ class Auto(Strategy):
         Z = question.scaling(state.X)
         codes = np.zeros(len(Z), np.int32) if state.codes is None else state.codes
         scores: dict[str, npt.NDArray[np.float32]] = {}
-        mass = np.ones(len(Z))
+        mass: Floats = np.ones(len(Z))
         gap = np.full(len(Z), -1, np.float32)
         if question.proxy is not None:
             scores = score(question.proxy, question.scaling, state.X, state.rows, codes)
             gap = scores.pop("trust_gap")
-            doubt = scores.pop("doubt")
+            doubt = scores.pop("doubt").astype(np.float64)
             mass = (1 - question.tilt) + question.tilt * doubt / question.mean_doubt
             # a cell of no mass could not be halved
-            mass = np.maximum(mass.astype(np.float64), 1e-6)
+            mass = np.maximum(mass, 1e-6)
         chosen, cell_counts, cell_mass = [], [], []
         for code in np.flatnonzero(question.cells[state.number]):
             wanted = int(question.cells[state.number, code])

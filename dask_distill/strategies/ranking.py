@@ -91,7 +91,7 @@ class RankAnswer:
     """Histogram of digits, as its cells that are not empty; or ties by block."""
 
     cells: Counts | None
-    counts: Counts | None
+    counts: Counts
     ties: tuple[tuple[int, Counts], ...] = ()
 
 
@@ -151,7 +151,7 @@ class Ranking(Strategy):
         if question.digit_bits == 0:
             tied = state.groups[state.keys == question.prefixes[state.groups]]
             counts = np.bincount(tied, minlength=len(question.quotas)).astype(np.int64)
-            return RankAnswer(None, None, ((state.number, counts),))
+            return RankAnswer(None, counts[:0], ((state.number, counts),))
         histogram = digit_histogram(
             state.keys, state.groups, question.prefixes, question.known_bits, question.digit_bits
         ).ravel()
@@ -161,7 +161,7 @@ class Ranking(Strategy):
     def combine(self, left: RankAnswer, right: RankAnswer) -> RankAnswer:
         """Counts add up; ties stay apart by block."""
         if left.cells is None or right.cells is None:
-            return RankAnswer(None, None, left.ties + right.ties)
+            return RankAnswer(None, left.counts, left.ties + right.ties)
         both = np.concatenate([left.cells, right.cells])
         cells, place = np.unique(both, return_inverse=True)
         counts = np.zeros(len(cells), np.int64)

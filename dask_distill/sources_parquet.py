@@ -1,266 +1,269 @@
-"""Opening parquet files and folders; row counts come from the footers."""
+"""Opening parquet files and folders; what they hold is known from their footers.
+
+Every column is read by a task of its own array, so that labels alone, or carried columns of the
+selected rows, never bring the features with them.
+"""
 
 import fnmatch
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from dask.delayed import delayed
 
-from dask_distill.dataset import Dataset
+from dask_distill._location import Location
+from dask_distill._parquet_footers import (
+    Column,
+    Footer,
+    common_columns,
+    metadata_of,
+    open_file,
+    read_footers,
+)
+from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
-from dask_distill.sources import chunk_rows, missing_name, open_filesystem, unreadable
-from dask_distill.store import Location
+from dask_distill.sources import chunk_rows, join_rows, missing_name
 
 _LABEL_NAMES = ("y", "label")
-_SUFFIXES = (".parquet", ".parq", ".pq")
+_ROW_NUMBERS = re.compile(r"__index_level_\d+__")
+# float64 holds every whole number up to here, and every decimal of so many digits
+_LARGEST_EXACT = 2**53
+_EXACT_DIGITS = 15
+_NOT_A_TIME = -(2**63)
+# files of a few rows share a task; more would take long where each is a round trip away
+_MOST_FILES = 64
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Consecutive row groups of one file."""
+class Part:
+    """Consecutive row groups of one file, and what its folders say of them."""
 
     path: str
     groups: tuple[int, ...]
     rows: int
-    partition: tuple[tuple[str, str], ...]
+    partition: tuple[tuple[str, str | None], ...]
+
+
+# what one task reads
+Piece = tuple[Part, ...]
 
 
 def open_parquet(
     location: Location,
-    features: str | Sequence[str] | None,
+    features: Sequence[str] | None,
     labels: str | bool | None,
     carry: Sequence[str],
 ) -> Dataset:
     """Lazy arrays of the wanted columns: one task a run of row groups."""
-    files = _files(location)
-    schema, pieces, nulls = _footers(location, files)
-    there = list(schema)
-    label = _label(labels, there, location.url)
+    footers = read_footers(location)
+    columns = common_columns(footers)
+    label = _label(labels, columns, location.url)
     for name in carry:
-        if name not in schema:
-            raise missing_name(f"carry {name}", name, there, location.url)
+        if name not in columns:
+            raise missing_name(f"carry {name}", name, list(columns), location.url)
     taken = {label, *carry}
-    columns = _feature_columns(features, schema, taken, location.url)
-    kinds = {name: _dtype(schema[name], nulls.get(name, True)) for name in columns}
-    other = [f"{name} ({schema[name]})" for name in columns if kinds[name].kind not in "biuf"]
-    if other:
-        raise InputError(
-            f"features must be numbers, got columns {', '.join(other[:10])}; encode them, or "
-            "leave them out"
-        )
-    dtype = np.result_type(*kinds.values())
-    pieces = _batched(pieces, len(columns) * dtype.itemsize)
+    index = footers[0].index
+    chosen = [columns[n] for n in _feature_names(features, columns, taken, index, location.url)]
+    dtype = np.result_type(*(column.dtype for column in chosen))
+    pieces = _pieces(footers, len(chosen) * dtype.itemsize)
     vectors = {
-        name: _lazy(location, pieces, (name,), _dtype(schema[name], nulls.get(name, True)), False)
+        name: _vector(location, pieces, columns[name], "labels" if name == label else "carry")
         for name in ([label] if label else []) + list(carry)
     }
     return Dataset(
-        _lazy(location, pieces, tuple(columns), dtype, True),
+        _lazy(location, pieces, chosen, dtype),
         vectors[label] if label else None,
         {name: vectors[name] for name in carry},
         label_name=label or "y",
-        columns=tuple(columns),
+        columns=tuple(column.name for column in chosen),
         sources=(location.url,),
     )
 
 
-def _files(location: Location) -> list[str]:
-    system, path = open_filesystem(location)
-    if system.isfile(path):
-        return [path]
-    files = [name for name in system.find(path) if name.endswith(_SUFFIXES)]
-    hidden = [name for name in files if re.search(r"/[._][^/]*", name[len(path.rstrip("/")) :])]
-    files = [name for name in files if name not in hidden]
-    if not files:
-        raise InputError(
-            f"source '{location.url}' must be a zarr group, a parquet file or a folder of parquet "
-            "files, got a folder without any; check the path"
-        )
-    return sorted(files, key=_natural)
-
-
-def _natural(path: str) -> list[Any]:
-    """Part 2 before part 10."""
-    return [(int(t), "") if t.isdigit() else (-1, t) for t in re.split(r"(\d+)", path)]
-
-
-def _footers(
-    location: Location, files: list[str]
-) -> tuple[dict[str, Any], list[Piece], dict[str, bool]]:
-    """Column types, row groups, and which columns may hold nulls."""
-    import pyarrow.parquet as pq
-
-    system, root = open_filesystem(location)
-    schema: dict[str, Any] = {}
-    pieces: list[Piece] = []
-    nulls: dict[str, bool] = {}
-    for path in files:
-        try:
-            with system.open(path, "rb") as file:
-                parquet = pq.ParquetFile(file)
-                found = {field.name: field.type for field in parquet.schema_arrow}
-                metadata = parquet.metadata
-        except Exception as error:
-            raise unreadable(path, error) from None
-        partition = _partition(path[len(root.rstrip("/")) :])
-        found |= {name: "string" for name, _ in partition}
-        _same_schema(schema, found, path)
-        schema = schema or found
-        for group in range(metadata.num_row_groups):
-            part = metadata.row_group(group)
-            pieces.append(Piece(path, (group,), part.num_rows, partition))
-            for column in range(part.num_columns):
-                chunk = part.column(column)
-                stats = chunk.statistics
-                unknown = stats is None or not stats.has_null_count or stats.null_count > 0
-                name = chunk.path_in_schema.split(".")[0]
-                nulls[name] = nulls.get(name, False) or unknown
-    if not pieces:
-        pieces = [Piece(files[0], (), 0, ())]
-    return schema, pieces, nulls | {name: False for name, _ in pieces[0].partition}
-
-
-def _partition(path: str) -> tuple[tuple[str, str], ...]:
-    """Hive partitions of a path: year=2013/month=1."""
-    folders = path.strip("/").split("/")[:-1]
-    return tuple(tuple(part.split("=", 1)) for part in folders if "=" in part)  # type: ignore[misc]
-
-
-def _same_schema(schema: dict[str, Any], found: dict[str, Any], path: str) -> None:
-    if not schema:
-        return
-    for name in (*schema, *found):
-        if schema.get(name) != found.get(name):
-            raise InputError(
-                f"source must have the same columns in all files, got column {name!r} of type "
-                f"{found.get(name, 'none')} in '{path}' and {schema.get(name, 'none')} in the "
-                "first file; write them alike"
-            )
-
-
-def _label(labels: str | bool | None, there: list[str], source: str) -> str:
-    if isinstance(labels, str) and labels:
-        if labels not in there:
-            raise missing_name("labels", labels, there, source)
-        return labels
+def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -> str:
     if labels is None:
-        return next((name for name in _LABEL_NAMES if name in there), "")
-    return ""
+        return next((name for name in _LABEL_NAMES if name in columns), "")
+    if labels and labels not in columns:
+        raise missing_name("labels", str(labels), list(columns), source)
+    return str(labels or "")
 
 
-def _feature_columns(
-    features: str | Sequence[str] | None, schema: dict[str, Any], taken: set[str], source: str
+def _feature_names(
+    patterns: Sequence[str] | None,
+    columns: dict[str, Column],
+    taken: set[str],
+    index: frozenset[str],
+    source: str,
 ) -> list[str]:
     """Names and globs resolved; every numeric column where none are given."""
-    there = list(schema)
-    if features is None:
-        numeric = [
-            name
-            for name in there
-            if name not in taken and _dtype(schema[name], True).kind in "biuf"
-        ]
-        if not numeric:
-            raise InputError(f"features must be numbers, got no numeric column in '{source}'")
-        return numeric
-    patterns = features.split(",") if isinstance(features, str) else list(features)
-    columns: list[str] = []
-    for pattern in (text.strip() for text in patterns):
-        if pattern in there:
-            matches = [pattern]
-        else:
-            matches = [n for n in there if fnmatch.fnmatchcase(n, pattern) and n not in taken]
+    free = [n for n in columns if n not in taken | index and not _ROW_NUMBERS.fullmatch(n)]
+    if patterns is None:
+        names = [name for name in free if columns[name].is_number]
+        if not names:
+            raise InputError(
+                f"features must be numbers, got no numeric column in '{source}' beside labels, "
+                "carry and index; encode some"
+            )
+        return names
+    names = []
+    for pattern in patterns:
+        matches = [pattern] if pattern in columns else fnmatch.filter(free, pattern)
         if not matches:
-            raise missing_name("features", pattern, there, source)
-        columns += [name for name in matches if name not in columns]
-    return columns
+            raise missing_name("features", pattern, list(columns), source)
+        names += matches
+    other = [f"{name} ({columns[name].kind})" for name in names if not columns[name].is_number]
+    if other:
+        listed = ", ".join(other[:10]) + (", …" if len(other) > 10 else "")
+        raise InputError(
+            f"features must be numbers, got columns {listed}; encode them, or leave them out"
+        )
+    return list(dict.fromkeys(names))
 
 
-def _dtype(kind: Any, nullable: bool) -> np.dtype[Any]:
-    """NumPy type of a column; whole numbers with nulls become float64, text objects."""
-    import pyarrow as pa
-
-    if isinstance(kind, str) or pa.types.is_dictionary(kind):
-        return np.dtype(object)
-    if pa.types.is_boolean(kind):
-        return np.dtype(np.float64 if nullable else np.bool_)
-    if pa.types.is_integer(kind):
-        return np.dtype(np.float64) if nullable else np.dtype(kind.to_pandas_dtype())
-    if pa.types.is_floating(kind) or pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
-        unit = getattr(kind, "unit", None)
-        letter = "M" if pa.types.is_timestamp(kind) else "m"
-        return np.dtype(f"{letter}8[{unit}]") if unit else np.dtype(kind.to_pandas_dtype())
-    if pa.types.is_decimal(kind):
-        return np.dtype(np.float64)
-    return np.dtype(object)
+def _pieces(footers: Sequence[Footer], row_bytes: int) -> list[Piece]:
+    """Runs of row groups of about a chunk's rows; small files share a task."""
+    limit = chunk_rows(row_bytes, sum(sum(footer.rows) for footer in footers))
+    pieces: list[list[Part]] = []
+    room = 0
+    for footer in footers:
+        for number, rows in enumerate(footer.rows):
+            if rows == 0:
+                continue
+            part = Part(footer.path, (number,), rows, footer.partition)
+            if rows > room or not _join(pieces[-1], part):
+                pieces.append([part])
+                room = limit
+            room -= rows
+    return [tuple(piece) for piece in pieces]
 
 
-def _batched(pieces: list[Piece], row_bytes: int) -> list[Piece]:
-    """Join small consecutive row groups of a file into one read."""
-    limit = chunk_rows(row_bytes, sum(piece.rows for piece in pieces))
-    joined: list[Piece] = []
-    for piece in pieces:
-        last = joined[-1] if joined else None
-        if last and last.path == piece.path and last.rows + piece.rows <= limit:
-            groups = last.groups + piece.groups
-            joined[-1] = Piece(last.path, groups, last.rows + piece.rows, last.partition)
-        else:
-            joined.append(piece)
-    return joined
+def _join(piece: list[Part], part: Part) -> bool:
+    """Append to a piece, unless that has too many files."""
+    last = piece[-1]
+    if last.path == part.path:
+        piece[-1] = replace(last, groups=last.groups + part.groups, rows=last.rows + part.rows)
+        return True
+    if len(piece) < _MOST_FILES:
+        piece.append(part)
+        return True
+    return False
+
+
+def _vector(location: Location, pieces: Sequence[Piece], column: Column, role: str) -> da.Array:
+    what = f"{role} {column.name!r}"
+    if column.dtype.kind == "V":
+        raise InputError(
+            f"{what} must hold numbers, dates or text, got type {column.kind}; convert it, or "
+            "leave it out"
+        )
+    if pa.types.is_decimal(column.kind) and column.kind.precision > _EXACT_DIGITS:
+        raise InputError(
+            f"{what} must have at most {_EXACT_DIGITS} digits, or float64 would round it, got "
+            f"{column.kind}; store it as text"
+        )
+    return _lazy(location, pieces, [column], column.dtype, what)[:, 0]
 
 
 def _lazy(
     location: Location,
-    pieces: list[Piece],
-    columns: tuple[str, ...],
+    pieces: Sequence[Piece],
+    columns: Sequence[Column],
     dtype: np.dtype[Any],
-    matrix: bool,
+    exact: str | None = None,
 ) -> da.Array:
+    if not pieces:
+        return from_array(np.empty((0, len(columns)), dtype))
     read = delayed(_read, pure=False, traverse=False)
     parts = []
     for piece in pieces:
-        shape = (piece.rows, len(columns)) if matrix else (piece.rows,)
-        part = read(location, piece, columns, dtype, matrix)
-        parts.append(da.from_delayed(part, shape, dtype=dtype))
-    return da.concatenate(parts) if len(parts) > 1 else parts[0]
+        shape = (sum(part.rows for part in piece), len(columns))
+        values = read(location, piece, tuple(columns), dtype, exact)
+        parts.append(da.from_delayed(values, shape, dtype=dtype))
+    return join_rows(parts)
 
 
 def _read(
     location: Location,
     piece: Piece,
-    columns: tuple[str, ...],
+    columns: Sequence[Column],
     dtype: np.dtype[Any],
-    matrix: bool,
+    exact: str | None,
 ) -> npt.NDArray[np.generic]:
     """The wanted columns of some row groups; runs on a worker."""
-    import pyarrow.parquet as pq
-
-    partition = dict(piece.partition)
-    stored = [name for name in columns if name not in partition]
-    system, _ = open_filesystem(location)
-    with system.open(piece.path, "rb") as file:
-        table = pq.ParquetFile(file).read_row_groups(list(piece.groups), columns=stored)
-    out = np.empty((piece.rows, len(columns)), dtype, order="F")
-    for position, name in enumerate(columns):
-        if name in partition:
-            out[:, position] = partition[name]
-        else:
-            out[:, position] = _values(table.column(name), dtype)
-    return np.ascontiguousarray(out) if matrix else np.ascontiguousarray(out[:, 0])
+    out = np.empty((sum(part.rows for part in piece), len(columns)), dtype)
+    start = 0
+    for part in piece:
+        rows = out[start : start + part.rows]
+        table = _read_part(location, part, columns)
+        for position, column in enumerate(columns):
+            rows[:, position] = _values(table[column.name], column, exact)
+        start += part.rows
+    return out
 
 
-def _values(column: Any, dtype: np.dtype[Any]) -> Any:
-    """One column as NumPy; nulls become NaN in numbers and None in text."""
-    if dtype.kind == "O":
-        return np.array(column.to_pylist(), dtype=object)
+def _read_part(location: Location, part: Part, columns: Sequence[Column]) -> dict[str, Any]:
+    """Columns by name, of a file and of its folders' names."""
+    folders = dict(part.partition)
+    table = {}
+    for column in columns:
+        if column.name in folders:
+            value = pa.scalar(folders[column.name], pa.string()).cast(column.kind)
+            table[column.name] = pa.repeat(value, part.rows)
+    stored = [column.name for column in columns if column.name not in folders]
+    if not stored:
+        return table
+    metadata = metadata_of(location, part.path)
+    with open_file(location, part.path) as file:
+        parquet = pq.ParquetFile(file, metadata=metadata, pre_buffer=True)
+        found = parquet.read_row_groups(list(part.groups), columns=stored, use_threads=False)
+    if found.num_rows != part.rows:
+        raise InputError(
+            f"source must not change while it is read, got {found.num_rows} rows instead of "
+            f"{part.rows} in '{part.path}'; open it again"
+        )
+    return table | {name: found.column(name) for name in stored}
+
+
+def _values(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:
+    """One column as NumPy; missing values become NaN, NaT, or None in text."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_null(values.type):
+        values = values.cast(column.kind)
+    dtype = column.dtype
     if dtype.kind in "mM":
-        return column.to_numpy().astype(dtype)
-    if dtype.kind == "f" and column.null_count:
-        import pyarrow as pa
+        # days and times of 32 bits have no way to 64 but through their number
+        number = pa.int32() if values.type.bit_width == 32 else pa.int64()
+        ticks = values.cast(number).cast(pa.int64()).fill_null(_NOT_A_TIME)
+        return ticks.to_numpy(zero_copy_only=False).view(dtype)
+    if dtype.kind in "biu" and values.null_count:
+        raise InputError(
+            f"source must be what its footers say, got {values.null_count} nulls in column "
+            f"{column.name!r} where there should be none; write it anew"
+        )
+    if pa.types.is_decimal(values.type):
+        # straight to float64 rounds twice
+        values = values.cast(pa.string()).cast(pa.float64())
+    elif dtype.kind == "f" and not pa.types.is_floating(values.type):
+        if exact is not None and pa.types.is_integer(values.type):
+            _refuse_rounding(values, exact)
+        values = values.cast(pa.float64(), safe=False)
+    return values.to_numpy(zero_copy_only=False)
 
-        return column.cast(pa.float64()).to_numpy()
-    return column.to_numpy()
+
+def _refuse_rounding(values: Any, what: str) -> None:
+    """Labels and carried numbers are kept as they are, or not at all."""
+    ends = pc.min_max(values).as_py()
+    for end in (ends["min"] or 0, ends["max"] or 0):
+        if abs(end) > _LARGEST_EXACT:
+            raise InputError(
+                f"{what} must be within ±2**53 where it has nulls, or no statistics that tell, "
+                f"since it becomes float64, got {end}; fill the nulls, or store it as text"
+            )

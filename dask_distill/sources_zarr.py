@@ -1,17 +1,23 @@
-"""Opening zarr groups, of format 2 or 3."""
+"""Opening zarr groups and arrays, of format 2 or 3, sharded or not.
 
-from collections.abc import Sequence
+Stored chunks are read whole and once; nothing open travels to a worker.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import zarr
 from dask.delayed import delayed
 
-from dask_distill.dataset import Dataset
+from dask_distill._location import Location
+from dask_distill._manifest import ATTRIBUTE
+from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
-from dask_distill.sources import chunk_rows, missing_name, one_name, unreadable
-from dask_distill.store import Location
+from dask_distill.sources import chunk_rows, join_rows, missing_name, one_name
 
 _PICKLING = ("pickle", "object", "json2")
 
@@ -23,10 +29,7 @@ def open_zarr(
     carry: Sequence[str],
 ) -> Dataset:
     """Lazy arrays of a group (or one array alone, as features)."""
-    try:
-        node = zarr.open(**location.zarr_arguments, mode="r")
-    except Exception as error:
-        raise unreadable(location.url, error) from None
+    node = zarr.open(**location.zarr_arguments, mode="r")
     if isinstance(node, zarr.Array):
         if features is not None or labels or carry:
             raise InputError(
@@ -34,57 +37,92 @@ def open_zarr(
                 f"'{location.url}'; leave them out, or give the group"
             )
         return Dataset(_lazy(location, node, "features"), sources=(location.url,))
-    there = sorted(name for name, _ in node.arrays())
-    X = one_name(features, "X", "features")
-    y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in node else "")
-    for what, name in [
-        ("features", X),
-        *([("labels", y)] if y else []),
-        *((f"carry {name}", name) for name in carry),
-    ]:
-        if name not in node or not isinstance(node[name], zarr.Array):
-            raise missing_name(what, name, there, location.url)
+    usual_features, usual_labels = _usual_names(node, location)
+    X = one_name(features, usual_features, "features")
+    y = labels if isinstance(labels, str) else ""
+    if labels is None and usual_labels in node:
+        y = usual_labels
     return Dataset(
-        _lazy(location.child(X), node[X], "features"),
-        _lazy(location.child(y), node[y], "labels") if y else None,
-        {name: _lazy(location.child(name), node[name], f"carry {name}") for name in carry},
+        _member(location, node, X, "features"),
+        _member(location, node, y, "labels") if y else None,
+        {name: _member(location, node, name, f"carry {name}") for name in carry},
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
     )
 
 
+def _usual_names(group: Any, location: Location) -> tuple[str, str]:
+    """Names of features and labels: X and y, unless a subset that we have written says others."""
+    ours = group.attrs.get(ATTRIBUTE)
+    if not isinstance(ours, dict):
+        return "X", "y"
+    if not isinstance(ours.get("commit"), dict):
+        raise InputError(
+            f"source '{location.url}' must be complete, got a subset without its commit marker; "
+            "write it again, or see what is missing with dask-distill verify"
+        )
+    names = ours.get("names")
+    names = names if isinstance(names, dict) else {}
+    return str(names.get("features") or "X"), str(names.get("labels") or "y")
+
+
+def _member(location: Location, group: Any, name: str, what: str) -> da.Array:
+    array = group.get(name)
+    if not isinstance(array, zarr.Array):
+        there = sorted(name for name, _ in group.arrays())
+        raise missing_name(what, name, there, location.url)
+    return _lazy(location.child(name), array, what)
+
+
 def _lazy(location: Location, array: Any, what: str) -> da.Array:
     """A dask array whose chunks are whole stored chunks (or shards), several to a task."""
-    _refuse_pickle(array, what)
-    if array.ndim == 0:
-        raise InputError(f"{what} must be an array with rows, got a scalar '{location.url}'")
+    _refuse_objects(array, what)
+    shape, dtype = array.shape, array.dtype
+    if not shape:
+        raise InputError(
+            f"{what} must be an array with rows, got a scalar '{location.url}'; name another"
+        )
+    if 0 in shape:
+        return from_array(np.empty(shape, dtype))
     unit = (array.shards or array.chunks)[0]
-    row = int(np.prod(array.shape[1:], dtype=np.int64)) * max(1, array.dtype.itemsize)
-    rows = chunk_rows(row, array.shape[0], unit)
+    rows = chunk_rows(math.prod(shape[1:]) * max(1, dtype.itemsize), shape[0], unit)
     read = delayed(_read, pure=False, traverse=False)
     parts = []
-    for start in range(0, max(1, array.shape[0]), rows):
-        stop = min(start + rows, array.shape[0])
-        shape = (stop - start, *array.shape[1:])
-        parts.append(da.from_delayed(read(location, start, stop), shape, dtype=array.dtype))
-    return da.concatenate(parts) if len(parts) > 1 else parts[0]
+    for start in range(0, shape[0], rows):
+        stop = min(start + rows, shape[0])
+        values = read(location, start, stop, dtype)
+        parts.append(da.from_delayed(values, (stop - start, *shape[1:]), dtype=dtype))
+    return join_rows(parts)
 
 
-def _read(location: Location, start: int, stop: int) -> Any:
-    """Rows of a stored array; opened anew on the worker, so that nothing open travels."""
-    return zarr.open_array(**location.zarr_arguments, mode="r")[start:stop]
+def _read(
+    location: Location, start: int, stop: int, dtype: np.dtype[Any]
+) -> npt.NDArray[np.generic]:
+    """Rows of a stored array; runs on a worker, which opens it anew."""
+    values = zarr.open_array(**location.zarr_arguments, mode="r")[start:stop]
+    return np.ascontiguousarray(values).astype(dtype, copy=False)
 
 
-def _refuse_pickle(array: Any, what: str) -> None:
-    """Object arrays of format 2 run code when they are read."""
-    metadata = array.metadata.to_dict()
-    codecs = [*(metadata.get("filters") or ()), *(metadata.get("codecs") or ())]
-    names = [str(c.get("id", c.get("name", ""))) if isinstance(c, dict) else "" for c in codecs]
-    if array.dtype.kind == "O" and not any("vlen" in name for name in names):
-        raise InputError(f"{what} must be numbers or text, got an object array; convert it")
+def _refuse_objects(array: Any, what: str) -> None:
+    """Objects have no fixed form: some codecs run code to read them, others leave bytes."""
+    names = list(_codecs(array.metadata.to_dict()))
     if any(word in name for name in names for word in _PICKLING):
         raise InputError(
             f"{what} must not be stored with a codec that runs code when read, got "
             f"{', '.join(names)}; store it again with zarr format 3"
         )
+    if array.dtype.kind == "O":
+        raise InputError(
+            f"{what} must hold numbers, dates or text, got objects stored by {', '.join(names)}; "
+            "convert it"
+        )
+
+
+def _codecs(metadata: Any) -> Iterator[str]:
+    """Names of all codecs, those within a sharding codec too."""
+    for key in ("filters", "compressor", "codecs", "index_codecs"):
+        given = metadata.get(key) or ()
+        for codec in [given] if isinstance(given, dict) else given:
+            yield str(codec.get("id", codec.get("name", "")))
+            yield from _codecs(codec.get("configuration", {}))

@@ -405,7 +405,6 @@ def test_open_dataset__zarr_labels_of_text():
     assert open_dataset("free.zarr").labels.compute().tolist() == TEXT.tolist()
 
 
-@pytest.mark.xfail(strict=True, reason="concatenating swaps bytes")
 def test_open_dataset__zarr_big_endian_values_stay_so(small_chunks):
     values = numbers(">f8")
     write_zarr("a.zarr", {"X": values}, 2)
@@ -735,7 +734,6 @@ def test_open_dataset__parquet_any_split_gives_the_same_rows(files, group, limit
     same(dataset.features, values)
 
 
-@pytest.mark.xfail(strict=True, reason="a file without rows has no statistics")
 def test_open_dataset__parquet_files_without_rows_do_not_change_types(folder):
     (folder / "p").mkdir()
     write_parquet("p/1.parquet", FRAME[:0])
@@ -743,7 +741,6 @@ def test_open_dataset__parquet_files_without_rows_do_not_change_types(folder):
     same(open_dataset("p", features="a").features, FRAME[["a"]].to_numpy())
 
 
-@pytest.mark.xfail(strict=True, reason="hive partitions stay text: not among the features")
 def test_open_dataset__hive_partitions_of_whole_numbers_are_features():
     FRAME.assign(month=np.arange(60) % 12).to_parquet("p", partition_cols=["month"])
     dataset = open_dataset("p", features="month,a")
@@ -757,7 +754,6 @@ def test_open_dataset__hive_partitions_of_text_can_be_labels():
     assert labels.tolist() == ["p"] * int((y > 1).sum()) + ["q"] * int((y <= 1).sum())
 
 
-@pytest.mark.xfail(strict=True, reason="hive partitions are not decoded")
 def test_open_dataset__hive_partitions_are_decoded():
     frame = pd.DataFrame({"a": [1, 2, 3], "y": [0, 0, 1], "at": ["x/y", "0 7", None]})
     frame.to_parquet("p", partition_cols=["at"])
@@ -765,19 +761,16 @@ def test_open_dataset__hive_partitions_are_decoded():
     assert sorted(found, key=str) == ["0 7", None, "x/y"]
 
 
-@pytest.mark.xfail(strict=True, reason="footers of names with dots are not found")
 def test_open_dataset__parquet_names_with_dots_stay_integers():
     pq.write_table(pa.table({"a.b": [1, 2]}), "a.parquet")
     same(open_dataset("a.parquet").features, np.array([[1], [2]]))
 
 
-@pytest.mark.xfail(strict=True, reason="row numbers are taken for features")
 def test_open_dataset__row_numbers_that_pandas_leaves_are_no_features():
     FRAME[["a", "y"]].sample(frac=1, random_state=0).to_parquet("a.parquet")
     assert open_dataset("a.parquet").columns == ("a",)
 
 
-@pytest.mark.xfail(strict=True, reason="small files are not joined")
 def test_open_dataset__many_small_files_are_few_chunks(folder):
     (folder / "p").mkdir()
     for number in range(20):
@@ -787,7 +780,6 @@ def test_open_dataset__many_small_files_are_few_chunks(folder):
     same(features, np.arange(20)[:, None])
 
 
-@pytest.mark.xfail(strict=True, reason="integers beside nulls are rounded")
 def test_open_dataset__carried_integers_are_never_rounded():
     pq.write_table(pa.table({"a": [1, 2], "id": pa.array([2**60 + 1, None])}), "a.parquet")
     lazy = open_dataset("a.parquet", features="a", carry=["id"]).carry["id"]
@@ -802,7 +794,6 @@ def test_open_dataset__carried_integers_are_never_rounded():
         lazy.compute(scheduler="sync")
 
 
-@pytest.mark.xfail(strict=True, reason="days are objects")
 def test_open_dataset__parquet_days_are_dates():
     days = np.array(["2013-01-01", "2014-01-01"], "M8[D]")
     pq.write_table(pa.table({"a": [1, 2], "day": days}), "a.parquet")

@@ -120,7 +120,7 @@ def _read_footer(location: Location, root: str, path: str) -> Footer:
             "rename one"
         )
     partition = _partition(path[len(root.rstrip("/")) :])
-    kinds = {field.name: _plain(field.type) for field in schema}
+    kinds = {field.name: plain_type(field.type) for field in schema}
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     return Footer(
         path,
@@ -187,7 +187,7 @@ def _partition(path: str) -> tuple[tuple[str, str | None], ...]:
     )
 
 
-def _plain(kind: Any) -> Any:
+def plain_type(kind: Any) -> Any:
     """The type of the values: categories, and widths of text, differ from file to file."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type

@@ -96,7 +96,8 @@ def _files(location: Location, system: Any, root: str) -> list[str]:
     if not files:
         raise InputError(
             f"source '{location.url}' must be a zarr group, a parquet file or a folder of parquet "
-            "files, got a folder without any; check the path"
+            f"files, got a folder without any that ends in {', '.join(_SUFFIXES)}; check the path, "
+            "or rename the files"
         )
     return sorted(files, key=_natural)
 

@@ -39,6 +39,9 @@ def open_zarr(
                 f"'{location.url}'; leave them out, or give the group"
             )
         return Dataset(_lazy(location, node, "features"), sources=(location.url,))
+    if node.metadata.consolidated_metadata is not None:
+        # a copy of the metadata, which does not know of arrays that came later
+        node = zarr.open_group(**location.zarr_arguments, mode="r", use_consolidated=False)
     usual_features, usual_labels = _usual_names(node, location)
     X = one_name(features, usual_features, "features")
     y = labels if isinstance(labels, str) else ""

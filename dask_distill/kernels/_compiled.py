@@ -13,7 +13,9 @@ import numpy as np
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 # bounds that are looked at together
-_RUN = 128
+RUN = 128
+# more than what the order of summation and a square root may cost
+SAFE = 1 + 1e-9
 
 
 def jit(**options: Any) -> Callable[[Loop], Loop]:
@@ -71,6 +73,19 @@ def squared_distance(A: Any, i: int, B: Any, j: int) -> float:
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
+@jit(fastmath={"reassoc", "nsz"})
+def rough_distance(A: Any, i: int, B: Any, j: int) -> float:
+    """`squared_distance` in another order of summation, which is several times faster.
+
+    It is off by less than 1e-9 of itself: `SAFE` times a limit misses no pair below the limit.
+    """
+    total = 0.0
+    for q in range(A.shape[1]):
+        t = np.float64(A[i, q]) - np.float64(B[j, q])
+        total += t * t
+    return total
+
+
 @jit()
 def distances_to(X: Any, row: int, out: Any) -> None:
     """Canonical squared distances of all rows to one of them."""
@@ -95,8 +110,8 @@ def lower(
     for i in range(len(tile)):
         row = tile[i]
         limit = np.float32(squared[row] * unit - limits[row])
-        for start in range(0, width, _RUN):
-            stop = min(width, start + _RUN)
+        for start in range(0, width, RUN):
+            stop = min(width, start + RUN)
             # counted without a branch: this is the loop that every pair goes through
             close = np.int32(0)
             for j in range(start, stop):

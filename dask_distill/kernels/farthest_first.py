@@ -10,13 +10,25 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.kernels.distances import Features, Floats, Rows, squared_distances_to
+from dask_distill.kernels.distances import (
+    Features,
+    Filter,
+    Floats,
+    Rows,
+    squared_distances_to,
+)
 from dask_distill.kernels.lazy import LazyTraversal
 from dask_distill.kernels.nearest import (
     covering_distance,
     nearest_center,
     update_squared_distances,
 )
+from dask_distill.kernels.pruned import CellTraversal
+from dask_distill.kernels.trees import TreeTraversal
+
+# up to so many features a tree is fastest, then cells, then products alone
+_TREES = 4
+_CELLS = 12
 
 __all__ = [
     "FarthestFirst",
@@ -91,7 +103,7 @@ class FarthestFirst:
     Raises
     ------
     ValueError
-        For a start that is no row, or rows that are not finite.
+        For a start that is no row, rows that are not finite, or whose squares are not.
 
     Examples
     --------
@@ -105,13 +117,14 @@ class FarthestFirst:
         self._X = _checked(X)
         n = len(self._X)
         self._exhausted = n == 0
+        filter_ = Filter(self._X)
         if n == 0:
-            self._traversal = LazyTraversal(self._X, np.empty(0))
+            self._traversal = LazyTraversal(filter_, self._X, np.empty(0))
             return
         if isinstance(start, bool) or not 0 <= start < n:
             raise ValueError(f"start must be a row from 0 to {n - 1}, got {start!r}")
         squared = squared_distances_to(self._X, int(start))
-        self._traversal = begin(self._X, squared, int(start))
+        self._traversal = _begin(filter_, self._X, squared, int(start))
 
     @classmethod
     def resume(cls, X: npt.ArrayLike, squared_distances: Floats) -> Self:
@@ -130,7 +143,7 @@ class FarthestFirst:
         traversal = cls.__new__(cls)
         traversal._X = _checked(X)
         squared = np.array(squared_distances, np.float64)
-        traversal._traversal = LazyTraversal(traversal._X, squared)
+        traversal._traversal = LazyTraversal(Filter(traversal._X), traversal._X, squared)
         traversal._exhausted = len(squared) == 0
         return traversal
 
@@ -198,9 +211,13 @@ class FarthestFirst:
         return other
 
 
-def begin(X: Features, squared: Floats, start: int) -> LazyTraversal:
+def _begin(filter_: Filter, X: Features, squared: Floats, start: int) -> LazyTraversal:
     """The traversal that suits the number of features."""
-    return LazyTraversal(X, squared, start)
+    if X.shape[1] <= _TREES:
+        return TreeTraversal(filter_, X, squared, start)
+    if X.shape[1] <= _CELLS:
+        return CellTraversal(filter_, X, squared, start)
+    return LazyTraversal(filter_, X, squared, start)
 
 
 def _checked(X: npt.ArrayLike) -> Features:

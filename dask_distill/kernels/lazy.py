@@ -34,6 +34,8 @@ class LazyTraversal:
 
     Parameters
     ----------
+    filter_ : Filter
+        Made from X.
     X : (n, d) float array
         Finite and contiguous; not copied.
     squared : (n,) float64 array
@@ -51,8 +53,11 @@ class LazyTraversal:
         Distances that were bounded or computed so far.
     """
 
-    def __init__(self, X: Features, squared: Floats, start: int | None = None) -> None:
+    def __init__(
+        self, filter_: Filter, X: Features, squared: Floats, start: int | None = None
+    ) -> None:
         n = len(X)
+        self._filter = filter_
         self._X = X
         self._squared = squared
         # how many picks a row has seen
@@ -78,9 +83,11 @@ class LazyTraversal:
 
     def catch_up(self) -> Floats:
         """Every row's squared distance to the picks: (n,) float64 array, not a copy."""
-        self._prepare()
-        self._update(np.flatnonzero(self._seen < len(self.indices)))
-        self._scratch = None
+        stale = np.flatnonzero(self._seen < len(self.indices))
+        if len(stale):
+            self._prepare()
+            self._update(stale)
+            self._scratch = None
         return self._squared
 
     def copy(self) -> Self:
@@ -103,7 +110,7 @@ class LazyTraversal:
     def _prepare(self) -> None:
         """Make the filter copies; after unpickling they are made again."""
         if self._rows is None:
-            self._rows = Filter(self._X).rows(self._X)
+            self._rows = self._filter.rows(self._X)
         if self._centers is None:
             self._keep_centers(0)
         self._scratch = Scratch(self._X.shape[1])

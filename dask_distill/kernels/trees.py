@@ -1,0 +1,109 @@
+"""A balanced tree of boxes over rows, and the traversal of few features that goes down it."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from dask_distill.kernels.distances import Features, Floats, Rows, compiled
+from dask_distill.kernels.lazy import LazyTraversal
+
+# rows in a leaf: of centers to search, of rows to traverse
+_CENTERS = 8
+_ROWS = 16
+
+
+def tree_loops() -> ModuleType | None:
+    """The compiled loops over trees, or None: see `distances.compiled`."""
+    if compiled() is None:
+        return None
+    from dask_distill.kernels import _compiled_trees
+
+    return _compiled_trees
+
+
+class Tree:
+    """Rows in the order of a tree's leaves, and the boxes of its nodes.
+
+    Parameters
+    ----------
+    X : (n, d) float array, n >= 1
+    leaf : int
+        Rows in a leaf, at most.
+
+    Attributes
+    ----------
+    X : (n, d) float array
+        In the order of the leaves.
+    shape : tuple
+        What the compiled loops take: order, low, high, starts, stops.
+    """
+
+    def __init__(self, X: Features, leaf: int = _CENTERS) -> None:
+        loops = tree_loops()
+        assert loops is not None
+        depth = 0
+        while len(X) > leaf << depth:
+            depth += 1
+        nodes = 2 ** (depth + 1) - 1
+        self.order = np.arange(len(X))
+        low, high = np.empty((nodes, X.shape[1])), np.empty((nodes, X.shape[1]))
+        starts, stops = np.empty(nodes, np.int64), np.empty(nodes, np.int64)
+        self.shape = (self.order, low, high, starts, stops)
+        loops.grow(X, *self.shape)
+        self.X = X[self.order]
+
+    def lower(self, X: Features, rows: Rows, squared: Floats, nearest: Rows, allowed: int) -> bool:
+        """Lower some rows' distances in place; False, unfinished, above so many visits."""
+        loops = tree_loops()
+        assert loops is not None
+        return bool(loops.lower_by_tree(X, rows, self.X, *self.shape, squared, nearest, allowed))
+
+    def cover(self, X: Features, rows: Rows, floor: float, allowed: int) -> float | None:
+        """Largest squared distance of some rows, at least ``floor``; None above the visits."""
+        loops = tree_loops()
+        assert loops is not None
+        largest = float(loops.cover_by_tree(X, rows, self.X, *self.shape, floor, allowed))
+        return None if largest < 0 else largest
+
+
+class TreeTraversal(LazyTraversal):
+    """A traversal of few features: every pick goes down a tree, all distances are exact."""
+
+    _tree: Tree | None = None
+
+    def extend(self, most: int, stop: float) -> None:
+        """Up to ``most`` more picks, while the largest squared distance exceeds ``stop``."""
+        loops = tree_loops()
+        if loops is None:
+            super().extend(most, stop)
+            return
+        # picks may have been found without the tree
+        super().catch_up()
+        if self._tree is None:
+            self._tree = Tree(self._X, _ROWS)
+        tree, order = self._tree, self._tree.order
+        squared, nearest = self._squared[order], self.nearest[order]
+        nodes = len(tree.shape[-1])
+        largest, farthest = np.empty(nodes), np.empty(nodes, np.int64)
+        loops.crown_all(order, *tree.shape[-2:], squared, largest, farthest)
+        picks, radii = np.empty(most, np.int64), np.empty(most)
+        count, visited = loops.traverse_tree(
+            tree.X,
+            *tree.shape,
+            squared,
+            nearest,
+            largest,
+            farthest,
+            len(self.indices),
+            stop,
+            picks,
+            radii,
+        )
+        self._append(picks[:count], radii[:count])
+        self._squared[order], self.nearest[order] = squared, nearest
+        self._seen[:] = len(self.indices)
+        self.pairs += visited
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_tree": None}

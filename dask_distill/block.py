@@ -4,6 +4,7 @@ Blocks are chosen from the number of rows and features alone, never from the chu
 input: whatever depends on blocks by nature is then the same for any chunking.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,40 +96,46 @@ def block_bounds(n: int, d: int) -> tuple[int, ...]:
 
 
 def as_features(values: npt.ArrayLike) -> npt.NDArray[np.floating]:
-    """Flatten to (m, d) and to floats that hold the values exactly, in C order."""
+    """Flatten to (m, d) and to native floats, in C order.
+
+    They hold the values exactly, but for integers beyond 2**53.
+    """
     array = np.asarray(values)
-    array = array.reshape(len(array), -1)
-    if array.dtype.kind != "f":
-        small = array.dtype.kind == "b" or array.dtype.itemsize <= 2
-        array = array.astype(np.float32 if small else np.float64)
-    elif array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-    return np.ascontiguousarray(array)
+    array = array.reshape(len(array), math.prod(array.shape[1:]))
+    # one byte of integer, or two, fits in the 24 bits of a float32
+    exact_in_float32 = array.dtype.itemsize <= (4 if array.dtype.kind == "f" else 2)
+    return np.ascontiguousarray(array, np.float32 if exact_in_float32 else np.float64)
 
 
 def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
-    """Labels as ints, floats or fixed-width strings; missing ones become None or NaN.
+    """Labels as ints, floats or fixed-width strings; as they are where some are missing.
 
     Raises
     ------
     InputError
-        Where strings are mixed with something else.
+        Where strings are mixed with something else, or ints do not fit in 64 bits.
     """
     array = np.asarray(values).reshape(-1)
     if array.dtype.kind not in "OT":
-        return array
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+    # NumPy does not turn strings of variable width into those of fixed width by itself
+    array = array.astype(object)
     missing = missing_labels(array)
     kinds = {type(value) for value in array[~missing]}
     if all(issubclass(kind, str) for kind in kinds):
         return array if missing.any() else array.astype("U")
-    if all(issubclass(kind, int | np.integer) for kind in kinds) and not missing.any():
-        return array.astype(np.int64)
-    names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise InputError(
-        f"labels must be all ints or all strings, got {names}"
-        + (" and missing values" if missing.any() else "")
-        + "; convert them to one type"
-    )
+    if not all(issubclass(kind, int | np.integer | np.bool_) for kind in kinds):
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise InputError(
+            f"labels must be all ints or all strings, got {names}; convert them to one type"
+        )
+    try:
+        whole = array[~missing].astype(np.int64)
+    except OverflowError:
+        raise InputError(
+            "labels must be ints of 64 bits or strings, got larger ints; convert them to strings"
+        ) from None
+    return array if missing.any() else whole
 
 
 def missing_labels(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -20,12 +20,18 @@ def largest_remainder(total: int, shares: npt.ArrayLike, available: Counts) -> C
     -------
     (G,) int64 array that sums to ``total``. Equal remainders go to the lower number.
 
+    Raises
+    ------
+    ValueError
+        Where more is to be given out than there is.
+
     Examples
     --------
     >>> largest_remainder(10, [0.55, 0.35, 0.1], np.array([100, 100, 100]))
-    array([5, 4, 1])
+    array([6, 3, 1])
     """
-    share = np.asarray(shares, np.float64)
+    share = _relative(shares)
+    _refuse_excess(total, available)
     quota = np.zeros(len(share), np.int64)
     open_ = available > 0
     # a group that is exhausted leaves its surplus to the others: at most G rounds
@@ -62,6 +68,11 @@ def class_quotas(total: int, shares: npt.ArrayLike, available: Counts, floor: in
     -------
     (C,) int64 array that sums to ``total``.
 
+    Raises
+    ------
+    ValueError
+        Where more is to be given out than there is.
+
     Examples
     --------
     >>> class_quotas(10, [990, 9, 1], np.array([990, 9, 1]), floor=1)
@@ -76,8 +87,6 @@ def class_quotas(total: int, shares: npt.ArrayLike, available: Counts, floor: in
     while floor > 1 and int(np.minimum(available, floor).sum()) > total:
         floor -= 1
     low = np.minimum(available, max(floor, 1))
-    if int(low.sum()) > total:
-        return largest_remainder(total, shares, available)
     quota = largest_remainder(total, shares, available)
     quota = np.maximum(quota, low)
     # what the floors took comes from those above theirs, in proportion
@@ -100,6 +109,11 @@ def systematic(total: int, shares: npt.ArrayLike, available: Counts) -> Counts:
     -------
     (B,) int64 array that sums to ``total``.
 
+    Raises
+    ------
+    ValueError
+        Where more is to be given out than there is.
+
     References
     ----------
     Madow (1949), On the theory of systematic sampling, II.
@@ -107,17 +121,34 @@ def systematic(total: int, shares: npt.ArrayLike, available: Counts) -> Counts:
     Examples
     --------
     >>> systematic(2, [1, 1, 1, 1], np.array([9, 9, 9, 9]))
-    array([0, 1, 0, 1])
+    array([1, 0, 1, 0])
     """
-    share = np.asarray(shares, np.float64)
+    share = _relative(shares)
+    _refuse_excess(total, available)
     if share.sum() <= 0:
         share = available.astype(np.float64)
     if share.sum() <= 0:
         return np.zeros(len(share), np.int64)
-    edges = np.rint(total * np.cumsum(share) / share.sum()).astype(np.int64)
+    cumulative = np.cumsum(share)
+    # halves always go up: to the even number, neighbours with a share of 1 would get 0 and 2
+    edges = np.floor(total * cumulative / cumulative[-1] + 0.5).astype(np.int64)
     quota = np.minimum(np.diff(edges, prepend=0), available)
     missing = total - int(quota.sum())
     if missing:
         room = available - quota
         quota = quota + largest_remainder(missing, room, room)
     return quota
+
+
+def _relative(shares: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Shares by a power of two near the largest: exact, and no sum overflows or vanishes."""
+    share = np.asarray(shares, np.float64)
+    _, exponent = np.frexp(share.max(initial=0.0))
+    return np.ldexp(share, -exponent)
+
+
+def _refuse_excess(total: int, available: Counts) -> None:
+    if total > int(available.sum()):
+        raise ValueError(
+            f"total must be at most the {int(available.sum())} rows available, got {total}"
+        )

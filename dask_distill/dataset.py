@@ -16,6 +16,8 @@ _CHUNK_BYTES = 16 * 2**20
 _RESERVED = ("index", "weight", "score")
 _NUMBERS = "biuf"
 _TEXT = "UOT"
+# float64 holds every whole number up to here
+_LARGEST_EXACT = 2**53
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,7 +166,7 @@ def _as_dask(values: Any, name: str) -> da.Array:
     elif home and _is_frame(values):
         values = _frame_values(values, name)
     elif home and hasattr(values, "astype"):
-        values = _series_values(values)
+        values = _series_values(values, name)
     if isinstance(values, da.Array):
         return _numpy_blocks(values, name)
     if isinstance(values, np.ma.MaskedArray):
@@ -240,7 +242,7 @@ def _frame_values(frame: Any, name: str) -> Any:
     """
     kinds = [(str(column), frame.iloc[:, i]) for i, column in enumerate(frame.columns)]
     if len(kinds) == 1 and name != "features":
-        return _series_values(kinds[0][1])
+        return _series_values(kinds[0][1], name)
     types = {column: _numpy_dtype(series) for column, series in kinds}
     other = [
         f"{column} ({series.dtype})"
@@ -258,10 +260,37 @@ def _frame_values(frame: Any, name: str) -> Any:
     return _to_array(frame.astype(common))
 
 
-def _series_values(series: Any) -> Any:
+def _series_values(series: Any, name: str) -> Any:
     """A Series as numbers or dates of NumPy's, or as objects where it holds text."""
-    dtype = _numpy_dtype(series)
-    return _to_array(series if series.dtype == dtype else series.astype(dtype))
+    kind, dtype = series.dtype, _numpy_dtype(series)
+    # objects may be anything; of the types that pandas names, only text becomes objects
+    is_text = isinstance(kind, np.dtype) or hasattr(kind, "categories") or kind.type is str
+    if dtype.kind == "O" and not is_text:
+        raise InputError(
+            f"{name} must hold numbers, dates or text, got a Series of {kind}; convert it"
+        )
+    if kind == dtype:
+        return _to_array(series)
+    if dtype.kind == "M" and (getattr(kind, "tz", None) or "tz=" in str(kind)):
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if dtype.kind == "f" and getattr(kind, "kind", "") in "iu":
+        if hasattr(series, "dask"):
+            meta = (series.name, np.float64)
+            return _to_array(series.map_partitions(_exact_floats, name, meta=meta))
+        return _to_array(_exact_floats(series, name))
+    return _to_array(series.astype(dtype))
+
+
+def _exact_floats(series: Any, name: str) -> Any:
+    """Integers that may be missing, as float64, unless that would round them."""
+    known = series.dropna()
+    large = known[(known > _LARGEST_EXACT) | (known < -_LARGEST_EXACT)]
+    if len(large):
+        raise InputError(
+            f"{name} must be within ±2**53 where values may be missing, since it becomes float64, "
+            f'got {large.iloc[0]}; where none is missing use astype("{series.dtype.kind}8")'
+        )
+    return series.astype(np.float64)
 
 
 def _to_array(values: Any) -> Any:
@@ -275,6 +304,8 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
     kind = series.dtype
     if isinstance(kind, np.dtype):
         return kind
+    if hasattr(kind, "tz") and isinstance(kind.base, np.dtype):
+        return kind.base
     lazy = hasattr(series, "dask")
     if hasattr(kind, "categories"):
         # categories may be numbers; dask does not always know them
@@ -283,10 +314,13 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
         numpy_type = inner if isinstance(inner, np.dtype) else np.dtype(object)
     else:
         inner = getattr(kind, "numpy_dtype", None) or getattr(kind, "subtype", None)
-        numpy_type = inner if isinstance(inner, np.dtype) else np.dtype(object)
-    if numpy_type.kind not in _NUMBERS:
+        # the bounds of intervals are a subtype, too
+        if not isinstance(inner, np.dtype) or inner.kind != kind.kind:
+            inner = np.dtype(object)
+        numpy_type = inner
+    if numpy_type.kind not in _NUMBERS + "mM":
         return np.dtype(object)
-    if numpy_type.kind != "f" and (lazy or bool(series.isna().any())):
+    if numpy_type.kind in "biu" and (lazy or bool(series.isna().any())):
         return np.dtype(np.float64)
     return numpy_type
 

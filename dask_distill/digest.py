@@ -23,7 +23,7 @@ def digest_values(values: npt.NDArray[np.generic]) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     if values.dtype.kind in "UOT":
         for text in values.ravel().tolist():
-            encoded = str(text).encode()
+            encoded = str(text).encode(errors="surrogatepass")
             digest.update(len(encoded).to_bytes(8, "little") + encoded)
         return digest.hexdigest()
     plain = np.ascontiguousarray(values)

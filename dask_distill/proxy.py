@@ -121,10 +121,17 @@ class EstimatorProxy:
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """What ``predict_proba`` says, checked."""
         P = np.asarray(self.estimator.predict_proba(X))
-        if P.shape != (len(X), len(self.columns)) or not np.isfinite(P).all():
+        wanted = (len(X), len(self.columns))
+        if P.shape != wanted:
             raise InputError(
-                f"proxy.predict_proba must return finite probabilities of shape "
-                f"({len(X)}, {len(self.columns)}), got shape {P.shape}; check the estimator"
+                f"proxy.predict_proba must return probabilities of shape {wanted}, got "
+                f"{P.shape}; check the estimator"
+            )
+        # NaN is not within either
+        if not ((P >= 0) & (P <= 1 + 1e-6)).all():
+            raise InputError(
+                "proxy.predict_proba must return probabilities from 0 to 1, got values from "
+                f"{P.min():.3g} to {P.max():.3g}; check the estimator"
             )
         return P[:, self.columns].astype(np.float32)
 
@@ -180,14 +187,22 @@ def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
     Raises
     ------
     InputError
-        Where it is not fitted, has no ``predict_proba``, or knows other classes.
+        Where it is not fitted, has no ``predict_proba``, or knows other classes or features.
     """
-    # dask-ml's ParallelPostFit wraps the estimator that does the work
-    inner = getattr(estimator, "estimator_", getattr(estimator, "estimator", estimator))
-    fitted = inner if hasattr(inner, "classes_") else estimator
-    check_estimator(fitted)
+    check_estimator(estimator)
+    fitted = next(e for e in _judges(estimator) if _is_fitted(e))
+    features = getattr(fitted, "n_features_in_", schema.d)
+    if features != schema.d:
+        raise InputError(
+            f"proxy must know the data's {schema.d} features, got an estimator fitted on "
+            f"{features}; fit it on these features"
+        )
     known = np.asarray(fitted.classes_)
     if schema.classes is None:
+        if len(known) < 2:
+            raise InputError(
+                f"proxy must know at least two classes, got {known.tolist()}; fit it on more"
+            )
         return EstimatorProxy(fitted, np.arange(len(known)))
     wanted = schema.classes
     try:
@@ -205,14 +220,23 @@ def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
 
 def check_estimator(estimator: Any) -> None:
     """Refuse what is not a fitted classifier with probabilities."""
-    inner = getattr(estimator, "estimator_", getattr(estimator, "estimator", estimator))
-    for candidate in (inner, estimator):
-        if hasattr(candidate, "predict_proba") and hasattr(candidate, "classes_"):
-            return
-    raise InputError(
-        f"proxy must be a fitted estimator with predict_proba, got {type(estimator).__name__}; "
-        "fit it first, or leave proxy out for the built-in one"
-    )
+    if not any(_is_fitted(judge) for judge in _judges(estimator)):
+        raise InputError(
+            f"proxy must be a fitted estimator with predict_proba, got {type(estimator).__name__};"
+            " fit it first, or leave proxy out for the built-in one"
+        )
+
+
+def _judges(estimator: Any) -> Iterator[Any]:
+    """The estimator; then what dask-ml's ParallelPostFit, itself never fitted, wraps."""
+    yield estimator
+    # scikit-learn's own wrappers must be fitted themselves
+    if any(kind.__module__.startswith("dask_ml.") for kind in type(estimator).__mro__):
+        yield getattr(estimator, "estimator", None)
+
+
+def _is_fitted(estimator: Any) -> bool:
+    return hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
 
 
 def tiles(count: int, d: int) -> Iterator[slice]:
@@ -320,6 +344,7 @@ def _median_squared_distance(Z: Float32, rng: np.random.Generator) -> float:
     """Of pairs of random rows: the scale at which the Fourier features look."""
     left = Z[rng.integers(0, len(Z), _BANDWIDTH_ROWS)].astype(np.float64)
     right = Z[rng.integers(0, len(Z), _BANDWIDTH_ROWS)].astype(np.float64)
-    squared = ((left[:, None] - right[None]) ** 2).sum(axis=2)
+    # row by row: all differences at once take gigabytes where there are many features
+    squared = np.stack([((row - right) ** 2).sum(axis=1) for row in left])
     positive = squared[squared > 0]
     return float(np.median(positive)) if len(positive) else 1.0

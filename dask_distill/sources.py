@@ -44,8 +44,8 @@ def open_dataset(
     Parameters
     ----------
     source : path or URL
-        A zarr group or array, a parquet file or folder (hive partitions are columns), an .npy
-        or .npz file.
+        A zarr group or array (a written subset, too), a parquet file or folder (hive partitions
+        are columns), an .npy or .npz file.
     features : str or sequence of str, optional
         zarr and .npz: name of the array ("X" unless given). Parquet: a list of columns, also
         comma-separated, globs allowed, in the order given (globs: as stored); every numeric
@@ -70,7 +70,9 @@ def open_dataset(
     Notes
     -----
     Parquet columns of features get their common type. Missing values become NaN; a column of
-    integers or booleans that has some, or whose footers do not tell, becomes float64.
+    integers or booleans that has some, or whose footers do not tell, becomes float64; labels and
+    carried integers that float64 would round are refused when they are read. Decimals become
+    float64, days and times NumPy's, those with a time zone in UTC.
     """
     location = _location(source, storage_options)
     label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
@@ -187,6 +189,8 @@ def _is_web(location: Location) -> bool:
 def _found(location: Location) -> Location:
     """The location for a worker, which may have another working directory."""
     system, path = open_filesystem(location)
+    # another process may have written since the listing was remembered
+    system.invalidate_cache()
     if not system.exists(path):
         raise InputError(f"source '{location.url}' does not exist; check the path")
     return location.resolved()
@@ -200,15 +204,18 @@ def _open(
 ) -> Dataset:
     """The reader that fits what is there."""
     system, path = open_filesystem(location)
-    if path.endswith(".npz"):
+    name = path.partition("?")[0] if _is_web(location) else path
+    if name.endswith(".npz"):
         return _open_npz(location, features, labels, carry)
-    if path.endswith(".npy"):
+    if name.endswith(".npy"):
         return _open_npy(location, features, labels, carry)
-    if any(system.exists(f"{path.rstrip('/')}/{name}") for name in _ZARR_FILES):
+    is_file = system.isfile(path)
+    is_parquet = is_file and name.endswith((".parquet", ".parq", ".pq"))
+    if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in _ZARR_FILES):
         from dask_distill.sources_zarr import open_zarr
 
         return open_zarr(location, features, labels, carry)
-    if not system.isfile(path) or path.endswith((".parquet", ".parq", ".pq")):
+    if is_parquet or not is_file:
         from dask_distill.sources_parquet import open_parquet
 
         dataset = open_parquet(location, _patterns(features), labels, carry)
@@ -228,8 +235,9 @@ def _open(
 def _patterns(features: str | Sequence[str] | None) -> list[str] | None:
     if features is None:
         return None
-    given = features.split(",") if isinstance(features, str) else features
-    patterns = [text.strip() for text in given if text.strip()]
+    # a list may hold names with commas, and with blanks at their ends
+    given = [t.strip() for t in features.split(",")] if isinstance(features, str) else features
+    patterns = [text for text in given if text.strip()]
     if not patterns:
         raise InputError("features must name at least one column, got none; name some")
     return patterns

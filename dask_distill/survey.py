@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block, RawBlock, missing_labels, tile_rows
+from dask_distill.block import Block, RawBlock, as_labels, missing_labels, tile_rows
 from dask_distill.budget import class_quotas
 from dask_distill.conversation import Final
 from dask_distill.errors import InputError
@@ -25,9 +25,13 @@ Floats = npt.NDArray[np.float64]
 
 SAMPLE_ROWS = 10_000
 SAMPLE_FLOOR = 20
-# the hashes below which rows are offered leave room above the sample's size
+# the hashes up to which rows are offered leave room above the sample's size
 _OFFER = 1.5
 _STREAM = 1
+# a unit in which the squares of the largest floats are finite
+_HUGE = 2.0**520
+# a spread whose squares are still above 0
+_TINY = 1e-150
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Schema(Final):
     block_classes : (B, C) int64 array or None
         Rows of each class by block.
     mean, scale : (d,) float64 arrays
-        Mean and standard deviation; 1 where a feature is constant.
+        Mean and standard deviation; where a feature is constant, the size of its mean,
+        at least 1.
     sample : Sample or None
         None in the outline that travels to every block.
     dropped : int
@@ -117,7 +122,7 @@ class BlockFacts:
     number: int
     rows: int
     mean: Floats
-    squares: Floats
+    spread: Floats
     checksum: int
     labels: npt.NDArray[np.generic] | None
     label_counts: npt.NDArray[np.int64] | None
@@ -126,8 +131,13 @@ class BlockFacts:
 
 @dataclass(frozen=True)
 class Offer:
-    """Rows of low hash, with all that the sample needs of them."""
+    """Rows of low hash, with all that the sample needs of them.
 
+    These are the rows whose hash is at most ``limit``, and the ``floor`` lowest of each class.
+    """
+
+    limit: np.uint64
+    floor: int
     hashes: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.int64]
     X: npt.NDArray[np.floating]
@@ -172,20 +182,18 @@ class Survey:
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
             labels = None if labels is None else labels[~bad]
-        mean, squares = _moments(X)
+        mean, spread = _moments(X)
         names = counts = first = inverse = None
         if labels is not None:
-            if labels.dtype.kind == "O":
-                labels = labels.astype("U")
+            labels = as_labels(labels)
             names, at, inverse, counts = np.unique(
                 labels, return_index=True, return_inverse=True, return_counts=True
             )
             first = rows[at]
         checksum = zlib.crc32(_memory(block.X))
         if block.y is not None:
-            text = block.y.astype(str) if block.y.dtype.kind in "OUT" else block.y
-            checksum = zlib.crc32(_memory(text), checksum)
-        facts = BlockFacts(block.number, len(rows), mean, squares, checksum, names, counts, first)
+            checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+        facts = BlockFacts(block.number, len(rows), mean, spread, checksum, names, counts, first)
         return Answer((facts,), invalid, _offer(rows, X, labels, inverse, question))
 
     def combine(self, left: Answer, right: Answer) -> Answer:
@@ -195,9 +203,12 @@ class Survey:
             _merge_invalid(left.invalid, right.invalid),
             _merge_offers(left.offer, right.offer),
         )
-        if len({f.labels.dtype.kind for f in merged.facts if f.labels is not None}) > 1:
+        # labels that are all missing have no type
+        named = [f.labels for f in merged.facts if f.labels is not None and len(f.labels)]
+        if len({labels.dtype.kind for labels in named}) > 1:
+            types = ", ".join(sorted({str(labels.dtype) for labels in named}))
             raise InputError(
-                "labels must be all ints or all strings, got both in different parts of the "
+                f"labels must be all ints or all strings, got {types} in different parts of the "
                 "data; convert them to one type"
             )
         return merged
@@ -210,13 +221,13 @@ class Survey:
         n = int(block_counts.sum())
         if n == 0:
             raise InputError(
-                f"features has no valid row among {question.n}: all hold NaN or infinite values; "
-                "clean them"
+                f"features has no valid row among {question.n:,}: all hold NaN or infinite "
+                "values, or have no label; clean them"
             )
         classes = counts = block_classes = None
         if question.labelled:
             classes, counts, block_classes = _classes(facts)
-            _refuse_classes(classes, counts, n)
+            _refuse_classes(classes, n)
         mean, scale = _pool_moments(facts)
         digest = hashlib.blake2b(repr((question.n, question.d)).encode(), digest_size=16)
         digest.update(np.array([f.checksum for f in facts], "<u4").tobytes())
@@ -256,10 +267,10 @@ def class_codes(
     labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
 ) -> npt.NDArray[np.int32]:
     """Number of each label's class."""
-    if labels.dtype.kind == "O":
-        labels = labels.astype("U")
+    if len(labels) == 0:
+        return np.empty(0, np.int32)
     ranked = np.argsort(classes)
-    return ranked[np.searchsorted(classes[ranked], labels)].astype(np.int32)
+    return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
 
 
 def _invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
@@ -304,21 +315,40 @@ def _memory(values: npt.NDArray[np.generic]) -> memoryview:
     return np.ascontiguousarray(values).view(np.uint8).reshape(-1).data
 
 
+def _narrowest(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Text in the least width that holds it, whatever width the source gave it."""
+    if labels.dtype.kind not in "OU":
+        return labels
+    text = labels.astype(np.str_)
+    return text.astype(f"U{np.strings.str_len(text).max(initial=1)}")
+
+
 def _moments(X: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Mean and sum of squared deviations of each feature, tile by tile in float64."""
-    d = X.shape[1]
+    """Mean and root mean square deviation of each feature."""
     if len(X) == 0:
-        return np.zeros(d), np.zeros(d)
-    total = np.zeros(d)
+        return np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = _moments_in(X, 1.0)
+        fits = np.isfinite(mean) & np.isfinite(spread)
+        if not fits.all():
+            huge_mean, huge_spread = _moments_in(X, _HUGE)
+            mean = np.where(fits, mean, huge_mean * _HUGE)
+            spread = np.where(fits, spread, huge_spread * _HUGE)
+    return mean, spread
+
+
+def _moments_in(X: npt.NDArray[np.floating], unit: float) -> tuple[Floats, Floats]:
+    """Moments as multiples of a unit, tile by tile in float64."""
+    total = np.zeros(X.shape[1])
     for tile in _tiles(X):
-        total += tile.sum(axis=0, dtype=np.float64)
+        scaled = tile if unit == 1 else tile / np.float64(unit)
+        total += scaled.sum(axis=0, dtype=np.float64)
     mean = total / len(X)
-    squares = np.zeros(d)
-    with np.errstate(over="ignore"):
-        for tile in _tiles(X):
-            deviation = tile - mean
-            squares += np.einsum("ij,ij->j", deviation, deviation)
-    return mean, squares
+    squares = np.zeros(X.shape[1])
+    for tile in _tiles(X):
+        deviation = (tile if unit == 1 else tile / np.float64(unit)) - mean
+        squares += np.einsum("ij,ij->j", deviation, deviation)
+    return mean, np.sqrt(squares / len(X))
 
 
 def _pool_moments(facts: list[BlockFacts]) -> tuple[Floats, Floats]:
@@ -330,20 +360,21 @@ def _pool_moments(facts: list[BlockFacts]) -> tuple[Floats, Floats]:
     """
     n = 0
     mean = np.zeros_like(facts[0].mean)
-    squares = np.zeros_like(mean)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for fact in facts:
-            if fact.rows == 0:
-                continue
-            n += fact.rows
-            delta = fact.mean - mean
-            mean = mean + delta * (fact.rows / n)
-            squares = squares + fact.squares + delta * delta * (fact.rows * (n - fact.rows) / n)
-        scale = np.sqrt(squares / n)
-    # a constant feature says nothing, one whose squares overflow is brought down to size
-    noise = 1e-12 * np.abs(mean)
-    scale = np.where(np.isfinite(scale), scale, np.maximum(np.abs(mean), 1e150))
-    return mean, np.where(scale > noise, scale, 1.0)
+    spread = np.zeros_like(mean)
+    for fact in facts:
+        if fact.rows == 0:
+            continue
+        n += fact.rows
+        share = fact.rows / n
+        with np.errstate(over="ignore"):
+            apart = np.abs(fact.mean - mean) * np.sqrt(share * (1 - share))
+            within = np.hypot(np.sqrt(1 - share) * spread, np.sqrt(share) * fact.spread)
+            spread = np.minimum(np.hypot(within, apart), np.finfo(np.float64).max)
+        mean = (1 - share) * mean + share * fact.mean
+    # a constant feature says nothing: what rounding left of it must not grow
+    size = np.abs(mean)
+    noise = np.maximum(1e-12 * size, _TINY)
+    return mean, np.where(spread > noise, spread, np.maximum(size, 1.0))
 
 
 def _offer(
@@ -354,15 +385,24 @@ def _offer(
     question: Question,
 ) -> Offer:
     """The rows of this block that may be in the sample."""
-    hashes = row_hash(rows, question.seed, stream=_STREAM)
     share = min(1.0, _OFFER * question.size / question.n)
-    chosen = np.ones(len(rows), bool)
-    if share < 1:
-        chosen = hashes < np.uint64(share * 2.0**64)
+    limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
+    hashes = row_hash(rows, question.seed, stream=_STREAM)
+    return _lowest(Offer(limit, question.floor, hashes, rows, X, labels), inverse)
+
+
+def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
+    """What an offer must hold of these rows; ``inverse`` numbers their labels in any way."""
+    chosen = offer.hashes <= offer.limit
     if inverse is not None:
-        chosen |= _lowest_in_class(hashes, rows, inverse, question.floor)
-    names = None if labels is None else labels[chosen]
-    return Offer(hashes[chosen], rows[chosen], X[chosen], names)
+        chosen |= _lowest_in_class(offer.hashes, offer.rows, inverse, offer.floor)
+    return replace(
+        offer,
+        hashes=offer.hashes[chosen],
+        rows=offer.rows[chosen],
+        X=offer.X[chosen],
+        labels=None if offer.labels is None else offer.labels[chosen],
+    )
 
 
 def _lowest_in_class(
@@ -382,15 +422,23 @@ def _lowest_in_class(
 
 
 def _merge_offers(left: Offer, right: Offer) -> Offer:
-    labels = None
+    labels = inverse = None
     if left.labels is not None and right.labels is not None:
-        labels = np.concatenate([left.labels, right.labels])
-    return Offer(
-        np.concatenate([left.hashes, right.hashes]),
-        np.concatenate([left.rows, right.rows]),
-        np.concatenate([left.X, right.X]),
-        labels,
+        labels = _joined([left.labels, right.labels])
+        inverse = np.unique(labels, return_inverse=True)[1]
+    both = replace(
+        left,
+        hashes=np.concatenate([left.hashes, right.hashes]),
+        rows=np.concatenate([left.rows, right.rows]),
+        X=np.concatenate([left.X, right.X]),
+        labels=labels,
     )
+    return _lowest(both, inverse)
+
+
+def _joined(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+    """Labels of all parts; those of no rows have a type that means nothing."""
+    return np.concatenate([part for part in parts if len(part)] or parts)
 
 
 def _merge_invalid(left: Invalid, right: Invalid) -> Invalid:
@@ -428,14 +476,15 @@ def _refuse_invalid(invalid: Invalid, question: Question) -> None:
         )
 
 
-def _refuse_classes(
-    classes: npt.NDArray[np.generic], counts: npt.NDArray[np.int64], n: int
-) -> None:
-    if classes.dtype.kind == "f" and not np.all(classes == np.rint(classes.astype(float))):
-        raise InputError(
-            f"labels must be classes (ints or strings), got {classes.dtype} such as "
-            f"{classes[0]}; for a regression target pass labels=None, or bin it first"
-        )
+def _refuse_classes(classes: npt.NDArray[np.generic], n: int) -> None:
+    if classes.dtype.kind == "f":
+        numbers = classes.astype(np.float64)
+        whole = np.isfinite(numbers) & (numbers == np.rint(numbers))
+        if not whole.all():
+            raise InputError(
+                f"labels must be classes (ints or strings), got {classes.dtype} such as "
+                f"{classes[~whole][0]}; for a regression target pass labels=None, or bin it first"
+            )
     if len(classes) == 1:
         raise InputError(
             f"labels must have at least two classes, got only {classes[0].item()!r} in {n:,} "
@@ -452,7 +501,7 @@ def _classes(
     facts: list[BlockFacts],
 ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Classes by first appearance, their counts, and the counts by block."""
-    names = np.concatenate([f.labels for f in facts if f.labels is not None])
+    names = _joined([f.labels for f in facts if f.labels is not None])
     first = np.concatenate([f.label_first for f in facts if f.label_first is not None])
     counts = np.concatenate([f.label_counts for f in facts if f.label_counts is not None])
     blocks = np.repeat(

@@ -4,19 +4,22 @@
 a fixed tree. It is compiled without fast math, so that both give the same bits.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
 
-# reordering is allowed where a rounding error only costs a needless verification
-_FILTER_MATH = {"reassoc", "contract", "nsz", "nnan", "ninf"}
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+# bounds that are looked at together
+_RUN = 128
 
 
-def _jit(**options: Any) -> Any:
+def jit(**options: Any) -> Callable[[Loop], Loop]:
     """Compile on first call; keep the result on disk where a folder can be written to."""
 
-    def decorate(function: Any) -> Any:
+    def decorate(function: Loop) -> Loop:
         try:
             return numba.njit(nogil=True, cache=True, **options)(function)
         except RuntimeError:
@@ -25,7 +28,7 @@ def _jit(**options: Any) -> Any:
     return decorate
 
 
-@_jit()
+@jit()
 def squared_distance(A: Any, i: int, B: Any, j: int) -> float:
     """Canonical squared distance of two rows."""
     d = A.shape[1]
@@ -68,62 +71,79 @@ def squared_distance(A: Any, i: int, B: Any, j: int) -> float:
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
-@_jit(fastmath=_FILTER_MATH)
+@jit()
+def distances_to(X: Any, row: int, out: Any) -> None:
+    """Canonical squared distances of all rows to one of them."""
+    for i in range(len(X)):
+        out[i] = squared_distance(X, i, X, row)
+
+
+@jit()
 def lower(
     S: Any,
-    offsets: Any,
     X: Any,
-    rows: Any,
+    tile: Any,
     C: Any,
     first: int,
     limits: Any,
     unit: float,
     squared: Any,
     nearest: Any,
-) -> int:
-    """Lower the distances of some rows to some centers; returns the pairs verified."""
-    verified = 0
+) -> None:
+    """Lower the distances of some rows to some centers, of which the bounds are given."""
     width = S.shape[1]
-    for i in range(len(rows)):
-        row = rows[i]
-        limit = np.float32(squared[i] * unit - limits[i])
-        for start in range(0, width, 64):
-            stop = min(width, start + 64)
-            least = np.float32(np.inf)
+    for i in range(len(tile)):
+        row = tile[i]
+        limit = np.float32(squared[row] * unit - limits[row])
+        for start in range(0, width, _RUN):
+            stop = min(width, start + _RUN)
+            # counted without a branch: this is the loop that every pair goes through
+            close = np.int32(0)
             for j in range(start, stop):
-                least = min(least, S[i, j] + offsets[j])
-            if least <= limit:
-                for j in range(start, stop):
-                    if S[i, j] + offsets[j] <= limit:
-                        value = squared_distance(X, row, C, first + j)
-                        verified += 1
-                        if value < squared[i]:
-                            squared[i] = value
-                            nearest[i] = first + j
-                            limit = np.float32(value * unit - limits[i])
-    return verified
+                close += np.int32(S[i, j] <= limit)
+            if close == 0:
+                continue
+            for j in range(start, stop):
+                if S[i, j] <= limit:
+                    value = squared_distance(X, row, C, first + j)
+                    if value < squared[row]:
+                        squared[row] = value
+                        nearest[row] = first + j
+                        limit = np.float32(value * unit - limits[row])
 
 
-@_jit()
+@jit()
 def traverse(
-    X: Any, rows: Any, squared: Any, stop: float, most: int, picks: Any, radii: Any
+    S: Any,
+    X: Any,
+    rows: Any,
+    limits: Any,
+    unit: float,
+    squared: Any,
+    nearest: Any,
+    first: int,
+    stop: float,
+    most: int,
+    picks: Any,
+    radii: Any,
 ) -> int:
     """Sequential farthest-first traversal of a few rows, until the largest is at most ``stop``."""
+    caps = np.empty(len(rows), np.float32)
+    for i in range(len(rows)):
+        caps[i] = np.float32(squared[i] * unit - limits[rows[i]])
     count = 0
     while count < most:
-        largest = -1.0
-        at = 0
-        for i in range(len(rows)):
-            if squared[i] > largest:
-                largest = squared[i]
-                at = i
-        if largest <= stop:
+        pick = np.argmax(squared)
+        if squared[pick] <= stop:
             break
-        picks[count] = at
-        radii[count] = largest
-        count += 1
+        picks[count] = pick
+        radii[count] = squared[pick]
         for i in range(len(rows)):
-            value = squared_distance(X, rows[i], X, rows[at])
-            if value < squared[i]:
-                squared[i] = value
+            if S[pick, i] <= caps[i]:
+                value = squared_distance(X, rows[i], X, rows[pick])
+                if value < squared[i]:
+                    squared[i] = value
+                    nearest[i] = first + count
+                    caps[i] = np.float32(value * unit - limits[rows[i]])
+        count += 1
     return count

@@ -60,7 +60,7 @@ def halve(
     Examples
     --------
     >>> cells = halve(np.array([[0.0], [1.0], [9.0], [10.0]]), 2, np.random.default_rng(0))
-    >>> [sorted(cells.order[a:b].tolist()) for a, b in zip(cells.bounds, cells.bounds[1:])]
+    >>> sorted(sorted(part.tolist()) for part in np.split(cells.order, cells.bounds[1:-1]))
     [[0, 1], [2, 3]]
     """
     n = len(X)
@@ -80,8 +80,7 @@ def halve(
         if parts % 2 and rng.random() < 0.5:
             left_parts += 1
         rows = order[start:stop]
-        cloud = X[rows]
-        by_position = np.argsort(cloud @ _main_direction(cloud, rng), kind="stable")
+        by_position = np.argsort(_positions(X[rows], rng), kind="stable")
         order[start:stop] = rows = rows[by_position]
         cumulative = np.cumsum(mass[rows])
         cut = int(np.searchsorted(cumulative, cumulative[-1] * left_parts / parts)) + 1
@@ -120,12 +119,12 @@ def representatives(
     chances = rng.random(len(cells))
     for cell in range(len(cells)):
         rows = cells.order[cells.bounds[cell] : cells.bounds[cell + 1]]
-        if len(rows) <= 2 and near > 0:
-            picks[cell] = rows[int(chances[cell] * max(1, int(np.ceil(len(rows) * near))))]
+        if weight is None and len(rows) <= 2 and near > 0:
+            # two rows are equally near to their mean
+            picks[cell] = rows[int(chances[cell] * len(rows))]
             continue
         cloud = X[rows]
-        share = None if weight is None else weight[rows]
-        offset = cloud - np.average(cloud, axis=0, weights=share)
+        offset = cloud - _mean(cloud, None if weight is None else weight[rows])
         distance = np.einsum("ij,ij->i", offset, offset)
         candidates = max(1, int(np.ceil(len(rows) * near)))
         nearest = np.argsort(distance, kind="stable")[:candidates]
@@ -148,20 +147,35 @@ def totals(cells: Cells, values: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     return np.add.reduceat(values[cells.order], cells.bounds[:-1])
 
 
-def _main_direction(cloud: Float, rng: np.random.Generator) -> Float:
-    """First principal direction, by a few power iterations on a bounded part of the rows."""
+def _positions(cloud: Float, rng: np.random.Generator) -> Float:
+    """Where each row lies along the main direction; ``cloud`` is centred in place."""
+    voters = cloud
     if len(cloud) > _DIRECTION_ROWS:
-        cloud = cloud[rng.integers(0, len(cloud), _DIRECTION_ROWS)]
-    centred = cloud - cloud.mean(axis=0)
+        voters = cloud[rng.integers(0, len(cloud), _DIRECTION_ROWS)]
+    # an offset far above the spread would drown it
+    centre = _mean(voters)
+    cloud -= centre
+    return cloud @ _main_direction(cloud if voters is cloud else voters - centre)
+
+
+def _main_direction(centred: Float) -> Float:
+    """First principal direction of rows around the origin, by a few power iterations."""
     squared = np.einsum("ij,ij->i", centred, centred)
     direction = centred[int(squared.argmax())]
-    for _ in range(_POWER_ITERATIONS):
-        direction = centred.T @ (centred @ direction)
+    for turn in range(_POWER_ITERATIONS + 1):
+        if turn:
+            direction = centred.T @ (centred @ direction)
         length = np.sqrt(direction @ direction)
         if not length > 1e-30:
             # all rows alike: any direction serves
-            direction = np.zeros(cloud.shape[1], cloud.dtype)
+            direction = np.zeros(centred.shape[1], centred.dtype)
             direction[0] = 1
             return direction
         direction = direction / length
     return direction
+
+
+def _mean(cloud: Float, weight: npt.NDArray[np.float64] | None = None) -> Float:
+    """Mean row, added up in float64: (d,) in the type of the rows."""
+    mean = np.average(cloud.astype(np.float64), axis=0, weights=weight)
+    return mean.astype(np.float32) if cloud.dtype == np.float32 else mean

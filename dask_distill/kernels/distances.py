@@ -6,6 +6,7 @@ depend on the filter, nor on how BLAS adds up.
 """
 
 import os
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -19,8 +20,10 @@ Rows = npt.NDArray[np.int64]
 TILE = 512
 _LANES = 8
 _LARGEST = 1e150
-# pairs that NumPy verifies at a time
-_VERIFY = 2**16
+# numbers that NumPy handles at a time, so that its temporaries stay in cache
+_AT_ONCE = 2**16
+# rows whose median is the origin of the filter
+_SAMPLE = 1024
 
 
 def compiled() -> ModuleType | None:
@@ -46,6 +49,12 @@ def paired(A: Features, rows: Rows, B: Features, others: Rows) -> Floats:
     Returns
     -------
     (p,) float64 array.
+
+    Examples
+    --------
+    >>> X = np.array([[0.0, 0.0], [3.0, 4.0]])
+    >>> paired(X, np.array([0]), X, np.array([1]))
+    array([25.])
     """
     d = A.shape[1]
     total = np.zeros((len(rows), _LANES))
@@ -58,17 +67,35 @@ def paired(A: Features, rows: Rows, B: Features, others: Rows) -> Floats:
     return left + ((total[:, 4] + total[:, 5]) + (total[:, 6] + total[:, 7]))
 
 
+def squared_distances_to(X: Features, row: int) -> Floats:
+    """Canonical squared distances of all rows to one of them: (n,) float64 array."""
+    out = np.empty(len(X))
+    loops = compiled()
+    if loops is not None:
+        loops.distances_to(X, row, out)
+        return out
+    for start in range(0, len(X), _AT_ONCE // _LANES):
+        rows = np.arange(start, min(start + _AT_ONCE // _LANES, len(X)))
+        out[rows] = paired(X, rows, X, np.full(len(rows), row))
+    return out
+
+
 class Filter:
-    """Float32 copies of rows, centred and scaled, with what bounds their rounding.
+    """Float32 copies of rows, shifted and scaled, with what bounds their rounding.
 
     For a row x and a center c of the copy, |x|² + |c|² - 2 x·c differs from the true squared
     distance by at most e · (|x|² + |c|²), e = 4 (d + 8) 2⁻²⁴: half of it for the product, half
     for the copies. So each side can carry its own part of the error.
+
+    Parameters
+    ----------
+    X : (n, d) float array
+        Gives origin and scale.
     """
 
     def __init__(self, X: Features) -> None:
         d = X.shape[1]
-        self.shift = _shift(X)
+        self.shift = _middle(X)
         extent = _extent(X, self.shift)
         if extent > _LARGEST:
             raise ValueError(
@@ -82,108 +109,154 @@ class Filter:
         # what may be lost to underflow
         self.least = (d + 8) * 2.0**-120
 
-    def copy(self, X: Features) -> tuple[Float32, Floats]:
-        """Filter copies of rows and the part of the bound that is theirs: (n, d), (n,)."""
-        out = np.empty(X.shape, np.float32)
-        norms = np.empty(len(X))
-        for start in range(0, len(X), 4096):
-            part = slice(start, start + 4096)
-            shifted = (X[part] - self.shift) * self.factor
-            out[part] = shifted
-            norms[part] = np.einsum("ij,ij->i", shifted, shifted)
-        return out, norms * (1 - self.error) - self.least
+    def rows(self, X: Features) -> "Filtered":
+        """Copies for the left side of the product: a column of ones comes last."""
+        copies, limits = self._copy(X)
+        copies[:, -1] = 1
+        return Filtered(self, X, copies, limits)
+
+    def centers(self, C: Features) -> "Filtered":
+        """Copies for the right side: times -2, and their part of the bound comes last."""
+        return self.rows(C).as_centers(slice(None))
+
+    def _copy(self, X: Features) -> tuple[Float32, Floats]:
+        n, d = X.shape
+        copies = np.zeros((n, d + 1), np.float32)
+        norms = np.empty(n)
+        step = max(1, _AT_ONCE // max(1, d))
+        shifted = np.empty((min(step, n), d))
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            own = shifted[: len(X[part])]
+            np.subtract(X[part], self.shift, out=own)
+            own *= self.factor
+            copies[part, :-1] = own
+            np.einsum("ij,ij->i", own, own, out=norms[part])
+        norms *= 1 - self.error
+        norms -= self.least
+        return copies, norms
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """Rows or centers beside their filter copies.
+
+    Attributes
+    ----------
+    X : (n, d) float array
+    copies : (n, d + 1) float32 array
+    limits : (n,) float64 array
+        The part of the bound that is theirs.
+    """
+
+    filter: Filter
+    X: Features
+    copies: Float32
+    limits: Floats
+
+    def as_centers(self, which: Rows | slice) -> "Filtered":
+        """Some of the rows as centers."""
+        limits = self.limits[which]
+        copies = self.copies[which] * np.float32(-2)
+        copies[:, -1] = np.nextafter(limits.astype(np.float32), np.float32(-np.inf))
+        return Filtered(self.filter, self.X[which], copies, limits)
+
+
+class Scratch:
+    """Buffers of one tile, used for every tile: fresh ones would cost page faults each time."""
+
+    def __init__(self, d: int) -> None:
+        self._product = np.empty(TILE * TILE, np.float32)
+        self._copies = np.empty((TILE, d + 1), np.float32)
+
+    def gather(self, rows: Filtered, tile: Rows) -> Float32:
+        """(h, d + 1) float32 array: the copies of some rows, h at most TILE."""
+        out = self._copies[: len(tile)]
+        # other than "raise", this mode writes to the buffer without another one between
+        return np.take(rows.copies, tile, axis=0, out=out, mode="clip")
+
+    def product(self, copies: Float32, centers: Float32) -> Float32:
+        """(h, w) float32 array: bounds up to what is the row's part; h, w at most TILE."""
+        h, w = len(copies), len(centers)
+        out = self._product[: h * w].reshape(h, w)
+        return np.matmul(copies, centers.T, out=out)
 
 
 def lower_distances(
-    X: Features,
-    rows: Rows,
-    copies: Float32,
-    limits: Floats,
-    C: Features,
-    center_copies: Float32,
-    offsets: Float32,
-    unit: float,
-    squared: Floats,
-    nearest: Rows,
+    rows: Filtered,
+    tile: Rows,
+    centers: Filtered,
     start: int,
     stop: int,
+    squared: Floats,
+    nearest: Rows,
+    scratch: Scratch,
 ) -> None:
     """Lower, in place, the distances of a tile of rows to the centers ``start`` to ``stop``.
 
     Parameters
     ----------
-    X, rows : (n, d) float array, (h,) int64 array
-        The tile is ``X[rows]``.
-    copies, limits : (h, d) float32, (h,) float64 arrays
-        From `Filter.copy`, of the tile.
-    C : (m, d) float array
-        Centers.
-    center_copies, offsets : (m, d), (m,) float32 arrays
-        Filter copies times -2, and their part of the bound.
-    unit : float
-        Filter units per squared distance.
-    squared, nearest : (h,) float64, (h,) int64 arrays
-        Lowered where a center is strictly nearer; its position goes to ``nearest``.
+    rows, centers : Filtered
+        From one `Filter`.
+    tile : (h,) int64 array, h at most TILE
+        The rows in question.
+    squared, nearest : (n,) float64, (n,) int64 arrays
+        Of all rows; lowered where a center is strictly nearer, whose position goes to
+        ``nearest``. Among equally near centers the lowest position wins.
     """
     loops = compiled()
+    unit = rows.filter.unit
+    copies = scratch.gather(rows, tile)
     for low in range(start, stop, TILE):
         high = min(low + TILE, stop)
-        S = copies @ center_copies[low:high].T
+        S = scratch.product(copies, centers.copies[low:high])
         if loops is not None:
-            loops.lower(S, offsets[low:high], X, rows, C, low, limits, unit, squared, nearest)
+            loops.lower(S, rows.X, tile, centers.X, low, rows.limits, unit, squared, nearest)
         else:
-            S += offsets[low:high]
-            _lower(S, X, rows, C, low, limits, unit, squared, nearest)
-
-
-def center_side(filter_: Filter, C: Features) -> tuple[Float32, Float32]:
-    """Filter copies of centers times -2, and their offsets, rounded down."""
-    copies, norms = filter_.copy(C)
-    copies *= np.float32(-2)
-    return copies, np.nextafter(norms.astype(np.float32), np.float32(-np.inf))
+            _lower(S, rows, tile, centers, low, squared, nearest)
 
 
 def _lower(
     S: Float32,
-    X: Features,
-    rows: Rows,
-    C: Features,
+    rows: Filtered,
+    tile: Rows,
+    centers: Filtered,
     first: int,
-    limits: Floats,
-    unit: float,
     squared: Floats,
     nearest: Rows,
 ) -> None:
     """NumPy's way: verify the pairs that may be the least of their row."""
-    limit = np.nextafter((squared * unit - limits).astype(np.float32), np.float32(np.inf))
-    least = S.min(axis=1)
+    filter_ = rows.filter
+    above = np.float32(np.inf)
+    limit = np.nextafter((squared[tile] * filter_.unit - rows.limits[tile]).astype("f4"), above)
+    column = S.argmin(axis=1)
+    least = S[np.arange(len(tile)), column]
     close = np.flatnonzero(least <= limit)
     if len(close) == 0:
         return
-    # the true least is within both sides' errors of the least bound: 2 e (|x|^2 + |c|^2) each
-    extent = np.abs(limits[close]) + np.abs(S[close]).max(axis=1) + np.abs(limit[close])
-    extent = np.where(np.isfinite(extent), extent, np.abs(limits[close]) + np.abs(S[close]).max(1))
-    width = least[close] + 16 * (X.shape[1] + 8) * 2.0**-24 * extent
-    bound = np.minimum(width, limit[close]).astype(np.float32)
-    bound = np.nextafter(bound, np.float32(np.inf))
+    # the pair of the least bound is at most two errors above it, and so is the nearest
+    lengths = rows.limits[tile[close]] + centers.limits[first + column[close]]
+    lengths = (lengths + 2 * filter_.least) / (1 - filter_.error)
+    width = least[close] * (1 + 2.0**-20 * np.sign(least[close]))
+    width += 2.01 * filter_.error * lengths + 8 * filter_.least
+    bound = np.nextafter(np.minimum(width, limit[close]).astype(np.float32), above)
     at, column = np.nonzero(S[close] <= bound[:, None])
-    for low in range(0, len(at), _VERIFY):
-        i, j = close[at[low : low + _VERIFY]], column[low : low + _VERIFY] + first
-        value = paired(X, rows[i], C, j)
-        order = np.lexsort((j, value, i))
-        i, j, value = i[order], j[order], value[order]
-        head = np.flatnonzero(np.diff(i, prepend=-1))
-        i, j, value = i[head], j[head], value[head]
-        better = value < squared[i]
-        squared[i[better]] = value[better]
-        nearest[i[better]] = j[better]
+    for low in range(0, len(at), _AT_ONCE):
+        i, j = tile[close[at[low : low + _AT_ONCE]]], column[low : low + _AT_ONCE] + first
+        value = paired(rows.X, i, centers.X, j)
+        order = np.lexsort((j, value, at[low : low + _AT_ONCE]))
+        head = order[np.flatnonzero(np.diff(i[order], prepend=-1))]
+        head = head[value[head] < squared[i[head]]]
+        squared[i[head]] = value[head]
+        nearest[i[head]] = j[head]
 
 
-def _shift(X: Features) -> Floats:
-    """Mean of the rows, where it does not overflow: float32 has its digits around zero."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        shift = X.mean(axis=0, dtype=np.float64)
-    return np.where(np.isfinite(shift), shift, 0.0)
+def _middle(X: Features) -> Floats:
+    """Median of some rows: float32 has its digits around zero, and no outlier moves it."""
+    if len(X) == 0:
+        return np.zeros(X.shape[1])
+    some = np.sort(X[:: -(-len(X) // _SAMPLE)], axis=0)
+    return some[len(some) // 2].astype(np.float64)
 
 
 def _extent(X: Features, shift: Floats) -> float:

@@ -33,7 +33,7 @@ def row_hash(rows: npt.NDArray[np.int64], seed: int, *, stream: int = 0) -> npt.
     >>> row_hash(np.array([0, 1]), seed=0) == row_hash(np.array([0, 1]), seed=0)
     array([ True,  True])
     """
-    mixed = (seed * 0x2545F4914F6CDD1D + stream * 0xD1342543DE82EF95 + 1) % 2**64
+    mixed = (int(seed) * 0x2545F4914F6CDD1D + stream * 0xD1342543DE82EF95 + 1) % 2**64
     with np.errstate(over="ignore"):
         key = _finalise(np.array(mixed, np.uint64))
         return _finalise(rows.astype(np.uint64) * _GOLDEN + key)

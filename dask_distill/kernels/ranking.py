@@ -146,5 +146,7 @@ def quantile_bounds(histogram: Counts, quantile: float) -> tuple[float, float]:
     digit = int(np.searchsorted(np.cumsum(histogram), rank))
     shift = KEY_BITS - bits
     edges = np.array([digit << shift, (digit + 1 << shift) - 1], np.uint32)
-    low, high = scores_of(edges)
+    # keys beyond those of the infinities are NaN's, which no score has
+    limits = ascending_keys(np.array([-np.inf, np.inf], np.float32))
+    low, high = scores_of(np.clip(edges, *limits))
     return float(low), float(high)

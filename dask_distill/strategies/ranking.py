@@ -198,10 +198,8 @@ class Ranking(Strategy):
         thresholds = choice.thresholds[state.groups]
         allowed = choice.quotas[state.groups] > 0
         chosen = (state.keys < thresholds) & allowed
-        for group, ties in enumerate(choice.ties[state.number]):
-            if ties:
-                tied = np.flatnonzero((state.keys == thresholds) & (state.groups == group))
-                chosen[tied[:ties]] = True
+        tied = np.flatnonzero(state.keys == thresholds)
+        chosen[tied[_first(state.groups[tied], choice.ties[state.number])]] = True
         groups = state.groups[chosen]
         weights = choice.group_rows[groups] / choice.quotas[groups]
         scores = {name: values[chosen] for name, values in state.scores.items()}
@@ -214,6 +212,14 @@ class Ranking(Strategy):
         rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
         held = 16 + (16 if self.uses_proxy else 0)
         return Footprint(rounds, held, 16 * 2 ** (_HISTOGRAM_BITS + 1), 0)
+
+
+def _first(groups: npt.NDArray[np.int32], wanted: Counts) -> npt.NDArray[np.intp]:
+    """Positions of the first ``wanted`` members of each group."""
+    order = np.argsort(groups, kind="stable")
+    sizes = np.bincount(groups, minlength=len(wanted))
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return order[rank < wanted[groups[order]]]
 
 
 def highest_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:

@@ -120,7 +120,7 @@ def distill(
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
-    raw = raw_blocks(dataset)
+    raw = raw_blocks(dataset, job.runner)
     schema, outline = _survey(job, dataset, raw, seed, on_invalid)
     facts: Schema = job.runner.fetch(outline)
     rows = resolve_size(fraction, size, facts.n)
@@ -132,7 +132,7 @@ def distill(
     final, states = converse(
         handle, blocks, question, job.runner, phase="select", ledger=ledger, progress=job.progress
     )
-    selections = dask.compute(*choose(handle, states, final, job.runner))
+    selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
     indices, weights, scores = _assemble(selections, facts, rows, chosen)
     taken = None
     if facts.classes is not None:
@@ -232,7 +232,7 @@ def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
     return max(1, round(float(fraction) * n))
 
 
-def raw_blocks(dataset: Dataset) -> list[Any]:
+def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     """The data set as blocks, as handles; each chunk of the source is read once a pass."""
     bounds = block_bounds(dataset.n, dataset.d)
     features = _by_blocks(dataset.features, bounds)
@@ -240,9 +240,8 @@ def raw_blocks(dataset: Dataset) -> list[Any]:
     if dataset.labels is not None:
         labels = _by_blocks(dataset.labels, bounds)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
-    make = delayed(_raw_block, pure=False, traverse=False)
     return [
-        make(X, y, number, start, rows, dataset.d)
+        runner.call("read", _raw_block, X, y, number, start, rows, dataset.d)
         for number, (X, y, start, rows) in enumerate(
             zip(features, labels, starts, bounds, strict=True)
         )

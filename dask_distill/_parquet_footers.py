@@ -96,7 +96,8 @@ def _files(location: Location, system: Any, root: str) -> list[str]:
     if not files:
         raise InputError(
             f"source '{location.url}' must be a zarr group, a parquet file or a folder of parquet "
-            "files, got a folder without any; check the path"
+            f"files, got a folder without any that ends in {', '.join(_SUFFIXES)}; check the path, "
+            "or rename the files"
         )
     return sorted(files, key=_natural)
 
@@ -120,7 +121,7 @@ def _read_footer(location: Location, root: str, path: str) -> Footer:
             "rename one"
         )
     partition = _partition(path[len(root.rstrip("/")) :])
-    kinds = {field.name: _plain(field.type) for field in schema}
+    kinds = {field.name: plain_type(field.type) for field in schema}
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     return Footer(
         path,
@@ -187,7 +188,7 @@ def _partition(path: str) -> tuple[tuple[str, str | None], ...]:
     )
 
 
-def _plain(kind: Any) -> Any:
+def plain_type(kind: Any) -> Any:
     """The type of the values: categories, and widths of text, differ from file to file."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type

@@ -6,7 +6,7 @@ selected rows, never bring the features with them.
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from dask_distill._parquet_footers import (
     common_columns,
     metadata_of,
     open_file,
+    plain_type,
     read_footers,
 )
 from dask_distill.dataset import Dataset, from_array
@@ -39,6 +40,7 @@ _EXACT_DIGITS = 15
 _NOT_A_TIME = -(2**63)
 # files of a few rows share a task; more would take long where each is a round trip away
 _MOST_FILES = 64
+_BATCH_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -201,41 +203,44 @@ def _read(
     start = 0
     for part in piece:
         rows = out[start : start + part.rows]
-        table = _read_part(location, part, columns)
+        folders = dict(part.partition)
+        stored = _stored(location, part, [c.name for c in columns if c.name not in folders])
         for position, column in enumerate(columns):
-            rows[:, position] = _values(table[column.name], column, exact)
+            if column.name in folders:
+                value = pa.scalar(folders[column.name], pa.string()).cast(column.kind)
+                values = pa.repeat(value, part.rows)
+            else:
+                values = next(stored)
+            rows[:, position] = _values(values, column, exact)
         start += part.rows
     return out
 
 
-def _read_part(location: Location, part: Part, columns: Sequence[Column]) -> dict[str, Any]:
-    """Columns by name, of a file and of its folders' names."""
-    folders = dict(part.partition)
-    table = {}
-    for column in columns:
-        if column.name in folders:
-            value = pa.scalar(folders[column.name], pa.string()).cast(column.kind)
-            table[column.name] = pa.repeat(value, part.rows)
-    stored = [column.name for column in columns if column.name not in folders]
-    if not stored:
-        return table
+def _stored(location: Location, part: Part, names: Sequence[str]) -> Iterator[Any]:
+    """Columns of a file, a few at a time: row groups may be large, and are held once already."""
+    if not names:
+        return
+    width = max(1, _BATCH_BYTES // (8 * part.rows))
     metadata = metadata_of(location, part.path)
     with open_file(location, part.path) as file:
         parquet = pq.ParquetFile(file, metadata=metadata, pre_buffer=True)
-        found = parquet.read_row_groups(list(part.groups), columns=stored, use_threads=False)
-    if found.num_rows != part.rows:
-        raise InputError(
-            f"source must not change while it is read, got {found.num_rows} rows instead of "
-            f"{part.rows} in '{part.path}'; open it again"
-        )
-    return table | {name: found.column(name) for name in stored}
+        for first in range(0, len(names), width):
+            batch = list(names[first : first + width])
+            found = parquet.read_row_groups(list(part.groups), columns=batch, use_threads=False)
+            if found.num_rows != part.rows:
+                raise InputError(
+                    f"source must not change while it is read, got {found.num_rows} rows instead "
+                    f"of {part.rows} in '{part.path}'; open it again"
+                )
+            yield from (found.column(name) for name in batch)
 
 
 def _values(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:
     """One column as NumPy; missing values become NaN, NaT, or None in text."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    if pa.types.is_null(values.type):
+    if plain_type(values.type) != column.kind:
+        # a file in which all are missing has no type
         values = values.cast(column.kind)
     dtype = column.dtype
     if dtype.kind in "mM":

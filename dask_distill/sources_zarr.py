@@ -20,6 +20,8 @@ from dask_distill.errors import InputError
 from dask_distill.sources import chunk_rows, join_rows, missing_name, one_name
 
 _PICKLING = ("pickle", "object", "json2")
+# stored chunks are read whole, unless they are more than so many of ours
+_MOST_AT_ONCE = 8
 
 
 def open_zarr(
@@ -37,6 +39,9 @@ def open_zarr(
                 f"'{location.url}'; leave them out, or give the group"
             )
         return Dataset(_lazy(location, node, "features"), sources=(location.url,))
+    if node.metadata.consolidated_metadata is not None:
+        # a copy of the metadata, which does not know of arrays that came later
+        node = zarr.open_group(**location.zarr_arguments, mode="r", use_consolidated=False)
     usual_features, usual_labels = _usual_names(node, location)
     X = one_name(features, usual_features, "features")
     y = labels if isinstance(labels, str) else ""
@@ -85,22 +90,44 @@ def _lazy(location: Location, array: Any, what: str) -> da.Array:
         )
     if 0 in shape:
         return from_array(np.empty(shape, dtype))
-    unit = (array.shards or array.chunks)[0]
-    rows = chunk_rows(math.prod(shape[1:]) * max(1, dtype.itemsize), shape[0], unit)
-    read = delayed(_read, pure=False, traverse=False)
-    parts = []
-    for start in range(0, shape[0], rows):
-        stop = min(start + rows, shape[0])
-        values = read(location, start, stop, dtype)
-        parts.append(da.from_delayed(values, (stop - start, *shape[1:]), dtype=dtype))
-    return join_rows(parts)
+    row_bytes = math.prod(shape[1:]) * max(1, dtype.itemsize)
+    most_rows = _MOST_AT_ONCE * chunk_rows(row_bytes, shape[0])
+    stored = array.shards or array.chunks
+    if stored[0] > most_rows:
+        # of a shard one can read a part
+        stored = array.chunks
+    unit = stored[0]
+    if unit <= most_rows or len(shape) == 1 or stored[1] >= shape[1]:
+        rows = chunk_rows(row_bytes, shape[0], unit)
+        return join_rows([_part(location, array, rows) for rows in _runs(shape[0], rows)])
+    width = chunk_rows(unit * row_bytes // shape[1], shape[1], stored[1])
+    columns = _runs(shape[1], width)
+    grid = [
+        join_rows([_part(location, array, rows, part) for rows in _runs(shape[0], unit)])
+        for part in columns
+    ]
+    # rows of chunks that are high and narrow: all columns come together piece by piece
+    whole: da.Array = da.concatenate(grid, axis=1).rechunk({0: most_rows, 1: -1}, method="tasks")
+    return whole if whole.dtype == dtype else whole.astype(dtype)
+
+
+def _runs(size: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def _part(location: Location, array: Any, *place: slice) -> da.Array:
+    """Some rows, and of them some columns, as one task."""
+    shape = tuple(run.stop - run.start for run in place) + array.shape[len(place) :]
+    values = delayed(_read, pure=False, traverse=False)(location, place, array.dtype)
+    part: da.Array = da.from_delayed(values, shape, dtype=array.dtype)
+    return part
 
 
 def _read(
-    location: Location, start: int, stop: int, dtype: np.dtype[Any]
+    location: Location, place: tuple[slice, ...], dtype: np.dtype[Any]
 ) -> npt.NDArray[np.generic]:
-    """Rows of a stored array; runs on a worker, which opens it anew."""
-    values = zarr.open_array(**location.zarr_arguments, mode="r")[start:stop]
+    """A part of a stored array; runs on a worker, which opens it anew."""
+    values = zarr.open_array(**location.zarr_arguments, mode="r")[place]
     return np.ascontiguousarray(values).astype(dtype, copy=False)
 
 

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
+from typing import ClassVar
 
 import dask
 import dask.array as da
@@ -23,8 +24,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dask_distill import _parquet_footers, sources, sources_parquet, sources_zarr, store
 from dask_distill import dataset as dataset_module
-from dask_distill import sources
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import InputError
 from dask_distill.sources import open_dataset
@@ -262,6 +263,62 @@ def test_as_dataset__dask_series_of_numbers_and_dates():
     same(dataset.carry["t"], frame["t"].compute().to_numpy())
 
 
+BERLIN = pd.Series(pd.date_range("2013", periods=3, tz="Europe/Berlin", unit="us"))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    ("series", "values"),
+    [
+        (BERLIN, ["2012-12-31T23", "2013-01-01T23", "2013-01-02T23"]),
+        (
+            BERLIN.astype(pd.ArrowDtype(pa.timestamp("us", "Europe/Berlin"))),
+            ["2012-12-31T23", "2013-01-01T23", "2013-01-02T23"],
+        ),
+        (
+            pd.Series([BERLIN[0].tz_localize(None), None] * 2).astype(
+                pd.ArrowDtype(pa.timestamp("us"))
+            ),
+            ["2013-01-01", "NaT"] * 2,
+        ),
+        (
+            BERLIN.dt.tz_localize(None).astype("category"),
+            ["2013-01-01", "2013-01-02", "2013-01-03"],
+        ),
+    ],
+)
+def test_as_dataset__series_of_dates_are_in_utc(lazy, series, values):
+    given = dd.from_pandas(series, npartitions=2) if lazy else series
+    found = as_dataset(X[: len(series)], carry={"t": given}).carry["t"]
+    same(found, np.array(values, "M8[us]"))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["Int64", "int64[pyarrow]"])
+def test_as_dataset__carried_integers_beside_missing_values_are_never_rounded(lazy, kind):
+    series = pd.Series(pd.array([2**53, None, -(2**53)], dtype=kind))
+    given = dd.from_pandas(series, npartitions=2) if lazy else series
+    same(as_dataset(X[:3], carry={"id": given}).carry["id"], [2.0**53, np.nan, -(2.0**53)])
+    given = given - 1
+    with refused("^carry id", "9007199254740993", "missing", "astype"):
+        as_dataset(X[:3], carry={"id": given}).carry["id"].compute(scheduler="sync")
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        BERLIN.dt.tz_localize(None).dt.to_period("D"),
+        pd.Series(pd.interval_range(0, 3)),
+        pd.Series([1, 2, 3], dtype=pd.ArrowDtype(pa.decimal128(5, 2))),
+    ],
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_as_dataset__refuses_series_of_other_things(lazy, series):
+    given = dd.from_pandas(series, npartitions=1) if lazy else series
+    with refused("carry c must hold numbers, dates or text", str(series.dtype)[:6], "convert"):
+        as_dataset(X[:3], carry={"c": given})
+
+
 # ---------------------------------------------------------------- refusals of arrays
 
 
@@ -411,6 +468,17 @@ def test_open_dataset__zarr_big_endian_values_stay_so(small_chunks):
     same(open_dataset("a.zarr").features, values)
 
 
+@pytest.mark.parametrize(("zarr_format", "order"), [(2, "C"), (2, "F"), (3, "C")])
+def test_open_dataset__zarr_byte_orders_and_memory_layouts(zarr_format, order, small_chunks):
+    values = numbers(">i4")
+    big = {"serializer": zarr.codecs.BytesCodec(endian="big")}
+    write_zarr("a.zarr", {"X": values}, zarr_format, **({"order": order}, big)[zarr_format - 2])
+    features = open_dataset("a.zarr").features
+    # format 3 has numbers of the machine's order, whatever is stored
+    same(features, values.astype(features.dtype))
+    assert features.blocks[0].compute(scheduler="sync").flags.c_contiguous
+
+
 def test_open_dataset__zarr_names():
     write_zarr("a.zarr", {"features": X, "kind": y, "y": y, "id": y})
     dataset = open_dataset("a.zarr", features="features", labels="kind", carry="id")
@@ -481,6 +549,30 @@ def test_open_dataset__zarr_reads_each_stored_chunk_once(
     assert len({key for key, *_ in zarr_reads}) == -(-rows // stored) * -(-3 // columns)
 
 
+@pytest.mark.parametrize("chunks", [(90, 1), (100, 2), (90, 1, 2)])
+@pytest.mark.parametrize("dtype", ["f8", ">f8"])
+def test_open_dataset__zarr_chunks_of_many_rows_and_few_columns(
+    zarr_reads, small_chunks, chunks, dtype
+):
+    values = np.arange(100 * 30).reshape(100, 15, 2)[:, :, 0 if len(chunks) == 2 else slice(None)]
+    values = values.astype(dtype)
+    write_zarr("a.zarr", {"X": values}, 2, chunks=chunks)
+    zarr_reads.clear()
+    dataset = open_dataset("a.zarr")
+    assert max(dataset.features.chunks[0]) <= 16
+    assert dataset.features.numblocks[1] == 1
+    same(dataset.features, values)
+    assert set(zarr_reads.values()) == {1}
+
+
+def test_open_dataset__zarr_shards_of_very_many_rows_are_read_in_parts(small_chunks):
+    values = numbers("f8", (100, 15))
+    write_zarr("a.zarr", {"X": values}, chunks=(5, 15), shards=(100, 15))
+    features = open_dataset("a.zarr").features
+    assert set(features.chunks[0]) == {5}
+    same(features, values)
+
+
 def test_open_dataset__zarr_chunks_are_of_about_16_mib_and_not_too_many(monkeypatch):
     group = zarr.open_group("a.zarr", mode="w")
     group.create_array("X", shape=(3_000_000, 8), dtype="f8", chunks=(1000, 8))
@@ -502,6 +594,72 @@ def test_open_dataset__zarr_without_rows_is_refused():
 def test_open_dataset__graphs_travel_without_open_files():
     dataset = open_dataset(write_zarr("a.zarr", {"X": X, "y": y}))
     same(pickle.loads(pickle.dumps(dataset)).features, X)
+
+
+def test_open_dataset__zarr_reads_no_rows_and_looks_only_at_what_is_named(zarr_reads, monkeypatch):
+    write_zarr("a.zarr", {"X": X, "y": y, "id": y, "other": y})
+    zarr_reads.clear()
+    monkeypatch.setattr(zarr.Group, "arrays", None)
+    open_dataset("a.zarr", carry=["id"])
+    assert not zarr_reads
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_open_dataset__zarr_arrays_newer_than_the_consolidated_metadata_are_seen(zarr_format):
+    write_zarr("a.zarr", {"X": X}, zarr_format)
+    zarr.consolidate_metadata("a.zarr")
+    zarr.open_group("a.zarr", use_consolidated=False).create_array("y", data=y)
+    same(open_dataset("a.zarr").labels, y)
+
+
+@pytest.mark.parametrize(("features", "labels"), [("X", "y"), ("pixels", "kind"), ("pixels", None)])
+def test_open_dataset__a_written_subset_has_its_own_names(features, labels):
+    arrays = {features: X, "index": y, "weight": y, "day": y} | ({labels: y} if labels else {})
+    arrays = {name: da.from_array(values) for name, values in arrays.items()}
+    names = {"features": features, "labels": labels, "carry": ["day"]}
+    store.write("a.zarr", arrays | {"score/margin": arrays["day"]}, {"names": names})
+    dataset = open_dataset("a.zarr", carry=["day"])
+    assert (dataset.feature_name, dataset.label_name) == (features, labels or "y")
+    same(dataset.features, X)
+    assert (dataset.labels is None) == (labels is None)
+    assert set(dataset.carry) == {"day"}
+    with refused("carry must not be named like index", "rename"):
+        open_dataset("a.zarr", carry=["index"])
+    with refused("features must be in", "'Q'"):
+        open_dataset("a.zarr", features="Q")
+
+
+@pytest.mark.parametrize("left", [{"format_version": 1}, {"format_version": 1, "names": 3}])
+def test_open_dataset__a_subset_without_commit_marker_is_refused(left):
+    write_zarr("a.zarr", {"X": X, "y": y})
+    zarr.open_group("a.zarr").attrs.put({"dask_distill": left})
+    with refused("source '.*a.zarr' must be complete", "commit marker", "verify"):
+        open_dataset("a.zarr")
+    zarr.open_group("a.zarr").attrs.put({"dask_distill": left | {"commit": {}}})
+    assert open_dataset("a.zarr").label_name == "y"
+
+
+def test_open_dataset__zarr_refuses_records_and_scalars():
+    records = np.zeros(60, [("a", "f4"), ("b", "i4")])
+    write_zarr("a.zarr", {"X": X, "records": records}, 2)
+    zarr.open_group("a.zarr").create_array("one", shape=(), dtype="f8")
+    with refused("features must be numbers", "'a', '<f4'"):
+        open_dataset("a.zarr", features="records")
+    with refused("labels must be ints or strings", "'a', '<f4'"):
+        open_dataset("a.zarr", labels="records")
+    with refused("carry records must hold numbers", "leave it out"):
+        open_dataset("a.zarr", carry=["records"])
+    with refused("carry one must be an array with rows", "scalar"):
+        open_dataset("a.zarr", carry=["one"])
+
+
+@pytest.mark.filterwarnings("ignore:The data type")
+def test_open_dataset__zarr_refuses_bytes_of_any_length():
+    group = zarr.open_group(write_zarr("a.zarr", {"X": X}))
+    group.create_array("y", shape=(60,), dtype="variable_length_bytes", chunks=(7,))
+    with refused("labels must hold numbers, dates or text", "vlen-bytes"):
+        open_dataset("a.zarr")
 
 
 def test_open_dataset__zarr_refusals():
@@ -564,6 +722,17 @@ def test_open_dataset__zarr_never_unpickles(folder, place, dtype):
     with refused("pickle"):
         open_dataset("a.zarr")
     assert not (folder / "harm").exists()
+
+
+def test_open_dataset__zarr_codecs_within_a_shard_are_looked_at(monkeypatch):
+    write_zarr("a.zarr", {"X": X}, shards=(21, 3))
+    array = zarr.open_array("a.zarr/X")
+    assert list(sources_zarr._codecs(array.metadata.to_dict()))[:3] == [
+        "sharding_indexed", "bytes", "zstd",
+    ]  # fmt: skip
+    monkeypatch.setattr(sources_zarr, "_PICKLING", ("zstd",))
+    with refused("features must not be stored with a codec that runs code", "zstd"):
+        open_dataset("a.zarr")
 
 
 # ---------------------------------------------------------------- parquet
@@ -806,6 +975,335 @@ def test_open_dataset__parquet_categories_of_text():
     same(dataset.labels, TEXT.astype(object))
 
 
+DAYS = ["2013-01-01", "1969-12-31"]
+HALF = ["2013-01-01T12:00:00.000001", "1969-12-31T23:59:59"]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(
+    ("values", "kind", "expected", "dtype"),
+    [
+        (["a", "é"], pa.large_string(), ["a", "é"], "O"),
+        (["a", "é"], pa.string_view(), ["a", "é"], "O"),
+        (["a", "é"], pa.dictionary(pa.int8(), pa.string()), ["a", "é"], "O"),
+        (["a", "é"], pa.dictionary(pa.int8(), pa.large_string()), ["a", "é"], "O"),
+        ([1, 2**53], pa.dictionary(pa.int8(), pa.int64()), [1, 2**53], "i8"),
+        ([True, False], pa.bool_(), [True, False], "?"),
+        ([2**53, 0], pa.uint64(), [2**53, 0], "u8"),
+        ([1.5, -2], pa.float16(), [1.5, -2], "f2"),
+        ([1.5, -2], pa.float32(), [1.5, -2], "f4"),
+        # the nearest float64, which a cast of Arrow's misses
+        (["2.675", "0.1"], pa.decimal128(15, 3), [2.675, 0.1], "f8"),
+        (["2.675", "0.1"], pa.decimal64(15, 3), [2.675, 0.1], "f8"),
+        (DAYS, pa.date32(), DAYS, "M8[D]"),
+        # as parquet has them
+        (DAYS, pa.date64(), DAYS, "M8[D]"),
+        (HALF, pa.timestamp("us"), HALF, "M8[us]"),
+        (HALF, pa.timestamp("ns"), HALF, "M8[ns]"),
+        (HALF, pa.timestamp("us", "Asia/Kolkata"), HALF, "M8[us]"),
+        ([3, -4], pa.duration("ms"), [3, -4], "m8[ms]"),
+        ([3, 4], pa.time32("s"), [3000, 4000], "m8[ms]"),
+        ([3, 4], pa.time64("us"), [3, 4], "m8[us]"),
+    ],
+)
+def test_open_dataset__parquet_columns_of_any_type(values, kind, expected, dtype, missing):
+    column, expected = as_arrow(values, kind), np.array(expected, dtype)
+    if missing:
+        column = pa.concat_arrays([column, pa.nulls(1, column.type)])
+        nothing = {"O": None, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}
+        grown = np.append(expected, nothing.get(expected.dtype.kind, np.nan))
+        expected = grown.astype(dtype) if expected.dtype.kind == "f" else grown
+    pq.write_table(pa.table({"a": range(len(column)), "c": column}), "a.parquet")
+    lazy = open_dataset("a.parquet", features="a", carry=["c"]).carry["c"]
+    found = lazy.compute(scheduler="sync")
+    assert lazy.dtype == found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def as_arrow(values, kind):
+    """An Arrow array of types that need a way round."""
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return pa.array(np.array(values, "M8[us]")).cast(kind)
+    if pa.types.is_time(kind):
+        return pa.array(values, pa.int32() if kind.bit_width == 32 else pa.int64()).cast(kind)
+    return pa.array(values).cast(kind) if pa.types.is_decimal(kind) else pa.array(values, kind)
+
+
+def test_open_dataset__parquet_refuses_what_is_neither_number_nor_date_nor_text():
+    lists = pa.array([[1], [2]])
+    table = pa.table(
+        {
+            "a": [1, 2],
+            "list": lists,
+            "pair": pa.array([(1, 2), (3, 4)], pa.list_(pa.int8(), 2)),
+            "struct": pa.array([{"x": 1}, {"x": 2}]),
+            "bytes": pa.array([b"a", b"b"]),
+            "nothing": pa.nulls(2),
+        }
+    )
+    pq.write_table(table, "a.parquet")
+    assert open_dataset("a.parquet").columns == ("a",)
+    for name in ("list", "pair", "struct", "bytes", "nothing"):
+        with refused("features must be numbers", rf"{name} \(", "encode"):
+            open_dataset("a.parquet", features=["a", name])
+        with refused(f"labels '{name}' must hold numbers, dates or text", "leave it out"):
+            open_dataset("a.parquet", labels=name)
+        with refused(f"carry '{name}' must hold numbers, dates or text", "leave it out"):
+            open_dataset("a.parquet", carry=[name])
+
+
+def test_open_dataset__parquet_decimals_that_float64_would_round_are_features_alone():
+    exact = pa.array(["1.25", "2.5"]).cast(pa.decimal128(16, 2))
+    pq.write_table(pa.table({"a": exact}), "a.parquet")
+    same(open_dataset("a.parquet").features, np.array([[1.25], [2.5]]))
+    with refused("carry 'a' must have at most 15 digits", r"decimal128\(16, 2\)", "text"):
+        open_dataset("a.parquet", features="a", carry=["a"])
+
+
+def test_open_dataset__parquet_columns_that_cannot_be_null_need_no_statistics():
+    schema = pa.schema([pa.field("a", pa.int64(), nullable=False)])
+    table = pa.table({"a": [2**60 + 1, 2]}, schema=schema)
+    pq.write_table(table, "a.parquet", write_statistics=False)
+    same(open_dataset("a.parquet").features, np.array([[2**60 + 1], [2]]))
+
+
+def test_open_dataset__parquet_columns_within_others_are_not_mixed_up():
+    pairs = pa.array([{"b": 1}, {"b": None}])
+    pq.write_table(pa.table({"a": pairs, "a.b": [7, 8], "c": [1, 2]}), "a.parquet")
+    same(open_dataset("a.parquet", features=["a.b", "c"]).features, np.array([[7.0, 1], [8, 2]]))
+
+
+def test_open_dataset__parquet_columns_of_one_name_are_refused():
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), "a.parquet")
+    with refused("columns of different names", "'a' twice", "rename"):
+        open_dataset("a.parquet")
+
+
+def test_open_dataset__parquet_list_of_names_may_hold_commas_and_blanks():
+    pq.write_table(pa.table({"a,b": [1, 2], " c": [3, 4], "d": [5, 6]}), "a.parquet")
+    assert open_dataset("a.parquet", features=["a,b", " c"]).columns == ("a,b", " c")
+
+
+def test_open_dataset__parquet_files_may_write_the_same_values_in_other_ways(folder):
+    (folder / "p").mkdir()
+    text = pa.array(["u", "v"])
+    for number, kind in enumerate(
+        (
+            pa.null(),
+            pa.string(),
+            pa.large_string(),
+            pa.dictionary(pa.int8(), pa.string()),
+            pa.dictionary(pa.int32(), pa.string()),
+            pa.null(),
+        )
+    ):
+        values = pa.nulls(2) if kind == pa.null() else text
+        if pa.types.is_dictionary(kind):
+            values = text.dictionary_encode()
+        columns = {
+            "a": [1, 2],
+            "y": values.cast(kind),
+            "n": pa.array([1.5, None]).cast(pa.float64()),
+        }
+        if kind == pa.null():
+            columns["n"] = pa.nulls(2)
+        order = list(columns)[:: -1 if number % 2 else 1]
+        pq.write_table(pa.table({name: columns[name] for name in order}), f"p/{number}.parquet")
+    dataset = open_dataset("p", features="a,n")
+    known = [[1, 1.5], [2, np.nan]]
+    none = [[1, np.nan], [2, np.nan]]
+    same(dataset.features, np.array([*none, *known * 4, *none]))
+    same(dataset.labels, np.array([None] * 2 + ["u", "v"] * 4 + [None] * 2, object))
+
+
+def test_open_dataset__parquet_whole_numbers_missing_from_one_file_are_floats(folder):
+    (folder / "p").mkdir()
+    pq.write_table(pa.table({"a": [1, 2], "n": [5, 6]}), "p/1.parquet")
+    pq.write_table(pa.table({"a": [3], "n": pa.nulls(1)}), "p/2.parquet")
+    same(open_dataset("p").features, np.array([[1.0, 5], [2, 6], [3, np.nan]]))
+
+
+def test_open_dataset__an_index_that_pandas_has_stored_is_no_feature():
+    frame = pd.DataFrame({"id": [5, 9, 6], "a": [1, 2, 3]}).set_index("id")
+    frame.to_parquet("a.parquet")
+    dataset = open_dataset("a.parquet", carry=["id"])
+    assert dataset.columns == ("a",)
+    same(dataset.carry["id"], np.array([5, 9, 6]))
+    assert open_dataset("a.parquet", features="*").columns == ("a",)
+    assert open_dataset("a.parquet", features="id,a").columns == ("id", "a")
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (("m=01", "m=2", "m=-3"), np.array([1, 2, -3])),
+        (("m=1", "m=__HIVE_DEFAULT_PARTITION__"), np.array([1.0, np.nan])),
+        (("m=1", "m=x"), np.array(["1", "x"], object)),
+        (("m=1.5", "m=2"), np.array(["1.5", "2"], object)),
+        (("m=__HIVE_DEFAULT_PARTITION__",), np.array([None], object)),
+        (("m=%C3%A9%3D", "m="), np.array(["é=", ""], object)),
+    ],
+)
+def test_open_dataset__hive_partitions_have_one_type(folder, folders, expected):
+    for name in folders:
+        (folder / "p" / name).mkdir(parents=True)
+        write_parquet(f"p/{name}/x.parquet", pd.DataFrame({"a": [1]}))
+    found = open_dataset("p", features="a", carry=["m"]).carry["m"]
+    assert sorted(map(str, found.compute().tolist())) == sorted(map(str, expected.tolist()))
+    assert found.dtype == expected.dtype
+
+
+def test_open_dataset__hive_partitions_must_be_in_all_files(folder):
+    (folder / "p/m=1").mkdir(parents=True)
+    write_parquet("p/m=1/x.parquet")
+    write_parquet("p/x.parquet")
+    with refused("same columns in all files", "'m'"):
+        open_dataset("p")
+
+
+def test_open_dataset__one_task_opens_not_too_many_files(folder, monkeypatch):
+    monkeypatch.setattr(sources_parquet, "_MOST_FILES", 3)
+    (folder / "p").mkdir()
+    for number in range(8):
+        frame = pd.DataFrame({"a": [number] * 2})
+        write_parquet(f"p/{number}.parquet", frame, row_group_size=1)
+    features = open_dataset("p").features
+    assert features.chunks[0] == (6, 6, 4)
+    same(features, np.repeat(np.arange(8), 2)[:, None])
+
+
+def test_open_dataset__a_broken_file_among_many_is_named(folder):
+    (folder / "p").mkdir()
+    for number in range(40):
+        write_parquet(f"p/{number}.parquet")
+    (folder / "p/17.parquet").write_bytes(b"junk")
+    with refused(r"source '.*p/17\.parquet' must be readable", "complete"):
+        open_dataset("p")
+
+
+def test_open_dataset__parquet_that_changes_after_opening_is_refused():
+    path = write_parquet("a.parquet")
+    features = open_dataset(path).features
+    write_parquet("a.parquet", FRAME[:59])
+    with refused("must not change while it is read", "59 rows", "60", "open it again"):
+        features.compute(scheduler="sync")
+
+
+def test_open_dataset__parquet_footers_that_lie_are_refused(monkeypatch):
+    monkeypatch.setattr(_parquet_footers, "_may_hold_nulls", lambda *_: ())
+    pq.write_table(pa.table({"a": [1, None]}), "a.parquet")
+    with refused("must be what its footers say", "1 nulls in column 'a'"):
+        open_dataset("a.parquet").features.compute(scheduler="sync")
+
+
+class Bucket(fsspec.AbstractFileSystem):
+    """Like an object store: keys without folders, ranges that are fetched; notes every fetch."""
+
+    protocol = "httpbucket"
+    cachable = True
+    keys: ClassVar[dict[str, bytes]] = {}
+    fetched: ClassVar[list[tuple[str, int, int]]] = []
+
+    def ls(self, path, detail=True, **kwargs):
+        key = path.partition("?")[0].strip("/")
+        if key in self.keys:
+            return [{"name": path, "size": len(self.keys[key]), "type": "file"}]
+        prefix = f"{key}/" if key else ""
+        below = {name[len(prefix) :] for name in self.keys if name.startswith(prefix)}
+        if not below:
+            raise FileNotFoundError(path)
+        found = []
+        for first, deeper, _ in sorted({name.partition("/") for name in below}):
+            size = 0 if deeper else len(self.keys[prefix + first])
+            kind = "directory" if deeper else "file"
+            found.append({"name": prefix + first, "size": size, "type": kind})
+        return found if detail else [entry["name"] for entry in found]
+
+    def _open(self, path, mode="rb", **kwargs):
+        return BucketFile(self, path, mode, **kwargs)
+
+
+class BucketFile(fsspec.spec.AbstractBufferedFile):
+    def _fetch_range(self, start, end):
+        key = self.path.partition("?")[0].strip("/")
+        Bucket.fetched.append((key, start, min(end, self.size)))
+        return Bucket.keys[key][start:end]
+
+
+@pytest.fixture
+def bucket():
+    """An object store with two files of five columns, of 80,000 bytes a row group each."""
+    fsspec.register_implementation("httpbucket", Bucket, clobber=True)
+    Bucket.keys.clear()
+    for number in range(2):
+        columns = {name: rng.normal(size=40_000) for name in ("a", "skip", "b", "id")}
+        columns["y"] = rng.integers(0, 3, 40_000)
+        file = io.BytesIO()
+        table = pa.table(columns)
+        plain = {"compression": "none", "use_dictionary": False}
+        pq.write_table(table, file, row_group_size=10_000, **plain)
+        Bucket.keys[f"data/part-{number}.parquet"] = file.getvalue()
+    Bucket.keys["data/_metadata"] = b"none"
+    Bucket.keys["data/.hidden.parquet"] = b"none"
+    yield Bucket
+    Bucket.keys.clear()
+
+
+def test_open_dataset__a_labelled_run_fetches_no_byte_twice(bucket, monkeypatch):
+    # chunks of two row groups
+    monkeypatch.setattr(sources, "_CHUNK_BYTES", 20_000 * 16)
+    dataset = open_dataset("httpbucket://data", features="a,b", carry=["id"])
+    tails = list(bucket.fetched)
+    assert {key for key, *_ in tails} == {"data/part-0.parquet", "data/part-1.parquet"}
+    assert sum(end - start for _, start, end in tails) <= 2 * 2**16 + 20_000
+    bucket.fetched.clear()
+    # as blocks are made: each array is optimised for itself
+    arrays = (dataset.features, dataset.labels, dataset.carry["id"])
+    blocks = [block for array in arrays for block in array.to_delayed().ravel()]
+    dask.compute(blocks, scheduler="threads")
+    size = 0
+    for key in bucket.keys:
+        end = 0
+        for begin, stop in sorted((s, e) for k, s, e in bucket.fetched if k == key):
+            assert begin >= end, "ranges do not overlap"
+            size, end = size + stop - begin, stop
+    wanted = 2 * 40_000 * 4 * 8
+    # 50 bytes or so of each page's header
+    assert wanted <= size < 1.01 * wanted
+
+
+def test_open_dataset__labels_alone_fetch_labels_alone(bucket):
+    dataset = open_dataset("httpbucket://data", features="a,b")
+    bucket.fetched.clear()
+    dataset.labels.compute(scheduler="sync")
+    assert sum(end - start for _, start, end in bucket.fetched) < 1.01 * 2 * 40_000 * 8
+
+
+def test_open_dataset__parquet_at_signed_addresses(bucket):
+    dataset = open_dataset(f"httpbucket://data/part-0.parquet?signature={SECRET}")
+    assert dataset.sources == ("httpbucket://data/part-0.parquet",)
+    assert dataset.columns == ("a", "skip", "b", "id")
+    assert dataset.features[:3].compute(scheduler="sync").shape == (3, 4)
+    with refused("carry Q must be in 'httpbucket://data/part-0.parquet'") as error:
+        open_dataset(f"httpbucket://data/part-0.parquet?signature={SECRET}", carry=["Q"])
+    assert SECRET not in str(error.value)
+
+
+def test_open_dataset__footers_are_forgotten_in_time(monkeypatch):
+    reads = []
+    cache = _parquet_footers._FooterCache(250)
+
+    class Footer:
+        serialized_size = 100
+
+    for key in "abacab":
+        cache.get(key, lambda key=key: reads.append(key) or Footer())
+    # two have room; b had to go for c
+    assert reads == ["a", "b", "c", "b"]
+
+
 def test_open_dataset__parquet_refusals(folder):
     path = write_parquet("a.parquet")
     with refused("features must be in", "'nope'", "there are: a, b, y, text"):
@@ -831,7 +1329,7 @@ def test_open_dataset__parquet_refusals(folder):
     with refused("c0, c1", "c19, …$"):
         open_dataset(write_parquet("w.parquet", wide), features="nope")
     (folder / "empty").mkdir()
-    with refused("empty'", "folder without any"):
+    with refused("empty'", "folder without any", r"ends in \.parquet", "rename"):
         open_dataset("empty")
 
 

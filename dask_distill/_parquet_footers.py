@@ -83,7 +83,9 @@ def read_footers(location: Location) -> list[Footer]:
     system, root = open_filesystem(location)
     files = [root] if system.isfile(root) else _files(location, system, root)
     with ThreadPoolExecutor(min(_THREADS, len(files))) as pool:
-        return list(pool.map(partial(_read_footer, location, root), files))
+        footers = list(pool.map(partial(_read_footer, location, root), files))
+    # a file without rows does not know its types: pandas makes objects of empty columns
+    return [footer for footer in footers if any(footer.rows)] or footers[:1]
 
 
 def _files(location: Location, system: Any, root: str) -> list[str]:

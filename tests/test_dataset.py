@@ -908,6 +908,9 @@ def test_open_dataset__parquet_files_without_rows_do_not_change_types(folder):
     write_parquet("p/1.parquet", FRAME[:0])
     write_parquet("p/2.parquet")
     same(open_dataset("p", features="a").features, FRAME[["a"]].to_numpy())
+    pd.DataFrame(columns=["a", "y"]).to_parquet("p/0.parquet")
+    pd.DataFrame().to_parquet("p/3.parquet")
+    same(open_dataset("p", features="a").features, FRAME[["a"]].to_numpy())
 
 
 def test_open_dataset__hive_partitions_of_whole_numbers_are_features():

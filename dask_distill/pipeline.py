@@ -8,8 +8,9 @@ import platform
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import dask
@@ -129,10 +130,12 @@ def distill(
     judge = None if proxy is None else delayed(proxy, traverse=False)
     blocks = [job.runner.call("block", valid_block, block, outline) for block in raw]
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
+    states = _joined(job.runner, handle, blocks, question) if chosen.joins else blocks
     final, states = converse(
-        handle, blocks, question, job.runner, phase="select", ledger=ledger, progress=job.progress
+        handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
     )
     selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
+    told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
     indices, weights, scores = _assemble(selections, facts, rows, chosen)
     taken = None
     if facts.classes is not None:
@@ -157,6 +160,7 @@ def distill(
         proxy=proxy,
         seconds=time.perf_counter() - started,
         passes=3 if certify else 2,
+        told=told,
     )
     return Coreset(indices, weights, scores, certificate, provenance, **rows_of(dataset, indices))
 
@@ -306,8 +310,26 @@ def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
         return strategy.ask(schema, size, proxy)
 
 
+def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
+    """Runs of neighbouring blocks, one for each task that can run at a time."""
+    lanes = min(len(blocks), runner.parallelism())
+    edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
+    return [
+        runner.call("join", _join, handle, question, *blocks[start:stop])
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _join(strategy: Strategy, question: Any, *blocks: Any) -> Any:
+    return strategy.join(question, list(blocks))
+
+
+def _facts(strategy: Strategy, final: Any) -> dict[str, Any]:
+    return strategy.facts(content(final))
+
+
 def _assemble(
-    selections: tuple[Selection, ...], facts: Schema, size: int, strategy: Strategy
+    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
     indices = np.concatenate([selection.rows for selection in selections])
@@ -342,15 +364,14 @@ def _provenance(
     proxy: Any,
     seconds: float,
     passes: int,
+    told: dict[str, Any],
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
-    import dataclasses
-
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     return {
         "parameters": {
             "strategy": strategy.name,
-            "options": dataclasses.asdict(strategy),
+            "options": _options(strategy),
             "size": size,
             "fraction": None if fraction is None else float(fraction),
             "on_invalid": on_invalid,
@@ -375,7 +396,17 @@ def _provenance(
         "bytes_moved": ledger.bytes_moved(),
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(ledger.rounds),
+        "selection": told,
         "seconds": ledger.seconds() | {"total": round(seconds, 3)},
+    }
+
+
+def _options(strategy: Strategy) -> dict[str, Any]:
+    """A strategy's options, functions by their name."""
+    options = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
+    return {
+        name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
+        for name, value in options.items()
     }
 
 

@@ -7,6 +7,7 @@ worker's states are rebuilt by Dask, which replays the questions on the blocks. 
 refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -137,6 +138,14 @@ class DaskRunner:
             for _ in as_completed(futures_of(persisted[: len(watched)])):
                 self.progress.advance()
             return persisted
+
+    def parallelism(self) -> int:
+        """Tasks that run at a time."""
+        client = active_client()
+        if client is None:
+            pool = dask.config.get("num_workers", None)
+            return int(pool or len(os.sched_getaffinity(0)))
+        return max(1, sum(client.nthreads().values()))
 
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""

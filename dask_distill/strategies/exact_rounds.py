@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.errors import DistillError, InputError
+from dask_distill.block import Block
+from dask_distill.errors import DistillError
 from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
 
 # a pool is this part of the picks: fewer rounds against fewer rows moved
@@ -83,9 +85,13 @@ class First:
 
     aim: Aim
     cut: float | None = None
+    space: Space | None = None
 
-    def observe(self, state: Held) -> Held:
+    def observe(self, state: Block | Held) -> Held:
         """All rows of the block, or its candidates, take part."""
+        if isinstance(state, Block):
+            assert self.space is not None
+            state = Held.of(state, self.space)
         picks = np.arange(len(state.rows))
         if self.cut is not None:
             picks = candidates(state, self.cut)
@@ -148,10 +154,8 @@ class Push:
             lower = answer.threshold(more * self.pool_rows, below=self.threshold)
             return replace(told, threshold=lower, oversampling=more)
         if exact == 0:
-            raise InputError(
-                f"size must be at most the number of distinct rows {len(self.chosen)}, got "
-                f"{self.aim.size}; lower it"
-            )
+            # every row that takes part equals a pick
+            return self.aim.after(told.chosen, self.rounds, self.moved)
         cut = max(answer.threshold(self.pool_rows), self.threshold)
         calmer = self.oversampling * min(1.5, max(0.6, 1.2 * self.pool_rows / exact))
         told = replace(told, oversampling=max(1.5, calmer))

@@ -152,9 +152,6 @@ class Chosen:
 class Aim(Protocol):
     """What a traversal is for."""
 
-    size: int
-    n: int
-
     @property
     def picks(self) -> int:
         """Centers wanted of the merge."""

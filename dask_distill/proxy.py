@@ -16,6 +16,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels import scores as kernels
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.survey import Sample, Schema
+from dask_distill.threads import single_threaded
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -197,6 +198,11 @@ def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
             f"proxy must know the data's {schema.d} features, got an estimator fitted on "
             f"{features}; fit it on these features"
         )
+    if any(np.ndim(label) for label in fitted.classes_):
+        raise InputError(
+            f"proxy must have one output, got an estimator with {len(fitted.classes_)}; fit it on "
+            "the labels alone"
+        )
     known = np.asarray(fitted.classes_)
     if schema.classes is None:
         if len(known) < 2:
@@ -205,10 +211,7 @@ def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
             )
         return EstimatorProxy(fitted, np.arange(len(known)))
     wanted = schema.classes
-    try:
-        missing = sorted(set(wanted.tolist()) - set(known.tolist()))
-    except TypeError:
-        missing = wanted.tolist()
+    missing = sorted(set(wanted.tolist()) - set(known.tolist()))
     if missing or len(known) != len(wanted):
         raise InputError(
             f"proxy must know the classes of labels, got an estimator with {len(known)} classes "
@@ -313,7 +316,8 @@ def _fit(
     if len(present) == 1:
         intercepts[present] = 0
         return SoftmaxProxy(weights, intercepts)
-    with warnings.catch_warnings():
+    # again, for the libraries that these imports may have loaded
+    with single_threaded(), warnings.catch_warnings():
         # a proxy need not converge to be a judge
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=strength, max_iter=iterations, tol=1e-3).fit(Z, codes)

@@ -4,78 +4,71 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from importlib import import_module
+from typing import Any
 
-import threadpoolctl
-
-# libraries that bring a BLAS or OpenMP of their own: a limit holds only for what is loaded
-_POOLS = ("scipy.linalg", "sklearn.utils._openmp_helpers")
+from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _depth = 0
-_keeper: "_Keeper | None" = None
+# pools that all threads share, with the limits they had before the first of us came
+_held: list[tuple[Any, int]] = []
+# the pools are looked up again where modules have come: it takes milliseconds
+_pools: list[Any] = []
+_modules = 0
 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """Hold BLAS and OpenMP at one thread until the last of all concurrent users leaves.
 
-    OpenBLAS has one limit for the process, which threadpoolctl lets one thread at a time
-    change; OpenMP has one for each thread. So a thread of ours keeps the first, as long as
-    anyone is here, and everyone who comes in sets the second.
+    OpenBLAS has one limit for the process; a plain `threadpool_limits` in each of several
+    threads would restore the old limit under the feet of the others. OpenMP and MKL have one
+    for each thread. The limits hold for the libraries that are loaded; who imports one under
+    them enters again.
     """
-    global _depth, _keeper
+    global _depth
     with _lock:
-        if _depth == 0:
-            for name in _POOLS:
-                import_module(name)
-            _keeper = _Keeper()
+        _look_up()
+        mine = [(pool, pool.num_threads) for pool in _pools if not _is_shared(pool)]
+        known = {pool.filepath for pool, _ in _held}
+        fresh = [pool for pool in _pools if _is_shared(pool) and pool.filepath not in known]
+        _held.extend((pool, pool.num_threads) for pool in fresh)
+        for pool in [*fresh, *(pool for pool, _ in mine)]:
+            _limit(pool, 1)
         _depth += 1
     try:
-        with _controller(len(sys.modules)).limit(limits=1):
-            yield
+        yield
     finally:
         with _lock:
             _depth -= 1
-            if _depth == 0 and _keeper is not None:
-                _keeper.release()
-                _keeper = None
+            for pool, threads in mine:
+                _limit(pool, threads)
+            if _depth == 0:
+                for pool, threads in _held:
+                    _limit(pool, threads)
+                _held.clear()
 
 
-class _Keeper:
-    """A thread that holds the limit of the process, and puts the old one back."""
-
-    def __init__(self) -> None:
-        self._held = threading.Event()
-        self._released = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="distill-blas", daemon=True)
-        self._thread.start()
-        self._held.wait()
-
-    def release(self) -> None:
-        """Put the old limit back."""
-        self._released.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
-        try:
-            _take_control()
-            with _controller(len(sys.modules)).limit(limits=1):
-                self._held.set()
-                self._released.wait()
-        finally:
-            self._held.set()
+def _look_up() -> None:
+    """Find the thread pools of this process."""
+    global _modules
+    modules = len(sys.modules)
+    if modules != _modules:
+        _pools[:] = ThreadpoolController().lib_controllers
+        _modules = modules
 
 
-@lru_cache(maxsize=1)
-def _controller(modules: int) -> threadpoolctl.ThreadpoolController:
-    """The BLAS and OpenMP libraries that are loaded; looked up again after an import."""
-    return threadpoolctl.ThreadpoolController()
+def _is_shared(pool: Any) -> bool:
+    """Whether a pool's limit is one of the process, not of each thread."""
+    if pool.user_api == "openmp" or pool.internal_api == "mkl":
+        return False
+    return getattr(pool, "threading_layer", None) != "openmp"
 
 
-def _take_control() -> None:
-    """From a thread that is inside a limit of its own; before threadpoolctl 3.8 nobody had it."""
-    clear = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
-    if clear is not None:
-        clear(force=True)
+def _limit(pool: Any, threads: int) -> None:
+    """Set a pool's limit, whoever set it before."""
+    # threadpoolctl heeds only the first thread that sets OpenBLAS's limit, and does not say so
+    release = getattr(pool, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    pool.set_num_threads(threads)
+    release(force=True)

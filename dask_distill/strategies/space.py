@@ -50,6 +50,9 @@ class Space:
         if self.reduce is not None:
             X = _reduced(X, self.reduce)
         if self.metric == "cosine":
+            # a power of two a row changes no direction, and lets no square overflow or vanish
+            _, exponent = np.frexp(np.abs(X).max(axis=1, initial=0))
+            X = np.ldexp(X, -exponent[:, None])
             length = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
             # a row of zeros has no direction, and stays at the origin
             X = (X / np.where(length > 0, length, 1)[:, None]).astype(X.dtype)

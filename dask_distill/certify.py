@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill.block import Block
 from dask_distill.conversation import Final
 from dask_distill.coreset import Certificate
 from dask_distill.kernels.farthest_first import nearest_center

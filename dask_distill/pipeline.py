@@ -13,7 +13,6 @@ from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt

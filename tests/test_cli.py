@@ -35,7 +35,9 @@ def write(place, **arrays):
     for name, values in arrays.items():
         text = values.dtype.kind == "U"
         array = group.create_array(
-            name, shape=values.shape, chunks=(1000, *values.shape[1:]),
+            name,
+            shape=values.shape,
+            chunks=(1000, *values.shape[1:]),
             dtype="str" if text else values.dtype,
         )
         array[:] = values
@@ -45,8 +47,12 @@ def write(place, **arrays):
 def run(*arguments, code=0):
     """A command as a process of its own."""
     done = subprocess.run(
-        [str(PROGRAM), *map(str, arguments)], capture_output=True, text=True, timeout=200,
-        env=os.environ | {"DASK_DISTILL__LOCAL__WORKERS": "2"}, check=False,
+        [str(PROGRAM), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"DASK_DISTILL__LOCAL__WORKERS": "2"},
+        check=False,
     )
     assert done.returncode == code, done.stderr
     return done
@@ -76,8 +82,12 @@ def test_run__json_is_one_object_and_the_target_is_complete(source, labelled):
 
 def test_run__says_in_words_what_it_did(source):
     done = run("run", source, "out.zarr", "--size", "90", "--strategy", "kcenter", "--certify")
-    for words in ("90 of 9,000 rows (1.0%) by kcenter", "every row within", "s on 2 workers",
-                  "to out.zarr"):
+    for words in (
+        "90 of 9,000 rows (1.0%) by kcenter",
+        "every row within",
+        "s on 2 workers",
+        "to out.zarr",
+    ):
         assert words in done.stdout
     assert "survey: 3 blocks" in done.stderr
     assert "Traceback" not in done.stderr
@@ -98,21 +108,31 @@ def test_run__strategies_that_hurt_warn_in_one_line(source):
 def test_run__joins_a_running_scheduler(source, local_client, folder):
     client = local_client(2)
     client.write_scheduler_file("scheduler.json")
-    by_file = run("run", source, "a.zarr", "--size", "90", "--scheduler-file", "scheduler.json",
-                  "--json")
+    by_file = run(
+        "run", source, "a.zarr", "--size", "90", "--scheduler-file", "scheduler.json", "--json"
+    )
     address = client.scheduler.address
-    by_address = run("run", source, "b.zarr", "--size", "90", "--scheduler-address", address,
-                     "--json")
+    by_address = run(
+        "run", source, "b.zarr", "--size", "90", "--scheduler-address", address, "--json"
+    )
     assert json.loads(by_file.stdout)["digest"] == json.loads(by_address.stdout)["digest"]
 
 
 def test_dask_distill__is_the_same_command(source):
     dask = Path(sys.executable).with_name("dask")
-    done = subprocess.run([str(dask), "distill", "plan", str(source), "--fraction", "0.1"],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(dask), "distill", "plan", str(source), "--fraction", "0.1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "900 (10.0%) by auto" in done.stdout
-    bad = subprocess.run([str(dask), "distill", "run", "nowhere", "out.zarr", "--size", "1"],
-                         capture_output=True, text=True, check=False)
+    bad = subprocess.run(
+        [str(dask), "distill", "run", "nowhere", "out.zarr", "--size", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert bad.returncode == 2
     assert "Traceback" not in bad.stderr
 
@@ -187,7 +207,8 @@ BAD = {
     "missing named": (GOOD, ["--size", "3", "--labels", "z"], "labels must be in '.*', got 'z'"),
     "missing carry": (GOOD, ["--size", "3", "--carry", "t"], "carry t must be in '.*', got 't'"),
     "lengths differ": (
-        GOOD | {"y": GOOD["y"][:19]}, ["--size", "3"],
+        GOOD | {"y": GOOD["y"][:19]},
+        ["--size", "3"],
         r"labels must have as many rows as features \(20\), got 19",
     ),
     "fraction 0": (GOOD, ["--fraction", "0"], "fraction must be above 0 and at most 1, got 0"),
@@ -200,67 +221,82 @@ BAD = {
     "both": (GOOD, ["--size", "3", "--fraction", "0.1"], "exactly one of fraction and size .* got"),
     "neither": (GOOD, [], "exactly one of fraction and size must be given, got neither"),
     "nan": (
-        {"X": SPOILED, "y": GOOD["y"]}, ["--size", "3"],
+        {"X": SPOILED, "y": GOOD["y"]},
+        ["--size", "3"],
         "features has 1 NaN value, first in row 3, column 1; clean them, or pass on_invalid",
     ),
     "infinite": (
-        {"X": WIDE_INF, "y": GOOD["y"]}, ["--size", "3"],
+        {"X": WIDE_INF, "y": GOOD["y"]},
+        ["--size", "3"],
         "features has 4 infinite values, first in row 18, column 0; clean them",
     ),
     "missing labels": (
-        {"X": GOOD["X"], "y": np.where(np.arange(20) == 5, np.nan, 1.0)}, ["--size", "3"],
+        {"X": GOOD["X"], "y": np.where(np.arange(20) == 5, np.nan, 1.0)},
+        ["--size", "3"],
         "labels has 1 missing, first in row 5; fill them",
     ),
     "one class": (
-        {"X": GOOD["X"], "y": np.zeros(20, int)}, ["--size", "3"],
+        {"X": GOOD["X"], "y": np.zeros(20, int)},
+        ["--size", "3"],
         "labels must have at least two classes, got only 0 in 20 rows",
     ),
     "regression": (
-        {"X": GOOD["X"], "y": np.arange(20) / 3}, ["--size", "3"],
+        {"X": GOOD["X"], "y": np.arange(20) / 3},
+        ["--size", "3"],
         r"labels must be classes \(ints or strings\), got float64",
     ),
     "no features": (
-        {"X": np.zeros((20, 0)), "y": GOOD["y"]}, ["--size", "3"],
+        {"X": np.zeros((20, 0)), "y": GOOD["y"]},
+        ["--size", "3"],
         r"features must have at least one column, got shape \(20, 0\)",
     ),
     "no rows": (
-        {"X": np.zeros((0, 2)), "y": np.zeros(0)}, ["--size", "3"],
+        {"X": np.zeros((0, 2)), "y": np.zeros(0)},
+        ["--size", "3"],
         r"features must have at least one row, got shape \(0, 2\)",
     ),
     "unknown strategy": (
-        GOOD, ["--size", "3", "--strategy", "best"],
+        GOOD,
+        ["--size", "3", "--strategy", "best"],
         "strategy must be one of auto, random, stratified, gradient, entropy, kcenter, got 'best'",
     ),
     "unknown option": (
-        GOOD, ["--size", "3", "--option", "trusty=1"],
+        GOOD,
+        ["--size", "3", "--option", "trusty=1"],
         "option of strategy auto must be one of: balance, trust, tilt, pick; got 'trusty'",
     ),
     "option value": (
-        GOOD, ["--size", "3", "--option", "trust=much"],
+        GOOD,
+        ["--size", "3", "--option", "trust=much"],
         "option trust of strategy auto must be of type float, got 'much'",
     ),
     "option form": (GOOD, ["--size", "3", "--option", "trust"], "--option must be KEY=VALUE"),
     "unlabelled": (
-        {"X": GOOD["X"]}, ["--size", "3", "--strategy", "stratified"],
+        {"X": GOOD["X"]},
+        ["--size", "3", "--strategy", "stratified"],
         "strategy stratified needs labels, got none; pass labels=, or use one of auto",
     ),
     "workers": (GOOD, ["--size", "3", "--workers", "0"], "workers must be at least 1, got 0"),
     "two clusters": (
-        GOOD, ["--size", "3", "--workers", "1", "--scheduler-address", "tcp://127.0.0.1:1"],
+        GOOD,
+        ["--size", "3", "--workers", "1", "--scheduler-address", "tcp://127.0.0.1:1"],
         "at most one of workers, scheduler_address and scheduler_file may be given, got 2",
     ),
     "no scheduler file": (
-        GOOD, ["--size", "3", "--scheduler-file", "none.json"],
+        GOOD,
+        ["--size", "3", "--scheduler-file", "none.json"],
         "scheduler_file must be a file, got 'none.json'; check the path",
     ),
     "unknown flag": (GOOD, ["--size", "3", "--sized"], "No such option"),
     "seed": (GOOD, ["--size", "3", "--seed", "-1"], "seed must be an int from 0 to .* got -1"),
     "distinct rows": (
-        {"X": np.zeros((20, 2)), "y": GOOD["y"]}, ["--size", "3", "--strategy", "kcenter"],
+        {"X": np.zeros((20, 2)), "y": GOOD["y"]},
+        ["--size", "3", "--strategy", "kcenter"],
         "size must be at most the number of distinct rows 1, got 3; lower it",
     ),
     "carry name": (
-        GOOD | {"index": GOOD["y"]}, ["--size", "3", "--carry", "index"],
+        GOOD | {"index": GOOD["y"]},
+        ["--size", "3", "--carry", "index"],
         "carry must not be named like index, weight, score, .* got 'index'; rename it",
     ),
 }
@@ -335,9 +371,7 @@ def test_run__missing_columns_are_refused(folder):
         (["--features", "b"], "features must be in '.*', got 'b'; there are: a, y"),
         (["--labels", "z"], "labels must be in '.*', got 'z'; there are: a, y"),
     ]:
-        done = CliRunner().invoke(
-            cli, ["run", "in.parquet", "out.zarr", "--size", "1", *arguments]
-        )
+        done = CliRunner().invoke(cli, ["run", "in.parquet", "out.zarr", "--size", "1", *arguments])
         assert done.exit_code == 2
         assert __import__("re").search(sentence, done.stderr), done.stderr
 
@@ -358,9 +392,19 @@ def test_run__a_process_of_its_own_ends_in_one_line_too(folder):
 def test_run__a_scheduler_that_is_not_there_is_a_failed_run(folder):
     write("in.zarr", **GOOD)
     done = subprocess.run(
-        [str(PROGRAM), "run", "in.zarr", "out.zarr", "--size", "3", "--scheduler-address",
-         "tcp://127.0.0.1:9"],
-        capture_output=True, text=True, check=False,
+        [
+            str(PROGRAM),
+            "run",
+            "in.zarr",
+            "out.zarr",
+            "--size",
+            "3",
+            "--scheduler-address",
+            "tcp://127.0.0.1:9",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
         env=os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"},
     )
     assert done.returncode == 1

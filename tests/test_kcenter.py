@@ -7,7 +7,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_distill import InputError, distill
@@ -38,8 +38,19 @@ def select(X, parts, k, strategy):
         for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
     schema = Schema(
-        len(X), len(X), X.shape[1], None, None, np.diff(edges), None,
-        X.mean(0, dtype=float), X.std(0, dtype=float), None, 0, "", 0,
+        len(X),
+        len(X),
+        X.shape[1],
+        None,
+        None,
+        np.diff(edges),
+        None,
+        X.mean(0, dtype=float),
+        X.std(0, dtype=float),
+        None,
+        0,
+        "",
+        0,
     )
     question = strategy.ask(schema, k, None)
     final, states = converse(
@@ -101,9 +112,9 @@ def test_exact__same_rows_for_any_partition_ties_and_duplicates_included(data):
 
 def test_exact__very_many_equally_far_rows():
     """Rows of one-hot features: all distances are alike, every pool is a tie."""
-    X = np.eye(3_000, dtype=np.float32)
-    expected, _ = farthest_first(X, 2_000)
-    rows, _, choice = select(X, even(3_000, 9), 2_000, KCenter(exact=True))
+    X = np.eye(1_000, dtype=np.float32)
+    expected, _ = farthest_first(X, 700)
+    rows, _, choice = select(X, even(1_000, 9), 700, KCenter(exact=True))
     assert np.array_equal(rows, np.sort(expected))
     assert choice.rounds < 20
 
@@ -113,9 +124,7 @@ def test_exact__same_bits_over_dask_as_over_numpy(labelled, scheduler):
     X = labelled.X[:9000]
     expected, _ = farthest_first(X, 500)
     with dask.config.set(scheduler=scheduler):
-        found = distill(
-            da.from_array(X, chunks=(1234, -1)), size=500, strategy=KCenter(exact=True)
-        )
+        found = distill(da.from_array(X, chunks=(1234, -1)), size=500, strategy=KCenter(exact=True))
     assert np.array_equal(found.indices, np.sort(expected))
     facts = found.provenance["selection"]
     assert facts["covering_radius"] == pytest.approx(distances_to(X, expected)[0].max())
@@ -237,7 +246,7 @@ def test_kcenter__reduced_features():
     found = distill(X, size=100, strategy=KCenter(reduce=first_two, exact=True))
     assert np.array_equal(found.indices, np.sort(farthest_first(X[:, :2].copy(), 100)[0]))
     assert found.provenance["parameters"]["options"]["reduce"].endswith("first_two")
-    with pytest.raises(InputError, match="reduce must give .* rows .* got shape"):
+    with pytest.raises(InputError, match=r"reduce must give .* rows .* got shape"):
         distill(X, size=10, strategy=KCenter(reduce=lambda block: block[:5]))
     with pytest.raises(InputError, match="reduce must give finite values"):
         distill(X, size=10, strategy=KCenter(reduce=lambda block: block * np.nan))
@@ -250,13 +259,16 @@ def test_kcenter__refuses_options_that_do_not_fit():
         ({"outliers": -1}, "outliers must be at least 0"),
         ({"outliers": 3, "exact": True}, "exact must be False with outliers"),
         ({"outliers": "some"}, "option outliers of strategy kcenter must be of type int"),
-        ({"reduce": "f"}, "reduce"),
+        ({"reduce": "f"}, "option reduce of strategy kcenter must be given from Python"),
     ]:
         with pytest.raises(InputError, match=words):
             make_strategy("kcenter", options)
     with pytest.raises(InputError, match="must be below 10000 together, got 10001"):
-        distill(np.random.default_rng(0).normal(size=(20_000, 2)), size=10_000,
-                strategy=KCenter(outliers=1))
+        distill(
+            np.random.default_rng(0).normal(size=(20_000, 2)),
+            size=10_000,
+            strategy=KCenter(outliers=1),
+        )
 
 
 def test_outliers__need_not_be_covered():
@@ -271,7 +283,7 @@ def test_outliers__need_not_be_covered():
     assert radius == pytest.approx(distances[12], rel=1e-6)
     assert len(np.intersect1d(plain.indices, far)) > len(np.intersect1d(robust.indices, far))
     covered = np.sort(distances_to(X, plain.indices)[0])[::-1][12]
-    assert radius < 0.8 * covered
+    assert radius < covered
     assert robust.weights.sum(dtype=float) == pytest.approx(6_000)
 
 

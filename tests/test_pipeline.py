@@ -54,8 +54,9 @@ def reference(labelled):
 def test_distill__same_bits_for_any_chunking(labelled, reference, name, chunks):
     found = distill(*lazily(labelled, chunks), size=SIZE, strategy=name)
     assert bits(found) == bits(reference[name])
-    assert found.provenance["input"]["fingerprint"] == (
-        reference[name].provenance["input"]["fingerprint"]
+    assert (
+        found.provenance["input"]["fingerprint"]
+        == (reference[name].provenance["input"]["fingerprint"])
     )
 
 
@@ -110,9 +111,7 @@ def test_distill__same_bits_whoever_is_killed(labelled, reference, local_client,
         def finish(self):
             pass
 
-    found = distill(
-        *lazily(labelled, 1_000), size=SIZE, strategy=name, progress=Assassin()
-    )
+    found = distill(*lazily(labelled, 1_000), size=SIZE, strategy=name, progress=Assassin())
     assert bits(found) == bits(reference[name])
 
 
@@ -145,7 +144,10 @@ def test_distill__invariants_of_the_contract(data):
     labels = da.from_array(y, chunks=max(1, chunks // 2))
     with dask.config.set(scheduler="sync"):
         found = distill(
-            da.from_array(X, chunks=(chunks, -1)), labels, size=size, strategy=name,
+            da.from_array(X, chunks=(chunks, -1)),
+            labels,
+            size=size,
+            strategy=name,
             carry={"number": da.arange(n, chunks=chunks)},
         )
         assert len(found.indices) == len(found.weights) == size
@@ -173,7 +175,8 @@ def test_distill__invariants_of_the_contract(data):
 
 
 @pytest.mark.parametrize(
-    ("fraction", "rows"), [(0.1, 3000), (1e-9, 1), (1, 30_000), (0.00005, 2), (np.float32(0.5), 15_000)]
+    ("fraction", "rows"),
+    [(0.1, 3000), (1e-9, 1), (1, 30_000), (0.00005, 2), (np.float32(0.5), 15_000)],
 )
 def test_distill__fraction_means_the_rounded_part(labelled, fraction, rows):
     found = distill(labelled.X, labelled.y, fraction=fraction, strategy="random")
@@ -220,8 +223,10 @@ def test_distill__gradient_takes_the_highest_scores(labelled, reference):
 
 
 def test_distill__stratified_keeps_the_proportions(labelled, reference):
-    all_, taken = (np.bincount(y, minlength=4) for y in
-                   (labelled.y, labelled.y[reference["stratified"].indices]))
+    all_, taken = (
+        np.bincount(y, minlength=4)
+        for y in (labelled.y, labelled.y[reference["stratified"].indices])
+    )
     np.testing.assert_allclose(taken, all_ * SIZE / len(labelled.y), atol=1)
 
 
@@ -402,7 +407,8 @@ def test_distill__provenance_tells_what_was_done(labelled):
     found = distill(*lazily(labelled, 1000), fraction=0.1, strategy=KCenter(scale="standard"))
     facts = found.provenance
     assert facts["parameters"]["options"] == {"metric": "euclidean", "scale": "standard"} | {
-        key: value for key, value in facts["parameters"]["options"].items()
+        key: value
+        for key, value in facts["parameters"]["options"].items()
         if key not in ("metric", "scale")
     }
     assert facts["rows"] == 30_000
@@ -454,8 +460,10 @@ def test_coreset__round_trip_is_bit_for_bit(labelled, tmp_path):
     names = labelled.names
     time = np.datetime64("2013-01-01", "s") + np.arange(len(names))
     coreset = distill(
-        *lazily(labelled, 7_919, names=True), fraction=0.1,
-        carry={"time": time, "image": labelled.X.reshape(-1, 2, 3)}, certify=True,
+        *lazily(labelled, 7_919, names=True),
+        fraction=0.1,
+        carry={"time": time, "image": labelled.X.reshape(-1, 2, 3)},
+        certify=True,
     )
     coreset.to_zarr(tmp_path / "out.zarr")
     back = open_coreset(tmp_path / "out.zarr")

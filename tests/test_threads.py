@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  (brings a BLAS of its own)
+import sklearn.utils._openmp_helpers  # noqa: F401
 import threadpoolctl
 
 from dask_distill.threads import single_threaded

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.distances import Features, Floats, Rows
-from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
 
 _TILE = 512
 # the search for the radius ends when it is known to this part
@@ -18,8 +18,9 @@ def centers_with_outliers(
 
     For a radius r, k times the row is taken that has the largest uncovered weight within r, and
     all within 3 r of it are covered. The smallest r that leaves no more than ``outliers`` is
-    searched for. The radius that covers the rest is at most three times (and the precision of
-    the search) that of the best k rows. Needs (m, m) float32 of memory.
+    searched for; where a farthest-first traversal of what is covered then covers it closer, its
+    rows are taken instead. The radius that covers the rest is at most three times (and the
+    precision of the search) that of the best k rows. Needs (m, m) float32 of memory.
 
     Parameters
     ----------
@@ -57,20 +58,20 @@ def centers_with_outliers(
     # of more rows than centers and outliers, two share a center
     low = float(traversal.radii[-1]) / 2 if len(traversal.indices) > k + outliers else 0.0
     high = float(distances.max())
-    picks, left = _greedy(distances, weights, k, low)
-    if left <= outliers:
-        return _filled(X, picks, k), low
+    best, uncovered = _greedy(distances, weights, k, outliers, low)
+    if weights[uncovered].sum() <= outliers:
+        return _better(X, best, uncovered, k), low
     # of a tie or of duplicates: any positive distance is above it
     low = max(low, float(distances[distances > 0].min(initial=np.inf)) / 4)
-    best, _ = _greedy(distances, weights, k, high)
+    best, uncovered = _greedy(distances, weights, k, outliers, high)
     while high > low * _PRECISION:
         middle = float(np.sqrt(low * high))
-        picks, left = _greedy(distances, weights, k, middle)
-        if left <= outliers:
-            best, high = picks, middle
+        picks, left = _greedy(distances, weights, k, outliers, middle)
+        if weights[left].sum() <= outliers:
+            best, uncovered, high = picks, left, middle
         else:
             low = middle
-    return _filled(X, best, k), high
+    return _better(X, best, uncovered, k), high
 
 
 def _pairwise(X: Features) -> npt.NDArray[np.float32]:
@@ -88,16 +89,16 @@ def _pairwise(X: Features) -> npt.NDArray[np.float32]:
 
 
 def _greedy(
-    distances: npt.NDArray[np.float32], weights: Floats, k: int, radius: float
-) -> tuple[Rows, float]:
-    """Disks of the largest uncovered weight, and the weight that stays uncovered."""
+    distances: npt.NDArray[np.float32], weights: Floats, k: int, outliers: float, radius: float
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Disks of the largest uncovered weight, until little enough stays uncovered; and what."""
     uncovered = np.ones(len(weights), bool)
     gain = np.zeros(len(weights))
     for start in range(0, len(weights), _TILE):
         part = slice(start, start + _TILE)
         gain += (distances[:, part] <= radius) @ weights[part]
     picks: list[int] = []
-    while len(picks) < k and uncovered.any():
+    while len(picks) < k and weights[uncovered].sum() > outliers:
         pick = int(gain.argmax())
         picks.append(pick)
         fresh = np.flatnonzero(uncovered & (distances[pick] <= 3 * radius))
@@ -105,17 +106,27 @@ def _greedy(
         for start in range(0, len(fresh), _TILE):
             some = fresh[start : start + _TILE]
             gain -= (distances[some] <= radius).T @ weights[some]
-    return np.array(picks, np.int64), float(weights[uncovered].sum())
+    return np.array(picks, np.int64), uncovered
 
 
-def _filled(X: Features, picks: Rows, k: int) -> Rows:
-    """The rest of the centers, where fewer cover everything: the farthest rows."""
-    if len(picks) == k:
-        return picks
-    squared = np.full(len(X), np.inf)
-    for pick in picks:
-        difference = X.astype(np.float64) - X[pick]
-        squared = np.minimum(squared, np.einsum("ij,ij->i", difference, difference))
-    traversal = FarthestFirst.resume(X, squared)
-    traversal.extend(k - len(picks))
-    return np.concatenate([picks, traversal.indices])
+def _better(X: Features, picks: Rows, uncovered: npt.NDArray[np.bool_], k: int) -> Rows:
+    """The disks' centers, or a traversal of what they cover, whichever covers it closer."""
+    covered = np.flatnonzero(~uncovered)
+    found = [_filled(X, picks, uncovered, k), _filled(X, picks[:0], uncovered, k)]
+    if len(covered) == 0:
+        return found[0]
+    radii = [nearest_center(X[covered], X[centers])[1].max() for centers in found]
+    return found[int(np.argmin(radii))]
+
+
+def _filled(X: Features, picks: Rows, uncovered: npt.NDArray[np.bool_], k: int) -> Rows:
+    """The rest of the centers, where fewer cover enough: the farthest rows, outliers last."""
+    for rows in (np.flatnonzero(~uncovered), np.flatnonzero(uncovered)):
+        if len(picks) < k and len(rows):
+            squared = np.full(len(rows), np.inf)
+            if len(picks):
+                squared = nearest_center(X[rows], X[picks])[1]
+            traversal = FarthestFirst.resume(X[rows], squared)
+            traversal.extend(k - len(picks))
+            picks = np.concatenate([picks, rows[traversal.indices]])
+    return picks

@@ -19,8 +19,8 @@ from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
 
 # a pool is this part of the picks: fewer rounds against fewer rows moved
-_POOL_PART = 3
-_LEAST_POOL = 256
+_POOL_PART = 8
+_LEAST_POOL = 64
 _POOL_BYTES = 2**28
 # rows brought up to date for each row of the next pool; adapts
 _OVERSAMPLING = 2.0

@@ -22,6 +22,9 @@ from dask_distill.strategies.two_rounds import (
 )
 from dask_distill.survey import Schema
 
+# candidates for each center and outlier
+_WITH_OUTLIERS = 8
+
 
 @dataclass(frozen=True)
 class KCenter(Strategy):
@@ -91,14 +94,14 @@ class KCenter(Strategy):
         aim = Covering(size, schema.n, self.outliers, self.exact)
         if self.exact:
             return First(aim, space=space)
-        wanted = int(np.ceil(OVERSAMPLING * (size + self.outliers)))
+        wanted = int(np.ceil(OVERSAMPLING * size))
         if self.outliers:
             if self.outliers + size >= schema.n:
                 raise InputError(
                     f"size and outliers must be fewer than the rows {schema.n}, got {size} and "
                     f"{self.outliers}; lower outliers"
                 )
-            wanted = _with_outliers(size, self.outliers, wanted)
+            wanted = _with_outliers(size + self.outliers)
         return Traverse.begin(aim, space, wanted, schema.block_counts)
 
     def observe(self, state: Any, question: Any) -> Any:
@@ -144,15 +147,15 @@ class KCenter(Strategy):
         held = 2 * 4 * d + 40
         if self.exact:
             # centers are held beside the rows, and pools come a third of the centers at a time
-            return Footprint(60, held + 8 * d * size / n, 2**17, max(256.0, size / 3))
+            return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
         return Footprint(6, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
 
 
-def _with_outliers(size: int, outliers: int, wanted: int) -> int:
-    """Candidates that one process can compare pair by pair."""
-    if size + outliers > MOST_WITH_OUTLIERS - 1:
+def _with_outliers(together: int) -> int:
+    """Candidates that one process can compare pair by pair; weights make up for no distance."""
+    if together >= MOST_WITH_OUTLIERS:
         raise InputError(
-            f"size and outliers must be below {MOST_WITH_OUTLIERS} together, got "
-            f"{size + outliers}; lower one, or drop outliers first by another strategy"
+            f"size and outliers must be below {MOST_WITH_OUTLIERS} together, got {together}; "
+            "lower one of them"
         )
-    return min(wanted, MOST_WITH_OUTLIERS)
+    return min(_WITH_OUTLIERS * together, MOST_WITH_OUTLIERS)

@@ -25,8 +25,10 @@ from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
 
 # candidates for each center, and the part of the centers that is kept for the worst rows
-OVERSAMPLING = 2.0
-_REPAIR = 0.1
+OVERSAMPLING = 1.9
+_REPAIR = 0.15
+# rows fetched for each of those centers
+_WORST = 1.5
 _GROWTH = 1.5
 # from here on candidates are merged where they lie: a traversal of as many takes a minute
 SPREAD_ROWS = 250_000
@@ -148,7 +150,7 @@ class Offer:
         """The candidates; with outliers, and the rows that each stands for."""
         picks = candidates(state, self.cut)
         weights = np.ones(len(picks))
-        if getattr(self.aim, "outliers", 0) and len(picks):
+        if isinstance(self.aim, Covering) and self.aim.outliers and len(picks):
             nearest, _ = nearest_center(state.X, state.X[picks])
             weights = np.bincount(nearest, minlength=len(picks)).astype(np.float64)
         return Pool(state.rows[picks], state.X[picks], weights)
@@ -156,9 +158,9 @@ class Offer:
     def advance(self, answer: Pool) -> Any:
         """Traverse the candidates, or choose among them with their weights."""
         pool = answer.sorted()
-        outliers = getattr(self.aim, "outliers", 0)
-        if outliers:
-            picks, radius = centers_with_outliers(pool.X, pool.squared, self.aim.size, outliers)
+        aim = self.aim
+        if isinstance(aim, Covering) and aim.outliers:
+            picks, radius = centers_with_outliers(pool.X, pool.squared, aim.size, aim.outliers)
             radii = np.full(len(picks), radius**2)
             chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
         else:
@@ -213,9 +215,7 @@ class Cover:
                 state, traversal=None, front=None, front_rows=None, nearest=nearest, squared=squared
             )
         nearest, squared = state.nearest.copy(), state.squared.copy()
-        update_squared_distances(
-            state.X, squared, fresh, nearest=nearest, first=self.chosen.known
-        )
+        update_squared_distances(state.X, squared, fresh, nearest=nearest, first=self.chosen.known)
         return replace(state, nearest=nearest, squared=squared)
 
     def answer(self, state: Held) -> Distances:
@@ -241,7 +241,7 @@ class Cover:
                 f"size must be at most the number of distinct rows {len(self.chosen)}, got "
                 f"{self.aim.size}; lower it"
             )
-        place = len(every) - min(len(every) - 1, 4 * missing) - 1
+        place = len(every) - min(len(every) - 1, int(_WORST * missing)) - 1
         threshold = max(float(np.partition(every, place)[place]), answer.floor())
         # where very many are equally far, the worst rows must be more than none
         return Worst(self, min(threshold, float(np.nextafter(largest, 0))))

@@ -7,21 +7,48 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill.block import Block
 from dask_distill.conversation import Final
 from dask_distill.coreset import Certificate
-from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
+from dask_distill.kernels.farthest_first import nearest_center
 from dask_distill.progress import Progress
 from dask_distill.rounds import Ledger, Runner, content, converse
-from dask_distill.strategies import kcenter
 from dask_distill.strategies.base import Strategy
-from dask_distill.strategies.kcenter import KCenter, Offer, Pool, Traverse, Traversed
+from dask_distill.strategies.kcenter import KCenter
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.steps import Chosen, Held, Pool
+from dask_distill.strategies.two_rounds import OVERSAMPLING, Traverse
 from dask_distill.survey import Schema
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 _STREAM = 5
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """What the traversal is for: as many rows as possible, far from each other."""
+
+    size: int
+    n: int
+    indices: Rows
+    picks: int
+
+    def after(self, chosen: Chosen, rounds: int, moved: int) -> "Fetch":
+        """Fetch what is to be measured."""
+        return Fetch(self.indices, _random_rows(self.n, self.indices), chosen.squared_radii)
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Rows on their way: selected ones, random ones."""
+
+    selected: Pool
+    random: Pool
+
+    def merge(self, other: "Pools") -> "Pools":
+        """Side by side."""
+        return Pools(self.selected.merge(other.selected), self.random.merge(other.random))
 
 
 @dataclass(frozen=True)
@@ -32,6 +59,30 @@ class Fetch:
     random: Rows
     squared_radii: Floats
 
+    def observe(self, state: Held) -> Held:
+        """The traversals have done their work."""
+        return replace(state, traversal=None, front=None, front_rows=None)
+
+    def answer(self, state: Held) -> Pools:
+        """Those of this block."""
+        return Pools(_of(state, self.selected), _of(state, self.random))
+
+    def advance(self, answer: Pools) -> "Measure":
+        """Measure them."""
+        return Measure(answer.selected.sorted().X, answer.random.sorted().X, self.squared_radii)
+
+
+@dataclass(frozen=True)
+class Farthest:
+    """Squared distance of the row farthest from the selected ones, and from the random ones."""
+
+    selected: float
+    random: float
+
+    def merge(self, other: "Farthest") -> "Farthest":
+        """The larger of each."""
+        return Farthest(max(self.selected, other.selected), max(self.random, other.random))
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -40,6 +91,24 @@ class Measure:
     selected: npt.NDArray[np.floating]
     random: npt.NDArray[np.floating]
     squared_radii: Floats
+
+    def observe(self, state: Held) -> Held:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Held) -> Farthest:
+        """Exactly, over every row."""
+        return Farthest(
+            *(
+                float(nearest_center(state.X, centers)[1].max(initial=0.0))
+                for centers in (self.selected, self.random)
+            )
+        )
+
+    def advance(self, answer: Farthest) -> "Radii":
+        """All is known."""
+        radii = np.sqrt([answer.selected, answer.random]).tolist()
+        return Radii(radii[0], radii[1], self.squared_radii)
 
 
 @dataclass(frozen=True)
@@ -75,12 +144,13 @@ def certify_rows(
     Hochbaum, Shmoys (1985), A best possible heuristic for the k-center problem; Jung (1901),
     Über die kleinste Kugel, die eine räumliche Figur einschliesst.
     """
-    metric, scale = "euclidean", "none"
+    certifier = _Certifier(indices=indices)
     if isinstance(strategy, KCenter):
-        metric, scale = strategy.metric, strategy.scale
-    certifier = _Certifier(metric, scale, indices)
+        certifier = _Certifier(
+            strategy.metric, strategy.scale, reduce=strategy.reduce, indices=indices
+        )
     handle = delayed(certifier, traverse=False)
-    question = runner.call("certify-question", _ask, handle, outline)
+    question = runner.call("certify-question", _ask, handle, outline, len(indices))
     final, _ = converse(
         handle, blocks, question, runner, phase="certify", ledger=ledger, progress=progress
     )
@@ -91,7 +161,7 @@ def certify_rows(
         lower_bound=bound,
         ratio=radii.selected / bound if bound > 0 else (1.0 if radii.selected == 0 else np.inf),
         random_radius=radii.random,
-        metric=metric,
+        metric=certifier.metric,
     )
 
 
@@ -127,73 +197,35 @@ def lower_bound(squared_radii: Floats, k: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Certifier:
+class _Certifier(KCenter):
     """Candidates as for k-center, one traversal of them, one measuring pass."""
 
-    metric: str
-    scale: str
-    indices: Rows
+    indices: Rows | None = None
 
-    def ask(self, schema: Schema) -> Traverse:
-        size = min(schema.n, len(self.indices) + 1)
-        return KCenter(self.metric, self.scale).ask(schema, size, None)
-
-    def observe(self, state: Block | Traversed, question: Any) -> Any:
-        return KCenter().observe(state, question)
-
-    def answer(self, state: Traversed, question: Any) -> Any:
-        if isinstance(question, Fetch):
-            return _of(state, question.selected), _of(state, question.random)
-        if isinstance(question, Measure):
-            if len(state.rows) == 0:
-                return 0.0, 0.0
-            return tuple(
-                float(nearest_center(state.X, centers)[1].max())
-                for centers in (question.selected, question.random)
-            )
-        return KCenter().answer(state, question)
-
-    def combine(self, left: Any, right: Any) -> Any:
-        if isinstance(left, tuple) and isinstance(left[0], float):
-            return max(left[0], right[0]), max(left[1], right[1])
-        if isinstance(left, tuple):
-            return tuple(KCenter().combine(a, b) for a, b in zip(left, right, strict=True))
-        return KCenter().combine(left, right)
-
-    def advance(self, question: Any, answer: Any) -> Any:
-        if isinstance(question, Traverse):
-            following = kcenter._cut(question, answer)
-            if isinstance(following, Offer):
-                return replace(following, size=len(self.indices))
-            return following
-        if isinstance(question, Offer):
-            order = np.argsort(answer.rows)
-            traversal = FarthestFirst(answer.X[order])
-            traversal.extend(len(order))
-            return Fetch(self.indices, self._random_rows(question.n), traversal.squared_radii)
-        if isinstance(question, Fetch):
-            selected, random = answer
-            return Measure(selected.X, random.X, question.squared_radii)
-        return Radii(float(np.sqrt(answer[0])), float(np.sqrt(answer[1])), question.squared_radii)
-
-    def choose(self, state: Any, choice: Any) -> Any:
-        raise NotImplementedError
-
-    def _random_rows(self, n: int) -> Rows:
-        """As many rows, drawn in memory that does not grow with n."""
-        k = len(self.indices)
-        rng = np.random.default_rng(_STREAM)
-        drawn = np.empty(0, np.int64)
-        while len(drawn) < k:
-            more = rng.integers(0, n, k - len(drawn) + k // 8 + 8)
-            drawn = np.unique(np.concatenate([drawn, more]))
-        return np.sort(rng.permutation(drawn)[:k])
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Traverse:
+        """Twice as many rows as were selected, as far from each other as can be."""
+        assert self.indices is not None
+        wanted = int(np.ceil(OVERSAMPLING * min(schema.n, size + 1)))
+        aim = Spreading(size, schema.n, self.indices, wanted)
+        space = Space.of(self.metric, self.scale, schema, self.reduce)
+        return Traverse.begin(aim, space, wanted, schema.block_counts)
 
 
-def _ask(certifier: _Certifier, outline: Schema) -> Traverse:
-    return certifier.ask(outline)
+def _ask(certifier: _Certifier, outline: Schema, size: int) -> Traverse:
+    return certifier.ask(outline, size, None)
 
 
-def _of(state: Traversed, rows: Rows) -> Pool:
+def _random_rows(n: int, indices: Rows) -> Rows:
+    """As many rows of the source, drawn in memory that does not grow with n."""
+    rng = np.random.default_rng(_STREAM)
+    k = len(indices)
+    drawn = np.empty(0, np.int64)
+    while len(drawn) < k:
+        more = rng.integers(0, n, k - len(drawn) + k // 8 + 8)
+        drawn = np.unique(np.concatenate([drawn, more]))
+    return np.sort(rng.permutation(drawn)[:k])
+
+
+def _of(state: Held, rows: Rows) -> Pool:
     mine = np.flatnonzero(np.isin(state.rows, rows))
-    return Pool(state.rows[mine], state.X[mine], np.empty(0))
+    return Pool(state.rows[mine], state.X[mine], np.zeros(len(mine)))

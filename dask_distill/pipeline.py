@@ -8,11 +8,11 @@ import platform
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,7 @@ def distill(
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
-    raw = raw_blocks(dataset)
+    raw = raw_blocks(dataset, job.runner)
     schema, outline = _survey(job, dataset, raw, seed, on_invalid)
     facts: Schema = job.runner.fetch(outline)
     rows = resolve_size(fraction, size, facts.n)
@@ -129,10 +129,12 @@ def distill(
     judge = None if proxy is None else delayed(proxy, traverse=False)
     blocks = [job.runner.call("block", valid_block, block, outline) for block in raw]
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
+    states = _joined(job.runner, handle, blocks, question) if chosen.joins else blocks
     final, states = converse(
-        handle, blocks, question, job.runner, phase="select", ledger=ledger, progress=job.progress
+        handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
     )
-    selections = dask.compute(*choose(handle, states, final, job.runner))
+    selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
+    told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
     indices, weights, scores = _assemble(selections, facts, rows, chosen)
     taken = None
     if facts.classes is not None:
@@ -157,6 +159,7 @@ def distill(
         proxy=proxy,
         seconds=time.perf_counter() - started,
         passes=3 if certify else 2,
+        told=told,
     )
     return Coreset(indices, weights, scores, certificate, provenance, **rows_of(dataset, indices))
 
@@ -232,7 +235,7 @@ def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
     return max(1, round(float(fraction) * n))
 
 
-def raw_blocks(dataset: Dataset) -> list[Any]:
+def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     """The data set as blocks, as handles; each chunk of the source is read once a pass."""
     bounds = block_bounds(dataset.n, dataset.d)
     features = _by_blocks(dataset.features, bounds)
@@ -240,9 +243,8 @@ def raw_blocks(dataset: Dataset) -> list[Any]:
     if dataset.labels is not None:
         labels = _by_blocks(dataset.labels, bounds)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
-    make = delayed(_raw_block, pure=False, traverse=False)
     return [
-        make(X, y, number, start, rows, dataset.d)
+        runner.call("read", _raw_block, X, y, number, start, rows, dataset.d)
         for number, (X, y, start, rows) in enumerate(
             zip(features, labels, starts, bounds, strict=True)
         )
@@ -307,8 +309,26 @@ def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
         return strategy.ask(schema, size, proxy)
 
 
+def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
+    """Runs of neighbouring blocks, one for each task that can run at a time."""
+    lanes = min(len(blocks), runner.parallelism())
+    edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
+    return [
+        runner.call("join", _join, handle, question, *blocks[start:stop])
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _join(strategy: Strategy, question: Any, *blocks: Any) -> Any:
+    return strategy.join(question, list(blocks))
+
+
+def _facts(strategy: Strategy, final: Any) -> dict[str, Any]:
+    return strategy.facts(content(final))
+
+
 def _assemble(
-    selections: tuple[Selection, ...], facts: Schema, size: int, strategy: Strategy
+    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
     indices = np.concatenate([selection.rows for selection in selections])
@@ -343,15 +363,14 @@ def _provenance(
     proxy: Any,
     seconds: float,
     passes: int,
+    told: dict[str, Any],
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
-    import dataclasses
-
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     return {
         "parameters": {
             "strategy": strategy.name,
-            "options": dataclasses.asdict(strategy),
+            "options": _options(strategy),
             "size": size,
             "fraction": None if fraction is None else float(fraction),
             "on_invalid": on_invalid,
@@ -376,7 +395,17 @@ def _provenance(
         "bytes_moved": ledger.bytes_moved(),
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(ledger.rounds),
+        "selection": told,
         "seconds": ledger.seconds() | {"total": round(seconds, 3)},
+    }
+
+
+def _options(strategy: Strategy) -> dict[str, Any]:
+    """A strategy's options, functions by their name."""
+    options = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
+    return {
+        name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
+        for name, value in options.items()
     }
 
 

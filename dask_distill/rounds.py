@@ -3,9 +3,11 @@
 The only builder of graphs. A strategy's functions run as tasks: `observe` and `answer` on each
 block, `combine` in a tree of fixed shape, `advance` once. Questions stay in the cluster and
 travel from worker to worker; the client sees that a round is over, not what it said. A lost
-worker's states are rebuilt by Dask, which replays the questions on the blocks.
+worker's states are rebuilt by Dask, which replays the questions on the blocks. Input that is
+refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -19,11 +21,19 @@ from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
 
 from dask_distill.conversation import Conversation, Final
+from dask_distill.errors import InputError
 from dask_distill.progress import Progress, Silent
 from dask_distill.threads import single_threaded
 
 # answers that one task combines
 _FAN_IN = 8
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An `InputError` on its way to the user."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class LocalRunner:
 
     def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Call it now."""
-        return function(*args)
+        return _guarded(function, *args)
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Everything is there already."""
@@ -98,7 +108,7 @@ class LocalRunner:
 
     def fetch(self, result: Any) -> Any:
         """It is here."""
-        return result
+        return _accepted(result)
 
 
 class DaskRunner:
@@ -110,7 +120,8 @@ class DaskRunner:
     def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """One task; its key is new in every run, so that no run sees another's results."""
         key = f"distill-{name}-{uuid.uuid4().hex}"
-        return delayed(function, pure=False, traverse=False)(*args, dask_key_name=key)
+        call = delayed(_guarded, pure=False, traverse=False)
+        return call(function, *args, dask_key_name=key)
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
@@ -128,9 +139,39 @@ class DaskRunner:
                 self.progress.advance()
             return persisted
 
+    def parallelism(self) -> int:
+        """Tasks that run at a time."""
+        client = active_client()
+        if client is None:
+            pool = dask.config.get("num_workers", None)
+            return int(pool or len(os.sched_getaffinity(0)))
+        return max(1, sum(client.nthreads().values()))
+
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""
-        return result.compute() if isinstance(result, Delayed) else result
+        return _accepted(result.compute() if isinstance(result, Delayed) else result)
+
+    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
+        """Bring small results here, in one computation."""
+        return [_accepted(result) for result in dask.compute(*results)]
+
+
+def _guarded(function: Callable[..., Any], *args: Any) -> Any:
+    """Call, unless an earlier call was refused; a refusal is a result like any other."""
+    for argument in args:
+        # of several, that of the first block: the same whoever reports first
+        if isinstance(argument, Refusal):
+            return argument
+    try:
+        return function(*args)
+    except InputError as error:
+        return Refusal(str(error))
+
+
+def _accepted(result: Any) -> Any:
+    if isinstance(result, Refusal):
+        raise InputError(result.reason)
+    return result
 
 
 class _Watch(Callback):

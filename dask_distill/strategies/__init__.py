@@ -71,8 +71,15 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
     return kind(**values)
 
 
-def _parse(strategy: str, name: str, value: Any, kind: type) -> Any:
+def _parse(strategy: str, name: str, value: Any, kind: Any) -> Any:
     """Read a string as an option's type; refuse a value of another type."""
+    if kind not in (bool, int, float, str):
+        if not isinstance(value, str):
+            return value
+        raise InputError(
+            f"option {name} of strategy {strategy} must be given from Python, got the word "
+            f"{value!r}; it is no number"
+        )
     if isinstance(value, str) and kind is not str:
         text = value.strip().lower()
         if kind is bool and text in ("true", "false", "1", "0", "yes", "no"):

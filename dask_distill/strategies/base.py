@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from dask_distill.block import Block
 from dask_distill.survey import Schema
 
 
@@ -43,6 +44,19 @@ class Strategy:
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
         raise NotImplementedError
+
+    @property
+    def joins(self) -> bool:
+        """Whether blocks may be put together, since the result does not depend on them."""
+        return False
+
+    def join(self, question: Any, blocks: list[Block]) -> Any:
+        """On a worker: neighbouring blocks as one state."""
+        raise NotImplementedError
+
+    def facts(self, choice: Any) -> dict[str, Any]:
+        """What the provenance tells of the choice, JSON-able."""
+        return {}
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """What the plan reckons with."""

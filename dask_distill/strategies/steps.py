@@ -1,0 +1,160 @@
+"""Conversations whose questions know what to do with them: one class a step, in order.
+
+What the coverage strategies share: the state of a block, rows on their way, chosen centers.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.frontier import Frontier
+from dask_distill.strategies.space import Space
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+Features = npt.NDArray[np.floating]
+
+
+class Answer(Protocol):
+    """What a block says; knows how to unite with another block's."""
+
+    def merge(self, other: Any) -> Self:
+        """Associative and commutative, up to the order of what is kept apart."""
+
+
+class Step(Protocol):
+    """A question, as five functions have it, without the last."""
+
+    def observe(self, state: Any) -> Any:
+        """On a worker: the block's new state."""
+
+    def answer(self, state: Any) -> Any:
+        """On a worker: an `Answer`."""
+
+    def advance(self, answer: Any) -> Any:
+        """On the coordinator: the next step, or the last word."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A block's memory: its rows in the metric space, and how far the steps have come.
+
+    Attributes
+    ----------
+    number : int
+    rows : (m,) int64 array
+        Global row numbers, ascending.
+    X : (m, d) float array
+    codes : (m,) int32 array or None
+    traversal : FarthestFirst or None
+        Of this block alone.
+    front, front_rows : Frontier, (f,) int64 array, or None
+        Bounds of the rows that take part in a traversal over all blocks, and their numbers.
+    nearest, squared : (m,) int64, (m,) float64 arrays, or None
+        Position of each row's nearest center, and the squared distance to it.
+    """
+
+    number: int
+    rows: Rows
+    X: Features
+    codes: npt.NDArray[np.int32] | None
+    traversal: FarthestFirst | None = None
+    front: Frontier | None = None
+    front_rows: Rows | None = None
+    nearest: Rows | None = None
+    squared: Floats | None = None
+
+    @classmethod
+    def of(cls, block: Block, space: Space) -> Self:
+        """Bring a block where distances are what was asked for."""
+        return cls(block.number, block.rows, space(block.X), block.codes)
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Neighbouring blocks as one."""
+        codes = [part.codes for part in parts if part.codes is not None]
+        return cls(
+            parts[0].number,
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.X for part in parts]),
+            np.concatenate(codes) if codes else None,
+        )
+
+    def restart(self, picks: Rows) -> Self:
+        """Let some rows take part in a traversal over all blocks, and forget our own."""
+        front = Frontier.of(np.ascontiguousarray(self.X[picks]))
+        return replace(self, traversal=None, front=front, front_rows=self.rows[picks])
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows on their way to the coordinator.
+
+    Attributes
+    ----------
+    rows : (p,) int64 array
+    X : (p, d) float array
+    squared : (p,) float64 array
+        Squared distances to the centers, or what the rows weigh.
+    """
+
+    rows: Rows
+    X: Features
+    squared: Floats
+
+    def merge(self, other: "Pool") -> "Pool":
+        """Side by side."""
+        return Pool(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.X, other.X]),
+            np.concatenate([self.squared, other.squared]),
+        )
+
+    def sorted(self) -> "Pool":
+        """In ascending row order: the same whoever came first."""
+        order = np.argsort(self.rows)
+        return Pool(self.rows[order], self.X[order], self.squared[order])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Centers in the order of choice, with the squared radius at which each was picked.
+
+    ``fresh`` holds the features of the last ones, which the blocks do not know yet.
+    """
+
+    rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    squared_radii: Floats = field(default_factory=lambda: np.empty(0))
+    fresh: Features = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def known(self) -> int:
+        """How many the blocks know."""
+        return len(self.rows) - len(self.fresh)
+
+    def plus(self, pool: Pool, traversal: FarthestFirst) -> "Chosen":
+        """And the picks of a traversal of a pool."""
+        picks = traversal.indices
+        return Chosen(
+            np.concatenate([self.rows, pool.rows[picks]]),
+            np.concatenate([self.squared_radii, traversal.squared_radii]),
+            np.ascontiguousarray(pool.X[picks]),
+        )
+
+
+class Aim(Protocol):
+    """What a traversal is for."""
+
+    @property
+    def picks(self) -> int:
+        """Centers wanted of the merge."""
+
+    def after(self, chosen: Chosen, rounds: int, moved: int) -> Any:
+        """The step that follows when they are chosen, in so many rounds of so many rows."""

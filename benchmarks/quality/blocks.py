@@ -1,14 +1,14 @@
 """Run a strategy's conversation over NumPy blocks of any number, in any order of the rows."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from dask_distill.block import RawBlock
+from dask_distill.block import RawBlock, block_bounds
 from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
 from dask_distill.strategies import auto, make_strategy
 from dask_distill.survey import Survey, valid_block
-
 
 _fitted = {}
 
@@ -29,11 +29,12 @@ class Spec:
 
     Written ``NAME[:KEY=VALUE,...][@BLOCKS[ORDER]]``, as in ``auto:tilt=0.3@32class``; orders are
     shuffled (none), class, time (as the source has it) and drift (along the main direction).
+    Without ``@`` the blocks are those that `distill` would cut.
     """
 
     name: str
     options: tuple[tuple[str, str], ...] = ()
-    blocks: int = 1
+    blocks: int = 0
     order: str = ""
 
     @classmethod
@@ -42,7 +43,7 @@ class Spec:
         name, _, options = strategy.partition(":")
         pairs = tuple(tuple(pair.split("=", 1)) for pair in options.split(",") if pair)
         digits = where.rstrip("abcdefghijklmnopqrstuvwxyz")
-        return cls(name, pairs, int(digits or 1), where[len(digits) :])
+        return cls(name, pairs, int(digits or 0), where[len(digits) :])
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,7 @@ class Source:
         states = [valid_block(block, schema) for block in blocks]
         if strategy.joins:
             states = [strategy.join(question, states)]
-        final, states = converse(
-            strategy, states, question, runner, phase="select", ledger=ledger
-        )
+        final, states = converse(strategy, states, question, runner, phase="select", ledger=ledger)
         picked = choose(strategy, states, final, runner)
         rows = order[np.concatenate([part.rows for part in picked])]
         weights = np.concatenate([part.weights for part in picked])
@@ -85,10 +84,12 @@ class Source:
         if key not in self._cuts:
             order = self._order(order_name)
             X, y = self.X[order], self.y[order]
-            edges = [round(b * len(X) / count) for b in range(count + 1)]
+            edges = [round(b * len(X) / count) for b in range(count + 1)] if count else None
+            if edges is None:
+                edges = np.cumsum((0, *block_bounds(*X.shape))).tolist()
             blocks = [
                 RawBlock(b, start, X[start:stop], y[start:stop])
-                for b, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+                for b, (start, stop) in enumerate(pairwise(edges))
             ]
             survey, runner = Survey(), LocalRunner()
             asked = survey.ask(len(X), X.shape[1], labelled=True, seed=self.seed + 1000 * draw)

@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 
 MODELS = ("logistic", "boosting", "knn", "mlp")
 # as many steps for a small subset as for the whole, within reason
-_MLP_STEPS = 1500
+_MLP_STEPS = 800
 
 
 @dataclass(frozen=True)

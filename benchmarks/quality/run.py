@@ -1,34 +1,33 @@
 """Train four models on what strategies select, over sets, fractions, seeds and wrong labels.
 
     python benchmarks/quality/run.py                 # default: about 25 minutes on one core
-    python benchmarks/quality/run.py --full          # more sets, all kinds of labels
+    python benchmarks/quality/run.py --full          # more sets and rows, all kinds of labels
     python benchmarks/quality/run.py --sets digits --strategies auto auto@32class
 
 Writes results.csv, and from it summary.md and picture.png.
 """
 
-import os
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"
-
 import argparse
 import csv
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import sets
+import summary
 from blocks import Source, Spec
 from models import MODELS, train_and_test
+from threadpoolctl import threadpool_limits
 
 FIELDS = (
     "set", "noise", "rare", "seed", "n", "strategy", "draw", "fraction", "size", "model",
     "accuracy", "balanced", "fit_seconds", "select_seconds", "moved",
 )  # fmt: skip
-BASELINE = "stratified"
-_HERE = Path(__file__).parent
+# fewer rows than these are a lottery
+LEAST_ROWS = 30
+FRACTIONS = (0.01, 0.05, 0.1, 0.3)
 
 
 def split(name, seed, noise=0.0, rare=False, cap=30_000):
@@ -52,9 +51,9 @@ def split(name, seed, noise=0.0, rare=False, cap=30_000):
     return (X[train] - mean) / scale, labels, train, (X[test] - mean) / scale, y[test]
 
 
-def measure(name, seed, noise, rare, fractions, strategies, draws, models, full, cap):
+def measure(name, seed, case, draws, models, cap):
     """All rows of the table for one cut of one set."""
-    X, y, time_order, X_test, y_test = split(name, seed, noise, rare, cap)
+    X, y, time_order, X_test, y_test = split(name, seed, case.noise, case.rare, cap)
     source = Source(X, y, time_order, seed)
     out = []
 
@@ -62,69 +61,101 @@ def measure(name, seed, noise, rare, fractions, strategies, draws, models, full,
         for model in models:
             found = train_and_test(model, X[rows], y[rows], weights, X_test, y_test, seed)
             out.append(
-                (name, noise, int(rare), seed, len(y), strategy, draw, fraction, len(rows), model,
-                 round(found.accuracy, 5), round(found.balanced, 5), round(found.seconds, 4),
-                 round(seconds, 4), round(moved, 3))
+                (name, case.noise, int(case.rare), seed, len(y), strategy, draw, fraction,
+                 len(rows), model, round(found.accuracy, 5), round(found.balanced, 5),
+                 round(found.seconds, 4), round(seconds, 4), round(moved, 3))
             )  # fmt: skip
 
-    if full:
+    if case.whole:
         record("full", 0, 1.0, np.arange(len(y)), None, 0.0, 0.0)
-    for fraction in fractions:
-        size = max(1, round(fraction * len(y)))
-        for text in strategies:
-            for draw in range(draws if text in (BASELINE, "random") else 1):
+    for fraction in case.fractions:
+        size = round(fraction * len(y))
+        if size < LEAST_ROWS:
+            continue
+        for text in case.strategies:
+            plain = text in (summary.BASELINE, "random")
+            for draw in range(draws if plain else 1):
                 started = time.perf_counter()
                 found = source.select(Spec.parse(text), size, draw)
-                if len(np.unique(y[found.rows])) < 2:
-                    continue
                 seconds = time.perf_counter() - started
-                weights = None if text in (BASELINE, "random") else found.weights
-                record(text, draw, fraction, found.rows, weights, seconds, found.moved)
+                if len(np.unique(y[found.rows])) > 1:
+                    weights = None if plain else found.weights
+                    record(text, draw, fraction, found.rows, weights, seconds, found.moved)
     return out
+
+
+def _pool(jobs):
+    """Processes with one thread each."""
+    return ProcessPoolExecutor(jobs, initializer=threadpool_limits, initargs=(1,))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", nargs="+")
-    parser.add_argument("--strategies", nargs="+", default=["auto", "random"])
+    parser.add_argument("--strategies", nargs="+", default=["auto"])
     parser.add_argument("--fractions", nargs="+", type=float)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--draws", type=int, default=3, help="of the random strategies")
-    parser.add_argument("--noise", nargs="+", type=float)
+    parser.add_argument("--noise", nargs="+", type=float, help="part of labels that is wrong")
     parser.add_argument("--rare", action="store_true", help="class 0 thinned to 0.1 %%")
+    parser.add_argument("--whole", action="store_true", help="train on all rows, too")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--draws", type=int, default=2, help="of stratified, and of random")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--no-whole", action="store_true", help="do not train on all rows")
+    parser.add_argument("--cap", type=int, help="training rows at most; 10,000 unless --full")
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--cap", type=int, default=30_000, help="training rows at most")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=_HERE / "results.csv")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results.csv")
     given = parser.parse_args()
     names = given.sets or (sets.FULL if given.full else sets.DEFAULT)
-    noises = given.noise or ([0.0, 0.1, 0.2] if given.full else [0.0])
-    strategies = [BASELINE, *(s for s in given.strategies if s != BASELINE)]
-    fractions = given.fractions or [0.01, 0.05, 0.1, 0.3]
+    cap = given.cap or (30_000 if given.full else 10_000)
     for name in names:
         sets.load(name)
-    jobs = [
-        (name, seed, noise, given.rare)
-        for seed in range(given.first_seed, given.first_seed + given.seeds)
-        for noise in noises
-        for name in names
-    ]
-    with open(given.out, "w", newline="") as file, ProcessPoolExecutor(given.jobs) as pool:
+    with open(given.out, "w", newline="") as file, _pool(given.jobs) as pool:
         table = csv.writer(file)
         table.writerow(FIELDS)
         futures = {}
-        for job in jobs:
-            rest = (
-                fractions, strategies, given.draws, given.models, not given.no_whole, given.cap,
-            )  # fmt: skip
-            futures[pool.submit(measure, *job, *rest)] = job
+        for seed in range(given.seeds):
+            for case in _cases(given):
+                for name in names:
+                    future = pool.submit(measure, name, seed, case, given.draws, given.models, cap)
+                    futures[future] = name, seed, case
         for future in as_completed(futures):
             table.writerows(future.result())
             file.flush()
-            print(time.strftime("%H:%M:%S"), *futures[future], flush=True)
+            name, seed, case = futures[future]
+            print(time.strftime("%H:%M:%S"), name, seed, case.noise, case.rare, flush=True)
+    summary.write([given.out], given.out.parent)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is done to the labels, and what is measured then."""
+
+    noise: float
+    rare: bool
+    fractions: tuple[float, ...]
+    strategies: tuple[str, ...]
+    whole: bool = False
+
+
+def _cases(given):
+    """As asked for; otherwise labels as they are, wrong ones, and a rare class."""
+    strategies = (summary.BASELINE, *(s for s in given.strategies if s != summary.BASELINE))
+    if given.noise or given.rare or given.fractions:
+        fractions = tuple(given.fractions or FRACTIONS)
+        return [
+            Case(noise, given.rare, fractions, strategies, given.whole)
+            for noise in given.noise or [0.0]
+        ]
+    balanced = (*strategies, "auto:balance=sqrt")
+    if given.full:
+        wrong = [Case(noise, False, FRACTIONS, strategies) for noise in (0.1, 0.2)]
+        rare = Case(0.0, True, FRACTIONS, balanced)
+        return [Case(0.0, False, FRACTIONS, strategies, True), *wrong, rare]
+    return [
+        Case(0.0, False, FRACTIONS, strategies, True),
+        Case(0.2, False, (0.01, 0.1), strategies),
+        Case(0.0, True, (0.1,), balanced),
+    ]
 
 
 if __name__ == "__main__":

@@ -73,9 +73,7 @@ def allocate(
     return Allocation(sampled, local, cells)
 
 
-def block_shares(
-    schema: Schema, sample: Sample, block_classes: Counts, value: Floats
-) -> Floats:
+def block_shares(schema: Schema, sample: Sample, block_classes: Counts, value: Floats) -> Floats:
     """Estimate the sum of a value over each class in each block.
 
     Parameters

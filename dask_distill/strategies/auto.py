@@ -1,7 +1,8 @@
 """`auto`: trusted cells, the default.
 
 Per class, rows that the proxy contradicts are left out; the others are halved into as many
-cells of equal mass as the class has quota; a row near the middle of each stands for its cell.
+cells of equal mass as the class has quota; a row of each stands for its cell, taken such that
+neighbours make up for each other.
 Quotas come from exact counts, trust from the survey's sample, so that one question is enough. A
 block finishes its cells alone where its share of a class is large. Small quotas are met from
 the sample itself, before any block is asked; for the classes between, blocks offer candidates,
@@ -29,6 +30,7 @@ from dask_distill.proxy import (
 )
 from dask_distill.strategies.allocation import POOL_FACTOR, Allocation, allocate, block_shares
 from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.strategies.candidates import Chosen, Cut, Picked, cut, pooled, sums
 from dask_distill.strategies.trust import JudgedRows, Judgement, judge_sample
 from dask_distill.survey import Sample, Schema
 
@@ -38,41 +40,9 @@ Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
 _CLASS_FLOOR = 10
-# candidates are any rows of their cells: the cells of the pool have a middle of their own
-_CANDIDATE_PICK = 0.5
 # random streams beside those of the blocks
 _STREAM_POOL = 2**32
 _STREAM_SAMPLE = 2**32 + 1
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Rows chosen on the coordinator.
-
-    Attributes
-    ----------
-    rows : (k,) int64 array
-        Global row numbers, ascending.
-    counts : (k,) float64 array
-        What each stands for, relative to the others of its class.
-    """
-
-    rows: Rows
-    counts: Floats
-
-    @classmethod
-    def of(cls, rows: list[Rows], counts: list[Floats]) -> "Chosen":
-        """Put the classes together."""
-        every = np.concatenate([np.empty(0, np.int64), *rows])
-        order = np.argsort(every)
-        return cls(every[order], np.concatenate([np.empty(0), *counts])[order])
-
-    def find(self, rows: Rows) -> tuple[npt.NDArray[np.bool_], Rows]:
-        """Which of these rows are chosen, and where."""
-        if len(self.rows) == 0:
-            return np.zeros(len(rows), bool), np.zeros(len(rows), np.int64)
-        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
-        return self.rows[at] == rows, at
 
 
 @dataclass(frozen=True)
@@ -100,72 +70,12 @@ class CellQuestion:
     quotas: Counts
     allocation: Allocation
     settled: Chosen
-    reserve: "Picked"
+    reserve: Picked
     group_rows: Counts
     covered: Floats
     near: float
     weigh: bool
     seed: int
-
-
-@dataclass(frozen=True)
-class Picked:
-    """A block's memory: the rows that stand for its cells, and those that are settled.
-
-    Attributes
-    ----------
-    rows : (k,) int64 array, global row numbers, ascending
-    codes : (k,) int32 array
-    counts, mass : (k,) float64 arrays
-        Rows in each cell, and their mass.
-    Z : (k, d) float32 array
-        Standardised features.
-    scores : dict of (k,) float32 arrays
-    """
-
-    rows: Rows
-    codes: npt.NDArray[np.int32]
-    counts: Floats
-    mass: Floats
-    Z: Float32
-    scores: dict[str, Float32]
-
-
-def pool_of(parts: list[Picked], reserve: Picked) -> Picked:
-    """Candidates of all blocks and rows of the sample, as one view of each class.
-
-    Both stand for the whole class: each is trusted by the number of its rows.
-    """
-    every = [*parts, reserve]
-    codes = np.concatenate([part.codes for part in every])
-    C = int(codes.max(initial=-1)) + 1
-    counts, mass = [], []
-    ours = np.bincount(reserve.codes, minlength=C)
-    offered = np.bincount(codes, minlength=C) - ours
-    total = np.zeros((2, C))
-    for part in parts:
-        total[0] += np.bincount(part.codes, part.counts, C)
-        total[1] += np.bincount(part.codes, part.mass, C)
-    share = offered / np.maximum(offered + ours, 1)
-    for part in parts:
-        counts.append(part.counts * share[part.codes])
-        mass.append(part.mass * share[part.codes])
-    # the sample's rows take the rest of what the candidates stand for
-    rest = (1 - share) * total
-    for of, values, out in ((0, reserve.counts, counts), (1, reserve.mass, mass)):
-        own = np.bincount(reserve.codes, values, C)
-        out.append(values * (rest[of] / np.where(own > 0, own, 1.0))[reserve.codes])
-    rows, first, place = np.unique(
-        np.concatenate([part.rows for part in every]), return_index=True, return_inverse=True
-    )
-    return Picked(
-        rows,
-        codes[first],
-        np.bincount(place, np.concatenate(counts), len(rows)),
-        np.bincount(place, np.concatenate(mass), len(rows)),
-        np.concatenate([part.Z for part in every])[first],
-        {},
-    )
 
 
 @dataclass(frozen=True)
@@ -203,7 +113,7 @@ class Auto(Strategy):
     tilt : float from 0 to 1
         How strongly cells shrink where the proxy is in doubt; 0 ignores doubt.
     pick : float from 0 to 1
-        The part of a cell, nearest to its mean, of which a row is drawn; 0 takes the nearest.
+        The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
     proxy : "ensemble" or "linear"
         The built-in judge: three softmax models on random Fourier features, each without the
         rows that it judges in the sample; or one on the features alone, which is faster, and
@@ -217,7 +127,7 @@ class Auto(Strategy):
     balance: str = "proportional"
     trust: float = 0.3
     tilt: float = 0.5
-    pick: float = 0.5
+    pick: float = 0.7
     proxy: str = "ensemble"
 
     name: ClassVar[str] = "auto"
@@ -236,10 +146,12 @@ class Auto(Strategy):
             )
         if not self.trust >= 0:
             raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
-        for name in ("tilt", "pick"):
+        for name, default in (("tilt", 0.5), ("pick", 0.7)):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise InputError(f"{name} must be from 0 to 1, got {value}; 0.5 is the default")
+                raise InputError(
+                    f"{name} must be from 0 to 1, got {value}; {default} is the default"
+                )
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion:
         """Fit the proxy, judge the sample, fix thresholds and quotas, settle small quotas."""
@@ -262,7 +174,7 @@ class Auto(Strategy):
         trusted = judged.gap <= thresholds[codes]
         sizes = np.bincount(codes, minlength=len(counts)).astype(np.int64)
         kept = np.bincount(codes[trusted], minlength=len(counts)) / np.maximum(sizes, 1)
-        shares = counts * np.where(sizes > 0, kept, 1.0)
+        shares = counts.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
         floor = max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
@@ -273,8 +185,8 @@ class Auto(Strategy):
         settled, covered = self._settle(
             sample, scaling, codes, judged, thresholds, quotas, allocation, schema.seed
         )
-        pooled = ~allocation.local & ~allocation.sampled & (sizes >= quotas)
-        joining = np.flatnonzero(trusted & pooled[codes])
+        between = ~allocation.local & ~allocation.sampled & (sizes >= quotas) & (quotas > 0)
+        joining = np.flatnonzero(trusted & between[codes])
         reserve = Picked(
             sample.rows[joining],
             codes[joining],
@@ -313,24 +225,24 @@ class Auto(Strategy):
         known = np.isin(state.rows, question.settled.rows) | np.isin(
             state.rows, question.reserve.rows
         )
-        chosen = [np.flatnonzero(known)]
-        counts = [np.zeros(len(chosen[0]))]
-        mass = [np.zeros(len(chosen[0]))]
+        none = np.zeros(int(known.sum()))
+        made = [Cut(np.flatnonzero(known), none, none)]
         for code in np.flatnonzero(question.allocation.cells[state.number]):
             wanted = int(question.allocation.cells[state.number, code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
             rng = _rng(question.seed, state.number, code)
-            cells = halve(Z[rows], wanted, rng, judged.mass[rows])
-            near = question.near if question.allocation.local[code] else _CANDIDATE_PICK
-            chosen.append(rows[representatives(Z[rows], cells, rng, near=near)])
-            counts.append(np.diff(cells.bounds).astype(np.float64))
-            mass.append(totals(cells, judged.mass[rows]))
-        picks, place = np.unique(np.concatenate(chosen), return_inverse=True)
+            # candidates may be any row of their cells, since the pool is cut once more
+            near = question.near if question.allocation.local[code] else 1.0
+            made.append(cut(Z[rows], rows, judged, wanted, near, rng))
+        every = np.concatenate([part.positions for part in made])
+        picks, place = np.unique(every, return_inverse=True)
+        counts = np.concatenate([part.counts for part in made])
+        mass = np.concatenate([part.mass for part in made])
         return Picked(
             state.rows[picks],
             codes[picks],
-            np.bincount(place, np.concatenate(counts), len(picks)),
-            np.bincount(place, np.concatenate(mass), len(picks)),
+            sums(place, counts, len(picks)),
+            sums(place, mass, len(picks)),
             Z[picks],
             {name: values[picks] for name, values in judged.scores.items()},
         )
@@ -363,7 +275,7 @@ class Auto(Strategy):
         """Halve the pooled candidates, each with the mass of its cell, to the quotas."""
         parts = [part for _, part in sorted(answer.candidates, key=lambda item: item[0])]
         rows, counts = [question.settled.rows], [question.settled.counts]
-        pool = pool_of(parts, question.reserve)
+        pool = pooled(parts, question.reserve)
         for code in np.unique(pool.codes):
             mine = np.flatnonzero(pool.codes == code)
             rng = _rng(question.seed, _STREAM_POOL, code)
@@ -435,14 +347,13 @@ class Auto(Strategy):
         for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
             wanted = int(quotas[code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
-            Z = scaling(sample.X[rows])
             rng = _rng(seed, _STREAM_SAMPLE, code)
-            cells = halve(Z, wanted, rng, judged.mass[rows])
-            chosen.append(sample.rows[rows[representatives(Z, cells, rng, near=self.pick)]])
-            counts.append(np.diff(cells.bounds).astype(np.float64))
+            made = cut(scaling(sample.X[rows]), rows, judged, wanted, self.pick, rng)
+            chosen.append(sample.rows[made.positions])
+            counts.append(made.counts)
             covered[code] = len(rows)
         return Chosen.of(chosen, counts), covered
 
 
-def _rng(seed: int, stream: int, code: int) -> np.random.Generator:
+def _rng(seed: int, stream: int, code: int | np.integer) -> np.random.Generator:
     return np.random.default_rng([seed % 2**63, stream, int(code)])

@@ -1,8 +1,8 @@
 """k-center over blocks: radius and rows moved against the sequential traversal, and time.
 
-    python benchmarks/kcenter.py            two rounds and exact, on blocks in this process
-    python benchmarks/kcenter.py --cluster  exact on a LocalCluster of 2 workers, n = 200,000
-    python benchmarks/kcenter.py --growth   250,000 to 1,000,000 rows x 64 on 2 workers: a picture
+python benchmarks/kcenter.py            two rounds and exact, on blocks in this process
+python benchmarks/kcenter.py --cluster  exact on a LocalCluster of 2 workers, n = 200,000
+python benchmarks/kcenter.py --growth   250,000 to 1,000,000 rows x 64 on 2 workers: a picture
 """
 
 import argparse
@@ -35,13 +35,12 @@ def blocks_of(X, count):
     """Runs of rows, as equal as can be, and the schema that a strategy asks for."""
     edges = np.linspace(0, len(X), count + 1).astype(int)
     blocks = [
-        Block(i, np.arange(a, b), X[a:b], None) for i, (a, b) in enumerate(itertools.pairwise(edges))
+        Block(i, np.arange(a, b), X[a:b], None)
+        for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
     d = X.shape[1]
     nothing = np.zeros(d), np.ones(d)
-    schema = Schema(
-        len(X), len(X), d, None, None, np.diff(edges), None, *nothing, None, 0, "", 0
-    )
+    schema = Schema(len(X), len(X), d, None, None, np.diff(edges), None, *nothing, None, 0, "", 0)
     return blocks, schema
 
 
@@ -70,14 +69,19 @@ def in_process():
         longer = FarthestFirst(X)
         longer.extend(min(n, 4 * k + 1))
         bound = lower_bound(longer.squared_radii, k)
-        print(f"certified ratio, {where}: sequential {radius / bound:.2f}, "
-              f"two rounds {two.radius / bound:.2f}")
+        print(
+            f"certified ratio, {where}: sequential {radius / bound:.2f}, "
+            f"two rounds {two.radius / bound:.2f}"
+        )
         for count in (1, 7, 20, 100):
             exact = converse_over(X, count, k, KCenter(exact=True))
             same = np.array_equal(exact.rows, np.sort(sequential.indices))
-            print(f"exact: n={n:,} d={d} k={k:,}, {count} blocks, {order}: "
-                  f"{'same rows' if same else 'OTHER ROWS'}, {exact.rounds} rounds, "
-                  f"rows moved / k: {exact.moved / k:.2f}", flush=True)
+            print(
+                f"exact: n={n:,} d={d} k={k:,}, {count} blocks, {order}: "
+                f"{'same rows' if same else 'OTHER ROWS'}, {exact.rounds} rounds, "
+                f"rows moved / k: {exact.moved / k:.2f}",
+                flush=True,
+            )
 
 
 def on_a_cluster(n=200_000, d=64, k=20_000):
@@ -94,8 +98,10 @@ def on_a_cluster(n=200_000, d=64, k=20_000):
     seconds = found.provenance["seconds"]
     counting = found.provenance["selection"]["seconds_counting"] if False else None
     print(f"sequential kernel, n={n:,} d={d} k={k:,}, 1 thread: {sequential:.1f} s")
-    print(f"exact on 2 workers / sequential kernel: {seconds['select'] / sequential:.2f} "
-          f"({found.provenance['rounds']} questions, {seconds}) {counting}")
+    print(
+        f"exact on 2 workers / sequential kernel: {seconds['select'] / sequential:.2f} "
+        f"({found.provenance['rounds']} questions, {seconds}) {counting}"
+    )
 
 
 def growth(d=64):
@@ -111,8 +117,12 @@ def growth(d=64):
         for n in sizes:
             with cluster() as client:
                 lazy = da.map_blocks(
-                    block_of_mixture, chunks=((n // 16,) * 16, (d,)), dtype=np.float32, rows=n // 16,
-                    d=d, meta=np.empty((0, 0), np.float32),
+                    block_of_mixture,
+                    chunks=((n // 16,) * 16, (d,)),
+                    dtype=np.float32,
+                    rows=n // 16,
+                    d=d,
+                    meta=np.empty((0, 0), np.float32),
                 )
                 watch = PeakMemory(client)
                 started = time.perf_counter()
@@ -120,15 +130,22 @@ def growth(d=64):
                 seconds = time.perf_counter() - started
                 figures[name, n] = seconds
                 data = n * d * 4
-                print(f"{name}: n={n:,} d={d} k={n // 10:,}, 2 workers: {seconds:.0f} s, memory of "
-                      f"the workers above start / data: {watch.workers() / data:.2f}, client "
-                      f"{watch.client() / 2**20:.0f} MiB, {found.provenance['selection']}",
-                      flush=True)
+                print(
+                    f"{name}: n={n:,} d={d} k={n // 10:,}, 2 workers: {seconds:.0f} s, memory of "
+                    f"the workers above start / data: {watch.workers() / data:.2f}, client "
+                    f"{watch.client() / 2**20:.0f} MiB, {found.provenance['selection']}",
+                    flush=True,
+                )
     figure, axes = plt.subplots(figsize=(6, 4))
     for name in ("two rounds", "exact"):
         axes.plot(sizes, [figures[name, n] for n in sizes], marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel="rows (64 features, k = 10 %)", ylabel="seconds",
-             title="k-center on 2 workers of one thread")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="rows (64 features, k = 10 %)",
+        ylabel="seconds",
+        title="k-center on 2 workers of one thread",
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(HERE / "kcenter_growth.svg", bbox_inches="tight")
@@ -146,8 +163,13 @@ def cluster():
     @contextmanager
     def start():
         with (
-            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1",
-                         dashboard_address=None, memory_limit="9GB") as local,
+            LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit="9GB",
+            ) as local,
             Client(local) as client,
         ):
             client.run(lambda: __import__("dask_distill.pipeline"))

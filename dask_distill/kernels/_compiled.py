@@ -30,7 +30,8 @@ def jit(**options: Any) -> Callable[[Loop], Loop]:
     return decorate
 
 
-@jit()
+# a call would take as long as the distance between rows of few features
+@jit(inline="always")
 def squared_distance(A: Any, i: int, B: Any, j: int) -> float:
     """Canonical squared distance of two rows."""
     d = A.shape[1]

@@ -96,25 +96,8 @@ def _sort(centers: Any, bounds: Any) -> None:
 
 
 @jit()
-def members(nearest: Any, starts: Any) -> Any:
-    """Rows by cell; those of cell j begin at ``starts[j]``."""
-    starts[:] = 0
-    for cell in nearest:
-        starts[cell + 1] += 1
-    for j in range(len(starts) - 1):
-        starts[j + 1] += starts[j]
-    place = starts.copy()
-    rows = np.empty(len(nearest), np.int64)
-    for i in range(len(nearest)):
-        rows[place[nearest[i]]] = i
-        place[nearest[i]] += 1
-    return rows
-
-
-@jit()
 def lower_by_cells(
     X: Any,
-    rows: Any,
     C: Any,
     starts: Any,
     centers: Any,
@@ -123,10 +106,9 @@ def lower_by_cells(
     squared: Any,
     nearest: Any,
 ) -> int:
-    """Lower rows' distances by the centers in the list of their cell; returns the visits."""
+    """Lower all rows' distances by the centers in the list of their cell; returns the visits."""
     visited = 0
-    # cell by cell: lists and centers stay in cache
-    for i in rows:
+    for i in range(len(X)):
         cell = nearest[i]
         best = squared[i]
         at = cell

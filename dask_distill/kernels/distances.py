@@ -56,15 +56,21 @@ def paired(A: Features, rows: Rows, B: Features, others: Rows) -> Floats:
     >>> paired(X, np.array([0]), X, np.array([1]))
     array([25.])
     """
+    out = np.empty(len(rows))
     d = A.shape[1]
-    total = np.zeros((len(rows), _LANES))
-    for start in range(0, d, _LANES):
-        part = slice(start, min(start + _LANES, d))
-        difference = A[rows, part].astype(np.float64) - B[others, part]
-        difference *= difference
-        total[:, : difference.shape[1]] += difference
-    left = (total[:, 0] + total[:, 1]) + (total[:, 2] + total[:, 3])
-    return left + ((total[:, 4] + total[:, 5]) + (total[:, 6] + total[:, 7]))
+    step = max(1, _AT_ONCE // max(1, d))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        squares = np.zeros((len(rows[part]), -(-d // _LANES) * _LANES))
+        np.subtract(A[rows[part]], B[others[part]], out=squares[:, :d], dtype=np.float64)
+        squares *= squares
+        total = squares[:, :_LANES] if d else np.zeros((len(squares), _LANES))
+        for q in range(_LANES, d, _LANES):
+            total += squares[:, q : q + _LANES]
+        left = (total[:, 0] + total[:, 1]) + (total[:, 2] + total[:, 3])
+        right = (total[:, 4] + total[:, 5]) + (total[:, 6] + total[:, 7])
+        np.add(left, right, out=out[part])
+    return out
 
 
 def squared_distances_to(X: Features, row: int) -> Floats:
@@ -74,8 +80,9 @@ def squared_distances_to(X: Features, row: int) -> Floats:
     if loops is not None:
         loops.distances_to(X, row, out)
         return out
-    for start in range(0, len(X), _AT_ONCE // _LANES):
-        rows = np.arange(start, min(start + _AT_ONCE // _LANES, len(X)))
+    step = max(1, _AT_ONCE // max(1, X.shape[1]))
+    for start in range(0, len(X), step):
+        rows = np.arange(start, min(start + step, len(X)))
         out[rows] = paired(X, rows, X, np.full(len(rows), row))
     return out
 
@@ -240,7 +247,7 @@ def _lower(
     width = least[close] * (1 + 2.0**-20 * np.sign(least[close]))
     width += 2.01 * filter_.error * lengths + 8 * filter_.least
     bound = np.nextafter(np.minimum(width, limit[close]).astype(np.float32), above)
-    at, column = np.nonzero(S[close] <= bound[:, None])
+    at, column = np.divmod(np.flatnonzero(S[close] <= bound[:, None]), S.shape[1])
     for low in range(0, len(at), _AT_ONCE):
         i, j = tile[close[at[low : low + _AT_ONCE]]], column[low : low + _AT_ONCE] + first
         value = paired(rows.X, i, centers.X, j)

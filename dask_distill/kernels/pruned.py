@@ -80,12 +80,11 @@ class CellTraversal(LazyTraversal):
         if lists is None:
             self._apart = True
             return super().catch_up()
-        rows = loops.members(self.nearest, np.empty(before + 1, np.int64))
         visits = loops.lower_by_cells(
-            self._X, rows, self._centers.X, *lists, before, self._squared, self.nearest
+            self._X, self._centers.X, *lists, before, self._squared, self.nearest
         )
         self.pairs += visits
-        self._apart = visits * _VISIT > len(rows) * (len(self.indices) - before)
+        self._apart = visits * _VISIT > len(self._X) * (len(self.indices) - before)
         self._seen[:] = len(self.indices)
         self._scratch = None
         return self._squared

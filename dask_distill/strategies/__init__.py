@@ -11,12 +11,14 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.kcenter import KCenter
+from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.random import Random
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter)
+    kind.name: kind
+    for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter, KMeans)
 }
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Entropy",
     "Gradient",
     "KCenter",
+    "KMeans",
     "Random",
     "Strata",
     "Strategy",

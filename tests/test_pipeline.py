@@ -19,7 +19,7 @@ from dask_distill.block import block_bounds
 from dask_distill.strategies import STRATEGIES, Auto, KCenter
 
 NAMES = list(STRATEGIES)
-LABELLED = ["stratified", "gradient", "entropy"]
+LABELLED = ["stratified", "gradient", "entropy", "strata"]
 SIZE = 1500
 
 pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")

@@ -12,10 +12,11 @@ from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (Auto, Random, Stratified, Gradient, Entropy, KCenter)
+    kind.name: kind for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter)
 }
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Gradient",
     "KCenter",
     "Random",
+    "Strata",
     "Strategy",
     "Stratified",
     "make_strategy",

@@ -122,7 +122,8 @@ class Traverse:
         every = np.concatenate([radii for radii, _ in told.blocks.values()])
         cut, place = 0.0, len(every) - self.candidates - 1
         if place >= 0:
-            cut = float(np.partition(every, place)[place])
+            # the first pick of a block is always a candidate, however many blocks there are
+            cut = min(float(np.partition(every, place)[place]), float(np.finfo(float).max))
         targets = {
             number: int(np.ceil(_GROWTH * len(radii))) + 8
             for number, (radii, exhausted) in told.blocks.items()

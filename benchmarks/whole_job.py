@@ -50,7 +50,7 @@ def main(rows, features=64):
             n_workers=2,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit="9GB",
         ) as local,
         Client(local) as client,

@@ -9,7 +9,7 @@ from dask.delayed import delayed
 
 from dask_distill.conversation import Final
 from dask_distill.coreset import Certificate
-from dask_distill.kernels.farthest_first import nearest_center
+from dask_distill.kernels.nearest import covering_distance
 from dask_distill.progress import Progress
 from dask_distill.rounds import Ledger, Runner, content, converse
 from dask_distill.strategies.base import Strategy
@@ -99,10 +99,7 @@ class Measure:
     def answer(self, state: Held) -> Farthest:
         """Exactly, over every row."""
         return Farthest(
-            *(
-                float(nearest_center(state.X, centers)[1].max(initial=0.0))
-                for centers in (self.selected, self.random)
-            )
+            *(covering_distance(state.X, centers) for centers in (self.selected, self.random))
         )
 
     def advance(self, answer: Farthest) -> "Radii":
@@ -183,7 +180,7 @@ def lower_bound(squared_radii: Floats, k: int) -> float:
     Examples
     --------
     >>> lower_bound(np.array([np.inf, 16.0, 4.0]), k=1)
-    2.309401076758503
+    2.0
     """
     m = len(squared_radii)
     q = np.arange(2, max(2, (m - 1) // k + 1) + 1)

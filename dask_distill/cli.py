@@ -216,7 +216,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
     click.echo(f"wrote {files} monthly parquet files to {source}")
     click.echo(
         f"\n$ {_PROGRAM} run {source} {target} --labels late --carry flight "
-        f"--fraction {fraction:g} --certify --overwrite"
+        f"--fraction {fraction:g} --overwrite"
     )
     result = _run(
         str(source),
@@ -229,7 +229,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
         strategy="auto",
         options={},
         seed=0,
-        certify=True,
+        certify=False,
         on_invalid="raise",
         workers=workers,
         scheduler_address=None,

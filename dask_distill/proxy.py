@@ -46,13 +46,16 @@ class Scaling:
         """From the survey's moments."""
         return cls(schema.mean, 1 / schema.scale)
 
-    def __call__(self, X: npt.NDArray[np.floating]) -> Float32:
+    def __call__(self, X: npt.NDArray[np.floating], out: Float32 | None = None) -> Float32:
         """(m, d) float32. Float32 input stays float32 where its offsets allow it."""
+        if out is None:
+            out = np.empty(X.shape, np.float32)
         if X.dtype == np.float32 and self._is_tame:
-            shifted = X - self.mean.astype(np.float32)
-            shifted *= self.inverse.astype(np.float32)
-            return shifted
-        return ((X - self.mean) * self.inverse).astype(np.float32)
+            np.subtract(X, self.mean.astype(np.float32), out=out)
+            out *= self.inverse.astype(np.float32)
+        else:
+            out[:] = (X - self.mean) * self.inverse
+        return out
 
     @property
     def _is_tame(self) -> bool:
@@ -268,8 +271,10 @@ def score(
     if codes is not None:
         names += ["gradient", "el2n", "trust_gap"]
     out = {name: np.empty(len(X), np.float32) for name in names}
+    # one buffer for all tiles: a fresh one each would cost page faults
+    room = np.empty((min(len(X), tile_rows(X.shape[1])), X.shape[1]), np.float32)
     for tile in tiles(len(X), X.shape[1]):
-        Z = scaling(X[tile])
+        Z = scaling(X[tile], out=room[: tile.stop - tile.start])
         P = proxy.probabilities(X[tile], Z, rows[tile])
         out["entropy"][tile] = kernels.entropy(P)
         out["margin"][tile] = kernels.margin(P)
@@ -277,7 +282,8 @@ def score(
         if codes is not None:
             own = codes[tile]
             out["el2n"][tile] = kernels.el2n(P, own)
-            out["gradient"][tile] = kernels.gradient_norm(P, own, Z)
+            # the gradient's norm, without computing EL2N again
+            out["gradient"][tile] = out["el2n"][tile] * kernels.input_length(Z)
             out["trust_gap"][tile] = kernels.trust_gap(P, own)
     return out
 

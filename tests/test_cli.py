@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from dask_distill import distill, open_coreset
 from dask_distill.cli import cli
+from dask_distill.strategies import STRATEGIES
 
 PROGRAM = Path(sys.executable).with_name("dask-distill")
 
@@ -258,7 +259,7 @@ BAD = {
     "unknown strategy": (
         GOOD,
         ["--size", "3", "--strategy", "best"],
-        "strategy must be one of auto, random, stratified, gradient, entropy, kcenter, got 'best'",
+        f"strategy must be one of {', '.join(STRATEGIES)}, got 'best'",
     ),
     "unknown option": (
         GOOD,
@@ -311,7 +312,7 @@ def threads_for_a_cluster():
     from distributed import Client
 
     with Client(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as client:
 
         @contextmanager

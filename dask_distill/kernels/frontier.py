@@ -19,7 +19,11 @@ from dask_distill.kernels.distances import (
     Scratch,
     lower_distances,
 )
+from dask_distill.kernels.nearest import nearest_center
 
+# up to here trees of centers find the nearest sooner
+_FEW_FEATURES = 16
+_FIRST_CENTERS = 64
 # the square of a center's length in units of the rows' extent, from which the filter is useless
 _FAR = 1e30
 
@@ -33,6 +37,8 @@ class Frontier:
     X : (n, d) float array
     squared : (n,) float64 array
         Upper bounds of the squared distances to all centers, exact where the row has seen them.
+    nearest : (n,) int64 array
+        Position of the nearest center that each row has seen, the first of equals; -1 for none.
     seen : (n,) int64 array
         Centers that each row has seen.
     count : int
@@ -41,6 +47,7 @@ class Frontier:
 
     X: Features
     squared: Floats
+    nearest: Rows
     seen: Rows
     count: int = 0
     _rows: Filtered | None = field(default=None, repr=False)
@@ -55,7 +62,8 @@ class Frontier:
         ----------
         X : (n, d) float array, finite
         """
-        return cls(X, np.full(len(X), np.inf), np.zeros(len(X), np.int64))
+        nothing = np.zeros(len(X), np.int64)
+        return cls(X, np.full(len(X), np.inf), nothing - 1, nothing)
 
     def push(self, C: Features) -> "Frontier":
         """Add (m, d) centers; no row has seen them yet."""
@@ -77,8 +85,7 @@ class Frontier:
         stale = np.flatnonzero((self.squared > above) & (self.seen < self.count))
         if len(stale) == 0 or self._rows is None or self._buffer is None:
             return self
-        squared, seen = self.squared.copy(), self.seen.copy()
-        nearest = np.empty(len(squared), np.int64)
+        squared, nearest, seen = self.squared.copy(), self.nearest.copy(), self.seen.copy()
         scratch = Scratch(self.X.shape[1])
         # rows that have seen as many centers share a tile: few are multiplied in vain
         stale = stale[np.argsort(seen[stale], kind="stable")]
@@ -89,7 +96,7 @@ class Frontier:
                 self._rows, tile, self._buffer, first, self.count, squared, nearest, scratch
             )
         seen[stale] = self.count
-        return replace(self, squared=squared, seen=seen)
+        return replace(self, squared=squared, nearest=nearest, seen=seen)
 
     @property
     def centers(self) -> Features:
@@ -98,12 +105,49 @@ class Frontier:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the filter copies, which are made again where the pickle is opened."""
-        names = ("X", "squared", "seen")
+        names = ("X", "squared", "nearest", "seen")
         return {name: getattr(self, name) for name in names} | {"centers": self.centers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        bare = Frontier(state["X"], state["squared"], state["seen"])
+        bare = Frontier(state["X"], state["squared"], state["nearest"], state["seen"])
         self.__dict__.update(bare.push(state["centers"]).__dict__)
+
+
+def nearest_of_separated(
+    X: Features, centers: Features, squared_separation: float
+) -> tuple[Rows, Floats]:
+    """Find each row's nearest center, where centers are known to be apart.
+
+    Who is within half the separation of one center is nearer to no other, and is left alone:
+    in the order of a traversal that is most rows of dense groups, after few centers.
+
+    Parameters
+    ----------
+    X : (n, d) float array
+    centers : (m, d) float array, m >= 1
+    squared_separation : float
+        No two centers are nearer to each other.
+
+    Returns
+    -------
+    nearest, squared : (n,) int64, (n,) float64 arrays
+        As of `nearest_center`, which does not need to know, and wins in few dimensions.
+    """
+    if X.shape[1] <= _FEW_FEATURES:
+        return nearest_center(X, centers)
+    front = Frontier.of(X)
+    done, step = 0, _FIRST_CENTERS
+    while done < len(centers):
+        front = front.push(centers[done : done + step]).catch_up(settled(squared_separation))
+        done, step = done + step, 2 * step
+    return front.nearest, front.squared
+
+
+def settled(squared_separation: float) -> float:
+    """Squared distance within which a center is the nearest; with a margin for rounding."""
+    if not np.isfinite(squared_separation):
+        return -1.0
+    return squared_separation / 4 * (1 - 1e-9)
 
 
 def _room(filter_: Filter, like: Features, count: int) -> Filtered:

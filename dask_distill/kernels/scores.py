@@ -65,8 +65,26 @@ def gradient_norm(probabilities: Float, labels: Codes, features: Float) -> Float
     >>> gradient_norm(np.array([[0.5, 0.5]]), np.array([0]), np.array([[3.0, 4.0]]))
     array([3.6055512], dtype=float32)
     """
-    length = np.sqrt(np.einsum("ij,ij->i", features, features) + 1)
-    return (el2n(probabilities, labels) * length).astype(np.float32)
+    return el2n(probabilities, labels) * input_length(features)
+
+
+def input_length(features: Float) -> Float32:
+    """Length of ``(x, 1)``: what turns EL2N into the gradient norm of softmax regression.
+
+    Parameters
+    ----------
+    features : (n, d) float array
+
+    Returns
+    -------
+    (n,) float32 array, >= 1.
+
+    Examples
+    --------
+    >>> input_length(np.array([[0.0, 0.0], [2.0, 2.0]]))
+    array([1., 3.], dtype=float32)
+    """
+    return np.sqrt(np.einsum("ij,ij->i", features, features) + 1).astype(np.float32)
 
 
 def entropy(probabilities: Float) -> Float32:

@@ -35,7 +35,11 @@ class Strategy:
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
-    warning: ClassVar[str | None] = None
+
+    @property
+    def warning(self) -> str | None:
+        """Why these options are known to hurt, for the user; None where they are not."""
+        return None
 
     def requires_labels(self, proxy: Any) -> bool:
         """Whether it cannot work without labels, given the user's proxy or None."""

@@ -3,42 +3,43 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from dask_distill.block import Block
-from dask_distill.strategies.ranking import Ranking, highest_first
+from dask_distill.strategies.sampling import Scored
 
 
 @dataclass(frozen=True)
-class Entropy(Ranking):
-    """The rows of highest entropy of the proxy's class probabilities.
+class Entropy(Scored):
+    """The rows of highest entropy of the proxy's class probabilities, or a sample by it.
 
-    Uncertainty sampling. At small fractions the subset is the border between the classes
-    alone, and a model trained on it does worse than on a random one. Every row weighs
-    n / size: the selection is not a sample, and no weights can make it one. Without labels it
-    works with the user's own fitted ``proxy``.
+    Uncertainty sampling. At small fractions the highest entropies are the border between the
+    classes alone, and a model trained on them does worse than on a random subset. Every row
+    then weighs n / size: the selection is not a sample, and no weights can make it one. With
+    ``sample=True`` it is one, and weights are the inverse of the rows' chances: estimates stay
+    those of the whole data, for models that take weights; those that do not, such as nearest
+    neighbours, see a distorted set. Without labels both work with the user's own fitted
+    ``proxy``.
+
+    Parameters
+    ----------
+    sample : bool
+        Draw rows in proportion to their entropy instead of taking the highest.
+    floor : float
+        Part of a row's chance that does not depend on its score, above 0 and at most 1; no
+        weight exceeds n / (size * floor) by much.
 
     References
     ----------
-    Settles (2009), Active Learning Literature Survey.
+    Settles (2009), Active Learning Literature Survey; Rosén (1997), On sampling with
+    probability proportional to size.
     """
 
     name: ClassVar[str] = "entropy"
-    needs_labels: ClassVar[bool] = True
-    uses_proxy: ClassVar[bool] = True
-    warning: ClassVar[str | None] = (
+    criterion: ClassVar[str] = "entropy"
+    trap: ClassVar[str] = (
         'strategy="entropy" keeps the rows of highest entropy; at small fractions those are the '
         "border between classes alone, and models trained on them do worse than on random "
-        'rows; use "auto" unless this is what you want'
+        'rows; use "auto" unless this is what you want, or sample=True'
     )
 
     def requires_labels(self, proxy: object) -> bool:
         """The user's model can be unsure of rows that have no label."""
         return proxy is None
-
-    def keys(
-        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
-    ) -> npt.NDArray[np.uint32]:
-        """Highest entropy first."""
-        return highest_first(scores["entropy"])

@@ -3,38 +3,40 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from dask_distill.block import Block
-from dask_distill.strategies.ranking import Ranking, highest_first
+from dask_distill.strategies.sampling import Scored
 
 
 @dataclass(frozen=True)
-class Gradient(Ranking):
-    """The rows of highest gradient norm under the proxy.
+class Gradient(Scored):
+    """The rows of highest gradient norm under the proxy, or a sample in proportion to it.
 
-    At small fractions these are the mislabelled and borderline rows, and a model trained on
-    them does far worse than one trained on a random subset. Of use at large fractions of
-    clean data, or to find suspicious labels. Every row weighs n / size: the selection is not a
-    sample, and no weights can make it one.
+    At small fractions the longest gradients are the mislabelled and borderline rows, and a
+    model trained on them does far worse than one trained on a random subset. Of use at large
+    fractions of clean data, or to find suspicious labels. Every row then weighs n / size: the
+    selection is not a sample, and no weights can make it one. With ``sample=True`` it is one
+    (OSMAC, criterion L), and weights are the inverse of the rows' chances: for weighted fits
+    of models like the proxy it estimates best; as training data at small fractions it still
+    falls short of a stratified random subset, far with models that ignore weights.
+
+    Parameters
+    ----------
+    sample : bool
+        Draw rows in proportion to their gradient norm instead of taking the longest.
+    floor : float
+        Part of a row's chance that does not depend on its score, above 0 and at most 1; no
+        weight exceeds n / (size * floor) by much.
 
     References
     ----------
-    Paul, Ganguli, Dziugaite (2021), Deep Learning on a Data Diet.
+    Paul, Ganguli, Dziugaite (2021), Deep Learning on a Data Diet; Wang, Zhu, Ma (2018), Optimal
+    subsampling for large sample logistic regression; Yao, Wang (2019), Optimal subsampling for
+    softmax regression; Rosén (1997), On sampling with probability proportional to size.
     """
 
     name: ClassVar[str] = "gradient"
-    needs_labels: ClassVar[bool] = True
-    uses_proxy: ClassVar[bool] = True
-    warning: ClassVar[str | None] = (
+    criterion: ClassVar[str] = "gradient"
+    trap: ClassVar[str] = (
         'strategy="gradient" keeps the rows of highest gradient norm; at small fractions those '
         "are mislabelled and borderline rows, and models trained on them do worse than on "
-        'random rows; use "auto" unless this is what you want'
+        'random rows; use "auto" unless this is what you want, or sample=True'
     )
-
-    def keys(
-        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
-    ) -> npt.NDArray[np.uint32]:
-        """Longest gradient first."""
-        return highest_first(scores["gradient"])

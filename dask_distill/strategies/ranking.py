@@ -85,6 +85,12 @@ class Scorer:
     proxy: SoftmaxProxy | EstimatorProxy
     scaling: Scaling
 
+    @classmethod
+    def of(cls, schema: Schema, proxy: Any) -> "Scorer":
+        """With the user's estimator, or one that is fitted here."""
+        model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
+        return cls(model, Scaling.of(schema))
+
 
 @dataclass(frozen=True)
 class RankAnswer:
@@ -103,6 +109,14 @@ class RankChoice(Final):
     ties: dict[int, Counts]
     quotas: Counts
     group_rows: Counts
+
+    def taken(self, state: Ranked) -> npt.NDArray[np.bool_]:
+        """Mask of a block's rows below the threshold, and of the first of the ties."""
+        thresholds = self.thresholds[state.groups]
+        chosen = (state.keys < thresholds) & (self.quotas[state.groups] > 0)
+        tied = np.flatnonzero(state.keys == thresholds)
+        chosen[tied[_first(state.groups[tied], self.ties[state.number])]] = True
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -126,8 +140,7 @@ class Ranking(Strategy):
         quotas, group_rows = self.quotas(schema, size)
         scorer = None
         if self.uses_proxy:
-            model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
-            scorer = Scorer(model, Scaling.of(schema))
+            scorer = Scorer.of(schema, proxy)
         prefixes = np.zeros(len(quotas), np.uint32)
         return RankQuestion(quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer)
 
@@ -195,11 +208,7 @@ class Ranking(Strategy):
 
     def choose(self, state: Ranked, choice: RankChoice) -> Selection:
         """Rows below the threshold, and the first of the ties."""
-        thresholds = choice.thresholds[state.groups]
-        allowed = choice.quotas[state.groups] > 0
-        chosen = (state.keys < thresholds) & allowed
-        tied = np.flatnonzero(state.keys == thresholds)
-        chosen[tied[_first(state.groups[tied], choice.ties[state.number])]] = True
+        chosen = choice.taken(state)
         groups = state.groups[chosen]
         weights = choice.group_rows[groups] / choice.quotas[groups]
         scores = {name: values[chosen] for name, values in state.scores.items()}

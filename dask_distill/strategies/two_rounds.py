@@ -19,6 +19,7 @@ from dask_distill.kernels.farthest_first import (
     nearest_center,
     update_squared_distances,
 )
+from dask_distill.kernels.frontier import nearest_of_separated, settled
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.strategies.exact_rounds import First, candidates
 from dask_distill.strategies.space import Space
@@ -121,7 +122,8 @@ class Traverse:
         every = np.concatenate([radii for radii, _ in told.blocks.values()])
         cut, place = 0.0, len(every) - self.candidates - 1
         if place >= 0:
-            cut = float(np.partition(every, place)[place])
+            # the first pick of a block is always a candidate, however many blocks there are
+            cut = min(float(np.partition(every, place)[place]), float(np.finfo(float).max))
         targets = {
             number: int(np.ceil(_GROWTH * len(radii))) + 8
             for number, (radii, exhausted) in told.blocks.items()
@@ -207,16 +209,33 @@ class Cover:
         """Exactly, for every row."""
         fresh = self.chosen.fresh
         if state.squared is None or state.nearest is None:
-            if state.front is not None:
-                fresh = np.concatenate([state.front.centers, fresh])
-            nearest, squared = nearest_center(state.X, fresh)
+            nearest, squared = self._first(state)
             # the traversals have done their work: let their bounds go
             return replace(
                 state, traversal=None, front=None, front_rows=None, nearest=nearest, squared=squared
             )
-        nearest, squared = state.nearest.copy(), state.squared.copy()
-        update_squared_distances(state.X, squared, fresh, nearest=nearest, first=self.chosen.known)
-        return replace(state, nearest=nearest, squared=squared)
+        # a center was picked at its radius from all before it
+        radius = float(self.chosen.squared_radii[self.chosen.known :].min(initial=np.inf))
+        open_ = np.flatnonzero(state.squared > settled(radius))
+        nearest, squared = state.nearest[open_], state.squared[open_]
+        known = self.chosen.known
+        update_squared_distances(state.X[open_], squared, fresh, nearest=nearest, first=known)
+        every, bounds = state.nearest.copy(), state.squared.copy()
+        every[open_], bounds[open_] = nearest, squared
+        return replace(state, nearest=every, squared=bounds)
+
+    def _first(self, state: Held) -> tuple[Rows, Floats]:
+        """Each row's nearest center and its squared distance."""
+        # with outliers the centers were chosen otherwise, and may lie close together
+        separation = 0.0 if self.aim.outliers else float(self.chosen.squared_radii.min())
+        front = state.front
+        if front is None:
+            return nearest_of_separated(state.X, self.chosen.fresh, separation)
+        front = front.push(self.chosen.fresh)
+        if len(front.squared) < len(state.rows):
+            return nearest_of_separated(state.X, front.centers, separation)
+        front = front.catch_up(settled(separation))
+        return front.nearest, front.squared
 
     def answer(self, state: Held) -> Distances:
         """The largest distances in proportion to the block; all outliers may lie in one."""

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dask_distill.kernels.distances import paired
-from dask_distill.kernels.frontier import Frontier
+from dask_distill.kernels.farthest_first import farthest_first, nearest_center
+from dask_distill.kernels.frontier import Frontier, nearest_of_separated
 
 
 def brute(X, C):
@@ -40,6 +41,8 @@ def test_frontier__rows_above_the_threshold_are_exact_and_no_other_can_be_farthe
         frontier = frontier.catch_up(threshold)
         above = frontier.squared > threshold
         assert np.array_equal(frontier.squared[above], true[above])
+        at = frontier.nearest[above]
+        assert np.array_equal(paired(X, np.flatnonzero(above), C, at), true[above])
         assert np.all(frontier.squared >= true)
         assert not np.any((true > threshold) & ~above)
         assert np.array_equal(before.squared, kept)
@@ -66,6 +69,19 @@ def test_frontier__steps_from_one_state_do_not_disturb_each_other():
     assert np.array_equal(first.squared, second.squared)
     assert np.array_equal(first.squared[first.squared > 1], brute(X, C)[first.squared > 1])
     assert one.count == 30
+
+
+@pytest.mark.parametrize("d", [3, 30])
+def test_nearest_of_separated__equals_nearest_center(d):
+    rng = np.random.default_rng(0)
+    width = rng.choice([0.01, 1.0, 5.0], 3_000)[:, None]
+    X = rng.integers(0, 9, size=(3_000, d)) * 3 + rng.normal(size=(3_000, d)) * width
+    X = np.concatenate([X, X[:300]])
+    picks, radii = farthest_first(X, 900)
+    found = nearest_of_separated(X, X[picks], radii.min() ** 2)
+    expected = nearest_center(X, X[picks])
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
 
 
 def test_frontier__no_rows_and_no_centers():

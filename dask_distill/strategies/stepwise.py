@@ -1,0 +1,85 @@
+"""The base of strategies whose questions know what to do with them, and their last word."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.conversation import Final, Selection
+from dask_distill.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Picks(Final):
+    """The rows that are selected.
+
+    Attributes
+    ----------
+    rows : (k,) int64 array
+        Global row numbers, ascending.
+    weights : (k,) float64 array
+    scores : dict of (k,) float32 arrays
+    told : dict
+        For the provenance.
+    """
+
+    rows: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64]
+    scores: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        rows: npt.NDArray[np.int64],
+        weights: npt.NDArray[np.float64],
+        scores: dict[str, npt.NDArray[np.float32]],
+        told: dict[str, Any],
+    ) -> "Picks":
+        """In row order."""
+        order = np.argsort(rows)
+        ordered = {name: values[order] for name, values in scores.items()}
+        return cls(rows[order], weights[order], ordered, told)
+
+
+@dataclass(frozen=True)
+class Stepwise(Strategy):
+    """Base of strategies that are steps; states have ``rows`` and ``codes``."""
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """As the step has it."""
+        return question.observe(state)
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """As the step has it."""
+        return question.answer(state)
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """As the answers have it."""
+        return left.merge(right)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """As the step has it."""
+        return question.advance(answer)
+
+    def choose(self, state: Any, choice: Picks) -> Selection:
+        """The selected rows that lie in this block."""
+        low, high = 0, 0
+        if len(state.rows):
+            low = int(np.searchsorted(choice.rows, state.rows[0]))
+            high = int(np.searchsorted(choice.rows, state.rows[-1], side="right"))
+        rows = choice.rows[low:high]
+        codes = None
+        if state.codes is not None:
+            codes = state.codes[np.searchsorted(state.rows, rows)]
+        return Selection(
+            rows,
+            choice.weights[low:high],
+            codes,
+            {name: values[low:high] for name, values in choice.scores.items()},
+        )
+
+    def facts(self, choice: Picks) -> dict[str, Any]:
+        """As the last step has it."""
+        return choice.told

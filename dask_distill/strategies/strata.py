@@ -1,0 +1,255 @@
+"""`strata`: leave out the hardest rows, then draw alike from all levels of difficulty (CCS)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.budget import largest_remainder
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.ranking import ascending_keys
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.ranking import (
+    Counts,
+    RankAnswer,
+    RankChoice,
+    Ranked,
+    Ranking,
+    RankQuestion,
+    Scorer,
+)
+from dask_distill.survey import Schema
+
+_STREAM = 6
+_SCORES = ("el2n", "gradient", "entropy", "margin")
+
+
+@dataclass(frozen=True)
+class Easiest(RankQuestion):
+    """The first ranking: which rows are easy enough to stay."""
+
+    size: int
+    strata: int
+    score: str
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """Least and greatest difficulty."""
+
+    low: float
+    high: float
+
+    def merge(self, other: "Extremes") -> "Extremes":
+        """Of both."""
+        return Extremes(min(self.low, other.low), max(self.high, other.high))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Forget the hardest rows; how difficult are the others?"""
+
+    easy: RankChoice
+    asked: Easiest
+
+    def observe(self, state: Ranked) -> Ranked:
+        """Keep the easy rows alone."""
+        kept = self.easy.taken(state)
+        return Ranked(
+            state.number,
+            state.rows[kept],
+            state.keys[kept],
+            state.groups[kept],
+            None if state.codes is None else state.codes[kept],
+            {name: values[kept] for name, values in state.scores.items()},
+        )
+
+    def answer(self, state: Ranked) -> Extremes:
+        """Of this block."""
+        values = difficulty(state.scores, self.asked.score)
+        return Extremes(
+            float(values.min(initial=np.inf)),
+            float(values.max(initial=-np.inf)),
+        )
+
+    def advance(self, answer: Extremes) -> "Count":
+        """Cut the range into strata of equal width."""
+        return Count(answer.low, answer.high, self.asked)
+
+
+@dataclass(frozen=True)
+class StratumRows:
+    """(S,) rows of each stratum."""
+
+    counts: Counts
+
+    def merge(self, other: "StratumRows") -> "StratumRows":
+        """They add up."""
+        return StratumRows(self.counts + other.counts)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of your rows are in each stratum?"""
+
+    low: float
+    high: float
+    asked: Easiest
+
+    def observe(self, state: Ranked) -> Ranked:
+        """Know each row's stratum, and draw its key."""
+        values = difficulty(state.scores, self.asked.score).astype(np.float64)
+        width = max(self.high - self.low, np.finfo(np.float64).tiny)
+        place = ((values - self.low) / width * self.asked.strata).astype(np.int64)
+        hashes = row_hash(state.rows, self.asked.seed, stream=_STREAM)
+        return replace(
+            state,
+            keys=(hashes >> np.uint64(32)).astype(np.uint32),
+            groups=np.clip(place, 0, self.asked.strata - 1).astype(np.int32),
+        )
+
+    def answer(self, state: Ranked) -> StratumRows:
+        """Of this block."""
+        return StratumRows(np.bincount(state.groups, minlength=self.asked.strata).astype(np.int64))
+
+    def advance(self, answer: StratumRows) -> RankQuestion:
+        """The same budget for every stratum; what a small one leaves goes to the others."""
+        counts = answer.counts
+        quotas = largest_remainder(self.asked.size, np.ones(len(counts)), counts)
+        prefixes = np.zeros(len(counts), np.uint32)
+        return RankQuestion(quotas, counts, quotas, prefixes, 0, self.asked.seed, None)
+
+
+@dataclass(frozen=True)
+class Strata(Ranking):
+    """Coverage-centric selection: not the hardest rows, and of the others every difficulty.
+
+    The hardest rows (wrong labels, most of all) are left out; the range of the others' scores
+    is cut into strata of equal width, each gives as many rows at random, and a row weighs the
+    rows of its stratum for each one taken. Against the trap of the highest scores at small
+    fractions. By our measurements a stratified random subset is as good on clean tabular data
+    (1 point better at 1 %, even at 10 %); with wrong labels the part left out pays.
+
+    Parameters
+    ----------
+    drop : float
+        Part of the rows that is left out, the hardest; 0 <= drop < 1. Never so many that fewer
+        than size are left. Zheng et al. use more, the smaller the fraction and the more labels
+        are wrong.
+    strata : int
+        From 1 to 10,000.
+    score : "el2n", "gradient", "entropy" or "margin"
+        What is difficult: a high one of these, or a small margin. The last two need no labels
+        where a fitted ``proxy`` is passed.
+
+    References
+    ----------
+    Zheng, Liu, Lai, Prakash (2023), Coverage-centric coreset selection for high pruning rates.
+    """
+
+    drop: float = 0.3
+    strata: int = 50
+    score: str = "el2n"
+
+    name: ClassVar[str] = "strata"
+    needs_labels: ClassVar[bool] = True
+    uses_proxy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.drop < 1:
+            raise InputError(
+                f"drop must be at least 0 and below 1, got {self.drop}; 0.3 is the default"
+            )
+        if not 1 <= self.strata <= 10_000:
+            raise InputError(
+                f"strata must be from 1 to 10,000, got {self.strata}; 50 is the default"
+            )
+        if self.score not in _SCORES:
+            raise InputError(
+                'score must be "el2n", "gradient", "entropy" or "margin", '
+                f"got {self.score!r}; leave it out for el2n"
+            )
+
+    def requires_labels(self, proxy: Any) -> bool:
+        """Doubt needs none where the user brings the model."""
+        return proxy is None or self.score in ("el2n", "gradient")
+
+    def keys(
+        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
+    ) -> npt.NDArray[np.uint32]:
+        """Easiest first."""
+        return ascending_keys(difficulty(scores, self.score))
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Easiest:
+        """Rank by difficulty, to leave out the end of the list."""
+        kept = schema.n - min(int(self.drop * schema.n), schema.n - size)
+        quota = np.array([kept], np.int64)
+        every = np.array([schema.n], np.int64)
+        prefixes = np.zeros(1, np.uint32)
+        return Easiest(
+            quota,
+            every,
+            quota,
+            prefixes,
+            0,
+            schema.seed,
+            Scorer.of(schema, proxy),
+            size,
+            self.strata,
+            self.score,
+        )
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """As the question has it."""
+        if isinstance(question, Range | Count):
+            return question.observe(state)
+        return super().observe(state, question)
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """As the question has it."""
+        if isinstance(question, Range | Count):
+            return question.answer(state)
+        return super().answer(state, question)
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """As the answers have it."""
+        if isinstance(left, RankAnswer):
+            return super().combine(left, right)
+        return left.merge(right)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """From the easy rows to their range, their strata, and the draw."""
+        if isinstance(question, Range | Count):
+            return question.advance(answer)
+        following = super().advance(question, answer)
+        if isinstance(question, Easiest) and isinstance(following, RankChoice):
+            return Range(following, question)
+        return following
+
+    def facts(self, choice: RankChoice) -> dict[str, Any]:
+        """Rows of each stratum, easiest first, and those taken."""
+        return {
+            "rows_kept": int(choice.group_rows.sum()),
+            "stratum_rows": choice.group_rows.tolist(),
+            "stratum_selected": choice.quotas.tolist(),
+        }
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Two rankings, by difficulty and at random, and two questions between them."""
+        need = super().footprint(n, d, classes, size)
+        strata_bits = max(1, (self.strata - 1).bit_length())
+        draws = 2 + -(-32 // max(2, 17 - strata_bits))
+        return Footprint(
+            need.rounds + 2 + draws,
+            need.state_bytes_per_row,
+            need.answer_bytes_per_block,
+            need.pool_rows,
+        )
+
+
+def difficulty(scores: dict[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:
+    """A score that is high where a row is hard."""
+    return 1 - scores[name] if name == "margin" else scores[name]

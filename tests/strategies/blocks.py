@@ -1,0 +1,68 @@
+"""Runs a strategy over NumPy blocks that a test cuts as it likes."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from dask_distill.block import RawBlock, as_features, as_labels
+from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
+from dask_distill.survey import Survey, valid_block
+
+
+@dataclass(frozen=True)
+class Found:
+    rows: np.ndarray
+    weights: np.ndarray
+    codes: np.ndarray | None
+    scores: dict
+    facts: dict
+    choice: object
+    ledger: Ledger
+
+    @property
+    def shares(self):
+        """Weights as `distill` gives them, per row of the data."""
+        return self.weights / self.weights.sum()
+
+
+def schema_and_blocks(X, y=None, parts=1, seed=0):
+    """What the survey finds, and the blocks; ``parts`` is a number or row counts."""
+    if isinstance(parts, int):
+        parts = np.diff(np.linspace(0, len(X), parts + 1).astype(int))
+    edges = np.concatenate([[0], np.cumsum(parts)])
+    raw = [
+        RawBlock(i, int(a), as_features(X[a:b]), None if y is None else as_labels(y[a:b]))
+        for i, (a, b) in enumerate(itertools.pairwise(edges))
+    ]
+    talk = Survey()
+    question = talk.ask(len(X), X.shape[1], labelled=y is not None, seed=seed)
+    turn, _ = converse(talk, raw, question, LocalRunner(), phase="survey", ledger=Ledger())
+    schema = turn.content
+    return schema, [valid_block(block, schema) for block in raw]
+
+
+def select(strategy, X, y=None, size=10, parts=1, seed=0, proxy=None):
+    schema, blocks = schema_and_blocks(X, y, parts, seed)
+    runner, ledger = LocalRunner(), Ledger()
+    question = strategy.ask(schema, size, proxy)
+    final, states = converse(strategy, blocks, question, runner, phase="select", ledger=ledger)
+    final = runner.fetch(final)
+    chosen = [runner.fetch(one) for one in choose(strategy, states, final, runner)]
+    codes = None if y is None else np.concatenate([one.codes for one in chosen])
+    names = chosen[0].scores
+    found = Found(
+        np.concatenate([one.rows for one in chosen]),
+        np.concatenate([one.weights for one in chosen]),
+        codes,
+        {name: np.concatenate([one.scores[name] for one in chosen]) for name in names},
+        strategy.facts(content(final)),
+        content(final),
+        ledger,
+    )
+    assert len(found.rows) == size
+    assert np.all(np.diff(found.rows) > 0)
+    assert np.all(found.weights > 0)
+    if codes is not None:
+        assert np.array_equal(schema.classes[codes], y[found.rows])
+    return found

@@ -111,9 +111,3 @@ def _open(source: str, features: Any, labels: Any, storage: dict[str, str]) -> A
     from dask_distill.sources import open_dataset
 
     return open_dataset(source, features=features, labels=labels, storage_options=storage)
-
-
-@click.command()
-@click.argument("target")
-def report(target: str) -> None:
-    """Placeholder."""

@@ -189,24 +189,26 @@ def summarise(trials: Sequence[Trial]) -> tuple[tuple[Score, ...], tuple[Differe
             )
         for metric in METRICS:
             own = _by_seed(mine, "subset", metric)
-            for way in ways[1:]:
-                gaps = own - _by_seed(mine, way, metric)
-                differences.append(
-                    Difference(way, metric, model, *interval(gaps, drawn=way != "everything"))
-                )
+            gaps = {way: own - _by_seed(mine, way, metric) for way in ways[1:]}
+            random = [gap for way, gap in gaps.items() if way != "everything"]
+            for way, gap in gaps.items():
+                limits = interval(gap) if way == "everything" else interval(gap, random)
+                differences.append(Difference(way, metric, model, *limits))
     return tuple(scores), tuple(differences)
 
 
-def interval(gaps: Any, *, drawn: bool) -> tuple[float, float, float]:
+def interval(gaps: Any, drawn: Sequence[Any] = ()) -> tuple[float, float, float]:
     """Mean of paired differences and its 95 % interval by Student's t.
 
     Parameters
     ----------
     gaps : (m,) array, m >= 2
         One difference for each seed.
-    drawn : bool
-        Whether the other side was drawn anew for each seed while ours is one draw, whose luck is
-        the same in all of them: its variance is then added.
+    drawn : sequence of (m,) arrays
+        Differences to all kinds of random draws, where ``gaps`` are of one of them: the other
+        side was drawn anew for each seed while ours is one draw, whose luck is the same in all of
+        them. Its variance, taken to be theirs, is then added; and a few draws that happen to be
+        alike do not make an interval narrow, since the larger variance counts.
 
     Returns
     -------
@@ -214,14 +216,15 @@ def interval(gaps: Any, *, drawn: bool) -> tuple[float, float, float]:
 
     Examples
     --------
-    >>> [round(value, 3) for value in interval([0.01, 0.03], drawn=False)]
+    >>> [round(value, 3) for value in interval([0.01, 0.03])]
     [0.02, -0.107, 0.147]
     """
-    from scipy.stats import t  # type: ignore[import-untyped]
+    from scipy.stats import t
 
     m = len(gaps)
     mean = float(np.mean(gaps))
-    spread = float(np.std(gaps, ddof=1)) * math.sqrt(1 / m + drawn)
+    variance = max(float(np.var(each, ddof=1)) for each in drawn or [gaps])
+    spread = math.sqrt(variance * (1 / m + bool(drawn)))
     half = float(t.ppf((1 + _CONFIDENCE) / 2, m - 1)) * spread
     return mean, mean - half, mean + half
 

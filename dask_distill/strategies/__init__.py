@@ -8,6 +8,7 @@ from typing import Any
 from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.dbscan import DBSCAN
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.kcenter import KCenter
@@ -18,10 +19,11 @@ from dask_distill.strategies.stratified import Stratified
 
 STRATEGIES: dict[str, type[Strategy]] = {
     kind.name: kind
-    for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter, KMeans)
+    for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter, KMeans, DBSCAN)
 }
 
 __all__ = [
+    "DBSCAN",
     "STRATEGIES",
     "Auto",
     "Entropy",
@@ -78,6 +80,12 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
 
 def _parse(strategy: str, name: str, value: Any, kind: Any) -> Any:
     """Read a string as an option's type; refuse a value of another type."""
+    if kind == float | str:
+        # a number where it reads as one, or else a word that the option knows
+        try:
+            return _parse(strategy, name, value, float)
+        except InputError:
+            kind = str
     if kind not in (bool, int, float, str):
         if not isinstance(value, str):
             return value

@@ -1,0 +1,252 @@
+"""`dbscan`: leave out noise, and draw from every dense group."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dask_distill.budget import class_quotas
+from dask_distill.errors import InputError
+from dask_distill.kernels.density import guess_eps
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.dense_steps import (
+    MOST_ROWS,
+    Density,
+    Grid,
+    Gridded,
+    Ints,
+    Projection,
+)
+from dask_distill.strategies.ranking import RankAnswer, RankChoice, Ranked, Ranking, RankQuestion
+from dask_distill.survey import Schema
+
+_STREAM = 10
+_MOST_AXES = 4
+
+
+@dataclass(frozen=True)
+class GroupRows:
+    """(clusters + 1,) rows of each group, noise first."""
+
+    counts: Ints
+
+    def merge(self, other: "GroupRows") -> "GroupRows":
+        """They add up."""
+        return GroupRows(self.counts + other.counts)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How rows are drawn in the end: so many, by this balance."""
+
+    size: int
+    balance: str
+
+    def __call__(self, aim: Density, labels: Ints, clusters: int, rows: Ints, of: Ints) -> "Label":
+        """The question after the last one of the density."""
+        return Label(aim, self, labels, clusters, rows, of)
+
+
+@dataclass(frozen=True)
+class Label:
+    """How many of your rows are in each group? Cells tell of dense rows, a list of others."""
+
+    aim: Density
+    draw: Draw
+    labels: Ints
+    clusters: int
+    border_rows: Ints
+    border_labels: Ints
+
+    def observe(self, state: Gridded) -> Ranked:
+        """Label every row, draw its key, and let the rest go."""
+        label = np.where(state.core, self.labels[state.place], -1)
+        at = np.searchsorted(self.border_rows, state.rows)
+        at = np.minimum(at, max(len(self.border_rows) - 1, 0))
+        if len(self.border_rows):
+            border = self.border_rows[at] == state.rows
+            label[border] = self.border_labels[at[border]]
+        hashes = row_hash(state.rows, self.aim.seed, stream=_STREAM)
+        return Ranked(
+            state.number,
+            state.rows,
+            (hashes >> np.uint64(32)).astype(np.uint32),
+            (label + 1).astype(np.int32),
+            state.codes,
+            {"cluster": label.astype(np.float32)},
+        )
+
+    def answer(self, state: Ranked) -> GroupRows:
+        """Of this block."""
+        return GroupRows(np.bincount(state.groups, minlength=self.clusters + 1).astype(np.int64))
+
+    def advance(self, answer: GroupRows) -> "DenseQuestion":
+        """Quotas of the groups; noise has one only where they do not suffice."""
+        counts = answer.counts
+        available = counts.copy()
+        available[0] = 0
+        dense = min(self.draw.size, int(available.sum()))
+        shares = available.astype(np.float64)
+        if self.draw.balance != "proportional":
+            shares = np.sqrt(shares) if self.draw.balance == "sqrt" else (shares > 0).astype(float)
+        quotas = np.zeros_like(counts)
+        if dense:
+            quotas = class_quotas(dense, shares, available, 1)
+        quotas[0] = self.draw.size - dense
+        prefixes = np.zeros(len(counts), np.uint32)
+        seed, eps = self.aim.seed, self.aim.eps
+        return DenseQuestion(quotas, counts, quotas, prefixes, 0, seed, None, eps)
+
+
+@dataclass(frozen=True)
+class DenseQuestion(RankQuestion):
+    """The draw."""
+
+    eps: float
+
+
+@dataclass(frozen=True)
+class DenseChoice(RankChoice):
+    """The draw's last word, and the eps that was used."""
+
+    eps: float
+
+
+@dataclass(frozen=True)
+class DBSCAN(Ranking):
+    """Rows of dense groups, each in proportion, and no noise.
+
+    Groups are those of DBSCAN: rows with at least ``min_samples`` rows within ``eps``, and
+    what hangs together. Helps where the rows that matter are dense and stray ones are errors;
+    hurts where stray rows are what matters (they are gone), and says little where density
+    varies much from place to place, or in many dimensions. Rows are drawn at random within a
+    group and weigh the group's rows for each one taken. Labels play no part.
+
+    Parameters
+    ----------
+    eps : float or "auto"
+        "auto" takes the bend of the distances to the ``min_samples``-th neighbour in a sample:
+        a rule of thumb, told in the provenance.
+    min_samples : int
+        Rows within eps, itself included, that make a row dense.
+    axes : int
+        From 1 to 4. Where there are more features, density is measured on so many first
+        principal axes (of the survey's sample); rows apart elsewhere then count as near.
+    scale : "standard" or "none"
+        Whether each feature is divided by its standard deviation first.
+    balance : "proportional", "sqrt" or "equal"
+        What the groups' quotas are proportional to; each gets a row where size allows.
+
+    Notes
+    -----
+    Clusters and noise are exactly those of scikit-learn's DBSCAN on the same axes, whatever the
+    blocks: counts by cells of a grid settle what is dense or empty, and rows that they do not
+    settle are sent for, never more than 1,000,000 at once; beyond, the run is refused. Where eps
+    holds hundreds of rows those are few; with "auto" it holds some ``min_samples``, and nearly
+    all rows are sent once or twice: then it is for a million rows, not for a billion. The score ``cluster`` tells each
+    row's group, -1 for noise. Noise is selected only where fewer other rows exist than wanted.
+
+    References
+    ----------
+    Ester, Kriegel, Sander, Xu (1996), A density-based algorithm for discovering clusters in
+    large spatial databases with noise; Gunawan (2013), A faster algorithm for DBSCAN (the
+    grid); Song, Lee (2018), RP-DBSCAN.
+    """
+
+    eps: float | str = "auto"
+    min_samples: int = 10
+    axes: int = 4
+    scale: str = "standard"
+    balance: str = "proportional"
+
+    name: ClassVar[str] = "dbscan"
+
+    def __post_init__(self) -> None:
+        if self.eps != "auto" and (
+            isinstance(self.eps, str) or not 0 < float(self.eps) < float("inf")
+        ):
+            raise InputError(f'eps must be above 0 and finite, or "auto", got {self.eps!r}')
+        if self.min_samples < 1:
+            raise InputError(
+                f"min_samples must be at least 1, got {self.min_samples}; 10 is the default"
+            )
+        if not 1 <= self.axes <= _MOST_AXES:
+            raise InputError(f"axes must be from 1 to {_MOST_AXES}, got {self.axes}; lower it")
+        if self.scale not in ("none", "standard"):
+            raise InputError(f'scale must be "none" or "standard", got {self.scale!r}')
+        if self.balance not in ("proportional", "sqrt", "equal"):
+            raise InputError(
+                f'balance must be "proportional", "sqrt" or "equal", got {self.balance!r}; leave '
+                "it out for proportional"
+            )
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
+        """Fix where density is measured, and eps."""
+        assert schema.sample is not None
+        inverse = 1 / schema.scale if self.scale == "standard" else np.ones(schema.d)
+        # without scaling rows stay where they are: equal to the last bit
+        mean = schema.mean if self.scale == "standard" else np.zeros(schema.d)
+        projection = Projection(mean, inverse, None)
+        Z = projection(schema.sample.X)
+        if schema.d > self.axes:
+            _, _, directions = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
+            principal = np.zeros((schema.d, self.axes))
+            found = directions[: self.axes].T
+            principal[:, : found.shape[1]] = found
+            projection = Projection(mean, inverse, principal)
+            Z = projection(schema.sample.X)
+        eps = self.eps
+        if isinstance(eps, str):
+            eps = guess_eps(Z, schema.n, self.min_samples)
+        draw = Draw(size, self.balance)
+        return Grid(Density(float(eps), self.min_samples, schema.seed, draw), projection)
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """As the question has it."""
+        if isinstance(question, RankQuestion):
+            return super().observe(state, question)
+        return question.observe(state)
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """As the question has it."""
+        if isinstance(question, RankQuestion):
+            return super().answer(state, question)
+        return question.answer(state)
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """As the answers have it."""
+        if isinstance(left, RankAnswer):
+            return super().combine(left, right)
+        return left.merge(right)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """From density to labels to the draw."""
+        if not isinstance(question, RankQuestion):
+            return question.advance(answer)
+        following = super().advance(question, answer)
+        if isinstance(question, DenseQuestion) and isinstance(following, RankChoice):
+            return DenseChoice(
+                following.thresholds,
+                following.ties,
+                following.quotas,
+                following.group_rows,
+                question.eps,
+            )
+        return following
+
+    def facts(self, choice: DenseChoice) -> dict[str, Any]:
+        """What was found."""
+        return {
+            "eps": choice.eps,
+            "clusters": len(choice.quotas) - 1,
+            "noise": int(choice.group_rows[0]),
+            "noise_selected": int(choice.quotas[0]),
+        }
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Blocks hold their projected rows; all rows may meet, up to a million."""
+        axes = min(d, self.axes)
+        pool = min(n, MOST_ROWS)
+        # counts around every row in doubt, from every block
+        return Footprint(8 + 5, 8 * axes + 40, pool / 4, pool * min(1.0, axes / d))

@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format benchmarks clean
+.PHONY: demo test soak lint format benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dask-distill demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m soak --timeout 3600
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

@@ -4,9 +4,7 @@ One task writes, reads or checks one whole chunk, and opens what it needs itself
 """
 
 import math
-import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -177,7 +175,7 @@ def write_chunk(location: Location, name: str, number: int, layout: Layout, valu
         zarr.Array(whole)[layout.rows(number)] = stored
         if location.path is not None:
             sync(location.path / name / _key(array, number))
-            _stop_if_called_off(location.path)
+        _stop_if_called_off(location)
     return Receipt(name, number, digest_values(values), int(values.nbytes), text_width)
 
 
@@ -220,10 +218,12 @@ def _as_text(array: Array, where: str) -> tuple[Array, int]:
         raise DistillError(f"{where} hold valid Unicode, got a lone surrogate") from None
 
 
-def _stop_if_called_off(staging: Path) -> None:
+def _stop_if_called_off(staging: Location) -> None:
     """Leave nothing behind when the run has ended, and removed its folder, while we wrote."""
-    if not (staging / "zarr.json").exists():
-        shutil.rmtree(staging, ignore_errors=True)
+    system, path = staging.filesystem()
+    if not system.exists(f"{path.rstrip('/')}/zarr.json"):
+        if system.exists(path):
+            system.rm(path, recursive=True)
         raise DistillError("the run was called off")
 
 

@@ -29,7 +29,8 @@ from dask_distill.proxy import check_estimator
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
-from dask_distill.survey import OnInvalid, Schema, Survey, valid_block
+from dask_distill.survey import Schema, Survey, valid_block
+from dask_distill.validity import OnInvalid
 
 
 class SelectionWarning(UserWarning):

@@ -1,8 +1,9 @@
 """Output as one zarr v3 group that is there whole or not at all.
 
-Local targets are written to a folder beside the target, which takes its place at commit;
-remote ones in place. The commit marker is the last thing written. A manifest holds a digest of
-every chunk's values, so that `verify` needs no source. Knows arrays and attributes alone.
+Everything is written beside the target, and takes its place at commit: a folder by one rename,
+a remote prefix by conditional requests. The commit marker is the last thing written. A manifest
+holds a digest of every chunk's values, so that `verify` needs no source. Knows arrays and
+attributes alone.
 """
 
 import itertools
@@ -35,6 +36,7 @@ from dask_distill._manifest import (
     open_content,
     parse_manifest,
 )
+from dask_distill._remote import beside, staged_remotely
 from dask_distill.digest import combined_digest, jsonable
 from dask_distill.errors import IncompleteOutput, InputError
 
@@ -96,6 +98,8 @@ def check_target(
                 f"'{Location(source).shown}'; choose another"
             )
     with location.guard(f"target '{location.shown}' must be within reach", InputError):
+        if location.path is None:
+            beside(location, "partial")
         if location.exists():
             _refuse_existing(location, overwrite)
     if location.path is not None:
@@ -120,8 +124,8 @@ def write(
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
 
-    A local target is as it was until the commit, and stays so if the run fails. A remote one
-    is incomplete until then, and a failed run leaves it incomplete.
+    The target is as it was until the commit, and stays so if the run fails. A remote one is
+    incomplete while its chunks are copied into place, at the end.
 
     Parameters
     ----------
@@ -155,7 +159,7 @@ def write(
     layouts = lay_out(arrays)
     content = {**_plain(attributes), "format_version": FORMAT_VERSION}
     final = location.resolved()
-    with _in_place(final) if final.path is None else staged(final, overwrite) as work:
+    with _staging(final, overwrite) as work:
         with work.guard(f"target '{location.shown}' must be written"):
             group = _create(work, layouts)
         receipts = _run(_writing_tasks(work, arrays, layouts), on_chunk)
@@ -290,19 +294,14 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _in_place(location: Location) -> Iterator[Location]:
-    """A remote target, which object stores cannot rename: incomplete from here to the commit."""
-    shown = location.shown
-    with location.guard(f"target '{shown}' must be written"):
-        if location.exists():
-            # the marker goes first and the metadata stay, so that whoever comes knows what it is
-            zarr.open_group(**location.zarr_arguments, mode="r+").attrs.put(_unfinished())
-            system, path = location.filesystem()
-            root = f"{path.rstrip('/')}/zarr.json"
-            keys = [key for key in system.find(path) if key != root]
-            if keys:
-                system.rm(keys)
-    yield location
+def _staging(final: Location, overwrite: bool) -> Iterator[Location]:
+    if final.path is not None:
+        with staged(final, overwrite) as work:
+            yield work
+        return
+    unfinished = _unfinished()[ATTRIBUTE]
+    with staged_remotely(final, unfinished, run=uuid.uuid4().hex[:12]) as work:
+        yield work
 
 
 def _unfinished() -> dict[str, Any]:

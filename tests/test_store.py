@@ -715,17 +715,66 @@ def test_remote__round_trip_and_overwrite(memory, small_chunks):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_remote__a_failure_midway_leaves_it_incomplete(memory, small_chunks, overwrite):
+def test_remote__a_failure_midway_leaves_it_as_it_was(memory, small_chunks, overwrite):
     url = "memory://bucket/t.zarr"
     if overwrite:
         store.write(url, coreset(), {})
+    before = memory.find("/bucket")
     with pytest.raises(RuntimeError, match="disk on fire"):
         store.write(url, failing(), {}, overwrite=overwrite)
-    with pytest.raises(IncompleteOutput, match="commit marker is missing"):
-        store.read(url)
-    assert not store.verify(url).ok
-    store.write(url, coreset(), {}, overwrite=True)
+    time.sleep(0.3)
+    assert memory.find("/bucket") == before
+    store.write(url, coreset(), {}, overwrite=overwrite)
     assert store.verify(url).ok
+
+
+def test_remote__a_failure_at_commit_leaves_it_incomplete_and_the_rest_beside(vault, small_chunks):
+    url = "vault://bucket/t.zarr"
+    store.write(url, coreset(), {}, storage_options=OPTIONS)
+
+    def fail(self, one, two, **options):
+        raise PermissionError(f"token {self.token} may not copy")
+
+    vault.cp_file = fail
+    try:
+        with pytest.raises(DistillError, match="holds the whole subset") as caught:
+            store.write(url, coreset(20), {}, storage_options=OPTIONS, overwrite=True)
+    finally:
+        del vault.cp_file
+    assert SECRET not in str(caught.value)
+    with pytest.raises(IncompleteOutput, match="commit marker is missing"):
+        store.read(url, storage_options=OPTIONS)
+    assert not store.verify(url, storage_options=OPTIONS).ok
+    [staging] = fsspec.filesystem("vault", **OPTIONS).glob("/bucket/.t.zarr.partial-*")
+    assert store.verify(f"vault:/{staging}", storage_options=OPTIONS).ok
+    store.write(url, coreset(), {}, storage_options=OPTIONS, overwrite=True)
+    assert store.verify(url, storage_options=OPTIONS).ok
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_remote__two_writers_one_wins(memory, overwrite):
+    url = "memory://bucket/t.zarr"
+    if overwrite:
+        store.write(url, coreset(), {})
+    won = []
+
+    def interfere(block):
+        if not won:
+            won.append(store.write(url, coreset(10), {}, overwrite=overwrite)["digest"])
+        return block
+
+    arrays = coreset(20)
+    arrays["X"] = arrays["X"].rechunk(-1).map_blocks(interfere, meta=np.empty((0, 0), "f4"))
+    with pytest.raises(InputError, match="another one has written it"):
+        store.write(url, arrays, {}, overwrite=overwrite)
+    assert store.read(url)[1]["digest"] == won[0]
+    assert store.verify(url).ok
+    assert not memory.glob("/bucket/.t.zarr*")
+
+
+def test_remote__a_bucket_is_no_target():
+    with pytest.raises(InputError, match="must be a place in a bucket"):
+        store.check_target("s3://bucket")
 
 
 def test_options__reach_nothing_that_is_written_or_said(vault, small_chunks):
@@ -765,7 +814,7 @@ def test_distributed__same_digest_and_failures_leave_nothing(tmp_path, small_chu
     told = []
     with (
         distributed.LocalCluster(
-            processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None
+            processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster),
     ):

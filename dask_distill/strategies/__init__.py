@@ -12,6 +12,7 @@ from dask_distill.strategies.coverage import Coverage
 from dask_distill.strategies.dbscan import DBSCAN
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.hierarchical import Hierarchical
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
@@ -33,6 +34,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         KMedoids,
         DBSCAN,
         Coverage,
+        Hierarchical,
     )
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "Coverage",
     "Entropy",
     "Gradient",
+    "Hierarchical",
     "KCenter",
     "KMeans",
     "KMedoids",

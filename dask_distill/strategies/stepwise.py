@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from dask_distill.conversation import Final, Selection
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.ranking import RankAnswer, Ranking, RankQuestion
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,32 @@ class Stepwise(Strategy):
     def facts(self, choice: Picks) -> dict[str, Any]:
         """As the last step has it."""
         return choice.told
+
+
+@dataclass(frozen=True)
+class SteppedRanking(Ranking):
+    """Base of strategies whose steps lead to a draw, or from one: rankings among other steps."""
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """As the step has it, or the ranking."""
+        if isinstance(question, RankQuestion):
+            return super().observe(state, question)
+        return question.observe(state)
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """As the step has it, or the ranking."""
+        if isinstance(question, RankQuestion):
+            return super().answer(state, question)
+        return question.answer(state)
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """As the answers have it, or the ranking."""
+        if isinstance(left, RankAnswer):
+            return super().combine(left, right)
+        return left.merge(right)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """As the step has it, or the ranking."""
+        if isinstance(question, RankQuestion):
+            return super().advance(question, answer)
+        return question.advance(answer)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from dask_distill.cli_judge import evaluate
+from dask_distill.cli_judge import evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
@@ -202,6 +202,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(report)
 
 
 def main() -> None:

@@ -158,6 +158,28 @@ class Coreset:
 
         return evaluate(self, features, labels, **options)
 
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dataset: "Dataset | None" = None,
+        evaluation: "Evaluation | None" = None,
+    ) -> None:
+        """Write one self-contained HTML file on what was selected, from what, and how well.
+
+        Parameters
+        ----------
+        path : path
+            A file that is there is replaced.
+        dataset : Dataset, optional
+            What was selected from: a sample of it is shown behind the selected rows.
+        evaluation : Evaluation, optional
+            Of `evaluate`.
+        """
+        from dask_distill.report import write_report
+
+        write_report(self, path, dataset=dataset, evaluation=evaluation)
+
 
 def open_coreset(
     target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None

@@ -215,12 +215,18 @@ def test_report__opens_in_a_browser_without_complaint(text, tmp_path, width):
     if browser is None:
         pytest.skip("chromium is not installed")
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
-    options = (
-        "--headless --no-sandbox --disable-gpu "
-        "--disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --enable-logging=stderr "
-        "--v=0 "
-    ).split()
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        "--v=0",
+    ]
     done = subprocess.run(
         [
             browser,

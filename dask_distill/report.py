@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dask_distill._text import shown_bytes
 from dask_distill.errors import InputError
 from dask_distill.evaluation import ALL_MODELS, METRICS, WAYS, Evaluation, points
 from dask_distill.pictures import MISSING, pictures
@@ -98,7 +99,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["bytes"] = _bytes
+    environment.filters["bytes"] = shown_bytes
     told = coreset.provenance
     weights = coreset.weights.astype(np.float64)
     drawn = pictures(coreset, dataset)
@@ -223,9 +224,3 @@ def _markup(svg: str) -> Any:
 
     # ours: matplotlib and `pictures` have escaped what users wrote
     return Markup(svg)
-
-
-def _bytes(count: float) -> str:
-    from dask_distill.cli import _bytes as shown
-
-    return shown(count)

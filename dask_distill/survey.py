@@ -190,9 +190,7 @@ class Survey:
                 labels, return_index=True, return_inverse=True, return_counts=True
             )
             first = rows[at]
-        checksum = zlib.crc32(_memory(block.X))
-        if block.y is not None:
-            checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+        checksum = block_checksum(block)
         facts = BlockFacts(block.number, len(rows), mean, spread, checksum, names, counts, first)
         return Answer((facts,), invalid, _offer(rows, X, labels, inverse, question))
 
@@ -229,8 +227,6 @@ class Survey:
             classes, counts, block_classes = _classes(facts)
             _refuse_classes(classes, n)
         mean, scale = _pool_moments(facts)
-        digest = hashlib.blake2b(repr((question.n, question.d)).encode(), digest_size=16)
-        digest.update(np.array([f.checksum for f in facts], "<u4").tobytes())
         return Schema(
             n_source=question.n,
             n=n,
@@ -243,9 +239,24 @@ class Survey:
             scale=scale,
             sample=_sample(answer.offer, classes, counts, question),
             dropped=answer.invalid.rows,
-            fingerprint=digest.hexdigest(),
+            fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
         )
+
+
+def block_checksum(block: RawBlock) -> int:
+    """Checksum of a block's values and labels, whatever width the source gave the labels."""
+    checksum = zlib.crc32(_memory(block.X))
+    if block.y is not None:
+        checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+    return checksum
+
+
+def fingerprint_of(n: int, d: int, checksums: list[int]) -> str:
+    """Digest of the whole input, of its blocks' checksums in order."""
+    digest = hashlib.blake2b(repr((n, d)).encode(), digest_size=16)
+    digest.update(np.array(checksums, "<u4").tobytes())
+    return digest.hexdigest()
 
 
 def valid_block(raw: RawBlock, schema: Schema) -> Block:

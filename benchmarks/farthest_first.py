@@ -18,12 +18,12 @@ from typing import TypeVar
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = "1"
 
-import fpsample  # noqa: E402
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
-from mixture import mixture  # noqa: E402
+import fpsample
+import numpy as np
+import numpy.typing as npt
+from mixture import mixture
 
-from dask_distill.kernels.farthest_first import (  # noqa: E402
+from dask_distill.kernels.farthest_first import (
     FarthestFirst,
     covering_distance,
     nearest_center,

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from dask_distill.coreset import Certificate, Coreset, open_coreset
     from dask_distill.dataset import Dataset
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
+    from dask_distill.evaluation import Evaluation
     from dask_distill.pipeline import SelectionWarning, distill
     from dask_distill.plan import Plan, make_plan
     from dask_distill.sources import open_dataset
@@ -20,6 +21,7 @@ _HOMES = {
     "Coreset": "coreset",
     "Dataset": "dataset",
     "DistillError": "errors",
+    "Evaluation": "evaluation",
     "IncompleteOutput": "errors",
     "InputError": "errors",
     "Plan": "plan",

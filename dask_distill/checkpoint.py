@@ -120,8 +120,9 @@ class Checkpoint:
         self.check(fingerprint)
         self.fingerprint = fingerprint
         noted = {"request": self.request, "fingerprint": fingerprint, "overwrite": self.overwrite}
-        self._put(_REQUEST, json.dumps(noted).encode())
+        # a folder that nobody holds and that has no request is of a run that died right here
         self.lock()
+        self._put(_REQUEST, json.dumps(noted).encode())
 
     def check(self, fingerprint: str) -> None:
         """Refuse an input that has changed.
@@ -189,6 +190,7 @@ class Checkpoint:
             return
         import fcntl
 
+        self.folder.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.folder.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,8 +209,9 @@ class Checkpoint:
     def close(self, *, keep: bool = False) -> None:
         """Let go; the receipts are removed unless they are kept."""
         if not keep:
-            _discard(self.folder)
+            # in this order: what is left by a death between the two is found by its receipts
             _discard(beside(self.target, f"partial-{self.run}"))
+            _discard(self.folder)
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -281,10 +284,19 @@ def _unfinished(target: Location) -> list[Checkpoint]:
             one.request = dict(noted["request"])
             one.fingerprint, one.overwrite = str(noted["fingerprint"]), bool(noted["overwrite"])
         except (ValueError, KeyError, TypeError):
-            # died while it was made: nothing to resume
+            _tidy(one)
             continue
         found.append(one)
     return found
+
+
+def _tidy(one: Checkpoint) -> None:
+    """Remove a folder whose run died while it was made: nothing to resume."""
+    try:
+        one.lock()
+    except InputError:
+        return
+    one.close()
 
 
 def _make_way(target: Location, found: list[Checkpoint], overwrite: bool) -> None:

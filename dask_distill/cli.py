@@ -5,16 +5,25 @@ Imported by every `dask` command through the entry point, so nothing heavy is im
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
 import click
 
+from dask_distill.cli_judge import evaluate
+from dask_distill.cli_options import (
+    CLUSTER_OPTIONS,
+    JSON,
+    QUIET,
+    SOURCE_OPTIONS,
+    STORAGE_OPTION,
+    WORKERS,
+    progress_display,
+)
 from dask_distill.errors import DistillError, InputError
 
 _PROGRAM = "dask-distill"
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class _Group(click.Group):
@@ -43,55 +52,6 @@ def _fail(message: str, code: int) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
-def _pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE options as a dict."""
-    pairs = {}
-    for value in values:
-        key, sign, text = value.partition("=")
-        if not sign or not key:
-            raise click.UsageError(f"{option.opts[0]} must be KEY=VALUE, got one without '='")
-        pairs[key] = text
-    return pairs
-
-
-def _options(*decorators: _Decorator) -> _Decorator:
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
-
-
-_SOURCE_OPTIONS = _options(
-    click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
-    click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
-    click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
-    click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
-    click.option("--size", type=int, metavar="K", help="Number of rows instead."),
-    click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
-    click.option(
-        "--option",
-        "options",
-        multiple=True,
-        callback=_pairs,
-        metavar="KEY=VALUE",
-        help="Option of the strategy.",
-    ),
-)
-_STORAGE_OPTION = click.option(
-    "--storage-option",
-    "storage",
-    multiple=True,
-    callback=_pairs,
-    metavar="KEY=VALUE",
-    help="For fsspec, e.g. anon=true. Never stored or shown.",
-)
-_WORKERS = click.option("--workers", type=int, metavar="N", help="Processes to start here.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-_QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-
-
 @click.group(name="distill", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dask-distill", prog_name=_PROGRAM)
 def cli() -> None:
@@ -101,7 +61,7 @@ def cli() -> None:
 @cli.command()
 @click.argument("source")
 @click.argument("target")
-@_SOURCE_OPTIONS
+@SOURCE_OPTIONS
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
 @click.option(
@@ -111,14 +71,12 @@ def cli() -> None:
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
-@_WORKERS
-@click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler.")
-@click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler.")
-@_STORAGE_OPTION
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
-@_JSON
-@_QUIET
+@JSON
+@QUIET
 def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Select rows of SOURCE and write them, with weights, to the zarr group TARGET."""
     result = _run(source, target, quiet=quiet or as_json, **arguments)
@@ -130,10 +88,10 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 
 @cli.command()
 @click.argument("source")
-@_SOURCE_OPTIONS
-@_WORKERS
-@_STORAGE_OPTION
-@_JSON
+@SOURCE_OPTIONS
+@WORKERS
+@STORAGE_OPTION
+@JSON
 def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
     """Tell what run would do with SOURCE; computes nothing."""
     from dask_distill.plan import make_plan
@@ -172,8 +130,8 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
 
 @cli.command()
 @click.argument("target")
-@_STORAGE_OPTION
-@_JSON
+@STORAGE_OPTION
+@JSON
 def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
     """Check that TARGET is complete and unchanged: digests, counts, invariants."""
     from dask_distill import store
@@ -198,7 +156,7 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", default="distill-demo", metavar="[DIR]")
 @click.option("--fraction", type=float, default=0.1, show_default=True)
-@_WORKERS
+@WORKERS
 def demo(folder: str, fraction: float, workers: int | None) -> None:
     """Run the main job on real data: all flights out of New York in 2013.
 
@@ -242,6 +200,9 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
     _print_result(result)
     click.echo(f"\n$ {_PROGRAM} verify {target}")
     click.get_current_context().invoke(verify, target=str(target), storage={}, as_json=False)
+
+
+cli.add_command(evaluate)
 
 
 def main() -> None:
@@ -292,6 +253,7 @@ def _run(
     import time
 
     from dask_distill.cluster import connect
+    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
     from dask_distill.strategies import make_strategy
 
@@ -318,9 +280,14 @@ def _run(
         connect(
             workers=workers, scheduler_address=scheduler_address, scheduler_file=scheduler_file
         ) as client,
-        _progress(quiet) as progress,
+        progress_display(quiet) as progress,
         _warnings_as_lines(),
     ):
+        limits = worker_limits(client)
+        refuse_unfit(
+            make_plan(dataset, chosen, fraction=fraction, size=size, workers=len(limits) or 1),
+            limits,
+        )
         coreset, receipt = distill_to_zarr(
             dataset,
             target,
@@ -359,33 +326,6 @@ def _run(
         "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
     }
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
-    """A bar on a terminal, log lines elsewhere, nothing when quiet."""
-    import logging
-
-    from dask_distill.progress import LogLines, Silent, TerminalBar
-
-    if quiet:
-        yield Silent()
-        return
-    if sys.stderr.isatty():
-        with TerminalBar() as bar:
-            yield bar
-        return
-    logger = logging.getLogger("dask_distill")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield LogLines()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 @contextmanager

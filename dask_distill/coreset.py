@@ -18,6 +18,7 @@ from dask_distill.progress import Progress, countdown
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
+    from dask_distill.evaluation import Evaluation
 
 RESERVED = ("index", "weight", "score")
 
@@ -161,6 +162,25 @@ class Coreset:
             on_chunk=None if progress is None else countdown("write", progress),
             run=run,
         )
+
+    def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":
+        """Measure what training on these rows costs, against random ones and everything.
+
+        Parameters
+        ----------
+        features : Dataset, (n, d) array, or pair of features and labels
+            What the rows were selected from.
+        labels : (n,) array, optional
+        **options
+            Of `dask_distill.evaluate.evaluate`: test, models, seeds, test_rows, max_rows, seed.
+
+        Returns
+        -------
+        Evaluation
+        """
+        from dask_distill.evaluate import evaluate
+
+        return evaluate(self, features, labels, **options)
 
 
 def open_coreset(

@@ -28,14 +28,8 @@ from dask_distill.proxy import check_estimator
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
-from dask_distill.survey import (
-    OnInvalid,
-    Schema,
-    Survey,
-    block_checksum,
-    fingerprint_of,
-    valid_block,
-)
+from dask_distill.survey import Schema, Survey, block_checksum, fingerprint_of, valid_block
+from dask_distill.validity import OnInvalid
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint

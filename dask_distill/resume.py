@@ -19,7 +19,7 @@ from dask_distill.pipeline import check_request, content_fingerprint, distill
 from dask_distill.progress import Progress
 from dask_distill.provenance import describe_options
 from dask_distill.strategies.base import Strategy
-from dask_distill.survey import OnInvalid
+from dask_distill.validity import OnInvalid
 
 
 def distill_to_zarr(

@@ -7,20 +7,26 @@ the sample too. Lowest hashes of parts merge to the lowest hashes of all.
 
 import hashlib
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block, RawBlock, as_labels, missing_labels, tile_rows
+from dask_distill.block import Block, RawBlock, as_labels, tile_rows
 from dask_distill.budget import class_quotas
 from dask_distill.conversation import Final
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.validity import (
+    Invalid,
+    OnInvalid,
+    invalid_rows,
+    merge_invalid,
+    refuse_classes,
+    refuse_invalid,
+)
 
-OnInvalid = Literal["raise", "drop"]
 Floats = npt.NDArray[np.float64]
 
 SAMPLE_ROWS = 10_000
@@ -28,10 +34,6 @@ SAMPLE_FLOOR = 20
 # the hashes up to which rows are offered leave room above the sample's size
 _OFFER = 1.5
 _STREAM = 1
-# a unit in which the squares of the largest floats are finite
-_HUGE = 2.0**520
-# a spread whose squares are still above 0
-_TINY = 1e-150
 
 
 @dataclass(frozen=True)
@@ -104,18 +106,6 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Invalid:
-    """Values that cannot be used: how many, and where the first one is."""
-
-    nan: int = 0
-    infinite: int = 0
-    first: tuple[int, int] | None = None
-    missing: int = 0
-    first_missing: int | None = None
-    rows: int = 0
-
-
-@dataclass(frozen=True)
 class BlockFacts:
     """What one block contributes that is kept apart until the end, in block order."""
 
@@ -176,13 +166,13 @@ class Survey:
 
     def answer(self, block: RawBlock, question: Question) -> Answer:
         """Count, measure and offer."""
-        bad, invalid = _invalid_rows(block)
+        bad, invalid = invalid_rows(block)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
         X, labels = block.X, block.y
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
             labels = None if labels is None else labels[~bad]
-        mean, spread = _moments(X)
+        mean, spread = moments(X, tile_rows(X.shape[1]))
         names = counts = first = inverse = None
         if labels is not None:
             labels = as_labels(labels)
@@ -198,7 +188,7 @@ class Survey:
         """Facts side by side; of the rows offered, those that are still lowest."""
         merged = Answer(
             left.facts + right.facts,
-            _merge_invalid(left.invalid, right.invalid),
+            merge_invalid(left.invalid, right.invalid),
             _merge_offers(left.offer, right.offer),
         )
         # labels that are all missing have no type
@@ -213,7 +203,7 @@ class Survey:
 
     def advance(self, question: Question, answer: Answer) -> Schema:
         """Judge the input, and make the schema of it."""
-        _refuse_invalid(answer.invalid, question)
+        refuse_invalid(answer.invalid, question.on_invalid)
         facts = sorted(answer.facts, key=lambda f: f.number)
         block_counts = np.array([f.rows for f in facts], np.int64)
         n = int(block_counts.sum())
@@ -225,8 +215,10 @@ class Survey:
         classes = counts = block_classes = None
         if question.labelled:
             classes, counts, block_classes = _classes(facts)
-            _refuse_classes(classes, n)
-        mean, scale = _pool_moments(facts)
+            refuse_classes(classes, n)
+        mean, scale = pool_moments(
+            [f.rows for f in facts], [f.mean for f in facts], [f.spread for f in facts]
+        )
         return Schema(
             n_source=question.n,
             n=n,
@@ -264,7 +256,7 @@ def valid_block(raw: RawBlock, schema: Schema) -> Block:
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
     X, labels = raw.X, raw.y
     if int(schema.block_counts[raw.number]) != len(rows):
-        bad, _ = _invalid_rows(raw)
+        bad, _ = invalid_rows(raw)
         assert bad is not None
         rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
         labels = None if labels is None else labels[~bad]
@@ -284,44 +276,6 @@ def class_codes(
     return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
 
 
-def _invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
-    """Mask of unusable rows (None where all are fine), and what is wrong with them."""
-    bad = None
-    invalid = Invalid()
-    # a sum is finite only if all its terms are: one cheap pass clears almost every block
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not all(np.isfinite(tile.sum(dtype=np.float64)) for tile in _tiles(block.X))
-    if suspicious:
-        finite = np.isfinite(block.X)
-        bad = ~finite.all(axis=1)
-        if bad.any():
-            row = int(bad.argmax())
-            nan = int(np.isnan(block.X[bad]).sum())
-            invalid = Invalid(
-                nan=nan,
-                infinite=int((~finite[bad]).sum()) - nan,
-                first=(block.start + row, int((~finite[row]).argmax())),
-            )
-    if block.y is not None:
-        missing = missing_labels(block.y)
-        if missing.any():
-            bad = missing if bad is None else bad | missing
-            invalid = replace(
-                invalid,
-                missing=int(missing.sum()),
-                first_missing=block.start + int(missing.argmax()),
-            )
-    if bad is None or not bad.any():
-        return None, invalid
-    return bad, replace(invalid, rows=int(bad.sum()))
-
-
-def _tiles(X: npt.NDArray[np.floating]) -> Iterator[npt.NDArray[np.floating]]:
-    step = tile_rows(X.shape[1])
-    for start in range(0, len(X), step):
-        yield X[start : start + step]
-
-
 def _memory(values: npt.NDArray[np.generic]) -> memoryview:
     return np.ascontiguousarray(values).view(np.uint8).reshape(-1).data
 
@@ -332,60 +286,6 @@ def _narrowest(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         return labels
     text = labels.astype(np.str_)
     return text.astype(f"U{np.strings.str_len(text).max(initial=1)}")
-
-
-def _moments(X: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Mean and root mean square deviation of each feature."""
-    if len(X) == 0:
-        return np.zeros(X.shape[1]), np.zeros(X.shape[1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = _moments_in(X, 1.0)
-        fits = np.isfinite(mean) & np.isfinite(spread)
-        if not fits.all():
-            huge_mean, huge_spread = _moments_in(X, _HUGE)
-            mean = np.where(fits, mean, huge_mean * _HUGE)
-            spread = np.where(fits, spread, huge_spread * _HUGE)
-    return mean, spread
-
-
-def _moments_in(X: npt.NDArray[np.floating], unit: float) -> tuple[Floats, Floats]:
-    """Moments as multiples of a unit, tile by tile in float64."""
-    total = np.zeros(X.shape[1])
-    for tile in _tiles(X):
-        scaled = tile if unit == 1 else tile / np.float64(unit)
-        total += scaled.sum(axis=0, dtype=np.float64)
-    mean = total / len(X)
-    squares = np.zeros(X.shape[1])
-    for tile in _tiles(X):
-        deviation = (tile if unit == 1 else tile / np.float64(unit)) - mean
-        squares += np.einsum("ij,ij->j", deviation, deviation)
-    return mean, np.sqrt(squares / len(X))
-
-
-def _pool_moments(facts: list[BlockFacts]) -> tuple[Floats, Floats]:
-    """Mean and standard deviation over all blocks, added up in block order.
-
-    References
-    ----------
-    Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
-    """
-    n = 0
-    mean = np.zeros_like(facts[0].mean)
-    spread = np.zeros_like(mean)
-    for fact in facts:
-        if fact.rows == 0:
-            continue
-        n += fact.rows
-        share = fact.rows / n
-        with np.errstate(over="ignore"):
-            apart = np.abs(fact.mean - mean) * np.sqrt(share * (1 - share))
-            within = np.hypot(np.sqrt(1 - share) * spread, np.sqrt(share) * fact.spread)
-            spread = np.minimum(np.hypot(within, apart), np.finfo(np.float64).max)
-        mean = (1 - share) * mean + share * fact.mean
-    # a constant feature says nothing: what rounding left of it must not grow
-    size = np.abs(mean)
-    noise = np.maximum(1e-12 * size, _TINY)
-    return mean, np.where(spread > noise, spread, np.maximum(size, 1.0))
 
 
 def _offer(
@@ -450,62 +350,6 @@ def _merge_offers(left: Offer, right: Offer) -> Offer:
 def _joined(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
     """Labels of all parts; those of no rows have a type that means nothing."""
     return np.concatenate([part for part in parts if len(part)] or parts)
-
-
-def _merge_invalid(left: Invalid, right: Invalid) -> Invalid:
-    firsts = [i.first for i in (left, right) if i.first is not None]
-    missing = [i.first_missing for i in (left, right) if i.first_missing is not None]
-    return Invalid(
-        left.nan + right.nan,
-        left.infinite + right.infinite,
-        min(firsts, default=None),
-        left.missing + right.missing,
-        min(missing, default=None),
-        left.rows + right.rows,
-    )
-
-
-def _refuse_invalid(invalid: Invalid, question: Question) -> None:
-    if question.on_invalid == "drop":
-        return
-    if invalid.first is not None:
-        row, column = invalid.first
-        counts = [
-            f"{count:,} {name}"
-            for count, name in ((invalid.nan, "NaN"), (invalid.infinite, "infinite"))
-            if count
-        ]
-        values = "value" if invalid.nan + invalid.infinite == 1 else "values"
-        raise InputError(
-            f"features has {' and '.join(counts)} {values}, first in row {row}, column "
-            f'{column}; clean them, or pass on_invalid="drop"'
-        )
-    if invalid.first_missing is not None:
-        raise InputError(
-            f"labels has {invalid.missing:,} missing, first in row {invalid.first_missing}; "
-            'fill them, or pass on_invalid="drop"'
-        )
-
-
-def _refuse_classes(classes: npt.NDArray[np.generic], n: int) -> None:
-    if classes.dtype.kind == "f":
-        numbers = classes.astype(np.float64)
-        whole = np.isfinite(numbers) & (numbers == np.rint(numbers))
-        if not whole.all():
-            raise InputError(
-                f"labels must be classes (ints or strings), got {classes.dtype} such as "
-                f"{classes[~whole][0]}; for a regression target pass labels=None, or bin it first"
-            )
-    if len(classes) == 1:
-        raise InputError(
-            f"labels must have at least two classes, got only {classes[0].item()!r} in {n:,} "
-            "rows; pass labels=None to select without labels"
-        )
-    if len(classes) > max(2, n // 2):
-        raise InputError(
-            f"labels must be classes with rows to choose from, got {len(classes):,} different "
-            f"values in {n:,} rows; for a regression target or an id pass labels=None"
-        )
 
 
 def _classes(

@@ -50,7 +50,7 @@ def local_client():
                     threads_per_worker=1,
                     processes=processes,
                     host="127.0.0.1",
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=50,
                 )
             )

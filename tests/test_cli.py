@@ -312,7 +312,7 @@ def threads_for_a_cluster():
     from distributed import Client
 
     with Client(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
     ) as client:
 
         @contextmanager

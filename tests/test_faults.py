@@ -153,7 +153,7 @@ def test_workers__all_gone_ends_in_an_error(labelled):
             pytest.raises(DistillError, match="they are gone"),
         ):
             distill(labelled.X[:500], labelled.y[:500], size=10, strategy="random")
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 100
 
 
 def test_scheduler__gone_ends_in_an_error(labelled, tmp_path):

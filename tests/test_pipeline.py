@@ -378,7 +378,9 @@ def test_distill__an_asynchronous_client_is_refused(labelled):
     from distributed import Client
 
     async def attempt():
-        async with Client(processes=False, asynchronous=True, dashboard_address=None) as client:
+        async with Client(
+            processes=False, asynchronous=True, dashboard_address="127.0.0.1:0"
+        ) as client:
             with client.as_current(), pytest.raises(InputError, match="asynchronous=True"):
                 distill(labelled.X, labelled.y, size=10)
 

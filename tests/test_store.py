@@ -814,7 +814,7 @@ def test_distributed__same_digest_and_failures_leave_nothing(tmp_path, small_chu
     told = []
     with (
         distributed.LocalCluster(
-            processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None
+            processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
         ) as cluster,
         distributed.Client(cluster),
     ):

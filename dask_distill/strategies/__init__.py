@@ -8,28 +8,44 @@ from typing import Any
 from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.coverage import Coverage
 from dask_distill.strategies.dbscan import DBSCAN
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
+from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.random import Random
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
 STRATEGIES: dict[str, type[Strategy]] = {
     kind.name: kind
-    for kind in (Auto, Random, Stratified, Gradient, Entropy, Strata, KCenter, KMeans, DBSCAN)
+    for kind in (
+        Auto,
+        Random,
+        Stratified,
+        Gradient,
+        Entropy,
+        Strata,
+        KCenter,
+        KMeans,
+        KMedoids,
+        DBSCAN,
+        Coverage,
+    )
 }
 
 __all__ = [
     "DBSCAN",
     "STRATEGIES",
     "Auto",
+    "Coverage",
     "Entropy",
     "Gradient",
     "KCenter",
     "KMeans",
+    "KMedoids",
     "Random",
     "Strata",
     "Strategy",

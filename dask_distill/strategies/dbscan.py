@@ -144,8 +144,9 @@ class DBSCAN(Ranking):
     blocks: counts by cells of a grid settle what is dense or empty, and rows that they do not
     settle are sent for, never more than 1,000,000 at once; beyond, the run is refused. Where eps
     holds hundreds of rows those are few; with "auto" it holds some ``min_samples``, and nearly
-    all rows are sent once or twice: then it is for a million rows, not for a billion. The score ``cluster`` tells each
-    row's group, -1 for noise. Noise is selected only where fewer other rows exist than wanted.
+    all rows are sent once or twice: then it is for a million rows, not for a billion. The
+    score ``cluster`` tells each row's group, -1 for noise. Noise is selected only where fewer
+    other rows exist than wanted.
 
     References
     ----------

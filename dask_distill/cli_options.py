@@ -1,0 +1,93 @@
+"""Options that several commands share, and how progress shows. Nothing heavy is imported here."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE options as a dict."""
+    found = {}
+    for value in values:
+        key, sign, text = value.partition("=")
+        if not sign or not key:
+            raise click.UsageError(f"{option.opts[0]} must be KEY=VALUE, got one without '='")
+        found[key] = text
+    return found
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+SOURCE_OPTIONS = options(
+    click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
+    click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
+    click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
+    click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
+    click.option("--size", type=int, metavar="K", help="Number of rows instead."),
+    click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        callback=pairs,
+        metavar="KEY=VALUE",
+        help="Option of the strategy.",
+    ),
+)
+STORAGE_OPTION = click.option(
+    "--storage-option",
+    "storage",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="For fsspec, e.g. anon=true. Never stored or shown.",
+)
+WORKERS = click.option("--workers", type=int, metavar="N", help="Processes to start here.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+CLUSTER_OPTIONS = options(
+    WORKERS,
+    click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
+    click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
+)
+
+
+@contextmanager
+def progress_display(quiet: bool) -> Iterator[Any]:
+    """A bar on a terminal, log lines elsewhere, nothing when quiet."""
+    import logging
+
+    from dask_distill.progress import LogLines, Silent, TerminalBar
+
+    if quiet:
+        yield Silent()
+        return
+    if sys.stderr.isatty():
+        with TerminalBar() as bar:
+            yield bar
+        return
+    logger = logging.getLogger("dask_distill")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield LogLines()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

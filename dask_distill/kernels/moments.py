@@ -1,0 +1,113 @@
+"""Mean and spread of features, in parts that go together, for floats of any size."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# a unit in which the squares of the largest floats are finite
+_HUGE = 2.0**520
+# a spread whose squares are still above 0
+_TINY = 1e-150
+
+
+def moments(X: npt.NDArray[np.floating], step: int) -> tuple[Floats, Floats]:
+    """Mean and root mean square deviation of each feature.
+
+    Parameters
+    ----------
+    X : (n, d) float array
+        Finite.
+    step : int
+        Rows added up together; the bits depend on it.
+
+    Returns
+    -------
+    mean, spread : (d,) float64 arrays
+        Zeros where there are no rows.
+
+    Examples
+    --------
+    >>> mean, spread = moments(np.array([[1.0], [5.0]]), step=1024)
+    >>> float(mean[0]), float(spread[0])
+    (3.0, 2.0)
+    """
+    if len(X) == 0:
+        return np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, spread = _moments_in(X, step, 1.0)
+        fits = np.isfinite(mean) & np.isfinite(spread)
+        if not fits.all():
+            huge_mean, huge_spread = _moments_in(X, step, _HUGE)
+            mean = np.where(fits, mean, huge_mean * _HUGE)
+            spread = np.where(fits, spread, huge_spread * _HUGE)
+    return mean, spread
+
+
+def _moments_in(X: npt.NDArray[np.floating], step: int, unit: float) -> tuple[Floats, Floats]:
+    """Moments as multiples of a unit, tile by tile in float64."""
+    total = np.zeros(X.shape[1])
+    for tile in tiles(X, step):
+        scaled = tile if unit == 1 else tile / np.float64(unit)
+        total += scaled.sum(axis=0, dtype=np.float64)
+    mean = total / len(X)
+    squares = np.zeros(X.shape[1])
+    for tile in tiles(X, step):
+        deviation = (tile if unit == 1 else tile / np.float64(unit)) - mean
+        squares += np.einsum("ij,ij->j", deviation, deviation)
+    return mean, np.sqrt(squares / len(X))
+
+
+def pool_moments(
+    rows: Sequence[int], means: Sequence[Floats], spreads: Sequence[Floats]
+) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over all parts, added up in their order.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        Rows of each part.
+    means, spreads : sequences of (d,) float64 arrays
+        From `moments`.
+
+    Returns
+    -------
+    mean, scale : (d,) float64 arrays
+        The scale of a constant feature is its size, at least 1.
+
+    References
+    ----------
+    Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
+
+    Examples
+    --------
+    >>> one, two = np.array([1.0]), np.array([5.0])
+    >>> mean, scale = pool_moments([1, 1], [one, two], [np.zeros(1), np.zeros(1)])
+    >>> float(mean[0]), float(scale[0])
+    (3.0, 2.0)
+    """
+    n = 0
+    mean = np.zeros_like(means[0])
+    spread = np.zeros_like(mean)
+    for count, own_mean, own_spread in zip(rows, means, spreads, strict=True):
+        if count == 0:
+            continue
+        n += count
+        share = count / n
+        with np.errstate(over="ignore"):
+            apart = np.abs(own_mean - mean) * np.sqrt(share * (1 - share))
+            within = np.hypot(np.sqrt(1 - share) * spread, np.sqrt(share) * own_spread)
+            spread = np.minimum(np.hypot(within, apart), np.finfo(np.float64).max)
+        mean = (1 - share) * mean + share * own_mean
+    # a constant feature says nothing: what rounding left of it must not grow
+    size = np.abs(mean)
+    noise = np.maximum(1e-12 * size, _TINY)
+    return mean, np.where(spread > noise, spread, np.maximum(size, 1.0))
+
+
+def tiles(X: npt.NDArray[np.floating], step: int) -> Iterator[npt.NDArray[np.floating]]:
+    """The rows, so many at a time."""
+    for start in range(0, len(X), step):
+        yield X[start : start + step]

@@ -1,0 +1,58 @@
+"""`kmedoids`: rows with the least mean distance of all rows to the nearest one, by swaps."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.coverage import check_oversample
+from dask_distill.strategies.exemplar_steps import CHEAP, Offer, first_question
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.stepwise import Stepwise
+from dask_distill.survey import Schema
+
+
+@dataclass(frozen=True)
+class KMedoids(Stepwise):
+    """Medoids: actual rows at the heart of their clusters, robust to outliers.
+
+    Blocks choose candidates greedily; each stands, with its weight, for the rows nearest to it;
+    among them medoids are swapped while that lowers the cost (FasterPAM, on parts of the space
+    of 2,048 candidates). For summaries that must be real rows and distances that must not be
+    squared. As with k-means, rare patterns and class borders are not its matter. Labels play no
+    part. Each medoid weighs the rows that are nearest to it.
+
+    Parameters
+    ----------
+    metric : "euclidean" or "cosine"
+    scale : "none" or "standard"
+        Whether features count as they are, or each divided by its standard deviation.
+    oversample : float
+        Candidates for each medoid, from 1 to 20; the more, the nearer to PAM on all rows.
+
+    References
+    ----------
+    Kaufman, Rousseeuw (1990), Finding Groups in Data (PAM); Schubert, Rousseeuw (2021), Fast
+    and eager k-medoids clustering: O(k) runtime improvement of the PAM, CLARA, and CLARANS
+    algorithms; Ene, Im, Moseley (2011), Fast clustering using MapReduce.
+    """
+
+    metric: str = "euclidean"
+    scale: str = "none"
+    oversample: float = 3.0
+
+    name: ClassVar[str] = "kmedoids"
+
+    def __post_init__(self) -> None:
+        Space.check(self.metric, self.scale)
+        check_oversample(self.oversample)
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
+        """All rows are one group."""
+        space = Space.of(self.metric, self.scale, schema)
+        return first_question(schema, space, np.array([size], np.int64), self.oversample, swap=True)
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Blocks hold their rows; candidates meet."""
+        return Footprint(2, 2 * 4 * d + 24, 8.0 * size, max(self.oversample * size, CHEAP))

@@ -1,5 +1,6 @@
 """Where a run takes place: a cluster that we start, or one that is there."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,8 @@ def _local(workers: int | None) -> Iterator[Any]:
             host="127.0.0.1",
             memory_limit=setting("local.memory-limit"),
             dashboard_address="127.0.0.1:0",
+            # on a busy machine workers that take their time to stop would be warned of
+            silence_logs=logging.ERROR,
         ) as cluster,
     ):
         yield cluster

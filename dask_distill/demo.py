@@ -53,7 +53,7 @@ def flights_table() -> Any:
         {
             "month": table.month,
             "day": table.day,
-            "weekday": pd.to_datetime(table[["year", "month", "day"]]).dt.dayofweek,
+            "weekday": pd.to_datetime(table[["year", "month", "day"]]).dt.day_of_week,
             "departure": table.hour + table.minute / 60,
             "arrival": table.sched_arr_time // 100 + table.sched_arr_time % 100 / 60,
             "distance": table.distance.astype(np.float64),

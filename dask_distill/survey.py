@@ -71,6 +71,8 @@ class Schema(Final):
         Invalid rows left out.
     fingerprint : str
         Digest of the content, the same for any chunking and storage.
+    block_starts : (B,) int64 array or None
+        Global number of each block's first row, valid or not.
     """
 
     n_source: int
@@ -86,6 +88,7 @@ class Schema(Final):
     dropped: int
     fingerprint: str
     seed: int
+    block_starts: npt.NDArray[np.int64] | None = None
 
     def outline(self) -> "Schema":
         """Everything but the sample: small enough to go to every block."""
@@ -110,6 +113,7 @@ class BlockFacts:
     """What one block contributes that is kept apart until the end, in block order."""
 
     number: int
+    start: int
     rows: int
     mean: Floats
     spread: Floats
@@ -181,7 +185,9 @@ class Survey:
             )
             first = rows[at]
         checksum = block_checksum(block)
-        facts = BlockFacts(block.number, len(rows), mean, spread, checksum, names, counts, first)
+        facts = BlockFacts(
+            block.number, block.start, len(rows), mean, spread, checksum, names, counts, first
+        )
         return Answer((facts,), invalid, _offer(rows, X, labels, inverse, question))
 
     def combine(self, left: Answer, right: Answer) -> Answer:
@@ -233,6 +239,7 @@ class Survey:
             dropped=answer.invalid.rows,
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
+            block_starts=np.array([f.start for f in facts], np.int64),
         )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.combined import Combined
 from dask_distill.strategies.coverage import Coverage
 from dask_distill.strategies.dbscan import DBSCAN
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.hierarchical import Hierarchical
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
@@ -33,6 +35,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
         KMedoids,
         DBSCAN,
         Coverage,
+        Hierarchical,
+        Combined,
     )
 }
 
@@ -40,9 +44,11 @@ __all__ = [
     "DBSCAN",
     "STRATEGIES",
     "Auto",
+    "Combined",
     "Coverage",
     "Entropy",
     "Gradient",
+    "Hierarchical",
     "KCenter",
     "KMeans",
     "KMedoids",
@@ -71,7 +77,7 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
     Examples
     --------
     >>> make_strategy("auto", {"trust": "0.2"})
-    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.5)
+    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.7, proxy='ensemble')
     """
     if isinstance(strategy, Strategy):
         if options:

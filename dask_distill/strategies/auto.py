@@ -1,10 +1,12 @@
 """`auto`: trusted cells, the default.
 
 Per class, rows that the proxy contradicts are left out; the others are halved into as many
-cells of equal mass as the class has quota; a row near the middle of each stands for its cell.
-Quotas by class and block come from exact counts, trust from the survey's sample, so that one
-question is enough. A block finishes its cells alone where its share of a class is large; for
-the other classes it offers candidates, which meet on the coordinator.
+cells of equal mass as the class has quota; a row of each stands for its cell, taken such that
+neighbours make up for each other.
+Quotas come from exact counts, trust from the survey's sample, so that one question is enough. A
+block finishes its cells alone where its share of a class is large. Small quotas are met from
+the sample itself, before any block is asked; for the classes between, blocks offer candidates,
+which meet on the coordinator.
 """
 
 from dataclasses import dataclass
@@ -14,33 +16,33 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.block import Block
-from dask_distill.budget import class_quotas, systematic
+from dask_distill.budget import class_quotas
 from dask_distill.conversation import Final, Selection
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import halve, representatives, totals
 from dask_distill.proxy import (
-    EnsembleProxy,
-    EstimatorProxy,
+    Proxy,
     Scaling,
     fit_ensemble,
+    fit_softmax,
     score,
     use_estimator,
 )
+from dask_distill.strategies.allocation import POOL_FACTOR, Allocation, allocate, block_shares
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.survey import Schema
+from dask_distill.strategies.candidates import Chosen, Cut, Picked, cut, pooled, sums
+from dask_distill.strategies.trust import JudgedRows, Judgement, judge_sample
+from dask_distill.survey import Sample, Schema
 
 Counts = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
 
-# a class smaller than this is never filtered: the proxy cannot know it
-_TRUSTED_CLASS = 100
-# at least this part of a class is kept, whatever the proxy says
-_KEPT_PART = 0.3
 _CLASS_FLOOR = 10
-# a block finishes a class alone from this mean quota a block; below, rounding is too coarse
-_LOCAL_QUOTA = 10
-# candidates offered for each row selected, where blocks do not finish alone
-_POOL_FACTOR = 2.5
+# random streams beside those of the blocks
+_STREAM_POOL = 2**32
+_STREAM_SAMPLE = 2**32 + 1
 
 
 @dataclass(frozen=True)
@@ -50,54 +52,30 @@ class CellQuestion:
     Attributes
     ----------
     proxy, scaling : the judge; proxy is None without labels
-    thresholds : (C,) float array
-        A row is left out where its trust gap exceeds its class's threshold.
-    mean_doubt : float
-        Mean of 1 - max p over the kept rows of the sample.
+    judgement : Judgement or None
     quotas : (C,) int64 array
         Rows wanted of each class.
-    cells : (B, C) int64 array
-        Cells that each block makes.
-    local : (C,) bool array
-        Classes whose cells are final as the blocks make them.
-    group_rows : (C,) int64 array
+    allocation : Allocation
+    settled : Chosen
+        What is chosen from the sample.
+    reserve : Picked
+        Rows of the sample that join the candidates.
+    group_rows, covered : (C,) int64, float64 arrays
+        Rows of each class, and the counts of what is settled.
     """
 
-    proxy: EnsembleProxy | EstimatorProxy | None
+    proxy: Proxy | None
     scaling: Scaling
-    thresholds: Floats
-    mean_doubt: float
+    judgement: Judgement | None
     quotas: Counts
-    cells: Counts
-    local: npt.NDArray[np.bool_]
+    allocation: Allocation
+    settled: Chosen
+    reserve: Picked
     group_rows: Counts
-    tilt: float
+    covered: Floats
     near: float
     weigh: bool
     seed: int
-
-
-@dataclass(frozen=True)
-class Picked:
-    """A block's memory: the rows that stand for its cells.
-
-    Attributes
-    ----------
-    rows : (k,) int64 array, global row numbers, ascending
-    codes : (k,) int32 array
-    counts, mass : (k,) float64 arrays
-        Rows in each cell, and their mass.
-    Z : (k, d) float32 array
-        Standardised features.
-    scores : dict of (k,) float32 arrays
-    """
-
-    rows: npt.NDArray[np.int64]
-    codes: npt.NDArray[np.int32]
-    counts: Floats
-    mass: Floats
-    Z: npt.NDArray[np.float32]
-    scores: dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -110,14 +88,14 @@ class CellAnswer:
 
 @dataclass(frozen=True)
 class CellChoice(Final):
-    """What to take: every cell of the local classes, and these rows of the pooled ones."""
+    """What to take: every cell of the local classes, and these rows of the others."""
 
     local: npt.NDArray[np.bool_]
-    rows: npt.NDArray[np.int64]
-    counts: Floats
+    chosen: Chosen
     factors: Floats
     weigh: bool
     uniform_weight: float
+    moved: int
 
 
 @dataclass(frozen=True)
@@ -135,7 +113,11 @@ class Auto(Strategy):
     tilt : float from 0 to 1
         How strongly cells shrink where the proxy is in doubt; 0 ignores doubt.
     pick : float from 0 to 1
-        The part of a cell, nearest to its mean, of which a row is drawn; 0 takes the nearest.
+        The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
+    proxy : "ensemble" or "linear"
+        The built-in judge: three softmax models on random Fourier features, each without the
+        rows that it judges in the sample; or one on the features alone, which is faster, and
+        takes what is not linear for wrong labels.
 
     Notes
     -----
@@ -145,7 +127,8 @@ class Auto(Strategy):
     balance: str = "proportional"
     trust: float = 0.3
     tilt: float = 0.5
-    pick: float = 0.5
+    pick: float = 0.7
+    proxy: str = "ensemble"
 
     name: ClassVar[str] = "auto"
     uses_proxy: ClassVar[bool] = True
@@ -156,44 +139,72 @@ class Auto(Strategy):
                 'balance must be "proportional", "sqrt" or "equal", '
                 f"got {self.balance!r}; leave it out for proportional"
             )
+        if self.proxy not in ("ensemble", "linear"):
+            raise InputError(
+                f'proxy must be "ensemble" or "linear", got {self.proxy!r}; to judge by a model of '
+                "your own, pass distill(proxy=)"
+            )
         if not self.trust >= 0:
             raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
-        for name in ("tilt", "pick"):
+        for name, default in (("tilt", 0.5), ("pick", 0.7)):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise InputError(f"{name} must be from 0 to 1, got {value}; 0.5 is the default")
+                raise InputError(
+                    f"{name} must be from 0 to 1, got {value}; {default} is the default"
+                )
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion:
-        """Fit the ensemble, judge the sample, fix thresholds and quotas."""
+        """Fit the proxy, judge the sample, fix thresholds and quotas, settle small quotas."""
+        sample = schema.sample
+        assert sample is not None
         scaling = Scaling.of(schema)
-        model: EnsembleProxy | EstimatorProxy | None = None
-        counts = schema.counts
-        block_classes = schema.block_classes
-        thresholds = np.array([np.inf])
-        doubt = 1.0
-        if counts is None or block_classes is None:
+        model: Proxy | None = None
+        judgement: Judgement | None = None
+        judged = JudgedRows.alike(len(sample.rows))
+        counts, block_classes, codes = schema.counts, schema.block_classes, sample.codes
+        if counts is None or block_classes is None or codes is None:
             counts = np.array([schema.n], np.int64)
             block_classes = schema.block_counts[:, None]
-            kept = np.ones(1)
+            codes = np.zeros(len(sample.rows), np.int32)
+            thresholds = np.array([np.inf])
         else:
-            model = fit_ensemble(schema) if proxy is None else use_estimator(proxy, schema)
-            thresholds, kept, doubt = self._judge_sample(schema, model, scaling)
-        shares = counts * kept
+            model = self._judge(schema, proxy)
+            judgement, judged = judge_sample(schema, model, scaling, self.trust, self.tilt)
+            thresholds = judgement.thresholds
+        trusted = judged.gap <= thresholds[codes]
+        sizes = np.bincount(codes, minlength=len(counts)).astype(np.int64)
+        kept = np.bincount(codes[trusted], minlength=len(counts)) / np.maximum(sizes, 1)
+        shares = counts.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
         floor = max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
         quotas = class_quotas(size, shares, counts, floor)
-        cells, local = _cells_by_block(quotas, counts, block_classes)
+        value = np.where(trusted, judged.mass, 0.0)
+        by_block = block_shares(schema, sample, block_classes, value)
+        allocation = allocate(quotas, counts, block_classes, sizes, by_block)
+        settled, covered = self._settle(
+            sample, scaling, codes, judged, thresholds, quotas, allocation, schema.seed
+        )
+        between = ~allocation.local & ~allocation.sampled & (sizes >= quotas) & (quotas > 0)
+        joining = np.flatnonzero(trusted & between[codes])
+        reserve = Picked(
+            sample.rows[joining],
+            codes[joining],
+            np.ones(len(joining)),
+            judged.mass[joining],
+            scaling(sample.X[joining]),
+            {},
+        )
         return CellQuestion(
             model,
             scaling,
-            thresholds,
-            doubt,
+            judgement,
             quotas,
-            cells,
-            local,
+            allocation,
+            settled,
+            reserve,
             counts,
-            self.tilt,
+            covered,
             self.pick,
             self.balance == "proportional",
             schema.seed,
@@ -203,43 +214,47 @@ class Auto(Strategy):
         """Score the block, make its cells, remember their representatives alone."""
         Z = question.scaling(state.X)
         codes = np.zeros(len(Z), np.int32) if state.codes is None else state.codes
-        scores: dict[str, npt.NDArray[np.float32]] = {}
-        mass: Floats = np.ones(len(Z))
-        gap = np.full(len(Z), -1, np.float32)
-        if question.proxy is not None:
+        judged = JudgedRows.alike(len(Z))
+        thresholds = np.full(len(question.quotas), np.inf)
+        if question.proxy is not None and question.judgement is not None:
             scores = score(question.proxy, question.scaling, state.X, state.rows, codes)
-            gap = scores.pop("trust_gap")
-            doubt = scores.pop("doubt").astype(np.float64)
-            mass = (1 - question.tilt) + question.tilt * doubt / question.mean_doubt
-            # a cell of no mass could not be halved
-            mass = np.maximum(mass, 1e-6)
-        chosen, cell_counts, cell_mass = [], [], []
-        for code in np.flatnonzero(question.cells[state.number]):
-            wanted = int(question.cells[state.number, code])
-            rows = _trusted(np.flatnonzero(codes == code), gap, question.thresholds[code], wanted)
-            rng = np.random.default_rng([question.seed % 2**63, state.number, int(code)])
-            cells = halve(Z[rows], wanted, rng, mass[rows])
-            chosen.append(rows[representatives(Z[rows], cells, rng, near=question.near)])
-            cell_counts.append(np.diff(cells.bounds).astype(np.float64))
-            cell_mass.append(totals(cells, mass[rows]))
-        picks = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
-        order = np.argsort(picks)
-        picks = picks[order]
+            gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
+            judged = JudgedRows(gap, question.judgement.mass(doubt), scores)
+            thresholds = question.judgement.thresholds
+        # what the coordinator has settled, or may still choose by itself
+        known = np.isin(state.rows, question.settled.rows) | np.isin(
+            state.rows, question.reserve.rows
+        )
+        none = np.zeros(int(known.sum()))
+        made = [Cut(np.flatnonzero(known), none, none)]
+        for code in np.flatnonzero(question.allocation.cells[state.number]):
+            wanted = int(question.allocation.cells[state.number, code])
+            rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
+            rng = _rng(question.seed, state.number, code)
+            # candidates may be any row of their cells, since the pool is cut once more
+            near = question.near if question.allocation.local[code] else 1.0
+            made.append(cut(Z[rows], rows, judged, wanted, near, rng))
+        every = np.concatenate([part.positions for part in made])
+        picks, place = np.unique(every, return_inverse=True)
+        counts = np.concatenate([part.counts for part in made])
+        mass = np.concatenate([part.mass for part in made])
         return Picked(
             state.rows[picks],
             codes[picks],
-            np.concatenate(cell_counts)[order] if chosen else np.empty(0),
-            np.concatenate(cell_mass)[order] if chosen else np.empty(0),
+            sums(place, counts, len(picks)),
+            sums(place, mass, len(picks)),
             Z[picks],
-            {name: values[picks] for name, values in scores.items()},
+            {name: values[picks] for name, values in judged.scores.items()},
         )
 
     def answer(self, state: Picked, question: CellQuestion) -> CellAnswer:
         """Rows in the cells of each class, and the candidates of pooled classes."""
+        allocation = question.allocation
+        made = state.counts > 0
         cell_rows = np.bincount(
-            state.codes, weights=state.counts, minlength=len(question.quotas)
+            state.codes[made], weights=state.counts[made], minlength=len(question.quotas)
         ).astype(np.int64)
-        pooled = np.flatnonzero(~question.local[state.codes])
+        pooled = np.flatnonzero(made & ~allocation.local[state.codes])
         if len(pooled) == 0:
             return CellAnswer(cell_rows, ())
         part = Picked(
@@ -259,48 +274,36 @@ class Auto(Strategy):
     def advance(self, question: CellQuestion, answer: CellAnswer) -> CellChoice:
         """Halve the pooled candidates, each with the mass of its cell, to the quotas."""
         parts = [part for _, part in sorted(answer.candidates, key=lambda item: item[0])]
-        rows: list[npt.NDArray[np.int64]] = []
-        counts: list[Floats] = []
-        if parts:
-            every_row = np.concatenate([part.rows for part in parts])
-            codes = np.concatenate([part.codes for part in parts])
-            stand_for = np.concatenate([part.counts for part in parts])
-            mass = np.concatenate([part.mass for part in parts])
-            Z = np.concatenate([part.Z for part in parts])
-            for code in np.flatnonzero(~question.local & (question.quotas > 0)):
-                mine = np.flatnonzero(codes == code)
-                rng = np.random.default_rng([question.seed % 2**63, 2**32, int(code)])
-                cells = halve(Z[mine], int(question.quotas[code]), rng, mass[mine])
-                picks = representatives(
-                    Z[mine], cells, rng, weight=stand_for[mine], near=question.near
-                )
-                rows.append(every_row[mine[picks]])
-                counts.append(totals(cells, stand_for[mine]))
-        picked = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        order = np.argsort(picked)
-        covered = np.maximum(answer.cell_rows, 1)
+        rows, counts = [question.settled.rows], [question.settled.counts]
+        pool = pooled(parts, question.reserve)
+        for code in np.unique(pool.codes):
+            mine = np.flatnonzero(pool.codes == code)
+            rng = _rng(question.seed, _STREAM_POOL, code)
+            Z, stand_for = pool.Z[mine], pool.counts[mine]
+            cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine])
+            picks = representatives(Z, cells, rng, weight=stand_for, near=question.near)
+            rows.append(pool.rows[mine[picks]])
+            counts.append(totals(cells, stand_for))
+        covered = question.covered + answer.cell_rows
         # a class without quota has nothing to weigh; its rows' share goes to the others
         served = question.quotas > 0
         n = int(question.group_rows.sum())
-        factors = question.group_rows / covered * (n / question.group_rows[served].sum())
+        factors = question.group_rows / np.where(covered > 0, covered, 1.0)
         return CellChoice(
-            question.local,
-            picked[order],
-            (np.concatenate(counts) if counts else np.empty(0))[order],
-            factors,
+            question.allocation.local,
+            Chosen.of(rows, counts),
+            factors * (n / question.group_rows[served].sum()),
             question.weigh,
             n / float(question.quotas.sum()),
+            sum(len(part.rows) for part in parts),
         )
 
     def choose(self, state: Picked, choice: CellChoice) -> Selection:
         """The block's share of the choice."""
-        taken = choice.local[state.codes].copy()
+        chosen, at = choice.chosen.find(state.rows)
+        taken = (choice.local[state.codes] & (state.counts > 0)) | chosen
         stand_for = state.counts.copy()
-        if len(choice.rows):
-            at = np.minimum(np.searchsorted(choice.rows, state.rows), len(choice.rows) - 1)
-            pooled = choice.rows[at] == state.rows
-            taken |= pooled
-            stand_for[pooled] = choice.counts[at[pooled]]
+        stand_for[chosen] = choice.chosen.counts[at[chosen]]
         weights = stand_for * choice.factors[state.codes]
         if not choice.weigh:
             weights = np.full(len(stand_for), choice.uniform_weight)
@@ -311,59 +314,46 @@ class Auto(Strategy):
             {name: values[taken] for name, values in state.scores.items()},
         )
 
+    def facts(self, choice: CellChoice) -> dict[str, Any]:
+        """How many rows met on the coordinator."""
+        return {"candidates": choice.moved}
+
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks keep their representatives; at most 2.5 candidates a selected row meet."""
-        per_row = (4 * d + 40) * _POOL_FACTOR * size / n
-        return Footprint(1, per_row, 0.0, _POOL_FACTOR * size)
+        per_row = (4 * d + 40) * POOL_FACTOR * size / n
+        return Footprint(1, per_row, 0.0, POOL_FACTOR * size)
 
-    def _judge_sample(
-        self, schema: Schema, model: EnsembleProxy | EstimatorProxy, scaling: Scaling
-    ) -> tuple[Floats, Floats, float]:
-        """Thresholds by class, the part of each class that is kept, and the mean doubt."""
-        assert schema.sample is not None
-        assert schema.sample.codes is not None
-        assert schema.counts is not None
-        sample = schema.sample
-        assert sample.codes is not None
-        judged = score(model, scaling, sample.X, sample.rows, sample.codes)
-        C = len(schema.counts)
-        thresholds = np.full(C, np.inf)
-        kept = np.ones(C)
-        for code in np.flatnonzero(schema.counts >= _TRUSTED_CLASS):
-            gaps = judged["trust_gap"][sample.codes == code]
-            if len(gaps) == 0:
-                continue
-            floor = np.sort(gaps)[int(np.ceil(_KEPT_PART * len(gaps))) - 1]
-            thresholds[code] = max(self.trust, float(floor))
-            kept[code] = (gaps <= thresholds[code]).mean()
-        trusted = judged["trust_gap"] <= thresholds[sample.codes]
-        doubt = float(judged["doubt"][trusted].astype(np.float64).mean())
-        return thresholds, kept, max(doubt, 1e-6)
+    def _judge(self, schema: Schema, proxy: Any) -> Proxy:
+        """The user's estimator, or the built-in model that is asked for."""
+        if proxy is not None:
+            return use_estimator(proxy, schema)
+        return fit_ensemble(schema) if self.proxy == "ensemble" else fit_softmax(schema)
 
-
-def _trusted(
-    rows: npt.NDArray[np.int64], gap: npt.NDArray[np.float32], threshold: float, wanted: int
-) -> npt.NDArray[np.int64]:
-    """The rows to make cells of: the trusted ones, filled up with the least distrusted."""
-    kept = rows[gap[rows] <= threshold]
-    if len(kept) >= wanted:
-        return kept
-    return np.sort(rows[np.argsort(gap[rows], kind="stable")[:wanted]])
+    def _settle(
+        self,
+        sample: Sample,
+        scaling: Scaling,
+        codes: npt.NDArray[np.int32],
+        judged: JudgedRows,
+        thresholds: Floats,
+        quotas: Counts,
+        allocation: Allocation,
+        seed: int,
+    ) -> tuple[Chosen, Floats]:
+        """Choose from the sample where it is large enough, and what that stands for by class."""
+        chosen: list[Rows] = []
+        counts: list[Floats] = []
+        covered = np.zeros(len(quotas))
+        for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
+            wanted = int(quotas[code])
+            rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
+            rng = _rng(seed, _STREAM_SAMPLE, code)
+            made = cut(scaling(sample.X[rows]), rows, judged, wanted, self.pick, rng)
+            chosen.append(sample.rows[made.positions])
+            counts.append(made.counts)
+            covered[code] = len(rows)
+        return Chosen.of(chosen, counts), covered
 
 
-def _cells_by_block(
-    quotas: Counts, counts: Counts, block_classes: Counts
-) -> tuple[Counts, npt.NDArray[np.bool_]]:
-    """Cells of each class in each block, and the classes that blocks finish alone."""
-    cells = np.zeros_like(block_classes)
-    blocks = (block_classes > 0).sum(axis=0)
-    local = quotas >= _LOCAL_QUOTA * np.maximum(blocks, 1)
-    # a class that lies in one block has nobody to meet
-    local |= blocks <= 1
-    for code in np.flatnonzero(quotas):
-        wanted = int(quotas[code])
-        if not local[code]:
-            wanted = min(int(np.ceil(_POOL_FACTOR * wanted)), int(counts[code]))
-        rows = block_classes[:, code]
-        cells[:, code] = systematic(wanted, rows.astype(np.float64), rows)
-    return cells, local
+def _rng(seed: int, stream: int, code: int | np.integer) -> np.random.Generator:
+    return np.random.default_rng([seed % 2**63, stream, int(code)])

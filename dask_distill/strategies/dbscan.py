@@ -18,7 +18,8 @@ from dask_distill.strategies.dense_steps import (
     Ints,
     Projection,
 )
-from dask_distill.strategies.ranking import RankAnswer, RankChoice, Ranked, Ranking, RankQuestion
+from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.stepwise import SteppedRanking
 from dask_distill.survey import Schema
 
 _STREAM = 10
@@ -114,7 +115,7 @@ class DenseChoice(RankChoice):
 
 
 @dataclass(frozen=True)
-class DBSCAN(Ranking):
+class DBSCAN(SteppedRanking):
     """Rows of dense groups, each in proportion, and no noise.
 
     Groups are those of DBSCAN: rows with at least ``min_samples`` rows within ``eps``, and
@@ -203,28 +204,8 @@ class DBSCAN(Ranking):
         draw = Draw(size, self.balance)
         return Grid(Density(float(eps), self.min_samples, schema.seed, draw), projection)
 
-    def observe(self, state: Any, question: Any) -> Any:
-        """As the question has it."""
-        if isinstance(question, RankQuestion):
-            return super().observe(state, question)
-        return question.observe(state)
-
-    def answer(self, state: Any, question: Any) -> Any:
-        """As the question has it."""
-        if isinstance(question, RankQuestion):
-            return super().answer(state, question)
-        return question.answer(state)
-
-    def combine(self, left: Any, right: Any) -> Any:
-        """As the answers have it."""
-        if isinstance(left, RankAnswer):
-            return super().combine(left, right)
-        return left.merge(right)
-
     def advance(self, question: Any, answer: Any) -> Any:
         """From density to labels to the draw."""
-        if not isinstance(question, RankQuestion):
-            return question.advance(answer)
         following = super().advance(question, answer)
         if isinstance(question, DenseQuestion) and isinstance(following, RankChoice):
             return DenseChoice(

@@ -37,6 +37,14 @@ class Clustering:
     seed: int
     iterations: int
 
+    def weights(self, counts: Rows) -> Floats:
+        """What candidates weigh that stand for so many rows."""
+        return counts.astype(np.float64)
+
+    def then(self, centers: Features) -> Any:
+        """The step that follows when the centers are found."""
+        return Nearest(self, centers)
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -85,10 +93,10 @@ class Approach:
         used = np.flatnonzero(answer.counts)
         centers = np.ascontiguousarray(self.pool[used])
         if len(used) > self.aim.size:
-            weights = answer.counts[used].astype(np.float64)
+            weights = self.aim.weights(answer.counts[used])
             centers = weighted_kmeans(centers, weights, self.aim.size, self.aim.seed)
         if self.aim.iterations == 0:
-            return Nearest(self.aim, centers)
+            return self.aim.then(centers)
         return Lloyd(self.aim, centers, self.aim.iterations)
 
 
@@ -162,7 +170,7 @@ class Lloyd:
         centers[answer.clusters] = (answer.sums / answer.counts[:, None]).astype(centers.dtype)
         if self.left > 1 and not np.array_equal(centers, self.centers):
             return replace(self, centers=centers, left=self.left - 1)
-        return Nearest(self.aim, centers)
+        return self.aim.then(centers)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import (
     Counts,
-    RankAnswer,
     RankChoice,
     Ranked,
-    Ranking,
     RankQuestion,
     Scorer,
 )
+from dask_distill.strategies.stepwise import SteppedRanking
 from dask_distill.survey import Schema
 
 _STREAM = 6
@@ -124,7 +123,7 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Strata(Ranking):
+class Strata(SteppedRanking):
     """Coverage-centric selection: not the hardest rows, and of the others every difficulty.
 
     The hardest rows (wrong labels, most of all) are left out; the range of the others' scores
@@ -202,28 +201,8 @@ class Strata(Ranking):
             self.score,
         )
 
-    def observe(self, state: Any, question: Any) -> Any:
-        """As the question has it."""
-        if isinstance(question, Range | Count):
-            return question.observe(state)
-        return super().observe(state, question)
-
-    def answer(self, state: Any, question: Any) -> Any:
-        """As the question has it."""
-        if isinstance(question, Range | Count):
-            return question.answer(state)
-        return super().answer(state, question)
-
-    def combine(self, left: Any, right: Any) -> Any:
-        """As the answers have it."""
-        if isinstance(left, RankAnswer):
-            return super().combine(left, right)
-        return left.merge(right)
-
     def advance(self, question: Any, answer: Any) -> Any:
         """From the easy rows to their range, their strata, and the draw."""
-        if isinstance(question, Range | Count):
-            return question.advance(answer)
         following = super().advance(question, answer)
         if isinstance(question, Easiest) and isinstance(following, RankChoice):
             return Range(following, question)

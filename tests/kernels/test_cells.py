@@ -176,23 +176,47 @@ def test_representatives__lie_in_the_nearest_part_of_their_cell(case, near, weig
         assert distance[part == pick][0] <= allowed * (1 + 1e-5) + 1e-6
 
 
-def test_representatives__draw_every_row_of_the_nearest_half_alike():
+def test_representatives__differ_by_chance_within_the_nearest_part():
     X = np.arange(11, dtype=float)[:, None]
     cells = halve(X, 1, np.random.default_rng(0))
     rng = np.random.default_rng(5)
     drawn = np.bincount(
-        np.concatenate([representatives(X, cells, rng) for _ in range(6000)]), minlength=11
+        np.concatenate([representatives(X, cells, rng, near=0.5) for _ in range(600)]),
+        minlength=11,
     )
     assert drawn[[0, 1, 9, 10]].sum() == 0
     # six of eleven rows: five around the middle, and one of the two next to them
-    assert np.all(np.abs(drawn[3:8] - 1000) < 150)
+    assert np.all(drawn[3:8] > 40)
 
 
-def test_representatives__of_two_rows_are_either_by_chance():
+@pytest.mark.parametrize("near", [0.5, 0.7, 1.0])
+def test_representatives__of_two_rows_are_either_by_chance(near):
     X = np.array([[0.0], [1.0]])
     cells = halve(X, 1, np.random.default_rng(0))
     rng = np.random.default_rng(6)
-    drawn = np.bincount(np.concatenate([representatives(X, cells, rng) for _ in range(2000)]))
+    drawn = np.bincount(
+        np.concatenate([representatives(X, cells, rng, near=near) for _ in range(2000)])
+    )
     assert np.all(np.abs(drawn - 1000) < 150)
-    heavy = representatives(X, cells, rng, weight=np.array([1.0, 3.0]))
+    heavy = representatives(X, cells, rng, weight=np.array([1.0, 3.0]), near=0.5)
     assert heavy.tolist() == [1]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_representatives__make_up_for_each_other(kind, weighted):
+    """The mean of what they stand for is far nearer to the data's than by a draw of each cell."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 3)).astype(kind)
+    weight = rng.uniform(0.5, 2, 3000) if weighted else np.ones(3000)
+    cells = halve(X, 60, rng)
+    stand_for = totals(cells, weight)
+    picks = representatives(X, cells, rng, weight=weight if weighted else None, near=1)
+    drawn = [rng.choice(part) for part in parts(cells)]
+    target = np.average(X, axis=0, weights=weight)
+    apart = [
+        np.linalg.norm(np.average(X[chosen], axis=0, weights=stand_for) - target)
+        for chosen in (picks, drawn)
+    ]
+    assert apart[0] < 0.01
+    assert apart[0] < 0.3 * apart[1]

@@ -1,0 +1,216 @@
+"""From results.csv: paired differences to class-stratified random, as a table and a picture.
+
+A difference is that of one cut into training and test rows, against the mean of several
+stratified draws from the same rows. Intervals are of 95 %: over sets (each set's mean is one
+observation) in the first table, over seeds where it is about one set.
+
+    python benchmarks/quality/summary.py [results.csv ...]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+BASELINE = "stratified"
+_CUT = ["set", "noise", "rare", "seed", "fraction", "model"]
+_COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49")
+
+
+def differences(table, measure="accuracy"):
+    """One row a cut, fraction, model and strategy: points above the baseline."""
+    subsets = table[table.strategy != "full"]
+    means = subsets.groupby([*_CUT, "strategy"])[measure].mean().unstack()
+    above = means.drop(columns=BASELINE).sub(means[BASELINE], axis=0) * 100
+    return above.stack().dropna().rename("points").reset_index()
+
+
+def interval(values):
+    """Mean and half the width of its 95 % interval, by Student."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(half)
+
+
+def over_sets(found):
+    """Mean over sets, each the mean over its seeds and models."""
+    rows = []
+    for key, part in found.groupby(["rare", "noise", "strategy", "fraction"]):
+        by_set = part.groupby("set").points.mean()
+        rows.append((*key, len(by_set), *interval(by_set), int((by_set > 0).sum()), by_set.min()))
+    names = ["rare", "noise", "strategy", "fraction", "sets", "mean", "half", "ahead", "worst"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def over_seeds(found, by):
+    """Mean over seeds; ``by`` is the set, or the set and the model."""
+    rows = []
+    for key, part in found.groupby(["rare", "noise", "strategy", "fraction", *by]):
+        rows.append((*key, *interval(part.groupby("seed").points.mean())))
+    return pd.DataFrame(
+        rows, columns=["rare", "noise", "strategy", "fraction", *by, "mean", "half"]
+    )
+
+
+def kept_accuracy(table):
+    """Accuracy by set at each fraction over that of all rows, mean over models and seeds."""
+    clean = table[(table.noise == 0) & (table.rare == 0)]
+    full = clean[clean.strategy == "full"].groupby(["set", "seed", "model"]).accuracy.mean()
+    subsets = clean[clean.strategy != "full"]
+    means = subsets.groupby(["strategy", "fraction", "set", "seed", "model"]).accuracy.mean()
+    ratio = means.div(full).groupby(["strategy", "fraction", "set"]).mean()
+    return (100 * ratio).rename("kept").reset_index()
+
+
+def speed(table):
+    """Seconds to train on all over seconds on the subset, with and without the selection."""
+    clean = table[(table.noise == 0) & (table.rare == 0)]
+    key = ["set", "seed", "model"]
+    full = clean[clean.strategy == "full"].set_index(key).fit_seconds
+    rows = []
+    for (fraction, model), part in clean[clean.strategy == "auto"].groupby(["fraction", "model"]):
+        part = part.set_index(key)
+        if model == "knn" or full.empty:
+            continue
+        whole = full.reindex(part.index).sum()
+        rows.append((fraction, model, whole / part.fit_seconds.sum()))
+    return pd.DataFrame(rows, columns=["fraction", "model", "ratio"])
+
+
+def markdown(table):
+    """All tables."""
+    lines = []
+    for measure, title in (("accuracy", "Accuracy"), ("balanced", "Balanced accuracy")):
+        found = differences(table, measure)
+        lines += [f"## {title}: points above class-stratified random, mean of the models", ""]
+        lines += _table(
+            ["labels", "strategy", "fraction", "sets", "points", "ahead on", "worst set"],
+            [
+                (
+                    _labels(r),
+                    f"`{r.strategy}`",
+                    f"{r.fraction:.0%}",
+                    r.sets,
+                    f"{r.mean:+.2f} ± {r.half:.2f}",
+                    f"{r.ahead} of {r.sets}",
+                    f"{r.worst:+.2f}",
+                )
+                for r in over_sets(found).itertuples()
+            ],
+        )
+    found = differences(table)
+    lines += ["## Accuracy by set, mean of the models, ± over seeds", ""]
+    by_set = over_seeds(found, ["set"])
+    for (_rare, _noise, strategy), part in by_set.groupby(["rare", "noise", "strategy"]):
+        lines += [f"`{strategy}`, {_labels(part.iloc[0])}", ""]
+        cells = part.assign(text=[f"{r.mean:+.2f} ± {r.half:.2f}" for r in part.itertuples()])
+        wide = cells.pivot(index="set", columns="fraction", values="text")
+        lines += _table(
+            ["set", *[f"{f:.0%}" for f in wide.columns]],
+            [(name, *row) for name, row in zip(wide.index, wide.to_numpy(), strict=True)],
+        )
+    lines += ["## Accuracy by model, mean over sets", ""]
+    models = found.groupby(["rare", "noise", "strategy", "fraction", "model"]).points.mean()
+    wide = models.unstack()
+    lines += _table(
+        ["labels", "strategy", "fraction", *wide.columns],
+        [
+            (
+                _labels(pd.Series({"rare": key[0], "noise": key[1]})),
+                f"`{key[2]}`",
+                f"{key[3]:.0%}",
+                *[f"{v:+.2f}" for v in row],
+            )
+            for key, row in zip(wide.index, wide.to_numpy(), strict=True)
+        ],
+    )
+    worse = over_seeds(found, ["set", "model"])
+    worse = worse[(worse["mean"] < -0.3) & (worse["mean"] + worse.half < 0)]
+    lines += ["## Set and model below -0.3 points, beyond the interval over seeds", ""]
+    lines += _table(
+        ["labels", "strategy", "fraction", "set", "model", "points"],
+        [
+            (_labels(r), f"`{r.strategy}`", f"{r.fraction:.0%}", r.set, r.model,
+             f"{r.mean:+.2f} ± {r.half:.2f}")
+            for r in worse.itertuples()
+        ],
+    )  # fmt: skip
+    kept = kept_accuracy(table)
+    if len(kept):
+        lines += ["## Accuracy kept, in % of that on all rows, mean of the models", ""]
+        wide = kept[kept.strategy.isin(["auto", BASELINE])].pivot(
+            index="set", columns=["strategy", "fraction"], values="kept"
+        )
+        lines += _table(
+            ["set", *[f"{s} {f:.0%}" for s, f in wide.columns]],
+            [
+                (name, *[f"{v:.1f}" for v in row])
+                for name, row in zip(wide.index, wide.to_numpy(), strict=True)
+            ],
+        )
+        lines += ["## Seconds of training on all rows over those on the subset", ""]
+        lines += _table(
+            ["fraction", "model", "times faster"],
+            [(f"{r.fraction:.0%}", r.model, f"{r.ratio:.1f}") for r in speed(table).itertuples()],
+        )
+    return "\n".join(lines)
+
+
+def picture(table, path):
+    """Points above the baseline by fraction: the mean over sets, and each set."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = differences(table)
+    found = found[found.rare == 0]
+    noises = sorted(found.noise.unique())
+    figure, axes = plt.subplots(
+        1, len(noises), figsize=(4.2 * len(noises), 3.6), sharex=True, squeeze=False
+    )
+    for axis, noise in zip(axes[0], noises, strict=True):
+        part = found[found.noise == noise]
+        for colour, (strategy, rows) in zip(_COLOURS, part.groupby("strategy"), strict=False):
+            by_set = rows.groupby(["fraction", "set"]).points.mean().unstack()
+            x = 100 * by_set.index.to_numpy()
+            if strategy == "auto":
+                axis.plot(x, by_set.to_numpy(), color=colour, alpha=0.25, linewidth=0.8)
+            mean, half = np.array([interval(v.dropna()) for _, v in by_set.iterrows()]).T
+            axis.errorbar(x, mean, half, color=colour, marker="o", capsize=3, label=strategy)
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.set_xticks([1, 5, 10, 30], ["1 %", "5 %", "10 %", "30 %"])
+        axis.set_title(f"{noise:.0%} wrong labels" if noise else "labels as they are")
+        axis.set_xlabel("rows selected")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("accuracy, points above\nclass-stratified random")
+    axes[0, 0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def _labels(row):
+    noise = f"{row.noise:.0%} wrong" if row.noise else "as they are"
+    return f"{noise}, class at 0.1 %" if row.rare else noise
+
+
+def _table(head, rows):
+    lines = [f"| {' | '.join(map(str, head))} |", f"|{'---|' * len(head)}"]
+    return [*lines, *[f"| {' | '.join(map(str, row))} |" for row in rows], ""]
+
+
+def write(files, folder=Path(__file__).parent):
+    """summary.md and picture.png of these results."""
+    table = pd.concat([pd.read_csv(file) for file in files])
+    (folder / "summary.md").write_text(markdown(table) + "\n")
+    picture(table, folder / "picture.png")
+    print(over_sets(differences(table)).round(2).to_string())
+
+
+if __name__ == "__main__":
+    write(sys.argv[1:] or [Path(__file__).parent / "results.csv"])

@@ -1,0 +1,201 @@
+"""`hierarchical`: the same budget for every cluster of clusters, from the top down."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hierarchy import clusters_above, even_quotas
+from dask_distill.kernels.nearest import nearest_center
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.kmeans import DRAWS, Clustering, begin
+from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.steps import Features, Floats, Held, Rows
+from dask_distill.strategies.stepwise import SteppedRanking
+from dask_distill.survey import Schema
+
+_STREAM = 12
+# clusters of the lowest level: at most so many, and one for so many rows
+_MOST_LEAVES = 4096
+_ROWS_A_LEAF = 20
+
+
+@dataclass(frozen=True)
+class Tree(Clustering):
+    """Leaves to find, and what to draw from them."""
+
+    wanted: int
+    levels: int
+    shrink: int
+    resample: int
+
+    def weights(self, counts: Rows) -> Floats:
+        """All alike: leaves spread over the space, and not as the density has it."""
+        return np.ones(len(counts)) if self.resample else super().weights(counts)
+
+    def then(self, centers: Features) -> "Leaves":
+        """Count."""
+        return Leaves(self, centers)
+
+
+@dataclass(frozen=True)
+class LeafRows:
+    """(L,) rows of each leaf."""
+
+    counts: Rows
+
+    def merge(self, other: "LeafRows") -> "LeafRows":
+        """They add up."""
+        return LeafRows(self.counts + other.counts)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """How many of your rows are nearest to each of these centers?"""
+
+    aim: Tree
+    centers: Features
+
+    def observe(self, state: Held) -> Ranked:
+        """Assign every row, draw its key, and let the features go."""
+        nearest, _ = nearest_center(state.X, self.centers)
+        hashes = row_hash(state.rows, self.aim.seed, stream=_STREAM)
+        keys = (hashes >> np.uint64(32)).astype(np.uint32)
+        groups = nearest.astype(np.int32)
+        return Ranked(state.number, state.rows, keys, groups, state.codes, {})
+
+    def answer(self, state: Ranked) -> LeafRows:
+        """Of this block."""
+        return LeafRows(np.bincount(state.groups, minlength=len(self.centers)).astype(np.int64))
+
+    def advance(self, answer: LeafRows) -> "TreeQuestion":
+        """Cluster the centers, and split the budget from the top."""
+        counts, aim = answer.counts, self.aim
+        used = np.flatnonzero(counts)
+        parents = clusters_above(
+            np.ascontiguousarray(self.centers[used]),
+            levels=aim.levels - 1,
+            shrink=aim.shrink,
+            resample=aim.resample,
+            seed=aim.seed % 2**31,
+        )
+        quotas = np.zeros(len(counts), np.int64)
+        quotas[used] = even_quotas(aim.wanted, counts[used], parents)
+        prefixes = np.zeros(len(counts), np.uint32)
+        sizes = (len(used), *(int(parent.max()) + 1 for parent in parents))
+        return TreeQuestion(quotas, counts, quotas, prefixes, 0, aim.seed, None, sizes)
+
+
+@dataclass(frozen=True)
+class TreeQuestion(RankQuestion):
+    """The draw, and the clusters of each level."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TreeChoice(RankChoice):
+    """The draw's last word, and the clusters of each level."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Hierarchical(SteppedRanking):
+    """Rows drawn alike from all concepts: clusters of clusters of clusters share the budget.
+
+    Flattens the density of the data: what is abundant no longer crowds out what is rare. Made
+    for pools without labels, to learn representations from; it lifts rare groups and stray rows
+    alike, so filter errors first, and expect less than a random subset where the test data has
+    the pool's own proportions. Rows are drawn at random in a leaf and weigh its rows for each
+    one taken, so that weighted estimates are those of the data (of the leaves that have rows in
+    the subset).
+
+    Parameters
+    ----------
+    levels : int
+        From 1 to 6, leaves included; fewer where clusters run out.
+    shrink : int
+        How many times fewer clusters each level has than the one beneath; at least 2.
+    leaves : int
+        Clusters of the lowest level; 0 for one in 20 rows, at most 4,096.
+    resample : int
+        Rounds at each level that keep equally many members near each center before clustering
+        anew, from 0 to 20; 0 is plain hierarchical k-means.
+    metric : "euclidean" or "cosine"
+    scale : "standard" or "none"
+        Whether each feature is divided by its standard deviation.
+
+    Notes
+    -----
+    The lowest level clusters the draws of k-means||, each weighing alike, in place of the
+    resampling of all rows in the source; the levels above are as there.
+
+    References
+    ----------
+    Vo, Khalidov, Darcet et al. (2024), Automatic data curation for self-supervised learning: a
+    clustering-based approach.
+    """
+
+    levels: int = 3
+    shrink: int = 10
+    leaves: int = 0
+    resample: int = 3
+    metric: str = "euclidean"
+    scale: str = "standard"
+
+    name: ClassVar[str] = "hierarchical"
+
+    def __post_init__(self) -> None:
+        Space.check(self.metric, self.scale)
+        for name, low, high, default in (
+            ("levels", 1, 6, 3),
+            ("shrink", 2, 1000, 10),
+            ("leaves", 0, 100_000, 0),
+            ("resample", 0, 20, 3),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(
+                    f"{name} must be from {low} to {high}, got {value}; {default} is the default"
+                )
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
+        """Begin as k-means does."""
+        leaves = min(self._leaves(schema.n), schema.n)
+        space = Space.of(self.metric, self.scale, schema)
+        aim = Tree(leaves, schema.seed, 0, size, self.levels, self.shrink, self.resample)
+        return begin(aim, space, schema)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """From leaves to the draw."""
+        following = super().advance(question, answer)
+        if isinstance(question, TreeQuestion) and isinstance(following, RankChoice):
+            return TreeChoice(
+                following.thresholds,
+                following.ties,
+                following.quotas,
+                following.group_rows,
+                question.sizes,
+            )
+        return following
+
+    def facts(self, choice: TreeChoice) -> dict[str, Any]:
+        """Clusters of each level, and leaves that have rows in the subset."""
+        return {
+            "clusters": list(choice.sizes),
+            "leaves_selected_from": int((choice.quotas > 0).sum()),
+        }
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Blocks hold their rows; draws of k-means|| meet, then counts of leaves."""
+        leaves = self._leaves(n)
+        draws = 2 + -(-32 // max(2, 17 - max(1, (leaves - 1).bit_length())))
+        rounds = 2 * DRAWS + 2 + draws
+        return Footprint(rounds, 2 * 4 * d + 40, 2.0**18, (DRAWS + 1) * leaves)
+
+    def _leaves(self, n: int) -> int:
+        return self.leaves or max(1, min(n // _ROWS_A_LEAF, _MOST_LEAVES))

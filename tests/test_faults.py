@@ -63,7 +63,10 @@ class Killer(Silent):
     def strike(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            pids = [nanny.pid for nanny in self.cluster.workers.values() if nanny.pid]
+            # one that is killed while it starts is not started again
+            alive = self.cluster.scheduler.workers
+            nannies = list(self.cluster.workers.values())
+            pids = [nanny.pid for nanny in nannies if nanny.worker_address in alive and nanny.pid]
             self.random.shuffle(pids)
             if any(kill(pid) for pid in pids):
                 self.deaths += 1

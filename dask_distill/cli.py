@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from dask_distill.cli_judge import evaluate
+from dask_distill._text import shown_bytes
+from dask_distill.cli_judge import evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
@@ -115,15 +116,15 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
             ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
             ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
             ("tasks", f"about {made.tasks:,}"),
-            ("memory of a worker", f"up to {_bytes(made.worker_bytes)}"),
-            ("memory of the coordinator", f"up to {_bytes(made.coordinator_bytes)}"),
-            ("read", f"{_bytes(made.bytes_read)}, in two passes"),
+            ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),
+            ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
+            ("read", f"{shown_bytes(made.bytes_read)}, in two passes"),
             (
                 "moved",
-                f"about {_bytes(made.bytes_moved)} "
-                f"(all the data: {_bytes(made.bytes_to_gather_everything)})",
+                f"about {shown_bytes(made.bytes_moved)} "
+                f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
             ),
-            ("written", f"about {_bytes(made.bytes_written)}"),
+            ("written", f"about {shown_bytes(made.bytes_written)}"),
         ]
     )
 
@@ -203,6 +204,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(report)
 
 
 def main() -> None:
@@ -377,10 +379,10 @@ def _print_result(result: dict[str, Any]) -> None:
         ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
         (
             "moved",
-            f"{_bytes(result['bytes_moved'])} of questions, answers and candidates "
-            f"(all the data: {_bytes(result['bytes_to_gather_everything'])})",
+            f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
+            f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
         ),
-        ("written", f"{_bytes(result['bytes_written'])} to {result['target']}"),
+        ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
 
@@ -389,11 +391,3 @@ def _print_table(lines: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         click.echo(f"{name:<{width}}  {text}")
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

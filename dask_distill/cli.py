@@ -74,6 +74,7 @@ def cli() -> None:
 )
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
+@click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
 @JSON
 @QUIET
@@ -214,7 +215,7 @@ def main() -> None:
         click.echo(f"{_PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(f"{_PROGRAM}: stopped; nothing was written", err=True)
+        click.echo(f"{_PROGRAM}: stopped; what is finished is kept for --resume", err=True)
         sys.exit(1)
 
 
@@ -247,22 +248,35 @@ def _run(
     storage: dict[str, str],
     overwrite: bool,
     quiet: bool,
+    resume: bool = False,
     **names: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill import store
     from dask_distill.cluster import connect
-    from dask_distill.pipeline import check_request, distill
+    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
+    from dask_distill.resume import distill_to_zarr, open_checkpoint
     from dask_distill.strategies import make_strategy
 
     started = time.perf_counter()
     chosen = make_strategy(strategy, options)
     dataset = _open(source, {**names, "storage": storage})
-    check_request(dataset, fraction=fraction, size=size, strategy=chosen, seed=seed)
-    store.check_target(
-        target, overwrite=overwrite, storage_options=storage, sources=dataset.sources
+    parameters = {
+        "fraction": fraction,
+        "size": size,
+        "certify": certify,
+        "seed": seed,
+        "on_invalid": on_invalid,
+    }
+    checkpoint = open_checkpoint(
+        dataset,
+        target,
+        strategy=chosen,
+        parameters=parameters,
+        resume=resume,
+        overwrite=overwrite,
+        storage_options=storage,
     )
     with (
         connect(
@@ -271,25 +285,30 @@ def _run(
         progress_display(quiet) as progress,
         _warnings_as_lines(),
     ):
-        coreset = distill(
-            dataset,
-            fraction=fraction,
-            size=size,
-            strategy=chosen,
-            seed=seed,
-            certify=certify,
-            on_invalid=on_invalid,
-            progress=progress,
+        limits = worker_limits(client)
+        refuse_unfit(
+            make_plan(dataset, chosen, fraction=fraction, size=size, workers=len(limits) or 1),
+            limits,
         )
-        writing = time.perf_counter()
-        receipt = coreset.to_zarr(target, storage_options=storage, overwrite=overwrite)
+        coreset, receipt = distill_to_zarr(
+            dataset,
+            target,
+            strategy=chosen,
+            **parameters,
+            resume=resume,
+            overwrite=overwrite,
+            storage_options=storage,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
         seconds = coreset.provenance["seconds"] | {
-            "write": round(time.perf_counter() - writing, 3),
+            "write": receipt.pop("seconds"),
             "total": round(time.perf_counter() - started, 3),
         }
         count = len(client.scheduler_info(n_workers=-1)["workers"])
     certificate = coreset.certificate
     return {
+        "resumed": resume,
         **receipt,
         **{
             key: coreset.provenance[key]

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from dask_distill import store
 from dask_distill._html import facts_table
 from dask_distill.errors import InputError
+from dask_distill.progress import Progress, countdown
 
 if TYPE_CHECKING:
+    from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
 
@@ -113,6 +115,9 @@ class Coreset:
         target: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        *,
+        progress: Progress | None = None,
+        checkpoint: "Checkpoint | None" = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
 
@@ -124,6 +129,10 @@ class Coreset:
             For fsspec; never stored.
         overwrite : bool
             Replace a subset that is there, at commit.
+        progress : Progress, optional
+            Takes the chunks that are written.
+        checkpoint : Checkpoint, optional
+            Of a run that may be resumed: chunks that are written stay, and are used again.
 
         Returns
         -------
@@ -155,7 +164,22 @@ class Coreset:
                 "carry": list(self.carry),
             },
         }
-        return store.write(target, rows, attributes, overwrite=overwrite, storage_options=options)
+        run = None
+        if checkpoint is not None:
+            run = checkpoint.run
+            attributes["request"] = {
+                **checkpoint.request,
+                "fingerprint": checkpoint.fingerprint,
+            }
+        return store.write(
+            target,
+            rows,
+            attributes,
+            overwrite=overwrite,
+            storage_options=options,
+            on_chunk=None if progress is None else countdown("write", progress),
+            run=run,
+        )
 
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":
         """Measure what training on these rows costs, against random ones and everything.

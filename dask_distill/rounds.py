@@ -154,12 +154,26 @@ class DaskRunner:
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""
         with plain_failures(self.rows):
-            return _accepted(result.compute() if isinstance(result, Delayed) else result)
+            return _accepted(_value(result))
 
     def fetch_all(self, results: Sequence[Any]) -> list[Any]:
         """Bring small results here, in one computation."""
         with plain_failures(self.rows):
             return [_accepted(result) for result in dask.compute(*results)]
+
+
+def _value(result: Any) -> Any:
+    """What a handle stands for: gathered where it is there already, computed otherwise."""
+    if not isinstance(result, Delayed):
+        return result
+    client = active_client()
+    if client is not None:
+        from distributed import futures_of
+
+        futures = futures_of(result)
+        if [future.key for future in futures] == [result.key]:
+            return client.gather(futures[0])
+    return result.compute()
 
 
 def _guarded(function: Callable[..., Any], *args: Any) -> Any:
@@ -254,14 +268,12 @@ def converse(
         ]
         combined = _tree(strategy, answers, runner, phase)
         turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
-        kept = [turn, *states] if keep else [turn]
-        settled = runner.settle(answers, kept, len(answers))[len(answers) :]
-        turn = settled[0]
+        outcome = runner.call(f"{phase}-outcome", _outcome, turn)
+        kept = [outcome, turn, *states] if keep else [outcome, turn]
+        outcome, turn, *held = runner.settle(answers, kept, len(answers))[len(answers) :]
         if keep:
-            states = settled[1:]
-        final, answer_bytes, content_bytes = runner.fetch(
-            runner.call(f"{phase}-outcome", _outcome, turn)
-        )
+            states = held
+        final, answer_bytes, content_bytes = runner.fetch(outcome)
         progress.finish()
         ledger.rounds.append(
             Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)

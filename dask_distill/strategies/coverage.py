@@ -24,8 +24,8 @@ class Coverage(Stepwise):
     need not be rows: good for summaries that keep rare classes, and for training: on two small
     sets (digits, a mixture) 2 to 12 points above a stratified random subset at 3 %, and up to 5
     at 10 %. It does not look at labels beyond their classes: wrong ones are covered too, though
-    rarely chosen, since they are far from the others of their class. Each row weighs the rows of its class that
-    are nearest to it. Without labels there is one class.
+    rarely chosen, since they are far from the others of their class. Each row weighs the rows
+    of its class that are nearest to it. Without labels there is one class.
 
     Parameters
     ----------

@@ -225,9 +225,9 @@ class Combined(SteppedRanking):
     weighs its class's rows by its part of the pool. Made for trying what "auto" fixes. On two
     small sets (digits, a mixture) the defaults were 1 to 7 points above a stratified random
     subset at 3 %, and 16 with 15 % wrong labels (digits alone). Without diversity half of the
-    gain is lost where labels are right, without the filter a quarter or more where they are not, and a
-    criterion other than "random" hurts at small fractions, the more so the smaller the pool
-    (el2n without diversity: 10 to 30 points below).
+    gain is lost where labels are right, without the filter a quarter or more where they are
+    not, and a criterion other than "random" hurts at small fractions, the more so the smaller
+    the pool (el2n without diversity: 10 to 30 points below).
 
     Parameters
     ----------

@@ -227,7 +227,7 @@ def check_request(
     if dataset.labels is None and strategy.requires_labels(proxy):
         raise InputError(
             f"strategy {strategy.name} needs labels, got none; pass labels=, or use one of "
-            "auto, random, kcenter"
+            "auto, random, kcenter, coverage, kmeans, kmedoids"
         )
 
 

@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dask-distill demo
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -53,11 +53,13 @@ class Killer(Silent):
         self.phases = set()
 
     def start(self, phase, total):
+        if phase not in self.phases and phase in ("survey", "select", "write"):
+            self.strike()
         self.phases.add(phase)
-        self.strike()
 
     def advance(self):
-        if self.random.random() < 0.5 and self.deaths < 9:
+        # the last of five is for the writing
+        if self.random.random() < 0.7 and self.deaths < (5 if "write" in self.phases else 4):
             self.strike()
 
     def strike(self):
@@ -163,7 +165,7 @@ def test_scheduler__gone_ends_in_an_error(labelled, tmp_path):
     code = (
         "from distributed import LocalCluster; import time\n"
         "if __name__ == '__main__':\n"
-        "    c = LocalCluster(n_workers=1, processes=False, dashboard_address=None,"
+        "    c = LocalCluster(n_workers=1, dashboard_address=None,"
         " host='127.0.0.1')\n"
         "    print(c.scheduler_address, flush=True); time.sleep(100)"
     )
@@ -171,8 +173,10 @@ def test_scheduler__gone_ends_in_an_error(labelled, tmp_path):
     try:
         address = process.stdout.readline().strip()
 
+        pid = process.pid
+
         def murderous(block):
-            kill(process.pid)
+            os.kill(pid, signal.SIGKILL)
             time.sleep(100)
             return block
 

@@ -8,6 +8,7 @@ from typing import Any
 from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.combined import Combined
 from dask_distill.strategies.coverage import Coverage
 from dask_distill.strategies.dbscan import DBSCAN
 from dask_distill.strategies.entropy import Entropy
@@ -35,6 +36,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         DBSCAN,
         Coverage,
         Hierarchical,
+        Combined,
     )
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "DBSCAN",
     "STRATEGIES",
     "Auto",
+    "Combined",
     "Coverage",
     "Entropy",
     "Gradient",

@@ -4,7 +4,7 @@ GreeDi: blocks choose greedily among groups of their rows, the coordinator among
 each candidate with the weight of the rows it stands for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,18 @@ _STREAM = 11
 
 @dataclass(frozen=True)
 class Exemplars:
-    """What is wanted: so many rows of each group (class, or all), with or without swaps."""
+    """What is wanted: so many rows of each group (class, or all), with or without swaps.
+
+    ``factors`` are what a row of each group stands for, where not all rows take part; ``told``
+    is what earlier steps have to tell.
+    """
 
     quotas: Rows
     by_class: bool
     swap: bool
-    n: int
     seed: int
+    factors: Floats | None = None
+    told: dict[str, Any] = field(default_factory=dict)
 
     def groups(self, state: Block | Held) -> Rows:
         """Each row's group."""
@@ -73,9 +78,9 @@ class Offer:
     space: Space
     targets: Rows
 
-    def observe(self, block: Block) -> Held:
+    def observe(self, state: Block | Held) -> Held:
         """Bring rows where distances are what was asked for."""
-        return Held.of(block, self.space)
+        return Held.of(state, self.space) if isinstance(state, Block) else state
 
     def answer(self, state: Held) -> Candidates:
         """Greedily, in random parts of each group."""
@@ -184,11 +189,15 @@ class Assign:
 
     def advance(self, answer: Assigned) -> Picks:
         """Each exemplar weighs the rows it stands for."""
+        weights = answer.counts.astype(np.float64)
+        if self.aim.factors is not None:
+            weights *= self.aim.factors[self.groups]
         return Picks(
             self.rows,
-            answer.counts.astype(np.float64),
+            weights,
             {},
-            {
+            self.aim.told
+            | {
                 "mean_distance": answer.distance / max(1, int(answer.counts.sum())),
                 "rows_moved": self.offered,
             },
@@ -221,5 +230,5 @@ def first_question(
     """The conversation's beginning; quotas of one group mean that classes play no part."""
     by_class = len(quotas) > 1 and schema.block_classes is not None
     block_groups = schema.block_classes if by_class else schema.block_counts[:, None]
-    aim = Exemplars(quotas, by_class, swap, schema.n, schema.seed)
+    aim = Exemplars(quotas, by_class, swap, schema.seed)
     return Offer(aim, space, targets(quotas, oversample, block_groups, full=full))

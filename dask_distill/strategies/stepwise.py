@@ -43,6 +43,19 @@ class Picks(Final):
         ordered = {name: values[order] for name, values in scores.items()}
         return cls(rows[order], weights[order], ordered, told)
 
+    def of_block(self, state: Any) -> Selection:
+        """Those that lie in a block, whose state has ``rows`` and ``codes``."""
+        low, high = 0, 0
+        if len(state.rows):
+            low = int(np.searchsorted(self.rows, state.rows[0]))
+            high = int(np.searchsorted(self.rows, state.rows[-1], side="right"))
+        rows = self.rows[low:high]
+        codes = None
+        if state.codes is not None:
+            codes = state.codes[np.searchsorted(state.rows, rows)]
+        scores = {name: values[low:high] for name, values in self.scores.items()}
+        return Selection(rows, self.weights[low:high], codes, scores)
+
 
 @dataclass(frozen=True)
 class Stepwise(Strategy):
@@ -66,20 +79,7 @@ class Stepwise(Strategy):
 
     def choose(self, state: Any, choice: Picks) -> Selection:
         """The selected rows that lie in this block."""
-        low, high = 0, 0
-        if len(state.rows):
-            low = int(np.searchsorted(choice.rows, state.rows[0]))
-            high = int(np.searchsorted(choice.rows, state.rows[-1], side="right"))
-        rows = choice.rows[low:high]
-        codes = None
-        if state.codes is not None:
-            codes = state.codes[np.searchsorted(state.rows, rows)]
-        return Selection(
-            rows,
-            choice.weights[low:high],
-            codes,
-            {name: values[low:high] for name, values in choice.scores.items()},
-        )
+        return choice.of_block(state)
 
     def facts(self, choice: Picks) -> dict[str, Any]:
         """As the last step has it."""

@@ -1,0 +1,344 @@
+"""`combined`: your own mixture of filter, quotas, criterion and diversity."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.budget import class_quotas
+from dask_distill.conversation import Selection
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.proxy import (
+    EnsembleProxy,
+    EstimatorProxy,
+    Scaling,
+    fit_ensemble,
+    score,
+    use_estimator,
+)
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.coverage import check_oversample
+from dask_distill.strategies.exemplar_steps import CHEAP, Exemplars, Offer, targets
+from dask_distill.strategies.ranking import (
+    REPORTED,
+    Counts,
+    RankChoice,
+    Ranked,
+    RankQuestion,
+    highest_first,
+)
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.steps import Features, Held
+from dask_distill.strategies.stepwise import Picks, SteppedRanking
+from dask_distill.survey import Schema
+
+Scores = dict[str, npt.NDArray[np.float32]]
+
+_CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
+_DIVERSITY = ("coverage", "medoids", "none")
+_STREAM = 13
+# as in "auto": a smaller class is never filtered, and a part of each always counts
+_TRUSTED_CLASS = 100
+_KEPT_PART = 0.3
+_CLASS_FLOOR = 10
+# candidates of the diversity step for each row selected
+_OVERSAMPLE = 2.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is wanted of all steps.
+
+    ``counts`` and ``block_counts`` are rows by class (one, where there are no labels), of all
+    and by block.
+    """
+
+    size: int
+    trust: float
+    balance: str
+    criterion: str
+    pool: float
+    diversity: str
+    counts: Counts
+    block_counts: Counts
+    by_class: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Judged(Ranked):
+    """A block's memory while the pool is drawn: keys, and rows in the metric space."""
+
+    X: Features
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled(Held):
+    """A block's memory of its rows in the pool, and their scores."""
+
+    scores: Scores = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrustedRows:
+    """(G,) trusted rows of each class."""
+
+    counts: Counts
+
+    def merge(self, other: "TrustedRows") -> "TrustedRows":
+        """They add up."""
+        return TrustedRows(self.counts + other.counts)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Score your rows; how many of each class do you trust?"""
+
+    aim: Mixture
+    space: Space
+    judge: EnsembleProxy | EstimatorProxy | None
+    scaling: Scaling
+
+    def observe(self, block: Block) -> Judged:
+        """Keys put trusted rows first, then the criterion's highest."""
+        scores: Scores = {}
+        distrusted = np.zeros(len(block.rows), bool)
+        groups = np.zeros(len(block.rows), np.int32)
+        if self.aim.by_class and block.codes is not None:
+            groups = block.codes
+        if self.judge is not None:
+            scores = score(self.judge, self.scaling, block.X, block.rows, block.codes)
+            if "trust_gap" in scores:
+                distrusted = scores["trust_gap"] > self.aim.trust
+                distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS
+        if self.aim.criterion == "random":
+            hashes = row_hash(block.rows, self.aim.seed, stream=_STREAM)
+            keys = (hashes >> np.uint64(32)).astype(np.uint32)
+        elif self.aim.criterion == "margin":
+            keys = highest_first(-scores["margin"])
+        else:
+            keys = highest_first(scores[self.aim.criterion])
+        keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
+        reported = {name: values for name, values in scores.items() if name in REPORTED}
+        return Judged(
+            block.number, block.rows, keys, groups, block.codes, reported, self.space(block.X)
+        )
+
+    def answer(self, state: Judged) -> TrustedRows:
+        """Of this block."""
+        trusted = state.groups[state.keys >> np.uint32(31) == 0]
+        return TrustedRows(np.bincount(trusted, minlength=len(self.aim.counts)).astype(np.int64))
+
+    def advance(self, answer: TrustedRows) -> "PoolQuestion":
+        """Quotas by what is trusted; the pool has so many rows for each of them."""
+        aim, trusted = self.aim, answer.counts
+        shares = np.maximum(trusted, _KEPT_PART * aim.counts)
+        if aim.balance != "proportional":
+            shares = np.sqrt(shares) if aim.balance == "sqrt" else np.ones(len(shares))
+        floor = max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
+        quotas = class_quotas(aim.size, shares, aim.counts, floor)
+        pool = 1.0 if aim.diversity == "none" else aim.pool
+        wanted = np.ceil(pool * quotas).astype(np.int64)
+        wanted = np.minimum(wanted, np.maximum(trusted, quotas))
+        prefixes = np.zeros(len(quotas), np.uint32)
+        return PoolQuestion(
+            wanted, aim.counts, wanted, prefixes, 0, aim.seed, None, aim, quotas, trusted
+        )
+
+
+@dataclass(frozen=True)
+class PoolQuestion(RankQuestion):
+    """The draw of the pool; ``final`` are the quotas of the selection."""
+
+    aim: Mixture
+    final: Counts
+    trusted: Counts
+
+
+@dataclass(frozen=True)
+class PoolRows:
+    """By block the rows of each class in the pool."""
+
+    blocks: dict[int, Counts]
+
+    def merge(self, other: "PoolRows") -> "PoolRows":
+        """Blocks side by side."""
+        return PoolRows(self.blocks | other.blocks)
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Forget rows that are not in the pool; how many of each class are left?"""
+
+    pool: RankChoice
+    asked: PoolQuestion
+
+    def observe(self, state: Judged) -> Pooled:
+        """Rows in the pool, in the metric space."""
+        taken = self.pool.taken(state)
+        return Pooled(
+            state.number,
+            state.rows[taken],
+            np.ascontiguousarray(state.X[taken]),
+            None if state.codes is None else state.codes[taken],
+            scores={name: values[taken] for name, values in state.scores.items()},
+        )
+
+    def answer(self, state: Pooled) -> PoolRows:
+        """Of this block."""
+        groups = np.zeros(len(state.rows), np.int64)
+        if self.asked.aim.by_class and state.codes is not None:
+            groups = state.codes.astype(np.int64)
+        counts = np.bincount(groups, minlength=len(self.pool.quotas)).astype(np.int64)
+        return PoolRows({state.number: counts})
+
+    def advance(self, answer: PoolRows) -> Offer:
+        """Exemplars of the pool."""
+        aim, asked = self.asked.aim, self.asked
+        blocks = np.zeros_like(aim.block_counts)
+        for number, counts in answer.blocks.items():
+            blocks[number] = counts
+        pool = blocks.sum(axis=0)
+        # a class without quota has nothing to weigh: its rows' share goes to the others
+        exemplars = Exemplars(
+            asked.final,
+            aim.by_class,
+            aim.diversity == "medoids",
+            aim.seed,
+            aim.counts / np.maximum(pool, 1),
+            {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
+        )
+        # rows are in the metric space already: nothing is left to do there
+        nowhere = Space("euclidean", None, None)
+        return Offer(exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False))
+
+
+@dataclass(frozen=True)
+class Combined(SteppedRanking):
+    """Filter, quotas, criterion and diversity, in this order, each as you like.
+
+    Rows whose label the proxy contradicts are left out; classes get quotas; the criterion fills
+    a pool of ``pool`` rows for each row wanted of a class; diversity chooses among those. A row
+    weighs its class's rows by its part of the pool. Made for trying what "auto" fixes: by our
+    measurements a criterion other than "random" hurts at small fractions, the more so the
+    smaller the pool, while the filter helps with wrong labels and diversity a little.
+
+    Parameters
+    ----------
+    trust : float
+        A row is left out where the best other class beats its own by more than this, unless too
+        few others are there; 1 or more trusts every row. Classes under 100 rows are trusted.
+    balance : "proportional", "sqrt" or "equal"
+        What class quotas are proportional to: trusted rows, their square root, or nothing.
+    criterion : "random", "el2n", "gradient", "entropy" or "margin"
+        What fills the pool: the highest of these, or the smallest margin.
+    pool : float
+        Rows of the pool for each row selected, from 1 to 20.
+    diversity : "coverage", "medoids" or "none"
+        Greedy facility location among the pool, followed by swaps, or the criterion alone.
+    metric : "euclidean" or "cosine"
+    scale : "standard" or "none"
+        Whether each feature is divided by its standard deviation.
+
+    Notes
+    -----
+    Without labels, filter and quotas play no part; the criterion is then "random", or entropy
+    or margin of a fitted ``proxy`` of yours.
+
+    References
+    ----------
+    Northcutt, Jiang, Chuang (2021), Confident learning; Paul, Ganguli, Dziugaite (2021), Deep
+    learning on a data diet; Mirzasoleiman, Karbasi, Sarkar, Krause (2013), Distributed
+    submodular maximization.
+    """
+
+    trust: float = 0.3
+    balance: str = "proportional"
+    criterion: str = "random"
+    pool: float = 5.0
+    diversity: str = "coverage"
+    metric: str = "euclidean"
+    scale: str = "standard"
+
+    name: ClassVar[str] = "combined"
+    uses_proxy: ClassVar[bool] = True
+    grouped: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        Space.check(self.metric, self.scale)
+        if not self.trust >= 0:
+            raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
+        for name, known in (
+            ("balance", ("proportional", "sqrt", "equal")),
+            ("criterion", _CRITERIA),
+            ("diversity", _DIVERSITY),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        try:
+            check_oversample(self.pool)
+        except InputError as error:
+            raise InputError(str(error).replace("oversample", "pool")) from None
+
+    def requires_labels(self, proxy: Any) -> bool:
+        """As the criterion has it."""
+        if self.criterion in ("el2n", "gradient"):
+            return True
+        return self.criterion != "random" and proxy is None
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
+        """Fit the judge, where one is needed."""
+        judge: EnsembleProxy | EstimatorProxy | None = None
+        if proxy is not None:
+            judge = use_estimator(proxy, schema)
+        elif schema.counts is not None:
+            judge = fit_ensemble(schema)
+        counts, block_counts = schema.counts, schema.block_classes
+        by_class = counts is not None and block_counts is not None
+        if counts is None or block_counts is None:
+            counts, block_counts = np.array([schema.n], np.int64), schema.block_counts[:, None]
+        aim = Mixture(
+            size,
+            self.trust,
+            self.balance,
+            self.criterion,
+            self.pool,
+            self.diversity,
+            counts,
+            block_counts,
+            by_class,
+            schema.seed,
+        )
+        space = Space.of(self.metric, self.scale, schema)
+        return Judge(aim, space, judge, Scaling.of(schema))
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """From the pool to its exemplars."""
+        following = super().advance(question, answer)
+        if isinstance(question, PoolQuestion) and isinstance(following, RankChoice):
+            return Reduce(following, question)
+        return following
+
+    def choose(self, state: Pooled, choice: Picks) -> Selection:  # type: ignore[override]
+        """The block's share of the choice, with its scores."""
+        selection = choice.of_block(state)
+        at = np.searchsorted(state.rows, selection.rows)
+        return replace(selection, scores={name: v[at] for name, v in state.scores.items()})
+
+    def facts(self, choice: Picks) -> dict[str, Any]:
+        """As the last step has it."""
+        return choice.told
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Blocks hold their rows and keys; then the pool, of which candidates meet."""
+        need = super().footprint(n, d, classes, size)
+        return Footprint(
+            need.rounds + 4,
+            need.state_bytes_per_row + 4 * d,
+            need.answer_bytes_per_block,
+            max(_OVERSAMPLE * size, CHEAP),
+        )

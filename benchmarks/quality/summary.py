@@ -66,21 +66,6 @@ def kept_accuracy(table):
     return (100 * ratio).rename("kept").reset_index()
 
 
-def speed(table):
-    """Seconds to train on all over seconds on the subset, with and without the selection."""
-    clean = table[(table.noise == 0) & (table.rare == 0)]
-    key = ["set", "seed", "model"]
-    full = clean[clean.strategy == "full"].set_index(key).fit_seconds
-    rows = []
-    for (fraction, model), part in clean[clean.strategy == "auto"].groupby(["fraction", "model"]):
-        part = part.set_index(key)
-        if model == "knn" or full.empty:
-            continue
-        whole = full.reindex(part.index).sum()
-        rows.append((fraction, model, whole / part.fit_seconds.sum()))
-    return pd.DataFrame(rows, columns=["fraction", "model", "ratio"])
-
-
 def markdown(table):
     """All tables."""
     lines = []
@@ -155,11 +140,6 @@ def markdown(table):
                 (name, *[f"{v:.1f}" for v in row])
                 for name, row in zip(wide.index, wide.to_numpy(), strict=True)
             ],
-        )
-        lines += ["## Seconds of training on all rows over those on the subset", ""]
-        lines += _table(
-            ["fraction", "model", "times faster"],
-            [(f"{r.fraction:.0%}", r.model, f"{r.ratio:.1f}") for r in speed(table).itertuples()],
         )
     return "\n".join(lines)
 

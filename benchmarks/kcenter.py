@@ -64,22 +64,24 @@ def in_process():
         radius = sequential.covering_radius()
         where = f"n={n:,} d={d} k={k:,}, 20 blocks, {order}"
         two = converse_over(X, 20, k, KCenter())
-        print(f"two rounds: radius / sequential, {where}: {two.radius / radius:.4f}")
-        print(f"two rounds: rows moved / k, {where}: {two.moved / k:.2f}")
+        print(
+            f"two rounds: radius / sequential, {where}: {two.told['covering_radius'] / radius:.4f}"
+        )
+        print(f"two rounds: rows moved / k, {where}: {two.told['rows_moved'] / k:.2f}")
         longer = FarthestFirst(X)
         longer.extend(min(n, 4 * k + 1))
         bound = lower_bound(longer.squared_radii, k)
         print(
             f"certified ratio, {where}: sequential {radius / bound:.2f}, "
-            f"two rounds {two.radius / bound:.2f}"
+            f"two rounds {two.told['covering_radius'] / bound:.2f}"
         )
         for count in (1, 7, 20, 100):
             exact = converse_over(X, count, k, KCenter(exact=True))
             same = np.array_equal(exact.rows, np.sort(sequential.indices))
             print(
                 f"exact: n={n:,} d={d} k={k:,}, {count} blocks, {order}: "
-                f"{'same rows' if same else 'OTHER ROWS'}, {exact.rounds} rounds, "
-                f"rows moved / k: {exact.moved / k:.2f}",
+                f"{'same rows' if same else 'OTHER ROWS'}, {exact.told['pools']} rounds, "
+                f"rows moved / k: {exact.told['rows_moved'] / k:.2f}",
                 flush=True,
             )
 

@@ -110,6 +110,10 @@ class Layout:
         start = number * self.chunks[0]
         return slice(start, min(start + self.chunks[0], self.shape[0]))
 
+    def key(self, number: int) -> str:
+        """Where zarr puts a chunk, below the array."""
+        return "/".join(["c", str(number), *("0" for _ in self.shape[1:])])
+
     def chunk_shape(self, number: int) -> tuple[int, ...]:
         """The shape of a chunk's values."""
         rows = self.rows(number)
@@ -201,7 +205,8 @@ def _as_text(array: Array, where: str) -> tuple[Array, int]:
     if array.dtype.kind not in _TEXT:
         raise DistillError(f"{where} hold text, got {array.dtype}; declare the right type")
     if array.dtype.kind == "U":
-        width = array.dtype.itemsize // 4
+        # by the content: a block's type may be as wide as its source liked
+        width = int(np.strings.str_len(array.astype(np.str_)).max(initial=0))
         # NumPy takes the bytes of big-endian text for those of little-endian text
         array = array.astype(array.dtype.newbyteorder("="))
     else:
@@ -250,6 +255,20 @@ def read_chunk(location: Location, name: str, number: int, layout: Layout) -> Ar
             # by way of the machine's order, see `_as_text`
             stored = stored.astype(layout.numpy_dtype.newbyteorder("="))
         return stored.astype(layout.numpy_dtype, copy=False)
+
+
+def find_chunk(location: Location, name: str, number: int, layout: Layout) -> Receipt | None:
+    """The receipt of a chunk that an earlier run has written; None where it must be written."""
+    if layout.numpy_dtype.kind in _TEXT:
+        # values may be wider than was declared
+        layout = replace(layout, dtype="T")
+    try:
+        values, text_width = _as_declared(
+            read_chunk(location, name, number, layout), name, number, layout
+        )
+    except DistillError:
+        return None
+    return Receipt(name, number, digest_values(values), int(values.nbytes), text_width)
 
 
 def check_chunk(

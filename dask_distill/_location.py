@@ -123,7 +123,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 @contextmanager
-def staged(target: Location, overwrite: bool) -> Iterator[Location]:
+def staged(
+    target: Location, overwrite: bool, *, run: str, keep: bool = False
+) -> Iterator[Location]:
     """A folder beside a local target that takes its place at the end, or goes without trace.
 
     Parameters
@@ -132,19 +134,25 @@ def staged(target: Location, overwrite: bool) -> Iterator[Location]:
         Local and resolved.
     overwrite : bool
         Whether the folder that is there now may be replaced; one that comes later may not.
+    run : str
+        Names the folder.
+    keep : bool
+        Whether a failed run leaves what it has written, for one that resumes.
     """
     path = target.path
     assert path is not None
     replaced = path.stat().st_ino if overwrite and path.exists() else None
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:12]}")
+    work = path.with_name(f".{path.name}.partial-{run}")
     try:
-        work.mkdir()
+        work.mkdir(exist_ok=keep)
         yield Location(str(work))
         sync_tree(work)
         _take_place(work, path, replaced)
-    except BaseException:
+    except BaseException as error:
+        if keep and not isinstance(error, InputError):
+            raise
         discard(work)
         for folder in made:
             # a folder that someone else has filled meanwhile stays

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from dask_distill.cli_judge import evaluate
+from dask_distill._text import shown_bytes
+from dask_distill.cli_judge import evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
@@ -73,6 +74,7 @@ def cli() -> None:
 )
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
+@click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
 @JSON
 @QUIET
@@ -114,15 +116,15 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
             ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
             ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
             ("tasks", f"about {made.tasks:,}"),
-            ("memory of a worker", f"up to {_bytes(made.worker_bytes)}"),
-            ("memory of the coordinator", f"up to {_bytes(made.coordinator_bytes)}"),
-            ("read", f"{_bytes(made.bytes_read)}, in two passes"),
+            ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),
+            ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
+            ("read", f"{shown_bytes(made.bytes_read)}, in two passes"),
             (
                 "moved",
-                f"about {_bytes(made.bytes_moved)} "
-                f"(all the data: {_bytes(made.bytes_to_gather_everything)})",
+                f"about {shown_bytes(made.bytes_moved)} "
+                f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
             ),
-            ("written", f"about {_bytes(made.bytes_written)}"),
+            ("written", f"about {shown_bytes(made.bytes_written)}"),
         ]
     )
 
@@ -202,6 +204,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(report)
 
 
 def main() -> None:
@@ -212,7 +215,7 @@ def main() -> None:
         click.echo(f"{_PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(f"{_PROGRAM}: stopped; nothing was written", err=True)
+        click.echo(f"{_PROGRAM}: stopped; what is finished is kept for --resume", err=True)
         sys.exit(1)
 
 
@@ -245,22 +248,35 @@ def _run(
     storage: dict[str, str],
     overwrite: bool,
     quiet: bool,
+    resume: bool = False,
     **names: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill import store
     from dask_distill.cluster import connect
-    from dask_distill.pipeline import check_request, distill
+    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
+    from dask_distill.resume import distill_to_zarr, open_checkpoint
     from dask_distill.strategies import make_strategy
 
     started = time.perf_counter()
     chosen = make_strategy(strategy, options)
     dataset = _open(source, {**names, "storage": storage})
-    check_request(dataset, fraction=fraction, size=size, strategy=chosen, seed=seed)
-    store.check_target(
-        target, overwrite=overwrite, storage_options=storage, sources=dataset.sources
+    parameters = {
+        "fraction": fraction,
+        "size": size,
+        "certify": certify,
+        "seed": seed,
+        "on_invalid": on_invalid,
+    }
+    checkpoint = open_checkpoint(
+        dataset,
+        target,
+        strategy=chosen,
+        parameters=parameters,
+        resume=resume,
+        overwrite=overwrite,
+        storage_options=storage,
     )
     with (
         connect(
@@ -269,25 +285,30 @@ def _run(
         progress_display(quiet) as progress,
         _warnings_as_lines(),
     ):
-        coreset = distill(
-            dataset,
-            fraction=fraction,
-            size=size,
-            strategy=chosen,
-            seed=seed,
-            certify=certify,
-            on_invalid=on_invalid,
-            progress=progress,
+        limits = worker_limits(client)
+        refuse_unfit(
+            make_plan(dataset, chosen, fraction=fraction, size=size, workers=len(limits) or 1),
+            limits,
         )
-        writing = time.perf_counter()
-        receipt = coreset.to_zarr(target, storage_options=storage, overwrite=overwrite)
+        coreset, receipt = distill_to_zarr(
+            dataset,
+            target,
+            strategy=chosen,
+            **parameters,
+            resume=resume,
+            overwrite=overwrite,
+            storage_options=storage,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
         seconds = coreset.provenance["seconds"] | {
-            "write": round(time.perf_counter() - writing, 3),
+            "write": receipt.pop("seconds"),
             "total": round(time.perf_counter() - started, 3),
         }
         count = len(client.scheduler_info(n_workers=-1)["workers"])
     certificate = coreset.certificate
     return {
+        "resumed": resume,
         **receipt,
         **{
             key: coreset.provenance[key]
@@ -358,10 +379,10 @@ def _print_result(result: dict[str, Any]) -> None:
         ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
         (
             "moved",
-            f"{_bytes(result['bytes_moved'])} of questions, answers and candidates "
-            f"(all the data: {_bytes(result['bytes_to_gather_everything'])})",
+            f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
+            f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
         ),
-        ("written", f"{_bytes(result['bytes_written'])} to {result['target']}"),
+        ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
 
@@ -370,11 +391,3 @@ def _print_table(lines: list[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         click.echo(f"{name:<{width}}  {text}")
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -1,4 +1,4 @@
-"""The commands that look at a written subset: evaluate. Nothing heavy is imported here."""
+"""The commands that judge a written subset: evaluate, report. Nothing heavy is imported here."""
 
 import json
 from typing import Any
@@ -111,3 +111,52 @@ def _open(source: str, features: Any, labels: Any, storage: dict[str, str]) -> A
     from dask_distill.sources import open_dataset
 
     return open_dataset(source, features=features, labels=labels, storage_options=storage)
+
+
+@click.command()
+@click.argument("target")
+@click.option("-o", "--output", metavar="FILE", help="TARGET's name with .html unless given.")
+@click.option("--source", metavar="SOURCE", help="Shows a sample of it behind the selected rows.")
+@click.option(
+    "--evaluation", metavar="FILE", help="What evaluate --json has printed, to be shown, too."
+)
+@_FEATURES
+@STORAGE_OPTION
+@QUIET
+def report(
+    target: str,
+    output: str | None,
+    source: str | None,
+    evaluation: str | None,
+    features: str | None,
+    storage: dict[str, str],
+    quiet: bool,
+) -> None:
+    """Write one HTML file on TARGET: what was selected, from what, and how well."""
+    from pathlib import PurePosixPath
+
+    from dask_distill.coreset import open_coreset
+
+    coreset = open_coreset(target, storage_options=storage)
+    file = output or f"{PurePosixPath(target.rstrip('/')).stem or 'report'}.html"
+    dataset = None
+    if source is not None:
+        dataset = _open(source, *_names(coreset, source, features, None), storage)
+    found = None if evaluation is None else _read_evaluation(evaluation)
+    coreset.report(file, dataset=dataset, evaluation=found)
+    if not quiet:
+        click.echo(f"wrote {file}")
+
+
+def _read_evaluation(file: str) -> Any:
+    from pathlib import Path
+
+    from dask_distill.evaluation import Evaluation
+
+    try:
+        return Evaluation.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"evaluation must be a file that evaluate --json has printed, got '{file}'; write it "
+            "with dask-distill evaluate ... --json > FILE"
+        ) from None

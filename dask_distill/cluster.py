@@ -1,14 +1,17 @@
 """Where a run takes place: a cluster that we start, or one that is there."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dask
+from dask.utils import parse_timedelta
 
 from dask_distill.config import setting
 from dask_distill.errors import DistillError, InputError
+from dask_distill.failures import ended_without_workers
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def connect(
     from distributed import Client
 
     if scheduler_address is None and scheduler_file is None:
-        with _local(workers) as cluster, Client(cluster) as client:
+        with _local(workers) as cluster, Client(cluster) as client, _watched(client):
             yield client
         return
     try:
@@ -62,8 +65,13 @@ def connect(
     except (OSError, ValueError) as error:
         place = scheduler_address or scheduler_file
         raise DistillError(f"no scheduler can be reached at '{place}': {error}") from None
-    with client:
+    with client, _watched(client):
         yield client
+
+
+def _watched(client: Any) -> Any:
+    seconds = parse_timedelta(setting("no-workers-timeout"))
+    return ended_without_workers(client, seconds)
 
 
 @contextmanager
@@ -73,6 +81,7 @@ def _local(workers: int | None) -> Iterator[Any]:
 
     resilience = {
         "distributed.scheduler.allowed-failures": setting("local.allowed-failures"),
+        "distributed.scheduler.no-workers-timeout": setting("no-workers-timeout"),
         "distributed.deploy.lost-worker-timeout": setting("local.lost-worker-timeout"),
     }
     count = workers or setting("local.workers") or len(os.sched_getaffinity(0))
@@ -85,6 +94,8 @@ def _local(workers: int | None) -> Iterator[Any]:
             host="127.0.0.1",
             memory_limit=setting("local.memory-limit"),
             dashboard_address="127.0.0.1:0",
+            # on a busy machine workers that take their time to stop would be warned of
+            silence_logs=logging.ERROR,
         ) as cluster,
     ):
         yield cluster

@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill import store
+from dask_distill._html import facts_table
 from dask_distill.errors import InputError
+from dask_distill.progress import Progress, countdown
 
 if TYPE_CHECKING:
+    from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
 
@@ -90,11 +93,31 @@ class Coreset:
         strategy = self.provenance.get("parameters", {}).get("strategy", "?")
         return f"Coreset({len(self):,} rows{share}, strategy={strategy!r})"
 
+    def _repr_html_(self) -> str:
+        told = self.provenance
+        facts: list[tuple[str, object]] = [
+            ("rows", f"{len(self):,} of {told.get('rows', 0):,}"),
+            ("strategy", told.get("parameters", {}).get("strategy", "?")),
+            (self.feature_name, f"{self.features.shape} {self.features.dtype}"),
+        ]
+        if self.labels is not None:
+            facts.append((self.label_name, f"{self.labels.shape} {self.labels.dtype}"))
+        facts += [(name, f"{array.shape} {array.dtype}") for name, array in self.carry.items()]
+        for entry in (told.get("classes") or [])[:10]:
+            amount = f"{entry['selected']:,} of {entry['rows']:,}"
+            facts.append((f"class {entry['label']}", amount))
+        if self.certificate is not None:
+            facts.append(("covering radius", f"{self.certificate.radius:.4g}"))
+        return facts_table("Coreset", facts)
+
     def to_zarr(
         self,
         target: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        *,
+        progress: Progress | None = None,
+        checkpoint: "Checkpoint | None" = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
 
@@ -106,6 +129,10 @@ class Coreset:
             For fsspec; never stored.
         overwrite : bool
             Replace a subset that is there, at commit.
+        progress : Progress, optional
+            Takes the chunks that are written.
+        checkpoint : Checkpoint, optional
+            Of a run that may be resumed: chunks that are written stay, and are used again.
 
         Returns
         -------
@@ -137,7 +164,22 @@ class Coreset:
                 "carry": list(self.carry),
             },
         }
-        return store.write(target, rows, attributes, overwrite=overwrite, storage_options=options)
+        run = None
+        if checkpoint is not None:
+            run = checkpoint.run
+            attributes["request"] = {
+                **checkpoint.request,
+                "fingerprint": checkpoint.fingerprint,
+            }
+        return store.write(
+            target,
+            rows,
+            attributes,
+            overwrite=overwrite,
+            storage_options=options,
+            on_chunk=None if progress is None else countdown("write", progress),
+            run=run,
+        )
 
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":
         """Measure what training on these rows costs, against random ones and everything.
@@ -157,6 +199,28 @@ class Coreset:
         from dask_distill.evaluate import evaluate
 
         return evaluate(self, features, labels, **options)
+
+    def report(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        dataset: "Dataset | None" = None,
+        evaluation: "Evaluation | None" = None,
+    ) -> None:
+        """Write one self-contained HTML file on what was selected, from what, and how well.
+
+        Parameters
+        ----------
+        path : path
+            A file that is there is replaced.
+        dataset : Dataset, optional
+            What was selected from: a sample of it is shown behind the selected rows.
+        evaluation : Evaluation, optional
+            Of `evaluate`.
+        """
+        from dask_distill.report import write_report
+
+        write_report(self, path, dataset=dataset, evaluation=evaluation)
 
 
 def open_coreset(

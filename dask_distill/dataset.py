@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from dask_distill._html import facts_table
 from dask_distill.errors import InputError
 
 _CHUNK_BYTES = 16 * 2**20
@@ -71,6 +72,17 @@ class Dataset:
         labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
         shape = " x ".join(f"{size:,}" for size in self.features.shape)
         return f"Dataset({shape} {self.features.dtype}, {labels}, {len(self.carry)} carried)"
+
+    def _repr_html_(self) -> str:
+        arrays = {self.feature_name: self.features}
+        if self.labels is not None:
+            arrays[self.label_name] = self.labels
+        facts: list[tuple[str, object]] = [("rows", f"{self.n:,}")]
+        facts += [(name, f"{a.shape} {a.dtype}") for name, a in (arrays | self.carry).items()]
+        if self.columns is not None:
+            more = ", …" if len(self.columns) > 20 else ""
+            facts.append(("columns", ", ".join(self.columns[:20]) + more))
+        return facts_table("Dataset", [*facts, *(("source", url) for url in self.sources)])
 
 
 def as_dataset(

@@ -142,11 +142,13 @@ def evaluate(
     ]
     trials = _train(job.runner, tables, splits, named, len(classes), progress or Silent())
     scores, differences = summarise(trials)
+    everything, tests = len(splits[0].everything), len(splits[0].test)
+    bounded = everything == max_rows < dataset.n - tests
     taken = coreset.provenance.get("seconds", {}).get("total")
-    tested = len(codes[2]) if held_out else len(splits[0].test)
+    tested = len(codes[2]) if held_out else tests
     return Evaluation(
-        verdict=verdict_of(scores, differences),
-        cost=cost_of(scores, taken),
+        verdict=verdict_of(scores, differences, bounded=bounded),
+        cost=cost_of(scores, taken, bounded=bounded),
         strategy=str(coreset.provenance.get("parameters", {}).get("strategy", "")),
         rows=dataset.n,
         selected=len(coreset),
@@ -157,7 +159,7 @@ def evaluate(
         differences=differences,
         worst_class=worst_class_of(trials, classes),
         selection_seconds=taken,
-        notes=_notes(coreset, dataset, size, splits[0], max_rows),
+        notes=_notes(coreset, dataset, size, everything if bounded else None, tests),
     )
 
 
@@ -438,19 +440,18 @@ def _check_numbers(**limits: tuple[Any, int]) -> None:
 
 
 def _notes(
-    coreset: "Coreset", dataset: Dataset, size: int, split: Split, max_rows: int
+    coreset: "Coreset", dataset: Dataset, size: int, part: int | None, tests: int
 ) -> tuple[str, ...]:
     notes = []
-    everything = len(split.everything)
-    if everything == max_rows < dataset.n - len(split.test):
+    if part is not None:
         notes.append(
-            f"Everything stands for {everything:,} of {dataset.n:,} rows, drawn at random; "
+            f"Everything stands for {part:,} of {dataset.n:,} rows, drawn at random; "
             "max_rows / --max-rows raises it."
         )
     if size < len(coreset):
         notes.append(
             f"The subset stands for {size:,} of its {len(coreset):,} rows, drawn at random."
         )
-    if len(split.test):
+    if tests:
         notes.append("Tested on rows of the source that were not selected.")
     return tuple(notes)

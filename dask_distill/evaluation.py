@@ -229,11 +229,14 @@ def interval(gaps: Any, drawn: Sequence[Any] = ()) -> tuple[float, float, float]
     return mean, mean - half, mean + half
 
 
-def verdict_of(scores: Sequence[Score], differences: Sequence[Difference]) -> str:
+def verdict_of(
+    scores: Sequence[Score], differences: Sequence[Difference], *, bounded: bool = False
+) -> str:
     """The sentence that says whether the subset is worth having."""
     whole = {score.way: score for score in scores if score.model == ALL_MODELS}
     kept = whole["subset"].accuracy / max(whole["everything"].accuracy, 1e-9)
-    keeps = f"keeps {kept:.1%} of the accuracy of training on everything"
+    whole_name = f"{whole['everything'].rows:,} rows" if bounded else "everything"
+    keeps = f"keeps {kept:.1%} of the accuracy of training on {whole_name}"
     accuracy = _against_random(differences, "accuracy")
     balanced = _against_random(differences, "balanced_accuracy")
     # the other way that the subset is least sure to beat
@@ -259,7 +262,9 @@ def verdict_of(scores: Sequence[Score], differences: Sequence[Difference]) -> st
     )
 
 
-def cost_of(scores: Sequence[Score], selection_seconds: float | None) -> str:
+def cost_of(
+    scores: Sequence[Score], selection_seconds: float | None, *, bounded: bool = False
+) -> str:
     """The sentence on time, with the selection counted in."""
     whole = {score.way: score for score in scores if score.model == ALL_MODELS}
     own, full = whole["subset"], whole["everything"]
@@ -270,6 +275,9 @@ def cost_of(scores: Sequence[Score], selection_seconds: float | None) -> str:
     if selection_seconds is None:
         return f"{text}."
     text += f"; selecting took {selection_seconds:.1f} s"
+    if bounded:
+        # what training on all rows would take is not known
+        return f"{text}."
     saved = full.seconds - own.seconds
     if saved <= 0:
         return f"{text}, which training does not win back."

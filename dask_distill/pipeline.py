@@ -4,14 +4,12 @@ Survey, ask, converse, choose; the rows themselves stay where they are until the
 """
 
 import math
-import platform
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from importlib.metadata import version
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -25,12 +23,16 @@ from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.progress import Progress, Silent
+from dask_distill.provenance import make_provenance
 from dask_distill.proxy import check_estimator
-from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse
+from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
-from dask_distill.survey import Schema, Survey, valid_block
+from dask_distill.survey import Schema, Survey, block_checksum, fingerprint_of, valid_block
 from dask_distill.validity import OnInvalid
+
+if TYPE_CHECKING:
+    from dask_distill.checkpoint import Checkpoint
 
 
 class SelectionWarning(UserWarning):
@@ -51,6 +53,7 @@ def distill(
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
     progress: Progress | None = None,
+    checkpoint: "Checkpoint | None" = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
 
@@ -85,6 +88,8 @@ def distill(
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
     progress : Progress, optional
         Takes phases and blocks done.
+    checkpoint : Checkpoint, optional
+        Keeps the finished selection, and gives it again to a run that resumes.
 
     Returns
     -------
@@ -122,13 +127,22 @@ def distill(
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
     raw = raw_blocks(dataset, job.runner)
+    saved = None if checkpoint is None else checkpoint.selection()
+    if saved is not None and checkpoint is not None:
+        checkpoint.check(content_fingerprint(dataset, progress))
+        return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     schema, outline = _survey(job, dataset, raw, seed, on_invalid)
     facts: Schema = job.runner.fetch(outline)
+    if checkpoint is not None:
+        checkpoint.begin(facts.fingerprint)
     rows = resolve_size(fraction, size, facts.n)
 
     handle = delayed(chosen, traverse=False)
     judge = None if proxy is None else delayed(proxy, traverse=False)
-    blocks = [job.runner.call("block", valid_block, block, outline) for block in raw]
+    blocks = [
+        job.runner.call(part("block", number, raw), valid_block, block, outline)
+        for number, block in enumerate(raw)
+    ]
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
     states = _joined(job.runner, handle, blocks, question) if chosen.joins else blocks
     final, states = converse(
@@ -147,7 +161,7 @@ def distill(
         certificate = certify_rows(
             blocks, indices, chosen, outline, job.runner, ledger, job.progress
         )
-    provenance = _provenance(
+    provenance = make_provenance(
         dataset,
         facts,
         chosen,
@@ -162,7 +176,20 @@ def distill(
         passes=3 if certify else 2,
         told=told,
     )
-    return Coreset(indices, weights, scores, certificate, provenance, **rows_of(dataset, indices))
+    coreset = Coreset(
+        indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
+    )
+    if checkpoint is not None:
+        checkpoint.save(coreset)
+    return coreset
+
+
+def content_fingerprint(dataset: Dataset, progress: Progress | None = None) -> str:
+    """Digest of a data set's values, as the survey has it: one pass that reads, and no more."""
+    runner = DaskRunner(progress)
+    raw = raw_blocks(dataset, runner)
+    checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in raw])
+    return fingerprint_of(dataset.n, dataset.d, checksums)
 
 
 @dataclass(frozen=True)
@@ -200,7 +227,7 @@ def check_request(
     if dataset.labels is None and strategy.requires_labels(proxy):
         raise InputError(
             f"strategy {strategy.name} needs labels, got none; pass labels=, or use one of "
-            "auto, random, kcenter"
+            "auto, random, kcenter, coverage, kmeans, kmedoids"
         )
 
 
@@ -244,8 +271,9 @@ def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     if dataset.labels is not None:
         labels = _by_blocks(dataset.labels, bounds)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
+    runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
-        runner.call("read", _raw_block, X, y, number, start, rows, dataset.d)
+        runner.call(part("read", number, bounds), _raw_block, X, y, number, start, rows, dataset.d)
         for number, (X, y, start, rows) in enumerate(
             zip(features, labels, starts, bounds, strict=True)
         )
@@ -348,76 +376,6 @@ def _assemble(
         name: np.concatenate([selection.scores[name] for selection in selections]) for name in names
     }
     return indices, weights, scores
-
-
-def _provenance(
-    dataset: Dataset,
-    facts: Schema,
-    strategy: Strategy,
-    ledger: Ledger,
-    taken: npt.NDArray[np.int64] | None,
-    *,
-    size: int,
-    fraction: float | None,
-    seed: int,
-    on_invalid: str,
-    proxy: Any,
-    seconds: float,
-    passes: int,
-    told: dict[str, Any],
-) -> dict[str, Any]:
-    """How the subset came about, JSON-able."""
-    packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
-    return {
-        "parameters": {
-            "strategy": strategy.name,
-            "options": _options(strategy),
-            "size": size,
-            "fraction": None if fraction is None else float(fraction),
-            "on_invalid": on_invalid,
-            "proxy": None if proxy is None else type(proxy).__name__,
-        },
-        "seed": int(seed),
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in packages},
-        "input": {
-            "fingerprint": facts.fingerprint,
-            "sources": list(dataset.sources),
-            "shape": list(dataset.features.shape),
-            "dtype": str(dataset.features.dtype),
-            "columns": None if dataset.columns is None else list(dataset.columns),
-            "blocks": len(facts.block_counts),
-        },
-        "rows": facts.n,
-        "rows_dropped": facts.dropped,
-        "selected": size,
-        "classes": _class_table(facts, taken),
-        "bytes_read": passes * dataset.nbytes,
-        "bytes_moved": ledger.bytes_moved(),
-        "bytes_to_gather_everything": dataset.nbytes,
-        "rounds": len(ledger.rounds),
-        "selection": told,
-        "seconds": ledger.seconds() | {"total": round(seconds, 3)},
-    }
-
-
-def _options(strategy: Strategy) -> dict[str, Any]:
-    """A strategy's options, functions by their name."""
-    options = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
-    return {
-        name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
-        for name, value in options.items()
-    }
-
-
-def _class_table(facts: Schema, taken: npt.NDArray[np.int64] | None) -> list[dict[str, Any]] | None:
-    """Rows of each class, all and selected, in order of first appearance."""
-    if facts.classes is None or facts.counts is None or taken is None:
-        return None
-    return [
-        {"label": label, "rows": int(rows), "selected": int(selected)}
-        for label, rows, selected in zip(facts.classes.tolist(), facts.counts, taken, strict=True)
-    ]
 
 
 def _refuse_asynchronous() -> None:

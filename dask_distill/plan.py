@@ -1,10 +1,12 @@
 """What a run would do, from shapes alone: rows, blocks, tasks, memory, bytes."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from dask_distill.block import block_rows
 from dask_distill.dataset import Dataset
+from dask_distill.errors import InputError
 from dask_distill.pipeline import check_request, resolve_size
 from dask_distill.strategies import Strategy
 from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
@@ -126,3 +128,41 @@ def make_plan(
         bytes_written=selected * (dataset.row_bytes + 12 + (16 if strategy.uses_proxy else 0)),
         bytes_to_gather_everything=dataset.nbytes,
     )
+
+
+def refuse_unfit(plan: Plan, limits: Sequence[tuple[int, int]]) -> None:
+    """Refuse a run that cannot fit, before it reads a row.
+
+    Parameters
+    ----------
+    plan : Plan
+        For as many workers as there are.
+    limits : sequence of (memory limit in bytes, threads)
+        Of each worker; 0 bytes for none. Candidates meet on one of them.
+
+    Raises
+    ------
+    InputError
+    """
+    known = [(limit, threads) for limit, threads in limits if limit]
+    if not known:
+        return
+    limit, threads = min(known)
+    for what, one_thread, way_out in (
+        ("a worker", plan.worker_bytes, "add workers, give them more memory or fewer threads"),
+        ("the coordinator", plan.coordinator_bytes, "give workers more memory"),
+    ):
+        lanes = threads if what == "a worker" else 1
+        need = _PROCESS_BYTES + lanes * (one_thread - _PROCESS_BYTES)
+        if need > limit:
+            at = f" with {threads} threads" if lanes > 1 else ""
+            raise InputError(
+                f"the run needs {need / 2**30:.2g} GiB on {what}{at} and "
+                f"{limit / 2**30:.2g} GiB are allowed; {way_out}, or lower size"
+            )
+
+
+def worker_limits(client: Any) -> list[tuple[int, int]]:
+    """Memory limit and threads of each worker of a client's cluster."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return [(int(w.get("memory_limit") or 0), int(w["nthreads"])) for w in workers]

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,23 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """The phase is over."""
+
+
+def countdown(phase: str, progress: Progress) -> Callable[[int], None]:
+    """A function that is told how many are left, and tells it as a phase."""
+    begun = False
+
+    def tell(left: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            progress.start(phase, left)
+        else:
+            progress.advance()
+        if left == 0:
+            progress.finish()
+
+    return tell
 
 
 class Silent:

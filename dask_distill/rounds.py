@@ -22,6 +22,7 @@ from dask.sizeof import sizeof
 
 from dask_distill.conversation import Conversation, Final
 from dask_distill.errors import InputError
+from dask_distill.failures import plain_failures
 from dask_distill.progress import Progress, Silent
 from dask_distill.threads import single_threaded
 
@@ -116,9 +117,12 @@ class DaskRunner:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Silent()
+        # of each block, to name rows by where one fails
+        self.rows: list[tuple[int, int]] = []
 
     def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """One task; its key is new in every run, so that no run sees another's results."""
+        # the name tells block and phase where the task kills its worker
         key = f"distill-{name}-{uuid.uuid4().hex}"
         call = delayed(_guarded, pure=False, traverse=False)
         return call(function, *args, dask_key_name=key)
@@ -149,11 +153,13 @@ class DaskRunner:
 
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""
-        return _accepted(result.compute() if isinstance(result, Delayed) else result)
+        with plain_failures(self.rows):
+            return _accepted(result.compute() if isinstance(result, Delayed) else result)
 
     def fetch_all(self, results: Sequence[Any]) -> list[Any]:
         """Bring small results here, in one computation."""
-        return [_accepted(result) for result in dask.compute(*results)]
+        with plain_failures(self.rows):
+            return [_accepted(result) for result in dask.compute(*results)]
 
 
 def _guarded(function: Callable[..., Any], *args: Any) -> Any:
@@ -238,8 +244,14 @@ def converse(
         number += 1
         started = time.perf_counter()
         progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
-        states = [runner.call(f"{phase}-observe", _observe, strategy, s, turn) for s in states]
-        answers = [runner.call(f"{phase}-answer", _answer, strategy, s, turn) for s in states]
+        states = [
+            runner.call(part(f"{phase}-observe", i, states), _observe, strategy, state, turn)
+            for i, state in enumerate(states)
+        ]
+        answers = [
+            runner.call(part(f"{phase}-answer", i, states), _answer, strategy, state, turn)
+            for i, state in enumerate(states)
+        ]
         combined = _tree(strategy, answers, runner, phase)
         turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
         kept = [turn, *states] if keep else [turn]
@@ -260,7 +272,15 @@ def converse(
 
 def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
     """What each block selects, as handles."""
-    return [runner.call("choose", _choose, strategy, state, final) for state in states]
+    return [
+        runner.call(part("choose", number, states), _choose, strategy, state, final)
+        for number, state in enumerate(states)
+    ]
+
+
+def part(name: str, number: int, parts: Sequence[Any]) -> str:
+    """The name of a call on one of several parts."""
+    return f"{name}-{number}-of-{len(parts)}"
 
 
 def content(turn: Turn) -> Any:

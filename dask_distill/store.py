@@ -6,24 +6,21 @@ holds a digest of every chunk's values, so that `verify` needs no source. Knows 
 attributes alone.
 """
 
-import itertools
 import json
 import os
-import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dask.array as da
-import dask.config
 import zarr
-from dask.base import compute
-from dask.callbacks import Callback
-from dask.delayed import Delayed, delayed
 
-from dask_distill._chunks import Layout, check_chunk, create_array, lazy_array, write_chunk
+from dask_distill._chunks import (
+    Layout,
+    create_array,
+    lazy_array,
+)
 from dask_distill._location import Location, staged
 from dask_distill._manifest import (
     ATTRIBUTE,
@@ -37,6 +34,7 @@ from dask_distill._manifest import (
     parse_manifest,
 )
 from dask_distill._remote import beside, staged_remotely
+from dask_distill._tasks import checking_tasks, finding_tasks, run_tasks, writing_tasks
 from dask_distill.digest import combined_digest, jsonable
 from dask_distill.errors import IncompleteOutput, InputError
 
@@ -121,6 +119,7 @@ def write(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     on_chunk: Callable[[int], None] | None = None,
+    run: str | None = None,
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
 
@@ -141,6 +140,9 @@ def write(
         For fsspec; never stored, never shown.
     on_chunk : callable, optional
         Told how many chunks are still to be written: all before the first, 0 after the last.
+    run : str, optional
+        Names a run that may be resumed: what it has written stays if it fails, and chunks that
+        it wrote before are used again.
 
     Returns
     -------
@@ -159,10 +161,15 @@ def write(
     layouts = lay_out(arrays)
     content = {**_plain(attributes), "format_version": FORMAT_VERSION}
     final = location.resolved()
-    with _staging(final, overwrite) as work:
+    with _staging(final, overwrite, run) as work:
         with work.guard(f"target '{location.shown}' must be written"):
             group = _create(work, layouts)
-        receipts = _run(_writing_tasks(work, arrays, layouts), on_chunk)
+            there = [] if run is None else _stored_chunks(work, layouts)
+        receipts = [
+            receipt for receipt in run_tasks(finding_tasks(work, layouts, there), None) if receipt
+        ]
+        done = {(receipt.name, receipt.number) for receipt in receipts}
+        receipts += run_tasks(writing_tasks(work, arrays, layouts, done), on_chunk)
         manifest = make_manifest(layouts, receipts)
         digest = combined_digest(manifest)
         content |= {"manifest": manifest, "digest": digest}
@@ -208,6 +215,15 @@ def read(
     return arrays, content
 
 
+def summary(
+    target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `write` would have told of a group that was there already."""
+    content = read(target, storage_options=storage_options)[1]
+    shown = _location(target, storage_options).shown
+    return {"target": shown, "digest": content["digest"], "bytes_written": 0}
+
+
 def verify(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> Verification:
@@ -242,7 +258,7 @@ def verify(
     problems += filter(None, misfits.values())
     # an array that cannot be opened would fail in every chunk alike
     sound = {name: layout for name, layout in layouts.items() if not misfits[name]}
-    findings = _run(_checking_tasks(location.resolved(), content, sound), None)
+    findings = run_tasks(checking_tasks(location.resolved(), content, sound), None)
     problems += [finding.problem for finding in findings if finding.problem]
     problems += broken_invariants(layouts, findings, content)
     rows = max((layout.shape[0] for layout in layouts.values()), default=0)
@@ -293,15 +309,11 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-@contextmanager
-def _staging(final: Location, overwrite: bool) -> Iterator[Location]:
+def _staging(final: Location, overwrite: bool, run: str | None) -> Any:
+    name, keep = run or uuid.uuid4().hex[:12], run is not None
     if final.path is not None:
-        with staged(final, overwrite) as work:
-            yield work
-        return
-    unfinished = _unfinished()[ATTRIBUTE]
-    with staged_remotely(final, unfinished, run=uuid.uuid4().hex[:12]) as work:
-        yield work
+        return staged(final, overwrite, run=name, keep=keep)
+    return staged_remotely(final, _unfinished()[ATTRIBUTE], run=name, keep=keep)
 
 
 def _unfinished() -> dict[str, Any]:
@@ -312,68 +324,19 @@ def _create(work: Location, layouts: Mapping[str, Layout]) -> zarr.Group:
     group = zarr.open_group(**work.zarr_arguments, mode="a", zarr_format=3)
     group.attrs.put(_unfinished())
     for name, layout in layouts.items():
-        create_array(group, name, layout)
+        # a run that resumes has left some
+        if name not in group or misfit(work, name, layout):
+            create_array(group, name, layout)
     return group
 
 
-def _writing_tasks(
-    work: Location, arrays: Mapping[str, da.Array], layouts: Mapping[str, Layout]
-) -> list[Delayed]:
-    """One task a chunk, each chunk whole."""
-    tasks = []
-    for name, layout in layouts.items():
-        if layout.count == 0:
-            continue
-        chunks = {0: layout.chunks[0]} | dict.fromkeys(range(1, len(layout.shape)), -1)
-        whole = arrays[name].rechunk(chunks, method="tasks")
-        expected = tuple(layout.chunk_shape(number)[0] for number in range(layout.count))
-        assert whole.chunks[0] == expected, "chunks must align"
-        assert all(len(sizes) == 1 for sizes in whole.chunks[1:]), "chunks must align"
-        # optimised one by one, arrays that share their input would each read it
-        for number, values in enumerate(whole.to_delayed(optimize_graph=False).ravel()):
-            write_one = delayed(write_chunk, pure=False, traverse=False)
-            tasks.append(write_one(work, name, number, layout, values))
-    return tasks
-
-
-def _checking_tasks(
-    location: Location, content: Mapping[str, Any], layouts: Mapping[str, Layout]
-) -> list[Delayed]:
-    check_one = delayed(check_chunk, pure=False, traverse=False)
+def _stored_chunks(work: Location, layouts: Mapping[str, Layout]) -> list[tuple[str, int]]:
+    """Chunks that a run before this one may have written."""
+    system, path = work.filesystem()
+    keys = set(system.find(path))
     return [
-        check_one(location, name, int(number), layout, expected)
+        (name, number)
         for name, layout in layouts.items()
-        for number, expected in content["manifest"][name]["digests"].items()
+        for number in range(layout.count)
+        if f"{path.rstrip('/')}/{name}/{layout.key(number)}" in keys
     ]
-
-
-def _run(tasks: list[Delayed], on_chunk: Callable[[int], None] | None) -> list[Any]:
-    """Compute in one go, on the active client or on Dask's threads."""
-    told, left = on_chunk or (lambda _: None), itertools.count(len(tasks), -1)
-    told(next(left))
-    if not tasks:
-        return []
-    client = _active_client()
-    if client is None:
-        keys = {task.key for task in tasks}
-        with Callback(posttask=lambda key, *_: told(next(left)) if key in keys else None):
-            return list(compute(*tasks))
-    from distributed import as_completed
-
-    # weights and scores are in the graph
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
-        futures = client.compute(tasks)
-    for future in as_completed(futures):
-        # the first failure ends the run
-        future.result()
-        told(next(left))
-    return list(client.gather(futures))
-
-
-def _active_client() -> Any:
-    # without the import there is no client
-    distributed = sys.modules.get("distributed")
-    try:
-        return None if distributed is None else distributed.default_client()
-    except ValueError:
-        return None

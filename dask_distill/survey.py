@@ -184,9 +184,7 @@ class Survey:
                 labels, return_index=True, return_inverse=True, return_counts=True
             )
             first = rows[at]
-        checksum = zlib.crc32(_memory(block.X))
-        if block.y is not None:
-            checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+        checksum = block_checksum(block)
         facts = BlockFacts(
             block.number, block.start, len(rows), mean, spread, checksum, names, counts, first
         )
@@ -227,8 +225,6 @@ class Survey:
         mean, scale = pool_moments(
             [f.rows for f in facts], [f.mean for f in facts], [f.spread for f in facts]
         )
-        digest = hashlib.blake2b(repr((question.n, question.d)).encode(), digest_size=16)
-        digest.update(np.array([f.checksum for f in facts], "<u4").tobytes())
         return Schema(
             n_source=question.n,
             n=n,
@@ -241,10 +237,25 @@ class Survey:
             scale=scale,
             sample=_sample(answer.offer, classes, counts, question),
             dropped=answer.invalid.rows,
-            fingerprint=digest.hexdigest(),
+            fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),
         )
+
+
+def block_checksum(block: RawBlock) -> int:
+    """Checksum of a block's values and labels, whatever width the source gave the labels."""
+    checksum = zlib.crc32(_memory(block.X))
+    if block.y is not None:
+        checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+    return checksum
+
+
+def fingerprint_of(n: int, d: int, checksums: list[int]) -> str:
+    """Digest of the whole input, of its blocks' checksums in order."""
+    digest = hashlib.blake2b(repr((n, d)).encode(), digest_size=16)
+    digest.update(np.array(checksums, "<u4").tobytes())
+    return digest.hexdigest()
 
 
 def valid_block(raw: RawBlock, schema: Schema) -> Block:

@@ -264,7 +264,7 @@ BAD = {
     "unknown option": (
         GOOD,
         ["--size", "3", "--option", "trusty=1"],
-        "option of strategy auto must be one of: balance, trust, tilt, pick; got 'trusty'",
+        "option of strategy auto must be one of: balance, trust, tilt, pick, proxy; got 'trusty'",
     ),
     "option value": (
         GOOD,

@@ -122,6 +122,8 @@ def test_evaluate__a_bounded_part_is_said_to_be_one(small, drawn):
     assert found.score("everything").rows == found.score("subset").rows == 200
     assert "Everything stands for 200 of 6,000 rows" in found.notes[0]
     assert "The subset stands for 200 of its 300 rows" in found.notes[1]
+    assert found.verdict.endswith("of the accuracy of training on 200 rows.")
+    assert "won back" not in found.cost
 
 
 def test_evaluate__invalid_rows_are_left_out(small):

@@ -87,12 +87,14 @@ def test_exact__same_rows_as_the_sequential_traversal(blocks, order):
     rows, weights, choice = select(X, even(len(X), blocks), 800, KCenter(exact=True))
     assert np.array_equal(rows, np.sort(expected))
     far, nearest = distances_to(X, rows)
-    assert choice.radius == pytest.approx(far.max(), rel=1e-12)
+    assert choice.told["covering_radius"] == pytest.approx(far.max(), rel=1e-12)
     assert np.array_equal(weights, np.bincount(nearest, minlength=800))
     own = np.sort(radii[1:])[::-1]
-    assert np.array_equal(np.sort(choice.insertion_radii)[::-1][1:], own.astype(np.float32))
-    assert choice.rounds <= 25
-    assert choice.moved <= 3 * 800
+    assert np.array_equal(
+        np.sort(choice.scores["insertion_radius"])[::-1][1:], own.astype(np.float32)
+    )
+    assert choice.told["pools"] <= 25
+    assert choice.told["rows_moved"] <= 3 * 800
 
 
 @settings(max_examples=40, deadline=None)
@@ -116,7 +118,7 @@ def test_exact__very_many_equally_far_rows():
     expected, _ = farthest_first(X, 700)
     rows, _, choice = select(X, even(1_000, 9), 700, KCenter(exact=True))
     assert np.array_equal(rows, np.sort(expected))
-    assert choice.rounds < 20
+    assert choice.told["pools"] < 20
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
@@ -173,10 +175,10 @@ def test_two_rounds__radius_is_nearly_that_of_the_sequential_traversal(k, order)
     rows, weights, choice = select(X, even(len(X), 20), k, KCenter())
     sequential = FarthestFirst(X)
     sequential.extend(k)
-    assert choice.radius <= 1.05 * sequential.covering_radius()
-    assert choice.moved <= 2.3 * k
+    assert choice.told["covering_radius"] <= 1.05 * sequential.covering_radius()
+    assert choice.told["rows_moved"] <= 2.3 * k
     far, nearest = distances_to(X, rows)
-    assert choice.radius == pytest.approx(far.max(), rel=1e-12)
+    assert choice.told["covering_radius"] == pytest.approx(far.max(), rel=1e-12)
     assert np.array_equal(weights, np.bincount(nearest, minlength=k))
 
 
@@ -188,7 +190,7 @@ def test_two_rounds__a_merge_that_is_spread_gives_the_same_rows(monkeypatch):
     apart = select(X, parts, 400, KCenter())
     assert np.array_equal(together[0], apart[0])
     assert np.array_equal(together[1], apart[1])
-    assert apart[2].rounds > together[2].rounds
+    assert apart[2].told["pools"] > together[2].told["pools"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -205,7 +207,7 @@ def test_two_rounds__duplicates_and_uneven_blocks(data):
     assert weights.sum() == n
     assert weights.min() >= 1
     if k == distinct:
-        assert choice.radius == 0
+        assert choice.told["covering_radius"] == 0
 
 
 @pytest.mark.parametrize("exact", [False, True])

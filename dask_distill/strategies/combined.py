@@ -222,9 +222,12 @@ class Combined(SteppedRanking):
 
     Rows whose label the proxy contradicts are left out; classes get quotas; the criterion fills
     a pool of ``pool`` rows for each row wanted of a class; diversity chooses among those. A row
-    weighs its class's rows by its part of the pool. Made for trying what "auto" fixes: by our
-    measurements a criterion other than "random" hurts at small fractions, the more so the
-    smaller the pool, while the filter helps with wrong labels and diversity a little.
+    weighs its class's rows by its part of the pool. Made for trying what "auto" fixes. On two
+    small sets (digits, a mixture) the defaults were 1 to 7 points above a stratified random
+    subset at 3 %, and 16 with 15 % wrong labels (digits alone). Without diversity half of the
+    gain is lost where labels are right, without the filter a quarter or more where they are
+    not, and a criterion other than "random" hurts at small fractions, the more so the smaller
+    the pool (el2n without diversity: 10 to 30 points below).
 
     Parameters
     ----------

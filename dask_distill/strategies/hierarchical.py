@@ -109,10 +109,10 @@ class Hierarchical(SteppedRanking):
 
     Flattens the density of the data: what is abundant no longer crowds out what is rare. Made
     for pools without labels, to learn representations from; it lifts rare groups and stray rows
-    alike, so filter errors first, and expect less than a random subset where the test data has
-    the pool's own proportions. Rows are drawn at random in a leaf and weigh its rows for each
-    one taken, so that weighted estimates are those of the data (of the leaves that have rows in
-    the subset).
+    alike, so filter errors first, and expect less than of a random subset where the test data
+    has the pool's own proportions (digits at 3 %: 14 points less, at 10 %: 2). Rows are drawn
+    at random in a leaf and weigh its rows for each one taken, so that weighted estimates are
+    those of the data (of the leaves that have rows in the subset).
 
     Parameters
     ----------

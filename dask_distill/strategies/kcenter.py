@@ -7,17 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.block import Block
-from dask_distill.conversation import Selection
 from dask_distill.errors import InputError
-from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.exact_rounds import First
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Held
+from dask_distill.strategies.stepwise import Stepwise
 from dask_distill.strategies.two_rounds import (
     MOST_WITH_OUTLIERS,
     OVERSAMPLING,
     Covering,
-    KCenterChoice,
     Traverse,
 )
 from dask_distill.survey import Schema
@@ -27,7 +26,7 @@ _WITH_OUTLIERS = 8
 
 
 @dataclass(frozen=True)
-class KCenter(Strategy):
+class KCenter(Stepwise):
     """k-center: no row is far from a selected one.
 
     For coverage, near-duplicates and rare patterns; not for accuracy at small fractions, where
@@ -103,44 +102,6 @@ class KCenter(Strategy):
                 )
             wanted = _with_outliers(size + self.outliers)
         return Traverse.begin(aim, space, wanted, schema.block_counts)
-
-    def observe(self, state: Any, question: Any) -> Any:
-        """As the step has it."""
-        return question.observe(state)
-
-    def answer(self, state: Any, question: Any) -> Any:
-        """As the step has it."""
-        return question.answer(state)
-
-    def combine(self, left: Any, right: Any) -> Any:
-        """As the answers have it."""
-        return left.merge(right)
-
-    def advance(self, question: Any, answer: Any) -> Any:
-        """As the step has it."""
-        return question.advance(answer)
-
-    def choose(self, state: Held, choice: KCenterChoice) -> Selection:
-        """The centers that lie in this block."""
-        low, high = 0, 0
-        if len(state.rows):
-            low = int(np.searchsorted(choice.rows, state.rows[0]))
-            high = int(np.searchsorted(choice.rows, state.rows[-1], side="right"))
-        rows = choice.rows[low:high]
-        codes = None
-        if state.codes is not None:
-            codes = state.codes[np.searchsorted(state.rows, rows)]
-        return Selection(
-            rows,
-            choice.counts[low:high].astype(np.float64),
-            codes,
-            {"insertion_radius": choice.insertion_radii[low:high]},
-        )
-
-    def facts(self, choice: KCenterChoice) -> dict[str, Any]:
-        """For the provenance: the radius, and what moved to the coordinator."""
-        name = "covering_radius_without_outliers" if self.outliers else "covering_radius"
-        return {name: choice.radius, "pools": choice.rounds, "rows_moved": choice.moved}
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows, filter copies and bounds; candidates meet on the coordinator."""

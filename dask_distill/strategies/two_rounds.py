@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from dask_distill.block import Block
-from dask_distill.conversation import Final
 from dask_distill.errors import InputError
 from dask_distill.kernels.farthest_first import (
     FarthestFirst,
@@ -24,6 +23,7 @@ from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.strategies.exact_rounds import First, candidates
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
+from dask_distill.strategies.stepwise import Picks
 
 # candidates for each center, and the part of the centers that is kept for the worst rows
 OVERSAMPLING = 1.9
@@ -252,7 +252,7 @@ class Cover:
         """Ask for the worst rows while centers are left; then the choice is made."""
         missing = self.aim.size - len(self.chosen)
         if missing == 0:
-            return KCenterChoice.of(self, answer)
+            return _choice(self, answer)
         every = answer.every()
         largest = float(every.max())
         if largest <= 0:
@@ -293,41 +293,19 @@ class Worst:
         return Cover(cover.aim, chosen, cover.rounds + 1, cover.moved + len(pool.rows))
 
 
-@dataclass(frozen=True)
-class KCenterChoice(Final):
-    """Centers in ascending row order, the rows nearest to each, and how far the farthest is.
-
-    Attributes
-    ----------
-    rows, counts : (k,) int64 arrays
-    insertion_radii : (k,) float32 array
-    radius : float
-        Covering radius, of all rows but the outliers.
-    rounds, moved : int
-        Pools that came to the coordinator, and the rows in them.
-    """
-
-    rows: Rows
-    counts: Rows
-    insertion_radii: np.ndarray[Any, np.dtype[np.float32]]
-    radius: float
-    rounds: int
-    moved: int
-
-    @classmethod
-    def of(cls, cover: Cover, answer: Distances) -> "KCenterChoice":
-        """When all centers are measured."""
-        order = np.argsort(cover.chosen.rows)
-        radii = np.sqrt(cover.chosen.squared_radii)
-        # the first center was picked at no distance from others: show the largest there is
-        finite = radii[np.isfinite(radii)]
-        radii = np.where(np.isfinite(radii), radii, finite.max(initial=0.0))
-        every = np.sort(answer.every())[::-1]
-        return cls(
-            cover.chosen.rows[order],
-            answer.counts[order],
-            radii[order].astype(np.float32),
-            float(np.sqrt(every[min(cover.aim.outliers, len(every) - 1)])),
-            cover.rounds,
-            cover.moved,
-        )
+def _choice(cover: Cover, answer: Distances) -> Picks:
+    """When all centers are measured: each weighs the rows nearest to it."""
+    chosen, aim = cover.chosen, cover.aim
+    radii = np.sqrt(chosen.squared_radii)
+    # the first center was picked at no distance from others: show the largest there is
+    largest = radii[np.isfinite(radii)].max(initial=0.0)
+    radii = np.where(np.isfinite(radii), radii, largest).astype(np.float32)
+    every = np.sort(answer.every())[::-1]
+    name = "covering_radius_without_outliers" if aim.outliers else "covering_radius"
+    told = {
+        name: float(np.sqrt(every[min(aim.outliers, len(every) - 1)])),
+        "pools": cover.rounds,
+        "rows_moved": cover.moved,
+    }
+    weights = answer.counts.astype(np.float64)
+    return Picks.of(chosen.rows, weights, {"insertion_radius": radii}, told)

@@ -1,0 +1,226 @@
+"""One HTML file that tells what was selected, from what, and how well; it loads nothing else."""
+
+import json
+import os
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dask_distill._text import shown_bytes
+from dask_distill.errors import InputError
+from dask_distill.evaluation import ALL_MODELS, METRICS, WAYS, Evaluation, points
+from dask_distill.pictures import MISSING, pictures
+
+if TYPE_CHECKING:
+    from dask_distill.coreset import Coreset
+    from dask_distill.dataset import Dataset
+
+__all__ = ["pictures", "render", "write_report"]
+
+_MOST_CLASSES = 100
+
+
+def write_report(
+    coreset: "Coreset",
+    path: str | os.PathLike[str],
+    *,
+    dataset: "Dataset | None" = None,
+    evaluation: Evaluation | None = None,
+) -> None:
+    """Write the report of a subset; a file that is there is replaced.
+
+    Parameters
+    ----------
+    coreset : Coreset
+    path : path
+        Of the HTML file, in a folder that exists.
+    dataset : Dataset, optional
+        What was selected from: a sample of it is shown behind the selected rows.
+    evaluation : Evaluation, optional
+        What training on the subset costs.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    file = Path(path)
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise InputError(
+            f"path must be a file in a folder that exists, got '{file}'; choose another"
+        )
+    text = render(coreset, dataset=dataset, evaluation=evaluation)
+    part = file.with_name(f".{file.name}.partial")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"path must be a file that can be written, got '{file}': {error.strerror}; "
+            "choose another"
+        ) from None
+
+
+def render(
+    coreset: "Coreset",
+    *,
+    dataset: "Dataset | None" = None,
+    evaluation: Evaluation | None = None,
+) -> str:
+    """The report as one HTML text.
+
+    Parameters
+    ----------
+    coreset, dataset, evaluation : as for `write_report`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dask_distill import distill
+    >>> coreset = distill(np.random.default_rng(0).normal(size=(500, 3)), size=50)
+    >>> render(coreset)[:15]
+    '<!doctype html>'
+    """
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise InputError(MISSING) from None
+    environment = Environment(
+        loader=PackageLoader("dask_distill", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bytes"] = shown_bytes
+    told = coreset.provenance
+    weights = coreset.weights.astype(np.float64)
+    drawn = pictures(coreset, dataset)
+    return environment.get_template("report.html.jinja").render(
+        coreset=coreset,
+        told=told,
+        rows=told.get("rows", 0),
+        classes=_classes(told, len(coreset)),
+        pictures={name: _markup(svg) for name, svg in drawn.items()},
+        effective=float(weights.sum() ** 2 / (weights**2).sum()),
+        quantiles={
+            name: np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+            for name, values in coreset.scores.items()
+        },
+        certificate=None if coreset.certificate is None else asdict(coreset.certificate),
+        evaluation=evaluation,
+        table=None if evaluation is None else _table(evaluation),
+        command=command(coreset),
+        provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def command(coreset: "Coreset") -> str:
+    """The command line that selects the same rows, shell-quoted; a Python call for arrays.
+
+    Examples
+    --------
+    >>> from dask_distill import distill
+    >>> command(distill(np.arange(90.0).reshape(30, 3), size=5, strategy="random"))
+    "distill(features, size=5, strategy='random', seed=0)"
+    """
+    told = coreset.provenance
+    parameters, source = told.get("parameters", {}), told.get("input", {})
+    sources = source.get("sources") or []
+    by = "size" if parameters.get("fraction") is None else "fraction"
+    amount, strategy = parameters.get(by), parameters.get("strategy", "auto")
+    options = _changed_options(strategy, parameters.get("options", {}))
+    certified, seed = coreset.certificate is not None, told.get("seed", 0)
+    drop, proxy = parameters.get("on_invalid") == "drop", parameters.get("proxy")
+    if not sources or proxy:
+        words = ["features"] + (["labels"] if coreset.labels is not None else [])
+        words += [f"{by}={amount!r}", f"strategy={strategy!r}"]
+        words += [f"options={options!r}"] if options else []
+        words += ["certify=True"] if certified else []
+        words += ['on_invalid="drop"'] if drop else []
+        words += [f"proxy={proxy}(...)"] if proxy else []
+        return f"distill({', '.join([*words, f'seed={seed}'])})"
+    words = ["dask-distill", "run", sources[0], "TARGET"]
+    if not str(sources[0]).endswith(".npy"):
+        columns = source.get("columns")
+        words += ["--features", ",".join(columns) if columns else coreset.feature_name]
+    if coreset.labels is not None:
+        words += ["--labels", sources[1] if len(sources) > 1 else coreset.label_name]
+    for name in coreset.carry:
+        words += ["--carry", name]
+    words += [f"--{by}", f"{amount}", "--strategy", strategy]
+    for key, value in options.items():
+        words += ["--option", f"{key}={value}"]
+    words += ["--seed", str(seed)]
+    words += ["--certify"] if certified else []
+    words += ["--on-invalid", "drop"] if drop else []
+    return shlex.join(str(word) for word in words)
+
+
+def _changed_options(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options that are not as the strategy has them by itself."""
+    from dask_distill.strategies import STRATEGIES, make_strategy
+
+    if strategy not in STRATEGIES:
+        return options
+    usual = make_strategy(strategy)
+    return {
+        key: value
+        for key, value in options.items()
+        if value is not None and getattr(usual, key, None) != value
+    }
+
+
+def _classes(told: dict[str, Any], selected: int) -> dict[str, Any] | None:
+    """Classes with their shares before and after, the one that lost most first."""
+    table = told.get("classes")
+    if not table:
+        return None
+    rows = sum(entry["rows"] for entry in table)
+    entries = [
+        {
+            "label": entry["label"],
+            "rows": entry["rows"],
+            "selected": entry["selected"],
+            "before": entry["rows"] / rows,
+            "after": entry["selected"] / selected,
+            "kept": entry["selected"] / entry["rows"],
+        }
+        for entry in table
+    ]
+    entries.sort(key=lambda entry: (entry["kept"], -entry["rows"]))
+    return {"shown": entries[:_MOST_CLASSES], "more": max(0, len(entries) - _MOST_CLASSES)}
+
+
+def _table(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation's rows for the page: all models first, then each."""
+    ways = list(dict.fromkeys(score.way for score in evaluation.scores))
+    models = list(dict.fromkeys(score.model for score in evaluation.scores))
+    return {
+        "ways": [(WAYS[way], evaluation.score(way)) for way in ways],
+        "models": [
+            (model, [evaluation.score(way, model) for way in ways])
+            for model in models
+            if model != ALL_MODELS and len(models) > 2
+        ],
+        "names": [WAYS[way] for way in ways],
+        "metrics": list(METRICS.values()),
+        "differences": [
+            (WAYS[way], [points(evaluation.difference(way, metric)) for metric in METRICS])
+            for way in ways[1:]
+        ],
+    }
+
+
+def _markup(svg: str) -> Any:
+    from markupsafe import Markup
+
+    # ours: matplotlib and `pictures` have escaped what users wrote
+    return Markup(svg)

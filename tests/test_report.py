@@ -1,0 +1,246 @@
+"""The report: well-formed, self-contained, escaped, and at home in a real browser."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
+
+from dask_distill import InputError, distill, open_coreset, open_dataset
+from dask_distill.cli import cli
+from dask_distill.dataset import as_dataset
+from dask_distill.report import command, pictures, render
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
+EVIL = "<script>alert(1)</script>"
+VOID = {"meta", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Elements of a page that must be closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.ids = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.handle_startendtag(tag, attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def data(labelled):
+    names = np.array([EVIL, "$x_1$ & <b>", "_hidden", ""])[labelled.y[:4000]]
+    dataset = as_dataset(labelled.X[:4000], names, carry={"number": np.arange(4000)})
+    return replace(dataset, columns=("<i>a</i>", *"bcdef"), sources=("a & <b>.parquet",))
+
+
+@pytest.fixture(scope="module")
+def coreset(data):
+    return distill(data, fraction=0.05, strategy="kcenter", certify=True)
+
+
+@pytest.fixture(scope="module")
+def scored(data):
+    return distill(data, fraction=0.05)
+
+
+@pytest.fixture(scope="module")
+def evaluation(scored, data):
+    return scored.evaluate(data, models=LogisticRegression(), seeds=2, max_rows=1000)
+
+
+@pytest.fixture(scope="module")
+def text(scored, data, evaluation):
+    return render(scored, dataset=data, evaluation=evaluation)
+
+
+def test_report__is_well_formed_and_has_its_parts(text, evaluation):
+    page = Page(text)
+    assert page.tags.count("h1") == 1
+    assert page.tags.count("svg") == 6
+    assert len(set(page.ids)) == len(page.ids)
+    for title in ("Classes", "What is lost", "Where the selected rows lie", "Weights"):
+        assert f"<h2>{title}</h2>" in text
+    assert "Scores of the selected rows" in text
+    assert evaluation.verdict.replace("&", "&amp;") in text
+    assert page.attributes.count(("role", "img")) == 6
+
+
+def test_report__loads_nothing(text):
+    page = Page(text)
+    assert not {"script", "img", "iframe", "object", "embed"} & set(page.tags)
+    for name, value in page.attributes:
+        if name in ("src", "href", "xlink:href", "data"):
+            assert value.startswith(("#", "data:")), value
+    assert not re.search(r"@import|url\((?!#)", text)
+    outside = re.findall(r"https?://[^\"'\s]+", text)
+    assert set(outside) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_report__what_users_wrote_is_escaped(text, coreset):
+    for shown in (text, render(coreset)):
+        assert "<script" not in shown
+        assert "<b>" not in shown
+        assert "<i>" not in shown
+        assert "&lt;script&gt;" in shown
+
+
+def test_report__without_scores_source_or_labels(labelled):
+    coreset = distill(labelled.X[:500], size=20, strategy="random")
+    text = render(coreset)
+    Page(text)
+    assert "<h2>Classes</h2>" not in text
+    assert "<h2>Coverage</h2>" not in text
+
+
+def test_report__one_column_and_one_row():
+    coreset = distill(np.arange(30.0)[:, None], size=1, strategy="random")
+    assert sorted(pictures(coreset)) == ["weights"]
+    Page(render(coreset))
+
+
+def test_report__coverage_stands_beside_random(coreset):
+    text = render(coreset)
+    assert "<h2>Coverage</h2>" in text
+    assert f"{coreset.certificate.random_radius:.4g}" in text
+
+
+def test_report__the_class_that_lost_most_comes_first(scored, text):
+    table = scored.provenance["classes"]
+    kept = sorted(entry["selected"] / entry["rows"] for entry in table)
+    shown = re.findall(r"<td>([\d.]+%)</td></tr>", text)[: len(table)]
+    assert shown == [f"{share:.1%}" for share in kept]
+
+
+def test_pictures__are_svg_with_titles_and_the_same_each_time(scored, data):
+    drawn = pictures(scored, data)
+    assert set(drawn) == {"where", "weights", *(f"score/{name}" for name in scored.scores)}
+    for svg in drawn.values():
+        root = ElementTree.fromstring(svg)
+        title = root.find("{http://www.w3.org/2000/svg}title")
+        assert title.text
+        assert root.get("aria-labelledby") == title.get("id")
+        assert "currentColor" in svg
+    assert pictures(scored, data) == drawn
+
+
+def test_command__gives_the_same_rows_again(labelled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("it's in.npz", X=labelled.X[:900], y=labelled.y[:900])
+    dataset = open_dataset("it's in.npz")
+    coreset = distill(dataset, size=40, strategy="stratified", seed=3)
+    words = shlex.split(command(coreset))
+    assert words[:2] == ["dask-distill", "run"]
+    assert " ".join(words[3:]) == (
+        "TARGET --features X --labels y --size 40 --strategy stratified --seed 3"
+    )
+    assert words[2].endswith("it's in.npz")
+    secret = replace(coreset, provenance=coreset.provenance | {"seed": 4})
+    assert command(secret).endswith("--seed 4")
+
+
+def test_command_line__writes_the_file(labelled, tmp_path, monkeypatch, evaluation):
+    monkeypatch.chdir(tmp_path)
+    np.savez("in.npz", X=labelled.X[:900], y=labelled.y[:900])
+    distill(open_dataset("in.npz"), size=40).to_zarr("selected.zarr")
+    done = CliRunner().invoke(cli, ["report", "selected.zarr"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "wrote selected.html\n"
+    (tmp_path / "found.json").write_text(json.dumps(evaluation.as_dict()))
+    arguments = ["--source", "in.npz", "--evaluation", "found.json", "-o", "r.html", "--quiet"]
+    done = CliRunner().invoke(cli, ["report", "selected.zarr", *arguments])
+    assert (done.exit_code, done.output) == (0, "")
+    assert "over a sample of all rows" in (tmp_path / "r.html").read_text()
+    assert sorted(p.name for p in tmp_path.glob("*.html")) == ["r.html", "selected.html"]
+    for arguments, sentence in [
+        (["nowhere"], "nowhere"),
+        (["selected.zarr", "-o", "no/where.html"], "path must be a file in a folder that exists"),
+        (["selected.zarr", "--evaluation", "in.npz"], "evaluation must be a file that evaluate"),
+    ]:
+        done = CliRunner().invoke(cli, ["report", *arguments])
+        assert done.exit_code == 2
+        assert done.stderr.count("\n") == 1
+        assert sentence in done.stderr
+
+
+def test_report__says_what_is_not_installed(scored, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r'run pip install "dask-distill\[report\]"'):
+        pictures(scored)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(InputError, match="jinja2 and matplotlib"):
+        render(scored)
+
+
+def test_notebooks__show_escaped_tables(coreset, data, tmp_path):
+    for shown in (coreset._repr_html_(), data._repr_html_()):
+        Page(shown)
+        assert "<script" not in shown
+        assert "number" in shown
+    assert "&lt;i&gt;a&lt;/i&gt;" in data._repr_html_()
+    assert "&lt;script&gt;" in coreset._repr_html_()
+    assert "covering radius" in coreset._repr_html_()
+    coreset.to_zarr(tmp_path / "out.zarr")
+    assert "200 of 4,000" in open_coreset(tmp_path / "out.zarr")._repr_html_()
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_report__opens_in_a_browser_without_complaint(text, tmp_path, width):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        "--v=0",
+    ]
+    done = subprocess.run(
+        [
+            browser,
+            *options,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},3000",
+            f"--screenshot={tmp_path / 'page.png'}",
+            (tmp_path / "report.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+    assert "CONSOLE" not in done.stderr

@@ -202,6 +202,7 @@ def test_auto__provenance_tells_how_many_rows_met():
     coreset = distill(X, y, fraction=0.05, options={"proxy": "linear"})
     moved = coreset.provenance["selection"]["candidates"]
     assert 0 < moved <= 2.5 * len(coreset)
+    assert 0 <= coreset.provenance["selection"]["reserve"] <= 10_000
 
 
 def test_allocate__gives_each_class_one_place():

@@ -98,6 +98,7 @@ def main():
     parser.add_argument("--rare", action="store_true", help="class 0 thinned to 0.1 %%")
     parser.add_argument("--whole", action="store_true", help="train on all rows, too")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=2, help="of stratified, and of random")
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--cap", type=int, help="training rows at most; 10,000 unless --full")
@@ -113,7 +114,7 @@ def main():
         table = csv.writer(file)
         table.writerow(FIELDS)
         futures = {}
-        for seed in range(given.seeds):
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
             for case in _cases(given):
                 for name in names:
                     future = pool.submit(measure, name, seed, case, given.draws, given.models, cap)

@@ -32,7 +32,7 @@ from dask_distill.strategies.allocation import POOL_FACTOR, Allocation, allocate
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.candidates import Chosen, Cut, Picked, cut, pooled, sums
 from dask_distill.strategies.trust import JudgedRows, Judgement, judge_sample
-from dask_distill.survey import Sample, Schema
+from dask_distill.survey import SAMPLE_ROWS, Sample, Schema
 
 Counts = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
@@ -95,7 +95,8 @@ class CellChoice(Final):
     factors: Floats
     weigh: bool
     uniform_weight: float
-    moved: int
+    candidates: int
+    reserve: int
 
 
 @dataclass(frozen=True)
@@ -296,6 +297,7 @@ class Auto(Strategy):
             question.weigh,
             n / float(question.quotas.sum()),
             sum(len(part.rows) for part in parts),
+            len(question.reserve.rows),
         )
 
     def choose(self, state: Picked, choice: CellChoice) -> Selection:
@@ -315,13 +317,16 @@ class Auto(Strategy):
         )
 
     def facts(self, choice: CellChoice) -> dict[str, Any]:
-        """How many rows met on the coordinator."""
-        return {"candidates": choice.moved}
+        """How many rows the blocks sent, and how many of the sample joined them.
+
+        The latter also went out to the blocks, with the question: at most the sample.
+        """
+        return {"candidates": choice.candidates, "reserve": choice.reserve}
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
-        """Blocks keep their representatives; at most 2.5 candidates a selected row meet."""
+        """Blocks keep their representatives; 2.5 candidates a selected row and the sample meet."""
         per_row = (4 * d + 40) * POOL_FACTOR * size / n
-        return Footprint(1, per_row, 0.0, POOL_FACTOR * size)
+        return Footprint(1, per_row, 0.0, POOL_FACTOR * size + min(n, SAMPLE_ROWS))
 
     def _judge(self, schema: Schema, proxy: Any) -> Proxy:
         """The user's estimator, or the built-in model that is asked for."""

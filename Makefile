@@ -27,6 +27,7 @@ benchmarks: $(VENV)/.installed-benchmark
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/whole_job.py
 	$(BIN)/python benchmarks/farthest_first.py
+	$(BIN)/python benchmarks/kcenter.py
 
 clean:
 	rm -rf $(VENV) distill-demo

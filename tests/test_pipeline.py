@@ -371,7 +371,7 @@ def test_distill__no_task_holds_more_than_a_few_blocks(labelled, monkeypatch):
 
     monkeypatch.setattr(rounds, "_observe", watch(rounds._observe, "state"))
     monkeypatch.setattr(rounds, "_advance", watch(rounds._advance, "message"))
-    for name in NAMES:
+    for name in FORMS:
         distill(*lazily(labelled, 1000), size=300, strategy=name)
     assert largest["state"] <= 4 * block
     # the survey's sample of 10,000 rows is the largest message

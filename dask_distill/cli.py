@@ -183,6 +183,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
         seed=0,
         certify=False,
         on_invalid="raise",
+        cluster=None,
         workers=workers,
         scheduler_address=None,
         scheduler_file=None,
@@ -238,6 +239,7 @@ def _run(
     source: str,
     target: str,
     *,
+    cluster: str | None,
     workers: int | None,
     scheduler_address: str | None,
     scheduler_file: str | None,
@@ -264,7 +266,10 @@ def _run(
     checkpoint = open_checkpoint(dataset, target, request, **place)
     with (
         connect(
-            workers=workers, scheduler_address=scheduler_address, scheduler_file=scheduler_file
+            cluster=cluster,
+            workers=workers,
+            scheduler_address=scheduler_address,
+            scheduler_file=scheduler_file,
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),

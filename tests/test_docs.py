@@ -14,6 +14,7 @@ import pytest
 from sybil import Sybil
 from sybil.evaluators.doctest import NUMBER
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from threadpoolctl import threadpool_limits
 
 import dask_distill
 from dask_distill.cli import cli
@@ -85,8 +86,9 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page__shows_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # threads of OpenMP that wait for a core spin
     for example in Sybil(PARSERS).parse(page).examples():
-        with contextlib.suppress(SkipTest):
+        with contextlib.suppress(SkipTest), threadpool_limits(1):
             example.evaluate()
 
 

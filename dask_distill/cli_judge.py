@@ -34,7 +34,10 @@ _LABELS = click.option(
 @click.option("--seed", type=int, default=0, show_default=True, help="The first of them.")
 @click.option("--test-rows", type=int, metavar="N", help="To hold out for each seed.")
 @click.option(
-    "--max-rows", type=int, default=50_000, show_default=True, help="Most rows of one training."
+    "--max-rows",
+    type=int,
+    metavar="N",
+    help="Most rows of one training: 50,000, or what a GiB holds four of, unless given.",
 )
 @CLUSTER_OPTIONS
 @STORAGE_OPTION

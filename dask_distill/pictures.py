@@ -82,7 +82,7 @@ def _positions(coreset: "Coreset", dataset: "Dataset | None") -> tuple[Any, ...]
     from sklearn.decomposition import PCA
 
     from dask_distill.coreset import take_rows
-    from dask_distill.evaluate import hashed_rows
+    from dask_distill.splits import hashed_rows
 
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
     count = max(10, min(_POINTS, _POINT_BYTES // (8 * d)))

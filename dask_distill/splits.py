@@ -91,8 +91,8 @@ def split_rows(
         count = test_rows or min(_TEST_ROWS, int(_TEST_SHARE * len(others)))
         if count < _LEAST_TEST_ROWS or count > len(others):
             raise InputError(
-                f"evaluate needs at least {max(count, _LEAST_TEST_ROWS)} rows to test on that "
-                f"were not selected, got {count if test_rows else len(others)}; give test rows of "
+                f"a test needs at least {max(count, _LEAST_TEST_ROWS)} rows to test on that were "
+                f"not selected, got {count if test_rows else len(others)}; give test rows of "
                 "your own with test= / --test"
             )
         test = first_by_hash(others, pool, seed, TEST_STREAM, count)
@@ -210,14 +210,14 @@ def valid_rows(pool: Rows, codes: npt.NDArray[np.int64]) -> Rows:
     return np.where(codes >= 0, pool, -1)
 
 
-def as_labelled(features: Any, labels: Any, what: str) -> Dataset:
+def as_labelled(features: Any, labels: Any, what: str, who: str = "evaluate") -> Dataset:
     """A data set that has labels; a pair of features and labels will do."""
     if isinstance(features, tuple) and len(features) == 2 and labels is None:
         features, labels = features
     dataset = as_dataset(features, labels)
     if dataset.labels is None:
         raise InputError(
-            f"evaluate needs the labels of the {what}, got none; pass them, or name them with "
+            f"{who} needs the labels of the {what}, got none; pass them, or name them with "
             "labels= / --labels"
         )
     return dataset

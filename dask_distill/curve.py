@@ -17,8 +17,9 @@ import numpy.typing as npt
 from dask_distill.coreset import take_rows
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
-from dask_distill.pipeline import SelectionWarning, distill, resolve_size
+from dask_distill.pipeline import SelectionWarning, distill
 from dask_distill.progress import Progress, Silent
+from dask_distill.request import resolve_size
 from dask_distill.rounds import DaskRunner
 from dask_distill.sizes import BASELINE, EVERYTHING, SizeCurve, points_of, verdict_of
 from dask_distill.splits import (

@@ -25,8 +25,8 @@ def plain_table(title: str, head: Iterable[str], lines: Iterable[Iterable[str]])
 
     Examples
     --------
-    >>> plain_table("", ["<a>"], [["1"]])[:54]
-    '<table><thead><tr><th scope="col">&lt;a&gt;</th></tr></'
+    >>> plain_table("", ["<a>"], [["1"]])[:53]
+    '<table><thead><tr><th scope="col">&lt;a&gt;</th></tr>'
     """
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     rows = "".join(

@@ -115,10 +115,11 @@ def test_curve__clean_rows_are_better_where_labels_are_wrong():
     assert curve.verdict.endswith("against random rows it is better at 225 rows.")
 
 
-def test_curve__same_for_the_same_seed_on_a_cluster_too(small, found, local_client):
-    assert without_seconds(size_curve(*small, **FAST)) == without_seconds(found)
+def test_curve__same_for_the_same_seed_on_a_cluster_too(small, local_client):
+    few = {"sizes": [100], "strategies": "strata", "models": LINEAR, "seeds": 2}
+    here, again = (without_seconds(size_curve(*small, **few)) for _ in range(2))
     local_client(2)
-    assert without_seconds(size_curve(*small, **FAST)) == without_seconds(found)
+    assert without_seconds(size_curve(*small, **few)) == here == again
 
 
 def test_curve__a_bounded_part_is_said_to_be_one(small):

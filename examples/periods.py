@@ -13,9 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dask_distill import IncompleteOutput, InputError, Request, open_coreset, open_dataset
+from dask_distill import (
+    IncompleteOutput,
+    InputError,
+    Request,
+    distill_to_zarr,
+    open_coreset,
+    open_dataset,
+)
 from dask_distill.demo import flights_table
-from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import Auto
 
 FRACTION = 0.05
@@ -56,9 +62,9 @@ def all_months(target):
 def main(folder):
     source, target = folder / "flights", folder / "selected"
     table = flights_table()
-    table = table[table.month <= 5]
+    table = table[table.month <= 4]
 
-    for come in ((1, 2, 3), (4,), (5,)):
+    for come in ((1, 2), (3,), (4,)):
         new = table[table.month.isin(come)]
         new.to_parquet(source, partition_cols=["month"], index=False)
         print(f"months {come} have come; selected: {', '.join(select_new_months(source, target))}")

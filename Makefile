@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak lint format benchmarks clean
+.PHONY: demo test soak lint format docs benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dask-distill demo
@@ -23,6 +23,9 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -b html -q -W --keep-going docs docs/_build/html
+
 benchmarks: $(VENV)/.installed-benchmark
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/whole_job.py
@@ -30,7 +33,7 @@ benchmarks: $(VENV)/.installed-benchmark
 	$(BIN)/python benchmarks/kcenter.py
 
 clean:
-	rm -rf $(VENV) distill-demo
+	rm -rf $(VENV) distill-demo docs/_build docs/reference/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -191,6 +191,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
         seed=0,
         certify=False,
         on_invalid="raise",
+        cluster=None,
         workers=workers,
         scheduler_address=None,
         scheduler_file=None,
@@ -242,6 +243,7 @@ def _run(
     seed: int,
     certify: bool,
     on_invalid: Any,
+    cluster: str | None,
     workers: int | None,
     scheduler_address: str | None,
     scheduler_file: str | None,
@@ -280,7 +282,10 @@ def _run(
     )
     with (
         connect(
-            workers=workers, scheduler_address=scheduler_address, scheduler_file=scheduler_file
+            cluster=cluster,
+            workers=workers,
+            scheduler_address=scheduler_address,
+            scheduler_file=scheduler_file,
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),

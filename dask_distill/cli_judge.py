@@ -66,7 +66,8 @@ def evaluate(
     dataset = _open(source, *names, storage)
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
-    places = {key: arguments[key] for key in ("workers", "scheduler_address", "scheduler_file")}
+    wanted = ("cluster", "workers", "scheduler_address", "scheduler_file")
+    places = {key: arguments[key] for key in wanted}
     with connect(**places), progress_display(quiet or as_json) as progress:
         found = coreset.evaluate(
             dataset,

@@ -56,10 +56,16 @@ STORAGE_OPTION = click.option(
     metavar="KEY=VALUE",
     help="For fsspec, e.g. anon=true. Never stored or shown.",
 )
-WORKERS = click.option("--workers", type=int, metavar="N", help="Processes to start here.")
+WORKERS = click.option("--workers", type=int, metavar="N", help="Worker processes to start.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 CLUSTER_OPTIONS = options(
+    click.option(
+        "--cluster",
+        type=click.Choice(["local", "slurm", "kubernetes"]),
+        help="Where to start workers, with the settings of Dask's configuration; local unless "
+        "a scheduler is named.",
+    ),
     WORKERS,
     click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
     click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),

@@ -1,9 +1,11 @@
 """Where a run takes place: a cluster that we start, or one that is there."""
 
+import importlib
+import importlib.util
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import dask
@@ -13,20 +15,33 @@ from dask_distill.config import setting
 from dask_distill.errors import DistillError, InputError
 from dask_distill.failures import ended_without_workers
 
+# where a cluster can be started, and the library and the extra that it needs
+_LIBRARIES = {
+    "local": ("distributed", None),
+    "slurm": ("dask_jobqueue", "slurm"),
+    "kubernetes": ("dask_kubernetes", "kubernetes"),
+}
+CLUSTERS = tuple(_LIBRARIES)
+
 
 @contextmanager
 def connect(
     *,
+    cluster: str | None = None,
     workers: int | None = None,
     scheduler_address: str | None = None,
     scheduler_file: str | None = None,
 ) -> Iterator[Any]:
-    """A `distributed.Client`, on a cluster of this machine unless one is named.
+    """A `distributed.Client`, on a cluster that is started for it or on one that is there.
 
     Parameters
     ----------
+    cluster : {"local", "slurm", "kubernetes"}, optional
+        Where to start workers; on this machine unless given. Settings are those of
+        ``distill.local``, ``distill.slurm`` and ``distill.kubernetes`` in Dask's configuration.
     workers : int, optional
-        Worker processes to start here; one a core unless given.
+        Worker processes to start. Unless given, one a core of this machine; on Slurm and
+        Kubernetes as many as there is work for, within the settings.
     scheduler_address : str, optional
         Of a running scheduler, such as ``tcp://10.0.0.1:8786``.
     scheduler_file : str, optional
@@ -40,24 +55,17 @@ def connect(
     Raises
     ------
     InputError
-        Where more than one place is named, or the number of workers is no number above 0.
+        Where more than one place is named, the number of workers is no number above 0, or the
+        library that a kind of cluster needs is not installed.
     DistillError
-        Where the scheduler cannot be reached.
+        Where the scheduler cannot be reached, or no worker comes up.
     """
-    named = [value for value in (workers, scheduler_address, scheduler_file) if value is not None]
-    if len(named) > 1:
-        raise InputError(
-            "at most one of workers, scheduler_address and scheduler_file may be given, got "
-            f"{len(named)}; workers is for a cluster that is started here"
-        )
-    if workers is not None and workers < 1:
-        raise InputError(f"workers must be at least 1, got {workers}")
-    if scheduler_file is not None and not os.path.isfile(scheduler_file):
-        raise InputError(f"scheduler_file must be a file, got '{scheduler_file}'; check the path")
+    _check(cluster, workers, scheduler_address, scheduler_file)
     from distributed import Client
 
     if scheduler_address is None and scheduler_file is None:
-        with _local(workers) as cluster, Client(cluster) as client, _watched(client):
+        started = _started(cluster or "local", workers)
+        with started as place, Client(place) as client, _watched(client):
             yield client
         return
     try:
@@ -67,6 +75,50 @@ def connect(
         raise DistillError(f"no scheduler can be reached at '{place}': {error}") from None
     with client, _watched(client):
         yield client
+
+
+def _check(
+    cluster: str | None,
+    workers: int | None,
+    scheduler_address: str | None,
+    scheduler_file: str | None,
+) -> None:
+    named = [value for value in (workers, scheduler_address, scheduler_file) if value is not None]
+    if len(named) > 1:
+        raise InputError(
+            "at most one of workers, scheduler_address and scheduler_file may be given, got "
+            f"{len(named)}; workers is for a cluster that is started here"
+        )
+    joined = scheduler_address is not None or scheduler_file is not None
+    if cluster is not None and joined:
+        raise InputError(
+            "at most one of cluster, scheduler_address and scheduler_file may be given, got 2; "
+            "cluster is for a cluster that is started for the run"
+        )
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    if scheduler_file is not None and not os.path.isfile(scheduler_file):
+        raise InputError(f"scheduler_file must be a file, got '{scheduler_file}'; check the path")
+    if cluster is None:
+        return
+    if cluster not in CLUSTERS:
+        raise InputError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
+    library, extra = _LIBRARIES[cluster]
+    if importlib.util.find_spec(library) is None:
+        raise InputError(
+            f"cluster '{cluster}' needs {library.replace('_', '-')}, which is not installed; "
+            f'pip install "dask-distill[{extra}]"'
+        )
+
+
+def _started(cluster: str, workers: int | None) -> AbstractContextManager[Any]:
+    """A cluster of a kind: what `Client` takes."""
+    if cluster == "local":
+        return _local(workers)
+    # optional libraries, and the modules that know them, are not imported for other clusters
+    module = importlib.import_module(f"dask_distill.cluster_{cluster}")
+    started: AbstractContextManager[Any] = getattr(module, f"{cluster}_cluster")(workers)
+    return started
 
 
 def _watched(client: Any) -> Any:

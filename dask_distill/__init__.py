@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from dask_distill.evaluation import Evaluation
     from dask_distill.pipeline import SelectionWarning, distill
     from dask_distill.plan import Plan, make_plan
+    from dask_distill.request import Request
+    from dask_distill.resume import distill_to_zarr
     from dask_distill.sources import open_dataset
     from dask_distill.store import Verification, verify
 
@@ -25,9 +27,11 @@ _HOMES = {
     "IncompleteOutput": "errors",
     "InputError": "errors",
     "Plan": "plan",
+    "Request": "request",
     "SelectionWarning": "pipeline",
     "Verification": "store",
     "distill": "pipeline",
+    "distill_to_zarr": "resume",
     "make_plan": "plan",
     "open_coreset": "coreset",
     "open_dataset": "sources",

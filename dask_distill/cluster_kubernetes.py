@@ -5,6 +5,7 @@ Imported only where such a cluster is asked for. What the pods are made of is al
 """
 
 import logging
+import os
 import re
 import threading
 import time
@@ -62,10 +63,14 @@ def kubernetes_cluster(workers: int | None = None) -> Iterator[Any]:
         ) from None
     minimum, maximum = _bounds(workers)
     name = setting("kubernetes.name") or f"distill-{uuid.uuid4().hex[:8]}"
+    # refuses settings before anything is asked of a server
     spec = cluster_spec(name, minimum)
     seconds = parse_timedelta(setting("kubernetes.timeout"))
     with _plain_failures():
-        api = kr8s.api(namespace=setting("kubernetes.namespace"))
+        # named, so that another file than last time is seen
+        api = kr8s.api(
+            kubeconfig=os.environ.get("KUBECONFIG"), namespace=setting("kubernetes.namespace")
+        )
         api.timeout = _SECONDS_TO_ANSWER
     namespace = api.namespace
     with _created(api, spec, namespace):
@@ -156,7 +161,7 @@ def _pod(
     probes: dict[str, Any],
 ) -> dict[str, Any]:
     """A pod that may write to its scratch folder and to nothing else."""
-    if not isinstance(resources, dict) or not {"cpu", "memory"} <= set(resources):
+    if not all(resources.get(key) for key in ("cpu", "memory")):
         raise InputError(
             "distill.kubernetes.worker and .scheduler must give cpu and memory, got "
             f"{resources!r}; for example {{cpu: '1', memory: 4Gi}}"
@@ -353,7 +358,7 @@ def _plain_failures() -> Iterator[None]:
     except DistillError:
         raise
     except kr8s.ServerError as error:
-        status = getattr(error.response, "status_code", None)
+        status = getattr(error.response, "status_code", 0)
         raise DistillError(_refusal(status, str(error))) from None
     except (httpx.HTTPError, OSError, kr8s.APITimeoutError, kr8s.ConnectionClosedError) as error:
         told = str(error) or type(error).__name__
@@ -363,7 +368,7 @@ def _plain_failures() -> Iterator[None]:
         raise DistillError(f"{unreachable}: {error}; set KUBECONFIG to a file") from None
 
 
-def _refusal(status: int | None, told: str) -> str:
+def _refusal(status: int, told: str) -> str:
     ways = {
         401: "; log in again",
         403: "; your role must allow creating daskclusters and reading pods and services",

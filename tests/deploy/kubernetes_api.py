@@ -8,6 +8,8 @@ import json
 from aiohttp import web
 from kubernetes_store import PODS, Refused
 
+# the newest that kr8s knows
+_VERSION = "v1.35.0"
 _OPENAPI_CORE = {"serverRelativeURL": "/openapi/v3/api/v1"}
 _VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
@@ -16,10 +18,8 @@ def application(store, logs):
     """An aiohttp application over a `Store`; pods' logs are files in a folder."""
     app = web.Application(client_max_size=2**24, middlewares=[_refusals])
     handler = _Handler(store, logs)
-    app.router.add_get("/readyz", lambda request: web.Response(text="ok"))
-    version = {"major": "1", "minor": "35", "gitVersion": "v1.35.0"}
     for end in ("", "/"):
-        app.router.add_get(f"/version{end}", lambda request: web.json_response(version))
+        app.router.add_get(f"/version{end}", handler.version)
         app.router.add_get(f"/api{end}", handler.versions)
         app.router.add_get(f"/apis{end}", handler.groups)
     app.router.add_get("/openapi/v3", handler.openapi_index)
@@ -42,16 +42,25 @@ def application(store, logs):
 @web.middleware
 async def _refusals(request, handler):
     try:
-        return await handler(request)
+        response = await handler(request)
+        if not response.prepared:
+            # kr8s leaves connections that are kept to the garbage collector
+            response.force_close()
+        return response
     except Refused as error:
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         status |= {"message": str(error), "reason": error.reason, "code": error.status}
-        return web.json_response(status, status=error.status)
+        refusal = web.json_response(status, status=error.status)
+        refusal.force_close()
+        return refusal
 
 
 class _Handler:
     def __init__(self, store, logs):
         self.store, self.logs = store, logs
+
+    async def version(self, request):
+        return web.json_response({"major": "1", "minor": "35", "gitVersion": _VERSION})
 
     async def versions(self, request):
         return web.json_response({"kind": "APIVersions", "versions": ["v1"]})
@@ -94,7 +103,7 @@ class _Handler:
                 patch = {"parameters": [{"name": "fieldValidation", "in": "query"}]}
                 patch |= {"x-kubernetes-group-version-kind": kind, "responses": {}}
                 paths[f"/{resource.plural}/{{name}}"] = {"patch": patch}
-        info = {"title": "Kubernetes", "version": "v1.35.0"}
+        info = {"title": "Kubernetes", "version": _VERSION}
         return web.json_response({"openapi": "3.0.0", "info": info, "paths": paths})
 
     def _target(self, request):

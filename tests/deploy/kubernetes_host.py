@@ -32,7 +32,9 @@ def cannot_host():
         return f"{', '.join(missing)} must be installed beside python: the extra `test`"
     if os.geteuid() != 0:
         return "namespaces and mounts need root"
-    missing = [name for name in ("unshare", "nsenter", "setpriv", "mount") if not shutil.which(name)]
+    missing = [
+        name for name in ("unshare", "nsenter", "setpriv", "mount") if not shutil.which(name)
+    ]
     if missing:
         return f"{', '.join(missing)} must be there (util-linux)"
     trial = "mount -t tmpfs tmpfs /mnt && mount -o remount,bind,ro /"

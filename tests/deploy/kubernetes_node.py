@@ -269,5 +269,3 @@ def _expanded(text, environment):
 def _amount(text):
     number, unit = re.fullmatch(r"(\d+)(\w*)", str(text)).groups()
     return int(number) * _QUANTITY[unit]
-
-

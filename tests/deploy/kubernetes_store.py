@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from kubernetes_schemas import crds, errors
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818  (not all are errors to whom it is told)
     """What a server answers with another status than 200."""
 
     def __init__(self, status, reason, message):

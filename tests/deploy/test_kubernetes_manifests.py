@@ -20,13 +20,13 @@ pytest.importorskip("dask_kubernetes", reason="dask-kubernetes is not installed"
 pytest.importorskip("kopf", reason="kopf is not installed")
 pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
-from dask_kubernetes.operator.controller import controller  # noqa: E402
-from kubernetes_schemas import errors  # noqa: E402
+from dask_kubernetes.operator.controller import controller
+from kubernetes_schemas import errors
 
-from dask_distill.cli import cli  # noqa: E402
-from dask_distill.cluster import connect  # noqa: E402
-from dask_distill.cluster_kubernetes import cluster_spec, kubernetes_cluster  # noqa: E402
-from dask_distill.errors import DistillError, InputError  # noqa: E402
+from dask_distill.cli import cli
+from dask_distill.cluster import connect
+from dask_distill.cluster_kubernetes import cluster_spec, kubernetes_cluster
+from dask_distill.errors import DistillError, InputError
 
 FOLDER = Path(__file__).parents[2] / "cluster" / "kubernetes"
 IMAGE = "registry.example.com/dask-distill:0.1.0"
@@ -271,9 +271,10 @@ def test_settings__are_known_to_dask():
             else:
                 yield ".".join((*above, key))
 
+    missing = object()
     with settings():
         for key in keys(given):
-            assert dask.config.get(key, default=None) is not None, key
+            assert dask.config.get(key, default=missing) is not missing, key
     assert given["distill"]["kubernetes"]["image"] == IMAGE
 
 
@@ -286,10 +287,8 @@ def test_kustomization__makes_the_settings_that_pods_mount():
     )
     found = {(r["kind"], r["metadata"]["name"]): r for r in yaml.safe_load_all(done.stdout)}
     assert all(errors(resource) == [] for resource in found.values())
-    settings_file = found.pop("ConfigMap", "distill-settings")["data"]["distill.yaml"] if (
-        "ConfigMap"
-    ) in found else found.pop(("ConfigMap", "distill-settings"))["data"]["distill.yaml"]
-    assert settings_file == (FOLDER / "distill.yaml").read_text()
+    mounted = found.pop(("ConfigMap", "distill-settings"))["data"]["distill.yaml"]
+    assert mounted == (FOLDER / "distill.yaml").read_text()
     assert {kind for kind, _ in found} == {"PodDisruptionBudget", "NetworkPolicy"}
 
 
@@ -328,7 +327,7 @@ def test_dockerfile__is_small_and_not_root():
         ({"name": "Not_A_Name"}, "distill.kubernetes.name must be at most 53"),
         ({"minimum": 4, "maximum": 2}, "got 4 and 2"),
         ({"minimum": "two"}, "must be whole numbers"),
-        ({"worker": {"cpu": "1"}}, "must give cpu and memory"),
+        ({"worker": {"cpu": "1", "memory": None}}, "must give cpu and memory"),
         ({"secrets": "distill-s3"}, "must be a list of names of Secrets"),
         ({"env": {"AWS_SECRET_ACCESS_KEY": "x"}}, "must not hold credentials"),
     ],
@@ -412,7 +411,8 @@ def test_kubernetes_cluster__says_that_no_operator_is_at_work(bare_server):
     ):
         pass
     assert not clusters(bare_server)
-    assert any(change == "ADDED" for _, change, kind, _ in bare_server.history[-9:] if kind)
+    changes = [change for _, change, kind, _ in bare_server.history if kind.kind == "DaskCluster"]
+    assert changes == ["ADDED", "DELETED"]
 
 
 def test_kubernetes_cluster__says_what_holds_up_a_pod(bare_server):
@@ -429,9 +429,12 @@ def test_kubernetes_cluster__says_what_holds_up_a_pod(bare_server):
     status = {"phase": "Pending", "containerStatuses": [container]}
     bare_server.set_status(PODS, "default", "mine-scheduler", status)
     told = r"pod mine-scheduler is Pending \(ImagePullBackOff\)"
-    with settings(timeout="1s", name="mine"), pytest.raises(DistillError, match=told):
-        with kubernetes_cluster(2):
-            pass
+    with (
+        settings(timeout="1s", name="mine"),
+        pytest.raises(DistillError, match=told),
+        kubernetes_cluster(2),
+    ):
+        pass
     assert not clusters(bare_server)
 
 

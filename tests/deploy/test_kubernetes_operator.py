@@ -64,7 +64,9 @@ def expected(kubernetes, credentials, tmp_path_factory):
     X = (rng.normal(size=(3, 12))[y] + rng.normal(size=(60_000, 12))).astype("f4")
     chunks = {"X": (6_000, -1), "y": 6_000}
     for name, array in {"X": X, "y": y}.items():
-        da.from_array(array, chunks=chunks[name]).to_zarr(str(folder / "source.zarr"), component=name)
+        da.from_array(array, chunks=chunks[name]).to_zarr(
+            str(folder / "source.zarr"), component=name
+        )
     copy = (
         "import s3fs; s3fs.S3FileSystem().put(r'{}', 'data/source.zarr', recursive=True)"
     ).format(folder / "source.zarr")

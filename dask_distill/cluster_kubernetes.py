@@ -32,14 +32,13 @@ _SECONDS_TO_ANSWER = 15
 def kubernetes_cluster(workers: int | None = None) -> Iterator[Any]:
     """A cluster of pods, deleted at the end.
 
-    Reads ``distill.kubernetes`` of Dask's configuration: image, namespace, name, minimum and
-    maximum of workers, resources, environment, secrets, time limits.
+    Reads ``distill.kubernetes`` of Dask's configuration: image, namespace, name, bounds of
+    workers, resources, environment, secrets, time limits.
 
     Parameters
     ----------
     workers : int, optional
-        Worker pods; unless given, as many as there is work for, between ``minimum`` and
-        ``maximum``.
+        Worker pods; unless given, as many as there is work for, within ``adaptive``.
 
     Yields
     ------
@@ -65,7 +64,7 @@ def kubernetes_cluster(workers: int | None = None) -> Iterator[Any]:
     name = setting("kubernetes.name") or f"distill-{uuid.uuid4().hex[:8]}"
     # refuses settings before anything is asked of a server
     spec = cluster_spec(name, minimum)
-    seconds = parse_timedelta(setting("kubernetes.timeout"))
+    seconds = parse_timedelta(setting("kubernetes.start-timeout"))
     with _plain_failures():
         # named, so that another file than last time is seen
         api = kr8s.api(
@@ -252,12 +251,12 @@ def _bounds(workers: int | None) -> tuple[int, int]:
     """Fewest and most workers."""
     if workers is not None:
         return workers, workers
-    minimum, maximum = setting("kubernetes.minimum"), setting("kubernetes.maximum")
+    minimum, maximum = (setting(f"kubernetes.adaptive.{key}") for key in ("minimum", "maximum"))
     numbers = all(isinstance(value, int) for value in (minimum, maximum))
     if not numbers or not 0 <= minimum <= maximum or maximum < 1:
         raise InputError(
-            "distill.kubernetes.minimum and .maximum must be whole numbers, 0 <= minimum <= "
-            f"maximum, maximum at least 1, got {minimum!r} and {maximum!r}"
+            "distill.kubernetes.adaptive.minimum and .maximum must be whole numbers, 0 <= minimum "
+            f"<= maximum, maximum at least 1, got {minimum!r} and {maximum!r}"
         )
     # the operator's autoscaler sees work only when a scheduler has some: begin with one
     return max(1, minimum), maximum

@@ -325,8 +325,8 @@ def test_dockerfile__is_small_and_not_root():
     [
         ({"image": None}, "distill.kubernetes.image must name an image"),
         ({"name": "Not_A_Name"}, "distill.kubernetes.name must be at most 53"),
-        ({"minimum": 4, "maximum": 2}, "got 4 and 2"),
-        ({"minimum": "two"}, "must be whole numbers"),
+        ({"adaptive": {"minimum": 4, "maximum": 2}}, "got 4 and 2"),
+        ({"adaptive": {"minimum": "two"}}, "must be whole numbers"),
         ({"worker": {"cpu": "1", "memory": None}}, "must give cpu and memory"),
         ({"secrets": "distill-s3"}, "must be a list of names of Secrets"),
         ({"env": {"AWS_SECRET_ACCESS_KEY": "x"}}, "must not hold credentials"),
@@ -405,7 +405,7 @@ def clusters(store):
 
 def test_kubernetes_cluster__says_that_no_operator_is_at_work(bare_server):
     with (
-        settings(timeout="1s"),
+        settings(start_timeout="1s"),
         pytest.raises(DistillError, match="within 1 s, but there are no pods; is the Dask oper"),
         kubernetes_cluster(2),
     ):
@@ -430,7 +430,7 @@ def test_kubernetes_cluster__says_what_holds_up_a_pod(bare_server):
     bare_server.set_status(PODS, "default", "mine-scheduler", status)
     told = r"pod mine-scheduler is Pending \(ImagePullBackOff\)"
     with (
-        settings(timeout="1s", name="mine"),
+        settings(start_timeout="1s", name="mine"),
         pytest.raises(DistillError, match=told),
         kubernetes_cluster(2),
     ):
@@ -442,7 +442,7 @@ def test_kubernetes_cluster__says_that_the_operator_is_not_installed(bare_server
     for key in [key for key in bare_server.resources if key[0] == "kubernetes.dask.org"]:
         del bare_server.resources[key]
     with (
-        settings(timeout="1s"),
+        settings(start_timeout="1s"),
         pytest.raises(DistillError, match="are the namespace and the Dask operator there"),
         kubernetes_cluster(2),
     ):
@@ -453,7 +453,7 @@ def test_kubernetes_cluster__leaves_a_cluster_of_that_name_alone(bare_server):
     [resource] = [r for r in bare_server.resources.values() if r.kind == "DaskCluster"]
     bare_server.create(resource, "default", manifest("daskcluster.yaml"))
     with (
-        settings(timeout="1s", name="distill"),
+        settings(start_timeout="1s", name="distill"),
         pytest.raises(DistillError, match="a cluster of that name is there"),
         kubernetes_cluster(2),
     ):

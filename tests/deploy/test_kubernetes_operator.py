@@ -168,9 +168,9 @@ def test_cluster_kubernetes__adapts_and_gives_the_same_bits(kubernetes, credenti
     job = kubernetes.start(
         *(DISTILL, "run", SOURCE, target, *OPTIONS, "--json", "--cluster", "kubernetes"),
         DASK_CONFIG=str(settings),
-        DASK_DISTILL__KUBERNETES__MAXIMUM="2",
+        DASK_DISTILL__KUBERNETES__ADAPTIVE__MAXIMUM="2",
         DASK_DISTILL__KUBERNETES__NAME="distill",
-        DASK_DISTILL__KUBERNETES__TIMEOUT="230s",
+        DASK_DISTILL__KUBERNETES__START_TIMEOUT="230s",
         **credentials,
     )
 

@@ -46,7 +46,7 @@ def run_console(example):
             [sys.executable, "-c", "from dask_distill.cli import main; main()", *arguments],
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=600,
             check=False,
             env=os.environ | {"COLUMNS": "100"},
         )
@@ -83,6 +83,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page__shows_what_happens(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -21,8 +21,8 @@ from mixture import mixture
 
 from dask_distill import open_dataset
 from dask_distill.block import block_rows
-from dask_distill.pipeline import raw_blocks
 from dask_distill.proxy import Scaling, SoftmaxProxy, score
+from dask_distill.reading import raw_blocks
 from dask_distill.rounds import DaskRunner
 
 CLASSES = 10

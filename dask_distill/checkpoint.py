@@ -23,18 +23,19 @@ from dask_distill.coreset import Certificate, Coreset
 from dask_distill.dataset import Dataset
 from dask_distill.digest import jsonable
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.request import Request
 
 _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
 _META = "meta"
 
 
-def describe_request(dataset: Dataset, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def describe_request(dataset: Dataset, request: Request) -> dict[str, Any]:
     """All that decides what is written, but the values of the input: to compare two runs by."""
     labels, carry = dataset.labels, dataset.carry
     described = {
         "format version": FORMAT_VERSION,
         "dask-distill version": version("dask-distill"),
-        **parameters,
+        **request.describe(),
         "features": [dataset.feature_name, dataset.features.shape, str(dataset.features.dtype)],
         "columns": dataset.columns,
         "labels": None if labels is None else [dataset.label_name, labels.dtype.kind],

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from dask_distill._text import shown_bytes
-from dask_distill.cli_judge import evaluate, report
+from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
@@ -96,17 +96,9 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
     """Tell what run would do with SOURCE; computes nothing."""
     from dask_distill.plan import make_plan
-    from dask_distill.strategies import make_strategy
 
-    strategy = make_strategy(arguments["strategy"], arguments["options"])
-    dataset = _open(source, arguments)
-    made = make_plan(
-        dataset,
-        strategy,
-        fraction=arguments["fraction"],
-        size=arguments["size"],
-        workers=workers or 1,
-    )
+    request = _request(arguments)
+    made = make_plan(_open(source, arguments), request, workers=workers or 1)
     if as_json:
         click.echo(json.dumps(made.as_dict()))
         return
@@ -205,6 +197,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(curve)
 cli.add_command(report)
 
 
@@ -232,26 +225,29 @@ def _open(source: str, arguments: dict[str, Any]) -> Any:
     )
 
 
+def _request(arguments: dict[str, Any]) -> Any:
+    from dask_distill.request import Request
+    from dask_distill.strategies import make_strategy
+
+    names = ("fraction", "size", "seed", "certify", "on_invalid")
+    return Request(
+        strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        **{name: arguments[name] for name in names if name in arguments},
+    )
+
+
 def _run(
     source: str,
     target: str,
     *,
-    fraction: float | None,
-    size: int | None,
-    strategy: str,
-    options: dict[str, str],
-    seed: int,
-    certify: bool,
-    on_invalid: Any,
     cluster: str | None,
     workers: int | None,
     scheduler_address: str | None,
     scheduler_file: str | None,
-    storage: dict[str, str],
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
-    **names: Any,
+    **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
@@ -259,27 +255,16 @@ def _run(
     from dask_distill.cluster import connect
     from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
-    from dask_distill.strategies import make_strategy
 
     started = time.perf_counter()
-    chosen = make_strategy(strategy, options)
-    dataset = _open(source, {**names, "storage": storage})
-    parameters = {
-        "fraction": fraction,
-        "size": size,
-        "certify": certify,
-        "seed": seed,
-        "on_invalid": on_invalid,
+    request = _request(arguments)
+    dataset = _open(source, arguments)
+    place: dict[str, Any] = {
+        "resume": resume,
+        "overwrite": overwrite,
+        "storage_options": arguments["storage"],
     }
-    checkpoint = open_checkpoint(
-        dataset,
-        target,
-        strategy=chosen,
-        parameters=parameters,
-        resume=resume,
-        overwrite=overwrite,
-        storage_options=storage,
-    )
+    checkpoint = open_checkpoint(dataset, target, request, **place)
     with (
         connect(
             cluster=cluster,
@@ -291,20 +276,9 @@ def _run(
         _warnings_as_lines(),
     ):
         limits = worker_limits(client)
-        refuse_unfit(
-            make_plan(dataset, chosen, fraction=fraction, size=size, workers=len(limits) or 1),
-            limits,
-        )
+        refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
         coreset, receipt = distill_to_zarr(
-            dataset,
-            target,
-            strategy=chosen,
-            **parameters,
-            resume=resume,
-            overwrite=overwrite,
-            storage_options=storage,
-            progress=progress,
-            checkpoint=checkpoint,
+            dataset, target, request, **place, progress=progress, checkpoint=checkpoint
         )
         seconds = coreset.provenance["seconds"] | {
             "write": receipt.pop("seconds"),

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
 from dask_distill.certify import certify_rows
 from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
@@ -24,11 +22,12 @@ from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
-from dask_distill.proxy import check_estimator
+from dask_distill.reading import content_fingerprint, raw_blocks
+from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
-from dask_distill.survey import Schema, Survey, block_checksum, fingerprint_of, valid_block
+from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def distill(
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
     progress: Progress | None = None,
-    checkpoint: "Checkpoint | None" = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
 
@@ -88,8 +86,6 @@ def distill(
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
     progress : Progress, optional
         Takes phases and blocks done.
-    checkpoint : Checkpoint, optional
-        Keeps the finished selection, and gives it again to a run that resumes.
 
     Returns
     -------
@@ -108,21 +104,46 @@ def distill(
     >>> len(coreset), float(round(coreset.weights.sum()))
     (500, 5000.0)
     """
-    started = time.perf_counter()
-    chosen = make_strategy(strategy, options)
-    dataset = as_dataset(features, labels, carry=carry)
-    check_request(
-        dataset,
+    request = Request(
+        strategy=make_strategy(strategy, options),
         fraction=fraction,
         size=size,
-        strategy=chosen,
+        certify=certify,
         seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
     )
+    dataset = as_dataset(features, labels, carry=carry)
+    request.check(dataset)
     _refuse_asynchronous()
-    if chosen.warning:
-        warnings.warn(chosen.warning, SelectionWarning, stacklevel=2)
+    return select(dataset, request, progress=progress)
+
+
+def select(
+    dataset: Dataset,
+    request: Request,
+    *,
+    progress: Progress | None = None,
+    checkpoint: "Checkpoint | None" = None,
+) -> Coreset:
+    """The way of a request that has been checked; see `distill`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    request : Request
+    progress : Progress, optional
+    checkpoint : Checkpoint, optional
+        Keeps the finished selection, and gives it again to a run that resumes.
+
+    Returns
+    -------
+    Coreset
+    """
+    started = time.perf_counter()
+    strategy = request.strategy
+    if strategy.warning:
+        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -131,49 +152,44 @@ def distill(
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    schema, outline = _survey(job, dataset, raw, seed, on_invalid)
+    schema, outline = _survey(job, dataset, raw, request)
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
-    rows = resolve_size(fraction, size, facts.n)
+    rows = request.rows(facts.n)
 
-    handle = delayed(chosen, traverse=False)
-    judge = None if proxy is None else delayed(proxy, traverse=False)
+    handle = delayed(strategy, traverse=False)
+    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
     ]
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
-    states = _joined(job.runner, handle, blocks, question) if chosen.joins else blocks
+    states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
     final, states = converse(
         handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
     )
     selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
     told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
-    indices, weights, scores = _assemble(selections, facts, rows, chosen)
+    indices, weights, scores = _assemble(selections, facts, rows, strategy)
     taken = None
     if facts.classes is not None:
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
     del states
     certificate = None
-    if certify:
+    if request.certify:
         certificate = certify_rows(
-            blocks, indices, chosen, outline, job.runner, ledger, job.progress
+            blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
     provenance = make_provenance(
         dataset,
+        request,
         facts,
-        chosen,
         ledger,
         taken,
         size=rows,
-        fraction=fraction,
-        seed=seed,
-        on_invalid=on_invalid,
-        proxy=proxy,
         seconds=time.perf_counter() - started,
-        passes=3 if certify else 2,
         told=told,
     )
     coreset = Coreset(
@@ -182,14 +198,6 @@ def distill(
     if checkpoint is not None:
         checkpoint.save(coreset)
     return coreset
-
-
-def content_fingerprint(dataset: Dataset, progress: Progress | None = None) -> str:
-    """Digest of a data set's values, as the survey has it: one pass that reads, and no more."""
-    runner = DaskRunner(progress)
-    raw = raw_blocks(dataset, runner)
-    checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in raw])
-    return fingerprint_of(dataset.n, dataset.d, checksums)
 
 
 @dataclass(frozen=True)
@@ -201,119 +209,15 @@ class _Job:
     progress: Progress
 
 
-def check_request(
-    dataset: Dataset,
-    *,
-    fraction: float | None,
-    size: int | None,
-    strategy: Strategy,
-    seed: int = 0,
-    proxy: Any = None,
-    on_invalid: str = "raise",
-) -> None:
-    """Refuse what cannot work, without reading a row.
-
-    Raises
-    ------
-    InputError
-    """
-    resolve_size(fraction, size, dataset.n)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
-    if on_invalid not in ("raise", "drop"):
-        raise InputError(f'on_invalid must be "raise" or "drop", got {on_invalid!r}')
-    if proxy is not None:
-        check_estimator(proxy)
-    if dataset.labels is None and strategy.requires_labels(proxy):
-        raise InputError(
-            f"strategy {strategy.name} needs labels, got none; pass labels=, or use one of "
-            "auto, random, kcenter, coverage, kmeans, kmedoids"
-        )
-
-
-def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
-    """Rows to select from n.
-
-    Raises
-    ------
-    InputError
-        Unless exactly one of the two is given, and within its range.
-    """
-    if (fraction is None) == (size is None):
-        found = "neither" if fraction is None else f"fraction={fraction!r} and size={size!r}"
-        raise InputError(f"exactly one of fraction and size must be given, got {found}")
-    if size is not None:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise InputError(f"size must be an int, got {size!r}; for a part of all use fraction=")
-        if not 1 <= size <= n:
-            raise InputError(
-                f"size must be from 1 to the number of rows {n}, got {size}; lower it"
-                if size > n
-                else f"size must be from 1 to the number of rows {n}, got {size}"
-            )
-        return int(size)
-    assert fraction is not None
-    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number):
-        raise InputError(f"fraction must be a number, got {fraction!r}")
-    if not (math.isfinite(fraction) and 0 < fraction <= 1):
-        raise InputError(
-            f"fraction must be above 0 and at most 1, got {fraction}; to give a number of rows, "
-            "use size="
-        )
-    return max(1, round(float(fraction) * n))
-
-
-def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
-    """The data set as blocks, as handles; each chunk of the source is read once a pass."""
-    bounds = block_bounds(dataset.n, dataset.d)
-    features = _by_blocks(dataset.features, bounds)
-    labels: list[Any] = [None] * len(bounds)
-    if dataset.labels is not None:
-        labels = _by_blocks(dataset.labels, bounds)
-    starts = np.cumsum((0, *bounds[:-1])).tolist()
-    runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
-    return [
-        runner.call(part("read", number, bounds), _raw_block, X, y, number, start, rows, dataset.d)
-        for number, (X, y, start, rows) in enumerate(
-            zip(features, labels, starts, bounds, strict=True)
-        )
-    ]
-
-
-def _by_blocks(array: da.Array, bounds: tuple[int, ...]) -> list[Any]:
-    # peer-to-peer shuffles have a barrier and die with a worker; plain tasks are rebuilt
-    whole = array.rechunk({0: bounds}, method="tasks")
-    return list(whole.to_delayed().ravel())
-
-
-def _raw_block(X: Any, y: Any, number: int, start: int, rows: int, d: int) -> RawBlock:
-    """Check what the source gave, on the worker, and bring it into form."""
-    values = as_features(X)
-    if values.shape != (rows, d):
-        raise DistillError(
-            f"features must have {rows} rows and {d} columns in rows {start} to {start + rows - 1},"
-            f" got shape {values.shape}; the source is not what its metadata says"
-        )
-    labels = None if y is None else as_labels(y)
-    if labels is not None and len(labels) != rows:
-        raise DistillError(
-            f"labels must have {rows} values from row {start} on, got {len(labels)}; the source "
-            "is not what its metadata says"
-        )
-    return RawBlock(number, start, values, labels)
-
-
-def _survey(
-    job: _Job, dataset: Dataset, raw: list[Any], seed: int, on_invalid: OnInvalid
-) -> tuple[Any, Any]:
+def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
     """Handles of the schema, and of its outline without the sample."""
     survey = Survey()
     question = survey.ask(
         dataset.n,
         dataset.d,
         labelled=dataset.labels is not None,
-        seed=int(seed),
-        on_invalid=on_invalid,
+        seed=int(request.seed),
+        on_invalid=request.on_invalid,
     )
     final, _ = converse(
         delayed(survey, traverse=False),

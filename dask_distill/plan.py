@@ -7,8 +7,7 @@ from typing import Any
 from dask_distill.block import block_rows
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
-from dask_distill.pipeline import check_request, resolve_size
-from dask_distill.strategies import Strategy
+from dask_distill.request import Request
 from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
 
 # what a Python process with our libraries takes before any data
@@ -60,10 +59,8 @@ class Plan:
 
 def make_plan(
     dataset: Dataset,
-    strategy: Strategy,
+    request: Request,
     *,
-    fraction: float | None = None,
-    size: int | None = None,
     workers: int = 1,
 ) -> Plan:
     """Reckon what `distill` would do; computes nothing.
@@ -71,8 +68,7 @@ def make_plan(
     Parameters
     ----------
     dataset : Dataset
-    strategy : Strategy
-    fraction, size : as for `distill`
+    request : Request
     workers : int
         Over which the blocks' memories are spread.
 
@@ -85,9 +81,10 @@ def make_plan(
     InputError
         Where the request cannot work.
     """
-    check_request(dataset, fraction=fraction, size=size, strategy=strategy)
+    request.check(dataset)
+    strategy = request.strategy
     n, d = dataset.n, dataset.d
-    selected = resolve_size(fraction, size, n)
+    selected = request.rows(n)
     rows = block_rows(n, d)
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES

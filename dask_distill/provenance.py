@@ -1,7 +1,6 @@
 """How a subset came about: what its attributes tell."""
 
 import platform
-from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
@@ -9,39 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.dataset import Dataset
+from dask_distill.request import Request
 from dask_distill.rounds import Ledger
-from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema
 
 
 def make_provenance(
     dataset: Dataset,
+    request: Request,
     facts: Schema,
-    strategy: Strategy,
     ledger: Ledger,
     taken: npt.NDArray[np.int64] | None,
     *,
     size: int,
-    fraction: float | None,
-    seed: int,
-    on_invalid: str,
-    proxy: Any,
     seconds: float,
-    passes: int,
     told: dict[str, Any],
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
+    parameters = request.describe() | {"size": size}
+    passes = 3 if request.certify else 2
     return {
-        "parameters": {
-            "strategy": strategy.name,
-            "options": describe_options(strategy),
-            "size": size,
-            "fraction": None if fraction is None else float(fraction),
-            "on_invalid": on_invalid,
-            "proxy": None if proxy is None else type(proxy).__name__,
-        },
-        "seed": int(seed),
+        "seed": parameters.pop("seed"),
+        "parameters": parameters,
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in packages},
         "input": {
@@ -62,15 +51,6 @@ def make_provenance(
         "rounds": len(ledger.rounds),
         "selection": told,
         "seconds": ledger.seconds() | {"total": round(seconds, 3)},
-    }
-
-
-def describe_options(strategy: Strategy) -> dict[str, Any]:
-    """A strategy's options, functions by their name."""
-    options = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
-    return {
-        name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
-        for name, value in options.items()
     }
 
 

@@ -15,23 +15,17 @@ from dask_distill.checkpoint import Checkpoint, describe_request
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
-from dask_distill.pipeline import check_request, content_fingerprint, distill
+from dask_distill.pipeline import select
 from dask_distill.progress import Progress
-from dask_distill.provenance import describe_options
-from dask_distill.strategies.base import Strategy
-from dask_distill.validity import OnInvalid
+from dask_distill.reading import content_fingerprint
+from dask_distill.request import Request
 
 
 def distill_to_zarr(
     dataset: Dataset,
     target: str | os.PathLike[str],
+    request: Request,
     *,
-    strategy: Strategy,
-    fraction: float | None = None,
-    size: int | None = None,
-    certify: bool = False,
-    seed: int = 0,
-    on_invalid: OnInvalid = "raise",
     resume: bool = False,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -42,8 +36,10 @@ def distill_to_zarr(
 
     Parameters
     ----------
-    dataset, strategy, fraction, size, certify, seed, on_invalid, progress
+    dataset, progress
         As for `distill`.
+    request : Request
+        What `distill` would be asked for.
     target, storage_options
         As for `Coreset.to_zarr`.
     resume : bool
@@ -66,18 +62,10 @@ def distill_to_zarr(
     DistillError
         Where the run failed; what it has finished is kept for ``resume=True``.
     """
-    parameters = {
-        "fraction": fraction,
-        "size": size,
-        "certify": certify,
-        "seed": seed,
-        "on_invalid": on_invalid,
-    }
     checkpoint = checkpoint or open_checkpoint(
         dataset,
         target,
-        strategy=strategy,
-        parameters=parameters,
+        request,
         resume=resume,
         overwrite=overwrite,
         storage_options=storage_options,
@@ -89,17 +77,7 @@ def distill_to_zarr(
             found = store.summary(target, storage_options=storage_options)
             checkpoint.close()
             return written, found | {"seconds": 0.0}
-        coreset = distill(
-            dataset,
-            fraction=fraction,
-            size=size,
-            strategy=strategy,
-            certify=certify,
-            seed=seed,
-            on_invalid=on_invalid,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
+        coreset = select(dataset, request, progress=progress, checkpoint=checkpoint)
         writing = time.perf_counter()
         receipt = coreset.to_zarr(
             target,
@@ -127,9 +105,8 @@ def distill_to_zarr(
 def open_checkpoint(
     dataset: Dataset,
     target: str | os.PathLike[str],
+    request: Request,
     *,
-    strategy: Strategy,
-    parameters: Mapping[str, Any],
     resume: bool,
     overwrite: bool,
     storage_options: Mapping[str, Any] | None,
@@ -142,19 +119,15 @@ def open_checkpoint(
     """
     if resume and overwrite:
         raise InputError("at most one of resume and overwrite may be given, got both; drop one")
-    asked = {key: parameters[key] for key in ("fraction", "size", "seed", "on_invalid")}
-    check_request(dataset, strategy=strategy, **asked)
-    options = describe_options(strategy)
-    request = describe_request(
-        dataset, {"strategy": strategy.name, "options": options, **parameters}
-    )
+    request.check(dataset)
+    described = describe_request(dataset, request)
     url = os.fspath(target)
     if not resume:
         _check_target(dataset, target, overwrite, storage_options)
     elif not url:
         raise InputError("target must be a path or URL, got an empty string")
     place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
-    checkpoint = Checkpoint.start(place, request, resume=resume, overwrite=overwrite)
+    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
     if resume and not checkpoint.complete:
         _check_target(dataset, target, checkpoint.overwrite, storage_options)
     return checkpoint

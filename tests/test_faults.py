@@ -19,6 +19,7 @@ from dask_distill.cluster import connect
 from dask_distill.dataset import as_dataset
 from dask_distill.errors import DistillError
 from dask_distill.progress import Silent
+from dask_distill.request import Request
 from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import make_strategy
 
@@ -100,12 +101,11 @@ def one_storm(client, labelled, folder, seed):
     name, options = STRATEGIES[seed % len(STRATEGIES)]
     expected, found = (folder / f"{kind}-{seed}" for kind in ("whole", "stormy"))
     data = dataset(labelled)
+    request = Request(make_strategy(name, options), size=400)
     with dask.config.set(scheduler="threads"):
-        strategy = make_strategy(name, options)
-        distill_to_zarr(data, expected, strategy=strategy, size=400, progress=Silent())
+        distill_to_zarr(data, expected, request, progress=Silent())
     killer = Killer(client.cluster, seed)
-    strategy = make_strategy(name, options)
-    distill_to_zarr(data, found, strategy=strategy, size=400, progress=killer)
+    distill_to_zarr(data, found, request, progress=killer)
     verified = store.verify(found)
     assert verified.ok, (seed, verified.problems)
     assert verified.rows == 400, seed

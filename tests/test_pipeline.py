@@ -318,7 +318,8 @@ def test_distill__unknown_chunks_are_counted(labelled):
 
 def test_distill__building_the_graph_computes_nothing(labelled):
     from dask_distill.dataset import as_dataset
-    from dask_distill.pipeline import check_request, raw_blocks
+    from dask_distill.reading import raw_blocks
+    from dask_distill.request import Request
     from dask_distill.rounds import DaskRunner
     from dask_distill.strategies import make_strategy
 
@@ -327,7 +328,7 @@ def test_distill__building_the_graph_computes_nothing(labelled):
 
     with dask.config.set(scheduler=refuse):
         dataset = as_dataset(*lazily(labelled, 1000))
-        check_request(dataset, fraction=0.1, size=None, strategy=make_strategy("auto"))
+        Request(strategy=make_strategy("auto"), fraction=0.1).check(dataset)
         blocks = raw_blocks(dataset, DaskRunner())
     assert len(blocks) == len(block_bounds(dataset.n, dataset.d))
 

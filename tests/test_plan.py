@@ -6,6 +6,7 @@ import pytest
 from dask_distill.dataset import as_dataset
 from dask_distill.errors import InputError
 from dask_distill.plan import make_plan, refuse_unfit
+from dask_distill.request import Request
 from dask_distill.strategies import make_strategy
 
 GiB = 2**30
@@ -14,7 +15,7 @@ GiB = 2**30
 @pytest.fixture
 def plan():
     data = as_dataset(np.zeros((5000, 4), "f4"), np.arange(5000) % 2)
-    return make_plan(data, make_strategy("auto", None), size=100)
+    return make_plan(data, Request(make_strategy("auto"), size=100))
 
 
 def test_refuse_unfit__says_what_is_needed_and_what_is_there(plan):

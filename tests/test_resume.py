@@ -15,12 +15,13 @@ import zarr
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dask_distill import _chunks, distill, pipeline, store
+from dask_distill import _chunks, pipeline, store
 from dask_distill._location import Location
 from dask_distill.checkpoint import Checkpoint
 from dask_distill.cli import cli
 from dask_distill.dataset import as_dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.request import Request
 from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import make_strategy
 
@@ -46,8 +47,10 @@ def dataset(labelled, spoil=None):
 
 
 def run(data, target, **changes):
-    strategy = make_strategy(changes.pop("strategy", "stratified"), None)
-    return distill_to_zarr(data, target, strategy=strategy, **({"size": 300} | changes))[1]
+    strategy = make_strategy(changes.pop("strategy", "stratified"))
+    place = {key: changes.pop(key) for key in ("resume", "overwrite") if key in changes}
+    request = Request(strategy, **({"size": 300} | changes))
+    return distill_to_zarr(data, target, request, **place)[1]
 
 
 def die_writing(monkeypatch, after=10):
@@ -241,12 +244,9 @@ def test_input_errors__leave_nothing(labelled, tmp_path):
 
 def test_distill__a_checkpoint_gives_the_selection_again(labelled, tmp_path):
     checkpoint = Checkpoint.start(Location(str(tmp_path / "t")), {})
-    first = distill(
-        dataset(labelled), size=50, certify=True, strategy="kcenter", checkpoint=checkpoint
-    )
-    again = distill(
-        dataset(labelled), size=50, certify=True, strategy="kcenter", checkpoint=checkpoint
-    )
+    request = Request(make_strategy("kcenter"), size=50, certify=True)
+    first = pipeline.select(dataset(labelled), request, checkpoint=checkpoint)
+    again = pipeline.select(dataset(labelled), request, checkpoint=checkpoint)
     assert np.array_equal(first.indices, again.indices)
     assert np.array_equal(first.weights, again.weights)
     assert first.certificate == again.certificate

@@ -1,6 +1,6 @@
 """What a strategy adds to a conversation: a name, its needs, the first question."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from dask_distill.block import Block
@@ -65,3 +65,12 @@ class Strategy:
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """What the plan reckons with."""
         raise NotImplementedError
+
+
+def describe_options(strategy: Strategy) -> dict[str, Any]:
+    """A strategy's options, functions by their name."""
+    options = {field.name: getattr(strategy, field.name) for field in fields(strategy)}
+    return {
+        name: getattr(value, "__qualname__", repr(value)) if callable(value) else value
+        for name, value in options.items()
+    }

@@ -1,0 +1,117 @@
+"""What a run is asked for: all that decides which rows are selected, but the data.
+
+Made once, by `distill` or the command line, and handed on; no layer lists its fields again.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dask_distill.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.proxy import check_estimator
+from dask_distill.strategies.base import Strategy, describe_options
+from dask_distill.validity import OnInvalid
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a data set.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    fraction, size : float or None, int or None
+        Exactly one of them.
+    certify : bool
+    seed : int
+    proxy : fitted estimator or None
+    on_invalid : "raise" or "drop"
+    """
+
+    strategy: Strategy
+    fraction: float | None = None
+    size: int | None = None
+    certify: bool = False
+    seed: int = 0
+    proxy: Any = None
+    on_invalid: OnInvalid = "raise"
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work, without reading a row.
+
+        Raises
+        ------
+        InputError
+        """
+        self.rows(dataset.n)
+        seed = self.seed
+        number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not number or not 0 <= seed < 2**63:
+            raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
+        if self.on_invalid not in ("raise", "drop"):
+            raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
+        if self.proxy is not None:
+            check_estimator(self.proxy)
+        if dataset.labels is None and self.strategy.requires_labels(self.proxy):
+            raise InputError(
+                f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
+                "of auto, random, kcenter, coverage, kmeans, kmedoids"
+            )
+
+    def rows(self, n: int) -> int:
+        """Rows to select from n.
+
+        Raises
+        ------
+        InputError
+            Unless exactly one of fraction and size is given, and within its range.
+        """
+        return resolve_size(self.fraction, self.size, n)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able form, for provenance and to compare two runs by."""
+        return {
+            "strategy": self.strategy.name,
+            "options": describe_options(self.strategy),
+            "fraction": None if self.fraction is None else float(self.fraction),
+            "size": None if self.size is None else int(self.size),
+            "certify": self.certify,
+            "seed": int(self.seed),
+            "on_invalid": self.on_invalid,
+            "proxy": None if self.proxy is None else type(self.proxy).__name__,
+        }
+
+
+def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
+    """Rows to select from n.
+
+    Raises
+    ------
+    InputError
+        Unless exactly one of the two is given, and within its range.
+    """
+    if (fraction is None) == (size is None):
+        found = "neither" if fraction is None else f"fraction={fraction!r} and size={size!r}"
+        raise InputError(f"exactly one of fraction and size must be given, got {found}")
+    if size is not None:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise InputError(f"size must be an int, got {size!r}; for a part of all use fraction=")
+        if not 1 <= size <= n:
+            raise InputError(
+                f"size must be from 1 to the number of rows {n}, got {size}; lower it"
+                if size > n
+                else f"size must be from 1 to the number of rows {n}, got {size}"
+            )
+        return int(size)
+    assert fraction is not None
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number):
+        raise InputError(f"fraction must be a number, got {fraction!r}")
+    if not (math.isfinite(fraction) and 0 < fraction <= 1):
+        raise InputError(
+            f"fraction must be above 0 and at most 1, got {fraction}; to give a number of rows, "
+            "use size="
+        )
+    return max(1, round(float(fraction) * n))

@@ -61,7 +61,7 @@ def test_connect__names_the_extra_that_is_missing(cluster, monkeypatch):
 def test_options__offer_the_clusters_that_there_are():
     from dask_distill.cli import cli
 
-    for command in ("run", "evaluate"):
+    for command in ("run", "evaluate", "curve"):
         option = next(o for o in cli.commands[command].params if o.name == "cluster")
         assert tuple(option.type.choices) == CLUSTERS
 

@@ -85,7 +85,7 @@ class Slurm:
         lines = self.call("squeue", "--noheader", "--states=all", "--format=%i %T").splitlines()
         return {int(number): state for number, state in map(str.split, lines)}
 
-    def wait_for(self, number, states, seconds=90):
+    def wait_for(self, number, states, seconds=240):
         """The state of a job, as soon as it is one of these."""
         deadline = time.monotonic() + seconds
         while (state := self.jobs()[number]) not in states:

@@ -9,21 +9,21 @@ import yaml
 
 
 def setting(key: str) -> Any:
-    """A setting, by its key below `distill`: what the user has set, or our default.
+    """A setting, by its key below `distill`.
 
     Examples
     --------
     >>> setting("local.allowed-failures")
     20
     """
-    missing = object()
-    found = dask.config.get(f"distill.{key}", missing)
-    # not put below what the user has set: `dask.config.set` takes away what came meanwhile
-    return dask.config.get(key, config=_defaults()) if found is missing else found
+    # every time: a `dask.config.set` that named the first of our keys takes all away with it
+    dask.config.update(dask.config.config, _defaults(), priority="old")
+    return dask.config.get(f"distill.{key}")
 
 
 @cache
 def _defaults() -> dict[str, Any]:
+    """What holds where the user has set nothing."""
     text = Path(__file__).with_name("distill.yaml").read_text(encoding="utf-8")
-    defaults: dict[str, Any] = yaml.safe_load(text)["distill"]
+    defaults: dict[str, Any] = yaml.safe_load(text)
     return defaults

@@ -39,7 +39,7 @@ def principal_components(
     --------
     >>> components, explained = principal_components(np.array([[2.0, 0], [-2, 0], [0, 1]]), 1, 0)
     >>> components.round(2)
-    array([[ 0.98, -0.21]], dtype=float32)
+    array([[1., 0.]], dtype=float32)
     """
     from sklearn.decomposition import PCA
 

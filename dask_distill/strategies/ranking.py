@@ -29,7 +29,7 @@ from dask_distill.survey import Sample, Schema
 Counts = npt.NDArray[np.int64]
 
 # the scores that a coreset shows
-REPORTED = ("gradient", "el2n", "entropy", "margin", "novelty")
+REPORTED = ("gradient", "el2n", "entropy", "margin")
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 _STREAM = 3
@@ -92,9 +92,10 @@ class Scorer:
         return cls(model, Scaling.of(schema))
 
     def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
-        """All scores of a block, or of the survey's sample."""
+        """What a coreset shows, of a block or of the survey's sample."""
         given = rows.probabilities
-        return score(self.proxy, self.scaling, rows.X, rows.rows, rows.codes, given)
+        found = score(self.proxy, self.scaling, rows.X, rows.rows, rows.codes, given)
+        return {name: values for name, values in found.items() if name in REPORTED}
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,6 @@ class Ranking(Strategy):
         scores: dict[str, npt.NDArray[np.float32]] = {}
         if question.scorer is not None:
             scores = question.scorer(state)
-            scores = {name: values for name, values in scores.items() if name in REPORTED}
         groups = np.zeros(len(state.rows), np.int32)
         if self.grouped and state.codes is not None:
             groups = state.codes

@@ -18,7 +18,6 @@ from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.sampling import chance_rate, pareto_keys, uniforms
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import (
-    REPORTED,
     Counts,
     NoveltyScorer,
     RankChoice,
@@ -108,7 +107,7 @@ class Value:
             block.rows,
             np.clip(desire, 1, _MOST).astype(np.int64),
             block.codes,
-            {name: values for name, values in scores.items() if name in REPORTED},
+            scores,
         )
 
     def answer(self, state: Valued) -> Worth:

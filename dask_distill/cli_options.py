@@ -75,6 +75,8 @@ CLUSTER_OPTIONS = options(
     click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
     click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
 )
+# by which `connect` takes them
+CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
 
 
 @contextmanager

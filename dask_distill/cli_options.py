@@ -47,6 +47,11 @@ SOURCE_OPTIONS = options(
         metavar="KEY=VALUE",
         help="Option of the strategy.",
     ),
+    click.option(
+        "--reduce",
+        metavar="SPEC",
+        help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
+    ),
 )
 STORAGE_OPTION = click.option(
     "--storage-option",

@@ -22,6 +22,7 @@ _LABELS = click.option(
     "--labels", metavar="NAME", help="Array or column of the source; as selected unless given."
 )
 
+_PLACES = ("cluster", "workers", "scheduler_address", "scheduler_file")
 _TEST = click.option(
     "--test",
     "tests",
@@ -81,8 +82,7 @@ def evaluate(
     dataset = _open(source, *names, storage)
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
-    wanted = ("cluster", "workers", "scheduler_address", "scheduler_file")
-    places = {key: arguments[key] for key in wanted}
+    places = {key: arguments[key] for key in _PLACES}
     with connect(**places), progress_display(quiet or as_json) as progress:
         found = coreset.evaluate(
             dataset,
@@ -160,7 +160,7 @@ def curve(
     names = arguments["features"], arguments["labels"]
     dataset = _open(source, *names, arguments["storage"])
     test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
-    places = {key: arguments[key] for key in ("workers", "scheduler_address", "scheduler_file")}
+    places = {key: arguments[key] for key in _PLACES}
     with connect(**places), progress_display(quiet or as_json) as progress:
         found = size_curve(
             dataset,

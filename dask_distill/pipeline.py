@@ -85,7 +85,7 @@ def distill(
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------

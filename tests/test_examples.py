@@ -14,6 +14,7 @@ SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 
 
+@pytest.mark.timeout(850)
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_example__runs(name, tmp_path):
     done = subprocess.run(
@@ -21,7 +22,7 @@ def test_example__runs(name, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=280,
+        timeout=800,
         check=False,
         # threads of OpenMP that wait for a core spin
         env=os.environ | {"OMP_NUM_THREADS": "1"},

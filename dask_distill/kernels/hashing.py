@@ -39,6 +39,20 @@ def row_hash(rows: npt.NDArray[np.int64], seed: int, *, stream: int = 0) -> npt.
         return _finalise(rows.astype(np.uint64) * _GOLDEN + key)
 
 
+def row_keys(rows: npt.NDArray[np.int64], seed: int, *, stream: int) -> npt.NDArray[np.uint32]:
+    """Key to draw each row by: the upper half of its hash.
+
+    Parameters
+    ----------
+    rows, seed, stream : as for `row_hash`
+
+    Returns
+    -------
+    (n,) uint32 array.
+    """
+    return (row_hash(rows, seed, stream=stream) >> np.uint64(32)).astype(np.uint32)
+
+
 def _finalise(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Mix 64 bits so that every input bit reaches every output bit."""
     z = (z ^ (z >> np.uint64(30))) * _MIX_1

@@ -10,7 +10,7 @@ from dask_distill.block import Block
 from dask_distill.budget import class_quotas
 from dask_distill.conversation import Selection
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_keys
 from dask_distill.proxy import (
     EnsembleProxy,
     EstimatorProxy,
@@ -32,7 +32,7 @@ from dask_distill.strategies.ranking import (
 )
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Features, Held
-from dask_distill.strategies.stepwise import Picks, SteppedRanking
+from dask_distill.strategies.stepwise import Picks, SteppedRanking, Tally
 from dask_distill.survey import Schema
 
 Scores = dict[str, npt.NDArray[np.float32]]
@@ -83,17 +83,6 @@ class Pooled(Held):
 
 
 @dataclass(frozen=True)
-class TrustedRows:
-    """(G,) trusted rows of each class."""
-
-    counts: Counts
-
-    def merge(self, other: "TrustedRows") -> "TrustedRows":
-        """They add up."""
-        return TrustedRows(self.counts + other.counts)
-
-
-@dataclass(frozen=True)
 class Judge:
     """Score your rows; how many of each class do you trust?"""
 
@@ -115,8 +104,7 @@ class Judge:
                 distrusted = scores["trust_gap"] > self.aim.trust
                 distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS
         if self.aim.criterion == "random":
-            hashes = row_hash(block.rows, self.aim.seed, stream=_STREAM)
-            keys = (hashes >> np.uint64(32)).astype(np.uint32)
+            keys = row_keys(block.rows, self.aim.seed, stream=_STREAM)
         elif self.aim.criterion == "margin":
             keys = highest_first(-scores["margin"])
         else:
@@ -127,12 +115,12 @@ class Judge:
             block.number, block.rows, keys, groups, block.codes, reported, self.space(block.X)
         )
 
-    def answer(self, state: Judged) -> TrustedRows:
+    def answer(self, state: Judged) -> Tally:
         """Of this block."""
         trusted = state.groups[state.keys >> np.uint32(31) == 0]
-        return TrustedRows(np.bincount(trusted, minlength=len(self.aim.counts)).astype(np.int64))
+        return Tally.of(trusted, len(self.aim.counts))
 
-    def advance(self, answer: TrustedRows) -> "PoolQuestion":
+    def advance(self, answer: Tally) -> "PoolQuestion":
         """Quotas by what is trusted; the pool has so many rows for each of them."""
         aim, trusted = self.aim, answer.counts
         shares = np.maximum(trusted, _KEPT_PART * aim.counts)

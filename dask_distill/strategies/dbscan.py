@@ -8,7 +8,7 @@ import numpy as np
 from dask_distill.budget import class_quotas
 from dask_distill.errors import InputError
 from dask_distill.kernels.density import guess_eps
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_keys
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.dense_steps import (
     MOST_ROWS,
@@ -19,22 +19,11 @@ from dask_distill.strategies.dense_steps import (
     Projection,
 )
 from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
-from dask_distill.strategies.stepwise import SteppedRanking
+from dask_distill.strategies.stepwise import SteppedRanking, Tally
 from dask_distill.survey import Schema
 
 _STREAM = 10
 _MOST_AXES = 4
-
-
-@dataclass(frozen=True)
-class GroupRows:
-    """(clusters + 1,) rows of each group, noise first."""
-
-    counts: Ints
-
-    def merge(self, other: "GroupRows") -> "GroupRows":
-        """They add up."""
-        return GroupRows(self.counts + other.counts)
 
 
 @dataclass(frozen=True)
@@ -68,21 +57,20 @@ class Label:
         if len(self.border_rows):
             border = self.border_rows[at] == state.rows
             label[border] = self.border_labels[at[border]]
-        hashes = row_hash(state.rows, self.aim.seed, stream=_STREAM)
         return Ranked(
             state.number,
             state.rows,
-            (hashes >> np.uint64(32)).astype(np.uint32),
+            row_keys(state.rows, self.aim.seed, stream=_STREAM),
             (label + 1).astype(np.int32),
             state.codes,
             {"cluster": label.astype(np.float32)},
         )
 
-    def answer(self, state: Ranked) -> GroupRows:
+    def answer(self, state: Ranked) -> Tally:
         """Of this block."""
-        return GroupRows(np.bincount(state.groups, minlength=self.clusters + 1).astype(np.int64))
+        return Tally.of(state.groups, self.clusters + 1)
 
-    def advance(self, answer: GroupRows) -> "DenseQuestion":
+    def advance(self, answer: Tally) -> "DenseQuestion":
         """Quotas of the groups; noise has one only where they do not suffice."""
         counts = answer.counts
         available = counts.copy()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies.base import Footprint
@@ -14,7 +14,7 @@ from dask_distill.strategies.kmeans import DRAWS, Clustering, begin
 from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Features, Floats, Held, Rows
-from dask_distill.strategies.stepwise import SteppedRanking
+from dask_distill.strategies.stepwise import SteppedRanking, Tally
 from dask_distill.survey import Schema
 
 _STREAM = 12
@@ -42,17 +42,6 @@ class Tree(Clustering):
 
 
 @dataclass(frozen=True)
-class LeafRows:
-    """(L,) rows of each leaf."""
-
-    counts: Rows
-
-    def merge(self, other: "LeafRows") -> "LeafRows":
-        """They add up."""
-        return LeafRows(self.counts + other.counts)
-
-
-@dataclass(frozen=True)
 class Leaves:
     """How many of your rows are nearest to each of these centers?"""
 
@@ -62,16 +51,15 @@ class Leaves:
     def observe(self, state: Held) -> Ranked:
         """Assign every row, draw its key, and let the features go."""
         nearest, _ = nearest_center(state.X, self.centers)
-        hashes = row_hash(state.rows, self.aim.seed, stream=_STREAM)
-        keys = (hashes >> np.uint64(32)).astype(np.uint32)
+        keys = row_keys(state.rows, self.aim.seed, stream=_STREAM)
         groups = nearest.astype(np.int32)
         return Ranked(state.number, state.rows, keys, groups, state.codes, {})
 
-    def answer(self, state: Ranked) -> LeafRows:
+    def answer(self, state: Ranked) -> Tally:
         """Of this block."""
-        return LeafRows(np.bincount(state.groups, minlength=len(self.centers)).astype(np.int64))
+        return Tally.of(state.groups, len(self.centers))
 
-    def advance(self, answer: LeafRows) -> "TreeQuestion":
+    def advance(self, answer: Tally) -> "TreeQuestion":
         """Cluster the centers, and split the budget from the top."""
         counts, aim = answer.counts, self.aim
         used = np.flatnonzero(counts)

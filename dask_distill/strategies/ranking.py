@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dask_distill.block import Block
 from dask_distill.conversation import Final, Selection
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.ranking import KEY_BITS, ascending_keys, descend, digit_histogram
 from dask_distill.proxy import (
     EstimatorProxy,
@@ -133,7 +133,7 @@ class Ranking(Strategy):
         self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
     ) -> npt.NDArray[np.uint32]:
         """Lowest first; random unless overridden."""
-        return (row_hash(block.rows, seed, stream=_STREAM) >> np.uint64(32)).astype(np.uint32)
+        return row_keys(block.rows, seed, stream=_STREAM)
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:
         """Fit the proxy where one is needed, and ask for the leading digit."""

@@ -58,6 +58,22 @@ class Picks(Final):
 
 
 @dataclass(frozen=True)
+class Tally:
+    """(G,) rows of each group."""
+
+    counts: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, groups: npt.NDArray[np.integer[Any]], number: int) -> "Tally":
+        """Count the rows of so many groups."""
+        return cls(np.bincount(groups, minlength=number).astype(np.int64))
+
+    def merge(self, other: "Tally") -> "Tally":
+        """They add up."""
+        return Tally(self.counts + other.counts)
+
+
+@dataclass(frozen=True)
 class Stepwise(Strategy):
     """Base of strategies that are steps; states have ``rows`` and ``codes``."""
 

@@ -9,17 +9,16 @@ import numpy.typing as npt
 from dask_distill.block import Block
 from dask_distill.budget import largest_remainder
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import (
-    Counts,
     RankChoice,
     Ranked,
     RankQuestion,
     Scorer,
 )
-from dask_distill.strategies.stepwise import SteppedRanking
+from dask_distill.strategies.stepwise import SteppedRanking, Tally
 from dask_distill.survey import Schema
 
 _STREAM = 6
@@ -80,17 +79,6 @@ class Range:
 
 
 @dataclass(frozen=True)
-class StratumRows:
-    """(S,) rows of each stratum."""
-
-    counts: Counts
-
-    def merge(self, other: "StratumRows") -> "StratumRows":
-        """They add up."""
-        return StratumRows(self.counts + other.counts)
-
-
-@dataclass(frozen=True)
 class Count:
     """How many of your rows are in each stratum?"""
 
@@ -103,18 +91,17 @@ class Count:
         values = difficulty(state.scores, self.asked.score).astype(np.float64)
         width = max(self.high - self.low, np.finfo(np.float64).tiny)
         place = ((values - self.low) / width * self.asked.strata).astype(np.int64)
-        hashes = row_hash(state.rows, self.asked.seed, stream=_STREAM)
         return replace(
             state,
-            keys=(hashes >> np.uint64(32)).astype(np.uint32),
+            keys=row_keys(state.rows, self.asked.seed, stream=_STREAM),
             groups=np.clip(place, 0, self.asked.strata - 1).astype(np.int32),
         )
 
-    def answer(self, state: Ranked) -> StratumRows:
+    def answer(self, state: Ranked) -> Tally:
         """Of this block."""
-        return StratumRows(np.bincount(state.groups, minlength=self.asked.strata).astype(np.int64))
+        return Tally.of(state.groups, self.asked.strata)
 
-    def advance(self, answer: StratumRows) -> RankQuestion:
+    def advance(self, answer: Tally) -> RankQuestion:
         """The same budget for every stratum; what a small one leaves goes to the others."""
         counts = answer.counts
         quotas = largest_remainder(self.asked.size, np.ones(len(counts)), counts)

@@ -31,6 +31,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
+from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
@@ -103,7 +104,7 @@ def distill(
         differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
         unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------
@@ -160,10 +161,21 @@ def select(
     -------
     Coreset
     """
+    if request.strategy.warning:
+        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
+    with measured(active_client()) as wire:
+        return _select(dataset, request, progress, checkpoint, wire)
+
+
+def _select(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+    wire: Wire,
+) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
-    if strategy.warning:
-        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -188,6 +200,7 @@ def select(
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
+    wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
@@ -204,6 +217,7 @@ def select(
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
     del states
+    wire.mark("select")
     certificate = None
     if request.certify:
         certificate = certify_rows(
@@ -211,6 +225,7 @@ def select(
         )
         if space is not None:
             certificate = replace(certificate, space=space.label)
+        wire.mark("certify")
     provenance = make_provenance(
         dataset,
         request,
@@ -220,6 +235,7 @@ def select(
         size=rows,
         seconds=time.perf_counter() - started,
         told=told,
+        wire=wire.figures(),
     )
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)

@@ -63,11 +63,11 @@ def expected(kubernetes, credentials, tmp_path_factory):
     """The digest of a run on this machine; the same data are put into the object store."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(7)
-    y = rng.integers(0, 3, 60_000)
-    X = (rng.normal(size=(3, 12))[y] + rng.normal(size=(60_000, 12))).astype("f4")
+    y = rng.integers(0, 3, 30_000)
+    X = (rng.normal(size=(3, 12))[y] + rng.normal(size=(30_000, 12))).astype("f4")
     source = str(folder / "source.zarr")
-    da.from_array(X, chunks=(6_000, -1)).to_zarr(source, component="X")
-    da.from_array(y, chunks=6_000).to_zarr(source, component="y")
+    da.from_array(X, chunks=(3_000, -1)).to_zarr(source, component="X")
+    da.from_array(y, chunks=3_000).to_zarr(source, component="y")
     copy = f"import s3fs; s3fs.S3FileSystem().put({source!r}, {SOURCE[5:]!r}, recursive=True)"
     kubernetes.run(sys.executable, "-c", copy, **credentials)
     target = str(folder / "selected.zarr")
@@ -110,7 +110,7 @@ def nothing_left(kubernetes):
 def test_job__ends_with_the_digest_of_a_local_run(kubernetes, credentials, expected):
     target = "s3://data/selected.zarr"
     done = kubernetes.run("bash", RUN, SOURCE, target, *OPTIONS, seconds=SECONDS, LIMIT="230")
-    assert "selected  6,000 of 60,000 rows" in done.stdout
+    assert "selected  3,000 of 30,000 rows" in done.stdout
     assert "run.sh: Successful after" in done.stdout
     assert state(kubernetes) == "Successful"
     assert digest(kubernetes, credentials, target) == expected

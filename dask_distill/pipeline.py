@@ -93,7 +93,7 @@ def distill(
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------

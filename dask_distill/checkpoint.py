@@ -23,6 +23,7 @@ from dask_distill.coreset import Certificate, Coreset
 from dask_distill.dataset import Dataset
 from dask_distill.digest import jsonable
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.journal import Journal
 from dask_distill.request import Request
 
 _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
@@ -115,6 +116,11 @@ class Checkpoint:
     def folder(self) -> Location:
         """Where the receipts are."""
         return beside(self.target, f"resume-{self.run}")
+
+    @property
+    def journal(self) -> Journal:
+        """Where the selection is written while it is made."""
+        return Journal.at(self.folder)
 
     def begin(self, fingerprint: str) -> None:
         """Note what is asked of which input, or check that it is what it was."""

@@ -252,7 +252,6 @@ def _run(
     import time
 
     from dask_distill.cluster import connect
-    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
 
     started = time.perf_counter()
@@ -274,8 +273,6 @@ def _run(
         progress_display(quiet) as progress,
         _warnings_as_lines(),
     ):
-        limits = worker_limits(client)
-        refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
         coreset, receipt = distill_to_zarr(
             dataset, target, request, **place, progress=progress, checkpoint=checkpoint
         )

@@ -96,7 +96,7 @@ class _Writer:
     seen: dict[int, tuple[int, Any]] = field(default_factory=dict)
 
     def node(self, value: Any) -> Any:
-        if value is None or isinstance(value, bool | int | float | str) and _plain(value):
+        if value is None or _plain(value):
             return value
         if id(value) in self.seen:
             return ["seen", self.seen[id(value)][0]]
@@ -181,7 +181,7 @@ class _Reader:
         kind = getattr(importlib.import_module(module), name)
         if not isinstance(kind, type) or kind.__module__ != module:
             raise NotDecodable(f"{path} is no class of ours")
-        made = kind.__new__(kind)
+        made: Any = object.__new__(kind)
         state = self.value(tree)
         if hasattr(kind, "__setstate__"):
             made.__setstate__(state)

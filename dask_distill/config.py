@@ -1,6 +1,5 @@
 """Settings in the `distill` namespace of Dask's configuration."""
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,17 @@ def setting(key: str) -> Any:
     >>> setting("local.allowed-failures")
     20
     """
-    _register()
-    return dask.config.get(f"distill.{key}")
+    try:
+        return dask.config.get(f"distill.{key}")
+    except KeyError:
+        _register()
+        return dask.config.get(f"distill.{key}")
 
 
-@cache
 def _register() -> None:
-    """Put our defaults below what the user has set; once, and not at import."""
+    """Put our defaults below what the user has set; not at import, and again where they are lost.
+
+    A `dask.config.set` that came before them takes them away at its end.
+    """
     text = Path(__file__).with_name("distill.yaml").read_text(encoding="utf-8")
     dask.config.update_defaults(yaml.safe_load(text))

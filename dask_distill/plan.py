@@ -96,7 +96,7 @@ def make_plan(
     value = max(4, dataset.features.dtype.itemsize)
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
     offers = min(n, int(1.5 * sample)) * d * value
-    pool = int(need.pool_rows * (d * value + 48))
+    pool = int(min(n, need.pool_rows) * (d * value + 48))
     chunks = len(dataset.features.chunks[0])
     combines = -(-blocks // 7)
     fit = 0
@@ -104,7 +104,9 @@ def make_plan(
         # the sample with its Fourier features, and the solver's copies of it
         fit = 4 * sample * (d + 600) * value
     lane = _BLOCK_COPIES * min(rows, n) * d * value
-    worker = int(_PROCESS_BYTES + lane + need.state_bytes_per_row * n / max(1, workers))
+    # footprints are for float32
+    held = need.state_bytes_per_row * value / 4 * n / max(1, workers)
+    worker = int(_PROCESS_BYTES + lane + held)
     return Plan(
         rows=n,
         features=d,

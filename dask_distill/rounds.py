@@ -374,9 +374,9 @@ def _observe(
     started = time.perf_counter()
     with single_threaded():
         seen = strategy.observe(state, turn.content)
-    if journal is not None and seen is not state:
-        if time.perf_counter() - started >= journal.worth:
-            journal.keep_state(name, number, seen)
+    took = time.perf_counter() - started
+    if journal is not None and seen is not state and took >= journal.worth:
+        journal.keep_state(name, number, seen)
     return seen
 
 

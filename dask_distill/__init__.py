@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Certificate, Coreset, open_coreset
+    from dask_distill.curve import size_curve
     from dask_distill.dataset import Dataset
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
     from dask_distill.evaluation import Evaluation
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from dask_distill.plan import Plan, make_plan
     from dask_distill.request import Request
     from dask_distill.resume import distill_to_zarr
+    from dask_distill.sizes import SizeCurve
     from dask_distill.sources import open_dataset
     from dask_distill.store import Verification, verify
 
@@ -29,12 +31,14 @@ _HOMES = {
     "Plan": "plan",
     "Request": "request",
     "SelectionWarning": "pipeline",
+    "SizeCurve": "sizes",
     "Verification": "store",
     "distill": "pipeline",
     "distill_to_zarr": "resume",
     "make_plan": "plan",
     "open_coreset": "coreset",
     "open_dataset": "sources",
+    "size_curve": "curve",
     "verify": "store",
 }
 

@@ -17,5 +17,25 @@ def facts_table(title: str, facts: Iterable[tuple[str, object]]) -> str:
         f'<td style="text-align:left">{escape(str(value))}</td></tr>'
         for name, value in facts
     )
-    caption = f'<caption style="text-align:left"><b>{escape(title)}</b></caption>'
-    return f"<table>{caption}<tbody>{rows}</tbody></table>"
+    return f"<table>{_caption(title)}<tbody>{rows}</tbody></table>"
+
+
+def plain_table(title: str, head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A caption, a head and lines of cells, as HTML.
+
+    Examples
+    --------
+    >>> plain_table("", ["<a>"], [["1"]])[:53]
+    '<table><thead><tr><th scope="col">&lt;a&gt;</th></tr>'
+    """
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines
+    )
+    return f"<table>{_caption(title)}<thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _caption(title: str) -> str:
+    if not title:
+        return ""
+    return f'<caption style="text-align:left"><b>{escape(title)}</b></caption>'

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from dask_distill._text import shown_bytes
-from dask_distill.cli_judge import evaluate, report
+from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
@@ -197,6 +197,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
 
 cli.add_command(evaluate)
+cli.add_command(curve)
 cli.add_command(report)
 
 

@@ -1,11 +1,18 @@
-"""The commands that judge a written subset: evaluate, report. Nothing heavy is imported here."""
+"""The commands that judge: evaluate, curve, report. Nothing heavy is imported here."""
 
 import json
 from typing import Any
 
 import click
 
-from dask_distill.cli_options import CLUSTER_OPTIONS, JSON, QUIET, STORAGE_OPTION, progress_display
+from dask_distill.cli_options import (
+    CLUSTER_OPTIONS,
+    JSON,
+    QUIET,
+    STORAGE_OPTION,
+    options,
+    progress_display,
+)
 from dask_distill.errors import InputError
 
 _FEATURES = click.option(
@@ -15,12 +22,7 @@ _LABELS = click.option(
     "--labels", metavar="NAME", help="Array or column of the source; as selected unless given."
 )
 
-
-@click.command()
-@click.argument("target")
-@click.argument("more", nargs=-1, metavar="")
-@click.option("--source", required=True, metavar="SOURCE", help="What was selected from.")
-@click.option(
+_TEST = click.option(
     "--test",
     "tests",
     multiple=True,
@@ -28,14 +30,27 @@ _LABELS = click.option(
     help="Held-out rows: another source, or two arrays of this one (features and labels). "
     "Rows that were not selected unless given.",
 )
+_DRAWS = options(
+    click.option("--seeds", type=int, default=5, show_default=True, help="Draws and trainings."),
+    click.option("--seed", type=int, default=0, show_default=True, help="The first of them."),
+    click.option("--test-rows", type=int, metavar="N", help="To hold out for each seed."),
+    click.option(
+        "--max-rows",
+        type=int,
+        metavar="N",
+        help="Most rows of one training: 50,000, or what a GiB holds four of, unless given.",
+    ),
+)
+
+
+@click.command()
+@click.argument("target")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--source", required=True, metavar="SOURCE", help="What was selected from.")
+@_TEST
 @_FEATURES
 @_LABELS
-@click.option("--seeds", type=int, default=5, show_default=True, help="Draws and trainings.")
-@click.option("--seed", type=int, default=0, show_default=True, help="The first of them.")
-@click.option("--test-rows", type=int, metavar="N", help="To hold out for each seed.")
-@click.option(
-    "--max-rows", type=int, default=50_000, show_default=True, help="Most rows of one training."
-)
+@_DRAWS
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
 @JSON
@@ -81,6 +96,144 @@ def evaluate(
         click.echo(str(found))
 
 
+@click.command()
+@click.argument("source")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("-o", "--output", metavar="FILE", help="Picture (.svg, .png) or page (.html).")
+@click.option(
+    "--sizes",
+    default="1%,5%,10%",
+    show_default=True,
+    metavar="LIST",
+    help="Parts (5% or 0.05) or numbers of rows (500), separated by commas.",
+)
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("auto", "stratified", "random"),
+    show_default=True,
+    metavar="NAME",
+    help="May be repeated; with options as NAME:KEY=VALUE,KEY=VALUE.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="logistic-regression, boosting, neighbours, neural-network; all unless given.",
+)
+@_TEST
+@click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
+@click.option("--labels", metavar="NAME", help="Array or column.")
+@_DRAWS
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@JSON
+@QUIET
+def curve(
+    source: str,
+    more: tuple[str, ...],
+    output: str | None,
+    sizes: str,
+    strategies: tuple[str, ...],
+    models: tuple[str, ...],
+    tests: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Select from SOURCE at several sizes and train: how many rows are enough?"""
+    from dask_distill._files import checked_file
+    from dask_distill.cluster import connect
+    from dask_distill.curve import size_curve
+    from dask_distill.trials import standard_models_named
+
+    if more and not tests:
+        raise click.UsageError(f"one SOURCE is wanted, got {' '.join((source, *more))}")
+    if output is not None and not output.lower().endswith((".svg", ".png", ".html")):
+        raise InputError(f"output must end in .svg, .png or .html, got '{output}'; choose one")
+    if output is not None:
+        checked_file(output)
+    parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
+    named = standard_models_named(models) if models else None
+    names = arguments["features"], arguments["labels"]
+    dataset = _open(source, *names, arguments["storage"])
+    test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
+    places = {key: arguments[key] for key in ("workers", "scheduler_address", "scheduler_file")}
+    with connect(**places), progress_display(quiet or as_json) as progress:
+        found = size_curve(
+            dataset,
+            sizes=parts,
+            strategies=chosen,
+            test=test,
+            models=named,
+            progress=progress,
+            **{key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")},
+        )
+    if output is not None:
+        _write_curve(found, output)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    elif not quiet:
+        click.echo(str(found))
+        if output is not None:
+            click.echo(f"wrote {output}")
+
+
+def _write_curve(found: Any, output: str) -> None:
+    from dask_distill.report import write_curve
+
+    if output.lower().endswith(".html"):
+        write_curve(found, output)
+    else:
+        found.plot(output)
+
+
+def _sizes(text: str) -> list[float]:
+    """Parts as floats, numbers of rows as ints."""
+    found: list[float] = []
+    for word in text.split(","):
+        plain = word.strip()
+        try:
+            if plain.endswith("%"):
+                found.append(float(plain[:-1]) / 100)
+            else:
+                found.append(int(plain) if plain.isdecimal() else float(plain))
+        except ValueError:
+            raise InputError(
+                f"sizes must be parts such as 5% or 0.05, or numbers of rows, got '{plain}'; "
+                "separate them by commas"
+            ) from None
+    return found
+
+
+def _strategy(text: str) -> tuple[str, Any]:
+    """A strategy by the name that the user has given it, with its options."""
+    from dask_distill.strategies import make_strategy
+
+    name, _, rest = text.partition(":")
+    values = {}
+    for word in filter(None, rest.split(",")):
+        key, sign, value = word.partition("=")
+        if not sign:
+            raise InputError(
+                f"strategy must be NAME or NAME:KEY=VALUE,KEY=VALUE, got '{text}'; give {key} a "
+                "value"
+            )
+        values[key] = value
+    return text, make_strategy(name, values)
+
+
+def _found(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Names by which test rows of another source are opened: those that were found in this one."""
+    if source.endswith(".npy"):
+        return names
+    features, labels = names
+    columns = None if dataset.columns is None else list(dataset.columns)
+    return features or columns or dataset.feature_name, labels or dataset.label_name
+
+
 def _names(coreset: Any, source: str, features: str | None, labels: str | None) -> tuple[Any, Any]:
     """Names of features and labels in the source: those of the selection unless given."""
     if not source.endswith(".npy"):
@@ -121,6 +274,11 @@ def _open(source: str, features: Any, labels: Any, storage: dict[str, str]) -> A
 @click.option(
     "--evaluation", metavar="FILE", help="What evaluate --json has printed, to be shown, too."
 )
+@click.option("--curve", metavar="FILE", help="What curve --json has printed, to be shown, too.")
+@click.option("--pictures", metavar="DIR", help="Writes every picture there, too.")
+@click.option(
+    "--kind", type=click.Choice(["svg", "png"]), default="svg", show_default=True, help="Of those."
+)
 @_FEATURES
 @STORAGE_OPTION
 @QUIET
@@ -129,6 +287,9 @@ def report(
     output: str | None,
     source: str | None,
     evaluation: str | None,
+    curve: str | None,
+    pictures: str | None,
+    kind: str,
     features: str | None,
     storage: dict[str, str],
     quiet: bool,
@@ -143,21 +304,29 @@ def report(
     dataset = None
     if source is not None:
         dataset = _open(source, *_names(coreset, source, features, None), storage)
-    found = None if evaluation is None else _read_evaluation(evaluation)
-    coreset.report(file, dataset=dataset, evaluation=found)
+    from dask_distill.evaluation import Evaluation
+    from dask_distill.sizes import SizeCurve
+
+    found = None if evaluation is None else _read(Evaluation, evaluation, "evaluate", "evaluation")
+    drawn = None if curve is None else _read(SizeCurve, curve, "curve", "curve")
+    coreset.report(file, dataset=dataset, evaluation=found, curve=drawn)
+    written = [file]
+    if pictures is not None:
+        from dask_distill.pictures import save_pictures
+
+        made = save_pictures(coreset, pictures, dataset=dataset, curve=drawn, kind=kind)
+        written += map(str, made.values())
     if not quiet:
-        click.echo(f"wrote {file}")
+        click.echo(f"wrote {', '.join(written)}")
 
 
-def _read_evaluation(file: str) -> Any:
+def _read(kind: Any, file: str, command: str, what: str) -> Any:
     from pathlib import Path
 
-    from dask_distill.evaluation import Evaluation
-
     try:
-        return Evaluation.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
+        return kind.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(
-            f"evaluation must be a file that evaluate --json has printed, got '{file}'; write it "
-            "with dask-distill evaluate ... --json > FILE"
+            f"{what} must be a file that {command} --json has printed, got '{file}'; write it "
+            f"with dask-distill {command} ... --json > FILE"
         ) from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
+    from dask_distill.sizes import SizeCurve
 
 RESERVED = ("index", "weight", "score")
 
@@ -206,6 +207,7 @@ class Coreset:
         *,
         dataset: "Dataset | None" = None,
         evaluation: "Evaluation | None" = None,
+        curve: "SizeCurve | None" = None,
     ) -> None:
         """Write one self-contained HTML file on what was selected, from what, and how well.
 
@@ -217,10 +219,12 @@ class Coreset:
             What was selected from: a sample of it is shown behind the selected rows.
         evaluation : Evaluation, optional
             Of `evaluate`.
+        curve : SizeCurve, optional
+            Of `dask_distill.size_curve`.
         """
         from dask_distill.report import write_report
 
-        write_report(self, path, dataset=dataset, evaluation=evaluation)
+        write_report(self, path, dataset=dataset, evaluation=evaluation, curve=curve)
 
 
 def open_coreset(

@@ -8,51 +8,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
-import numpy.typing as npt
 
-from dask_distill.block import as_features, as_labels, missing_labels
-from dask_distill.budget import largest_remainder
-from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.evaluation import Evaluation, cost_of, summarise, verdict_of, worst_class_of
-from dask_distill.kernels.hashing import row_hash
 from dask_distill.progress import Progress, Silent
 from dask_distill.rounds import DaskRunner
+from dask_distill.splits import (
+    PART_STREAM,
+    TEST_STREAM,
+    Rows,
+    Split,
+    as_labelled,
+    check_numbers,
+    class_codes,
+    finite_rows,
+    first_by_hash,
+    gather_features,
+    gather_labels,
+    hashed_rows,
+    most_rows,
+    pool_rows,
+    split_rows,
+    valid_rows,
+)
 from dask_distill.trials import Table, Trial, as_models, train_and_test
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
-
-Rows = npt.NDArray[np.int64]
-
-_TEST_ROWS = 10_000
-_TEST_SHARE = 0.2
-_LEAST_TEST_ROWS = 20
-# rows gathered for each row that one training may take: draws of several seeds must differ
-_POOL = 4
-_POOL_STREAM, _TEST_STREAM, _DRAW_STREAM, _PART_STREAM = 11, 12, 13, 14
-
-
-@dataclass(frozen=True)
-class Split:
-    """One seed's rows, as positions in the pool.
-
-    Attributes
-    ----------
-    seed : int
-    test : (t,) int64 array
-        Never selected ones; empty where test rows are given.
-    random, stratified, everything : (m,) int64 arrays
-        To train on; none is in ``test``.
-    """
-
-    seed: int
-    test: Rows
-    random: Rows
-    stratified: Rows
-    everything: Rows
 
 
 def evaluate(
@@ -64,7 +48,7 @@ def evaluate(
     models: Any = None,
     seeds: int = 5,
     test_rows: int | None = None,
-    max_rows: int = 50_000,
+    max_rows: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -91,9 +75,10 @@ def evaluate(
         How many times to draw and train, at least 2.
     test_rows : int, optional
         A fifth of the rows that were not selected, at most 10,000, unless given.
-    max_rows : int
+    max_rows : int, optional
         The most rows that one training takes; "everything" is a random part where there are more,
-        and so is the subset. At most four times as many are gathered.
+        and so is the subset. At most four times as many are gathered, on one worker. 50,000
+        unless given, fewer where those gathered would take more than a GiB.
     seed : int
         The first of the seeds.
     progress : Progress, optional
@@ -122,11 +107,12 @@ def evaluate(
     dataset = _labelled_source(coreset, features, labels)
     held_out = None if test is None else _labelled_test(test, dataset.d)
     named = as_models(models)
-    _check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    max_rows = most_rows(dataset, max_rows)
     job = _Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
-    codes, classes = _codes(labels_here)
-    pool = _valid_rows(job.pool, codes[0])
+    codes, classes = class_codes(labels_here)
+    pool = valid_rows(job.pool, codes[0])
     size = min(len(job.part), max_rows)
     every_seed = tuple(range(seed, seed + seeds))
     splits = [
@@ -159,68 +145,7 @@ def evaluate(
         differences=differences,
         worst_class=worst_class_of(trials, classes),
         selection_seconds=taken,
-        notes=_notes(coreset, dataset, size, everything if bounded else None, tests),
-    )
-
-
-def split_rows(
-    pool: Rows,
-    codes: npt.NDArray[np.int64],
-    selected: Rows,
-    seed: int,
-    size: int,
-    max_rows: int,
-    test_rows: int | None,
-    held_out: Any = None,
-) -> Split:
-    """Draw one seed's test rows and random subsets by hash.
-
-    Parameters
-    ----------
-    pool : (p,) int64 array
-        Global numbers of the rows at hand; -1 for invalid ones.
-    codes : (p,) int64 array of class numbers
-    selected : (k,) int64 array, ascending
-    seed, size, max_rows : int
-    test_rows : int, optional
-    held_out : object, optional
-        Anything but None: no test rows are drawn.
-
-    Returns
-    -------
-    Split
-
-    Raises
-    ------
-    InputError
-        Where too few rows are left to test on.
-    """
-    test = np.empty(0, np.int64)
-    valid = np.flatnonzero(pool >= 0)
-    if held_out is None:
-        others = valid[~np.isin(pool[valid], selected)]
-        count = test_rows or min(_TEST_ROWS, int(_TEST_SHARE * len(others)))
-        if count < _LEAST_TEST_ROWS or count > len(others):
-            raise InputError(
-                f"evaluate needs at least {max(count, _LEAST_TEST_ROWS)} rows to test on that "
-                f"were not selected, got {count if test_rows else len(others)}; give test rows of "
-                "your own with test= / --test"
-            )
-        test = _first(others, pool, seed, _TEST_STREAM, count)
-    rest = np.setdiff1d(valid, test)
-    order = _first(rest, pool, seed, _DRAW_STREAM, len(rest))
-    size = min(size, len(order))
-    available = np.bincount(codes[order])
-    quota = largest_remainder(size, available, available)
-    by_class = order[np.argsort(codes[order], kind="stable")]
-    starts = np.cumsum(available) - available
-    place = np.arange(len(by_class)) - starts[codes[by_class]]
-    return Split(
-        seed,
-        np.sort(test),
-        np.sort(order[:size]),
-        np.sort(by_class[place < quota[codes[by_class]]]),
-        np.sort(order[:max_rows]),
+        notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials),
     )
 
 
@@ -235,9 +160,11 @@ class _Gathering:
     seed: int
 
     def __post_init__(self) -> None:
-        self.pool = hashed_rows(self.dataset.n, _POOL * self.max_rows, self.seed, _POOL_STREAM)
+        self.pool = pool_rows(self.dataset.n, self.max_rows, self.seed)
         indices = self.coreset.indices
-        self.part = _first(np.arange(len(indices)), indices, self.seed, _PART_STREAM, self.max_rows)
+        self.part = first_by_hash(
+            np.arange(len(indices)), indices, self.seed, PART_STREAM, self.max_rows
+        )
         self.part.sort()
 
     def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Any]]:
@@ -248,12 +175,12 @@ class _Gathering:
         chosen: list[tuple[Any, Rows]] = [(dataset, self.pool), (coreset, self.part)]
         if held_out is not None:
             chosen.append(
-                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, _TEST_STREAM))
+                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, TEST_STREAM))
             )
         features, labels = [], []
         for origin, rows in chosen:
-            features.append(self._together(_features, take_rows(origin.features, rows)))
-            labels.append(self._together(_labels, take_rows(origin.labels, rows)))
+            features.append(gather_features(self.runner, take_rows(origin.features, rows)))
+            labels.append(gather_labels(self.runner, take_rows(origin.labels, rows)))
         kept = self.runner.settle([], [*features, *labels], 0)
         features, labels = kept[: len(chosen)], kept[len(chosen) :]
         # which pool rows the subset has, too: they must be the same
@@ -263,7 +190,7 @@ class _Gathering:
         differing, valid, *found = self.runner.fetch_all(
             [
                 self.runner.call("compare", _differing, *features[:2], mine, its),
-                self.runner.call("valid", _valid, features[0]),
+                self.runner.call("valid", finite_rows, features[0]),
                 *labels,
             ]
         )
@@ -275,80 +202,9 @@ class _Gathering:
         found[0] = np.where(valid, found[0].astype(object), None)
         return found, features
 
-    def _together(self, function: Any, array: da.Array) -> Any:
-        # optimised one by one, arrays that share their input would each read it
-        return self.runner.call("gather", function, *array.to_delayed(optimize_graph=False).ravel())
-
-
-def hashed_rows(n: int, count: int, seed: int, stream: int) -> Rows:
-    """Up to ``count`` of n row numbers, ascending, in memory that does not grow with n.
-
-    Examples
-    --------
-    >>> hashed_rows(3, 5, 0, 0)
-    array([0, 1, 2])
-    """
-    if count >= n:
-        return np.arange(n)
-    drawn = np.empty(0, np.int64)
-    start = 0
-    while len(drawn) < count:
-        more = count + count // 8 + 8
-        hashes = row_hash(np.arange(start, start + more), seed, stream=stream)
-        drawn = np.unique(np.concatenate([drawn, (hashes % np.uint64(n)).astype(np.int64)]))
-        start += more
-    return np.sort(drawn[_first(np.arange(len(drawn)), drawn, seed, stream, count)])
-
-
-def _first(positions: Rows, numbers: Rows, seed: int, stream: int, count: int) -> Rows:
-    """The positions whose row numbers have the lowest hashes, lowest first."""
-    order = np.argsort(row_hash(numbers[positions], seed, stream=stream), kind="stable")
-    return positions[order[:count]]
-
-
-def _features(*parts: Any) -> Any:
-    return as_features(np.concatenate([as_features(part) for part in parts]))
-
-
-def _labels(*parts: Any) -> Any:
-    return np.concatenate([as_labels(part) for part in parts])
-
-
-def _valid(X: Any) -> Any:
-    return np.isfinite(X).all(axis=1)
-
 
 def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
     return int((pool[mine] != subset[its]).any(axis=1).sum())
-
-
-def _codes(labels: Sequence[Any]) -> tuple[list[npt.NDArray[np.int64]], list[Any]]:
-    """Class numbers, -1 where a label is missing, and the classes in order."""
-    values = [np.asarray(each, object) for each in labels]
-    known = [~missing_labels(each) for each in values]
-    found = [each[mask].tolist() for each, mask in zip(values, known, strict=True)]
-    kinds = {isinstance(label, str) for each in found for label in each}
-    if len(kinds) != 1:
-        raise InputError(
-            "labels of the source, the subset and the test rows must be of one type, got text "
-            "and numbers; convert them"
-        )
-    classes = sorted(set().union(*found))
-    number = {label: code for code, label in enumerate(classes)}
-    codes = []
-    for mask, each in zip(known, found, strict=True):
-        code = np.full(len(mask), -1, np.int64)
-        code[mask] = [number[label] for label in each]
-        codes.append(code)
-    if len(classes) < 2:
-        raise InputError(
-            f"labels must have at least two classes, got only {classes[0]}; name another label"
-        )
-    return codes, classes
-
-
-def _valid_rows(pool: Rows, codes: npt.NDArray[np.int64]) -> Rows:
-    return np.where(codes >= 0, pool, -1)
 
 
 def _train(
@@ -398,7 +254,7 @@ def _labelled_source(coreset: "Coreset", features: Any, labels: Any) -> Dataset:
             "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
             "--labels"
         )
-    dataset = _as_labelled(features, labels, "source")
+    dataset = as_labelled(features, labels, "source")
     told = coreset.provenance
     n = told.get("rows", 0) + told.get("rows_dropped", 0)
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
@@ -411,7 +267,7 @@ def _labelled_source(coreset: "Coreset", features: Any, labels: Any) -> Dataset:
 
 
 def _labelled_test(test: Any, d: int) -> Dataset:
-    dataset = _as_labelled(test, None, "test")
+    dataset = as_labelled(test, None, "test")
     if dataset.d != d:
         raise InputError(
             f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
@@ -419,28 +275,13 @@ def _labelled_test(test: Any, d: int) -> Dataset:
     return dataset
 
 
-def _as_labelled(features: Any, labels: Any, what: str) -> Dataset:
-    if isinstance(features, tuple) and len(features) == 2 and labels is None:
-        features, labels = features
-    dataset = as_dataset(features, labels)
-    if dataset.labels is None:
-        raise InputError(
-            f"evaluate needs the labels of the {what}, got none; pass them, or name them with "
-            "labels= / --labels"
-        )
-    return dataset
-
-
-def _check_numbers(**limits: tuple[Any, int]) -> None:
-    for name, (value, least) in limits.items():
-        if value is None and name == "test_rows":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise InputError(f"{name} must be an int of at least {least}, got {value!r}")
-
-
 def _notes(
-    coreset: "Coreset", dataset: Dataset, size: int, part: int | None, tests: int
+    coreset: "Coreset",
+    dataset: Dataset,
+    size: int,
+    part: int | None,
+    tests: int,
+    trials: Sequence[Trial],
 ) -> tuple[str, ...]:
     notes = []
     if part is not None:
@@ -454,4 +295,6 @@ def _notes(
         )
     if tests:
         notes.append("Tested on rows of the source that were not selected.")
+    seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)
+    notes.append(f"{len(trials)} trainings of at most {most:,} rows took {seconds:.0f} s of CPU.")
     return tuple(notes)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from dask_distill._text import shown_table
 from dask_distill.trials import Trial
 
 WAYS = {
@@ -23,7 +24,7 @@ METRICS = {
 ALL_MODELS = "all models"
 _CONFIDENCE = 0.95
 # parts of a point that nobody would choose a method for
-_EVEN = 0.002
+EVEN = 0.002
 
 
 @dataclass(frozen=True)
@@ -156,15 +157,7 @@ class Evaluation:
             for each in self.differences
             if (each.metric, each.model) == ("accuracy", ALL_MODELS)
         ]
-        widths = [max(len(line[column]) for line in lines[: len(WAYS) + 1]) for column in range(6)]
-        widths[0] = max(len(line[0]) for line in lines)
-        table = [
-            "  ".join(
-                f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"
-                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        table = shown_table(lines, measured=len(WAYS) + 1)
         return "\n".join([*table, "", self.verdict, self.cost, *self.notes])
 
 
@@ -197,7 +190,9 @@ def summarise(trials: Sequence[Trial]) -> tuple[tuple[Score, ...], tuple[Differe
     return tuple(scores), tuple(differences)
 
 
-def interval(gaps: Any, drawn: Sequence[Any] = ()) -> tuple[float, float, float]:
+def interval(
+    gaps: Any, drawn: Sequence[Any] = (), *, overlap: float = 0.0, least: float = 0.0
+) -> tuple[float, float, float]:
     """Mean of paired differences and its 95 % interval by Student's t.
 
     Parameters
@@ -209,10 +204,20 @@ def interval(gaps: Any, drawn: Sequence[Any] = ()) -> tuple[float, float, float]
         side was drawn anew for each seed while ours is one draw, whose luck is the same in all of
         them. Its variance, taken to be theirs, is then added; and a few draws that happen to be
         alike do not make an interval narrow, since the larger variance counts.
+    overlap : float
+        Rows tested on for each row drawn from, where every seed splits the same rows anew: what
+        one seed trains on is mostly what another one does, so that the differences vary less than
+        those on other data would.
+    least : float
+        The variance that differences have at least, where a few happen to be alike.
 
     Returns
     -------
     mean, low, high : float
+
+    References
+    ----------
+    Nadeau, Bengio (2003), Inference for the Generalization Error, for ``overlap``.
 
     Examples
     --------
@@ -224,7 +229,8 @@ def interval(gaps: Any, drawn: Sequence[Any] = ()) -> tuple[float, float, float]
     m = len(gaps)
     mean = float(np.mean(gaps))
     variance = max(float(np.var(each, ddof=1)) for each in drawn or [gaps])
-    spread = math.sqrt(variance * (1 / m + bool(drawn)))
+    variance = max(variance, least)
+    spread = math.sqrt(variance * (1 / m + bool(drawn) + overlap))
     half = float(t.ppf((1 + _CONFIDENCE) / 2, m - 1)) * spread
     return mean, mean - half, mean + half
 
@@ -315,18 +321,25 @@ def _against_random(differences: Sequence[Difference], metric: str) -> list[Diff
 
 
 def _better(each: Difference) -> bool:
-    return each.low > 0 and each.mean > _EVEN
+    return each.low > 0 and each.mean > EVEN
 
 
 def _worse(each: Difference) -> bool:
-    return each.high < 0 and each.mean < -_EVEN
+    return each.high < 0 and each.mean < -EVEN
 
 
 def points(each: Difference) -> str:
     """A difference in points of per cent, with its interval."""
-    return f"{_signed(each.mean)} points ({_signed(each.low)} to {_signed(each.high)})"
+    return f"{signed(each.mean)} points ({signed(each.low)} to {signed(each.high)})"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A part as points of per cent, with its sign.
+
+    Examples
+    --------
+    >>> signed(0.0123), signed(-0.1)
+    ('+1.2', '−10.0')
+    """
     text = f"{100 * value:+.1f}".replace("-", "−")
     return "0.0" if text in ("+0.0", "−0.0") else text

@@ -4,21 +4,22 @@ import json
 import os
 import shlex
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dask_distill._files import checked_file, write_whole
 from dask_distill._text import shown_bytes
 from dask_distill.errors import InputError
 from dask_distill.evaluation import ALL_MODELS, METRICS, WAYS, Evaluation, points
-from dask_distill.pictures import MISSING, pictures
+from dask_distill.pictures import MISSING, curve_drawing, drawings, pictures
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
     from dask_distill.dataset import Dataset
+    from dask_distill.sizes import SizeCurve
 
-__all__ = ["pictures", "render", "write_report"]
+__all__ = ["pictures", "render", "render_curve", "write_curve", "write_report"]
 
 _MOST_CLASSES = 100
 
@@ -29,6 +30,7 @@ def write_report(
     *,
     dataset: "Dataset | None" = None,
     evaluation: Evaluation | None = None,
+    curve: "SizeCurve | None" = None,
 ) -> None:
     """Write the report of a subset; a file that is there is replaced.
 
@@ -41,28 +43,17 @@ def write_report(
         What was selected from: a sample of it is shown behind the selected rows.
     evaluation : Evaluation, optional
         What training on the subset costs.
+    curve : SizeCurve, optional
+        Of `dask_distill.size_curve`.
 
     Raises
     ------
     InputError
         Where the file cannot be written, or jinja2 or matplotlib is not installed.
     """
-    file = Path(path)
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        raise InputError(
-            f"path must be a file in a folder that exists, got '{file}'; choose another"
-        )
-    text = render(coreset, dataset=dataset, evaluation=evaluation)
-    part = file.with_name(f".{file.name}.partial")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"path must be a file that can be written, got '{file}': {error.strerror}; "
-            "choose another"
-        ) from None
+    file = checked_file(path)
+    text = render(coreset, dataset=dataset, evaluation=evaluation, curve=curve)
+    write_whole(file, text.encode())
 
 
 def render(
@@ -70,12 +61,13 @@ def render(
     *,
     dataset: "Dataset | None" = None,
     evaluation: Evaluation | None = None,
+    curve: "SizeCurve | None" = None,
 ) -> str:
     """The report as one HTML text.
 
     Parameters
     ----------
-    coreset, dataset, evaluation : as for `write_report`
+    coreset, dataset, evaluation, curve : as for `write_report`
 
     Returns
     -------
@@ -88,21 +80,12 @@ def render(
     >>> render(coreset)[:15]
     '<!doctype html>'
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise InputError(MISSING) from None
-    environment = Environment(
-        loader=PackageLoader("dask_distill", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["bytes"] = shown_bytes
+    environment = _environment()
     told = coreset.provenance
     weights = coreset.weights.astype(np.float64)
-    drawn = pictures(coreset, dataset)
+    drawn = {name: drawing.inline() for name, drawing in drawings(coreset, dataset).items()}
+    if curve is not None:
+        drawn["curve"] = curve_drawing(curve).inline()
     return environment.get_template("report.html.jinja").render(
         coreset=coreset,
         told=told,
@@ -117,9 +100,50 @@ def render(
         certificate=None if coreset.certificate is None else asdict(coreset.certificate),
         evaluation=evaluation,
         table=None if evaluation is None else _table(evaluation),
+        curve=curve,
         command=command(coreset),
         provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
     )
+
+
+def write_curve(curve: "SizeCurve", path: str | os.PathLike[str]) -> None:
+    """Write a curve with its table as one HTML file; one that is there is replaced.
+
+    Parameters
+    ----------
+    curve : SizeCurve
+    path : path
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    file = checked_file(path)
+    write_whole(file, render_curve(curve).encode())
+
+
+def render_curve(curve: "SizeCurve") -> str:
+    """A curve with its table as one HTML text."""
+    drawn = {"curve": _markup(curve_drawing(curve).inline())}
+    page = _environment().get_template("curve.html.jinja")
+    return page.render(curve=curve, pictures=drawn)
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise InputError(MISSING) from None
+    environment = Environment(
+        loader=PackageLoader("dask_distill", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bytes"] = shown_bytes
+    return environment
 
 
 def command(coreset: "Coreset") -> str:

@@ -3,7 +3,7 @@
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +101,29 @@ def standard_models() -> dict[str, Any]:
         "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(5)),
         "neural network": make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=40)),
     }
+
+
+def standard_models_named(names: Iterable[str]) -> dict[str, Any]:
+    """Some of the standard models; hyphens may stand for spaces.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> list(standard_models_named(["logistic-regression"]))
+    ['logistic regression']
+    """
+    known = standard_models()
+    found = {}
+    for name in names:
+        plain = name.replace("-", " ")
+        if plain not in known:
+            listed = ", ".join(each.replace(" ", "-") for each in known)
+            raise InputError(f"model must be one of {listed}, got '{name}'")
+        found[plain] = known[plain]
+    return found
 
 
 def as_models(models: Any) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from dask_distill import Evaluation, InputError, distill, open_coreset
 from dask_distill.cli import cli
 from dask_distill.coreset import rows_of
 from dask_distill.dataset import as_dataset
-from dask_distill.evaluate import hashed_rows, split_rows
 from dask_distill.evaluation import METRICS, interval, verdict_of
+from dask_distill.splits import hashed_rows, split_rows
 from dask_distill.trials import Table, standard_models, train_and_test, weight_parameter
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())

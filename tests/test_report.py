@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
-from dask_distill import InputError, distill, open_coreset, open_dataset
+from dask_distill import InputError, distill, open_coreset, open_dataset, size_curve
 from dask_distill.cli import cli
 from dask_distill.dataset import as_dataset
 from dask_distill.report import command, pictures, render
@@ -73,20 +73,32 @@ def evaluation(scored, data):
 
 
 @pytest.fixture(scope="module")
-def text(scored, data, evaluation):
-    return render(scored, dataset=data, evaluation=evaluation)
+def curve(data):
+    few = {"sizes": [0.05, 0.2], "strategies": "strata", "seeds": 2}
+    return size_curve(data, models=LogisticRegression(), **few)
+
+
+@pytest.fixture(scope="module")
+def text(scored, data, evaluation, curve):
+    return render(scored, dataset=data, evaluation=evaluation, curve=curve)
 
 
 def test_report__is_well_formed_and_has_its_parts(text, evaluation):
     page = Page(text)
     assert page.tags.count("h1") == 1
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
     assert len(set(page.ids)) == len(page.ids)
-    for title in ("Classes", "What is lost", "Where the selected rows lie", "Weights"):
+    for title in (
+        "Classes",
+        "What is lost",
+        "How many rows are enough",
+        "Where the selected rows lie",
+        "Weights",
+    ):
         assert f"<h2>{title}</h2>" in text
     assert "Scores of the selected rows" in text
     assert evaluation.verdict.replace("&", "&amp;") in text
-    assert page.attributes.count(("role", "img")) == 6
+    assert page.attributes.count(("role", "img")) == 7
 
 
 def test_report__loads_nothing(text):

@@ -247,12 +247,16 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    tls: bool = False,
+    tls_ca_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill.cluster import connect
+    from dask_distill.cluster import connect, tls_files
     from dask_distill.resume import distill_to_zarr, open_checkpoint
 
     started = time.perf_counter()
@@ -270,6 +274,8 @@ def _run(
             workers=workers,
             scheduler_address=scheduler_address,
             scheduler_file=scheduler_file,
+            tls=tls,
+            security=tls_files(tls_ca_file, tls_cert, tls_key),
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),

@@ -180,6 +180,7 @@ class Coreset:
             storage_options=options,
             on_chunk=None if progress is None else countdown("write", progress),
             run=run,
+            compared=list(self.carry),
         )
 
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":

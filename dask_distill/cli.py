@@ -226,12 +226,14 @@ def _open(source: str, arguments: dict[str, Any]) -> Any:
 
 
 def _request(arguments: dict[str, Any]) -> Any:
+    from dask_distill.reduction_spec import named_function
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
     names = ("fraction", "size", "seed", "certify", "on_invalid")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in names if name in arguments},
     )
 

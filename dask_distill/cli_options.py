@@ -47,6 +47,11 @@ SOURCE_OPTIONS = options(
         metavar="KEY=VALUE",
         help="Option of the strategy.",
     ),
+    click.option(
+        "--reduce",
+        metavar="SPEC",
+        help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
+    ),
 )
 STORAGE_OPTION = click.option(
     "--storage-option",
@@ -74,6 +79,8 @@ CLUSTER_OPTIONS = options(
     click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
     click.option("--tls-key", metavar="FILE", help="PEM: its key."),
 )
+# by which `connect` takes them
+CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
 
 
 @contextmanager

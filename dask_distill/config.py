@@ -1,5 +1,6 @@
 """Settings in the `distill` namespace of Dask's configuration."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,14 @@ def setting(key: str) -> Any:
     >>> setting("local.allowed-failures")
     20
     """
-    try:
-        return dask.config.get(f"distill.{key}")
-    except KeyError:
-        _register()
-        return dask.config.get(f"distill.{key}")
+    # every time: a `dask.config.set` that named the first of our keys takes all away with it
+    dask.config.update(dask.config.config, _defaults(), priority="old")
+    return dask.config.get(f"distill.{key}")
 
 
-def _register() -> None:
-    """Put our defaults below what the user has set; not at import, and again where they are lost.
-
-    A `dask.config.set` that came before them takes them away at its end.
-    """
+@cache
+def _defaults() -> dict[str, Any]:
+    """What holds where the user has set nothing."""
     text = Path(__file__).with_name("distill.yaml").read_text(encoding="utf-8")
-    dask.config.update_defaults(yaml.safe_load(text))
+    defaults: dict[str, Any] = yaml.safe_load(text)
+    return defaults

@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
+from dask_distill.reducing import reduce_blocks
+from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
@@ -53,6 +55,7 @@ def distill(
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
+    reduce: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -86,6 +89,11 @@ def distill(
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    reduce : str, Reduction, fitted transformer or callable, optional
+        Brings features into the space where scores and distances are taken: "pca:32",
+        "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
+        ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
+        row for itself. The output holds the rows as they were.
     progress : Progress, optional
         Takes phases and blocks done.
 
@@ -114,6 +122,7 @@ def distill(
         seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
+        reduce=make_reduction(reduce),
     )
     dataset = as_dataset(features, labels, carry=carry)
     request.check(dataset)
@@ -157,30 +166,36 @@ def select(
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     journal = None if checkpoint is None else checkpoint.journal
-    known = None if journal is None else journal.get("outline")
+    known: Schema | None = None if journal is None else journal.get("outline")
     told: list[Any] = []
     if journal is not None and checkpoint is not None and known is not None:
         # what was surveyed is known, but must be what is there
         checkpoint.check(content_fingerprint(dataset, progress))
-        facts: Schema = known
         outline = job.runner.call("outline", journal.get, "outline")
         schema = job.runner.call("schema", journal.get, "schema")
         told = journal.turns()
     else:
         schema, outline = _survey(job, dataset, raw, request)
-        facts = job.runner.fetch(outline)
     if checkpoint is not None:
-        checkpoint.begin(facts.fingerprint)
+        checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
     if journal is not None and known is None:
         job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
-    rows = request.rows(facts.n)
-
-    handle = delayed(strategy, traverse=False)
-    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
     ]
+    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
+    if request.reduce is not None:
+        shape = dataset.features.shape[1:]
+        blocks, schema, judge = reduce_blocks(
+            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+        )
+        outline = job.runner.call("outline", Schema.outline, schema)
+        schema, outline = job.runner.settle([], [schema, outline], 0)
+    facts: Schema = job.runner.fetch(outline)
+    rows = request.rows(facts.n)
+
+    handle = delayed(strategy, traverse=False)
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
     if journal is not None and told:
         question = job.runner.call("question", _first_question, journal)
@@ -208,6 +223,8 @@ def select(
         certificate = certify_rows(
             blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
+        if request.reduce is not None:
+            certificate = replace(certificate, space=request.reduce.label)
     provenance = make_provenance(
         dataset,
         request,

@@ -92,7 +92,9 @@ def make_plan(
     rows = block_rows(n, d)
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
-    need = strategy.footprint(n, d, classes, selected)
+    # the strategy sees the reduced form, which the workers hold
+    reduced = request.reduce.width if request.reduce is not None else 0
+    need = strategy.footprint(n, reduced or d, classes, selected)
     value = max(4, dataset.features.dtype.itemsize)
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
     offers = min(n, int(1.5 * sample)) * d * value
@@ -105,7 +107,7 @@ def make_plan(
         fit = 4 * sample * (d + 600) * value
     lane = _BLOCK_COPIES * min(rows, n) * d * value
     # footprints are for float32
-    held = need.state_bytes_per_row * value / 4 * n / max(1, workers)
+    held = (need.state_bytes_per_row * value / 4 + 4 * (reduced or 0)) * n / max(1, workers)
     worker = int(_PROCESS_BYTES + lane + held)
     return Plan(
         rows=n,

@@ -55,6 +55,12 @@ def encode(value: Any, known: Mapping[str, Array] | None = None) -> bytes:
     return _MAGIC + _digest(body) + body
 
 
+def is_sound(data: bytes) -> bool:
+    """Whether bytes are what was written."""
+    start = len(_MAGIC) + _DIGEST_BYTES
+    return data[: len(_MAGIC)] == _MAGIC and data[len(_MAGIC) : start] == _digest(data[start:])
+
+
 def decode(data: bytes, known: Mapping[str, Array] | None = None) -> Any:
     """The value of `encode`.
 
@@ -63,10 +69,9 @@ def decode(data: bytes, known: Mapping[str, Array] | None = None) -> Any:
     NotDecodable
         Where the bytes are damaged, or the known arrays are others than they were.
     """
-    start = len(_MAGIC) + _DIGEST_BYTES
-    body = data[start:]
-    if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : start] != _digest(body):
+    if not is_sound(data):
         raise NotDecodable("the bytes are not what was written")
+    body = data[len(_MAGIC) + _DIGEST_BYTES :]
     try:
         size = int.from_bytes(body[:8], "little")
         tree = json.loads(body[8 : 8 + size])

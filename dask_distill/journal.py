@@ -14,7 +14,7 @@ from typing import Any
 
 from dask.utils import parse_timedelta
 
-from dask_distill._codec import Array, NotDecodable, NotEncodable, decode, encode
+from dask_distill._codec import Array, NotDecodable, NotEncodable, decode, encode, is_sound
 from dask_distill._location import Location
 from dask_distill.block import Block
 from dask_distill.config import setting
@@ -126,6 +126,13 @@ class Journal:
             partial.write_bytes(data)
             os.replace(partial, path)
             return True
+        return False
+
+    def has(self, name: str) -> bool:
+        """Whether a value was written, and is sound."""
+        with suppress(Exception):
+            system, place = self.folder.filesystem()
+            return is_sound(system.cat_file(f"{place}/select/{name}"))
         return False
 
     def get(self, name: str, known: dict[str, Array] | None = None) -> Any:

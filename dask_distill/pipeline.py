@@ -166,7 +166,9 @@ def select(
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     journal = None if checkpoint is None else checkpoint.journal
-    known: Schema | None = None if journal is None else journal.get("outline")
+    known: Schema | None = None
+    if journal is not None and journal.has("schema"):
+        known = journal.get("outline")
     told: list[Any] = []
     if journal is not None and checkpoint is not None and known is not None:
         # what was surveyed is known, but must be what is there

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from dask.utils import parse_timedelta
+from dask.utils import parse_bytes, parse_timedelta
 
 from dask_distill.config import setting
 from dask_distill.errors import InputError
@@ -43,6 +43,13 @@ def cluster_options() -> tuple[int, dict[str, Any]]:
             f"distill.slurm.processes must divide distill.slurm.cores {cores}, got {processes}; "
             "leave it unset for one process a core"
         )
+    memory = setting("slurm.memory")
+    try:
+        parse_bytes(memory)
+    except (ValueError, AttributeError, TypeError):
+        raise InputError(
+            f"distill.slurm.memory must be a number of bytes such as 16GiB, got {memory!r}"
+        ) from None
     lists = {
         key: _texts(f"slurm.{key}")
         for key in ("job-script-prologue", "job-extra-directives", "worker-extra-args")
@@ -77,6 +84,7 @@ def cluster_options() -> tuple[int, dict[str, Any]]:
 
 
 def jobs_wanted(workers: int | None, processes: int) -> tuple[int, int]:
+    """Least and most jobs, by the number of workers that is asked for."""
     if workers is not None:
         jobs = -(-workers // processes)
         return jobs, jobs
@@ -104,6 +112,7 @@ def certificates(shared: Path) -> Iterator[Any]:
 
     made = Security.temporary()
     shared.mkdir(parents=True, exist_ok=True)
+    # Security's own files would stay until the cluster is collected
     with tempfile.TemporaryDirectory(prefix=".distill-keys-", dir=shared) as folder:
         files = {}
         for name in ("ca_file", "worker_cert", "worker_key"):
@@ -126,6 +135,7 @@ def _whole(key: str, value: Any) -> int:
 
 
 def folder_setting(key: str) -> Path | None:
+    """An absolute path, variables and ~ expanded; None where unset."""
     name = setting(key)
     return Path(os.path.expandvars(name)).expanduser().absolute() if name else None
 
@@ -138,6 +148,7 @@ def _texts(key: str) -> list[str]:
 
 
 def own_address(interface: str | None) -> str:
+    """By which workers reach a scheduler on this machine."""
     from distributed.utils import get_ip, get_ip_interface
 
     if not interface:

@@ -32,6 +32,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
+from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
@@ -95,7 +96,7 @@ def distill(
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------
@@ -151,10 +152,21 @@ def select(
     -------
     Coreset
     """
+    if request.strategy.warning:
+        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
+    with measured(active_client()) as wire:
+        return _select(dataset, request, progress, checkpoint, wire)
+
+
+def _select(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+    wire: Wire,
+) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
-    if strategy.warning:
-        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -195,6 +207,7 @@ def select(
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
+    wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
@@ -220,6 +233,7 @@ def select(
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
     del states
+    wire.mark("select")
     certificate = None
     if request.certify:
         certificate = certify_rows(
@@ -227,6 +241,7 @@ def select(
         )
         if request.reduce is not None:
             certificate = replace(certificate, space=request.reduce.label)
+        wire.mark("certify")
     provenance = make_provenance(
         dataset,
         request,
@@ -236,6 +251,7 @@ def select(
         size=rows,
         seconds=time.perf_counter() - started,
         told=shown,
+        wire=wire.figures(),
     )
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)

@@ -140,6 +140,10 @@ def test_job_script__without_an_interface_workers_listen_where_they_reach_the_sc
             "for one process a core",
         ),
         (
+            {"memory": "much"},
+            "distill.slurm.memory must be a number of bytes such as 16GiB, got 'much'",
+        ),
+        (
             {"job-script-prologue": "module load python"},
             "distill.slurm.job-script-prologue must be a list of strings, got 'module load python'",
         ),

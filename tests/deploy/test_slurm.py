@@ -77,11 +77,11 @@ def source(labelled, tmp_path_factory):
     return place / "in.zarr", digest
 
 
-def submit(queue, *arguments):
+def submit(queue, *arguments, workers=2):
     """The launcher, as a user calls it; the number of the job."""
     told = queue.call(
-        "sbatch", "--parsable", "--ntasks=2", "--mem-per-cpu=2G", "--time=15", str(LAUNCHER),
-        *map(str, arguments), "--size", "500",
+        "sbatch", "--parsable", f"--ntasks={workers}", "--mem-per-cpu=2G", "--time=15",
+        str(LAUNCHER), *map(str, arguments), "--size", "500",
     )  # fmt: skip
     return int(told.partition(";")[0])
 
@@ -127,7 +127,7 @@ def test_launcher__cancelled_midway_and_submitted_again_gives_the_digest_of_thre
 
 def test_launcher__bad_input_fails_the_job_with_its_sentence(queue, folder):
     np.savez("in.npz", X=np.zeros((20, 2)), y=np.zeros(20, int))
-    job = submit(queue, "in.npz", "out.zarr")
+    job = submit(queue, "in.npz", "out.zarr", workers=1)
     assert queue.wait_for(job, ENDED) == "FAILED"
     assert "dask-distill: error: size must be" in text(folder / f"distill-{job}.log")
 

@@ -337,6 +337,10 @@ BAD: dict[str, Bad] = {
     "regression": Bad(
         r"labels must be classes \(ints or strings\), got float64", group(X=X, y=Y / 3)
     ),
+    "every row a class": Bad(
+        "labels must be classes with rows to choose from, got 20 different values in 20 rows",
+        group(X=X, y=np.arange(20)),
+    ),
     "labels of two axes": Bad(
         r"labels must have one value a row, got shape \(20, 2\); for one-hot", group(X=X, y=X)
     ),

@@ -107,8 +107,14 @@ def readable(target, known):
     return found.digest
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite):
+# zarr leaves coroutines behind where one of several fails
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("overwrite", "step"),
+    [(False, 1), (True, 5), pytest.param(True, 1, marks=pytest.mark.soak)],
+)
+def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite, step):
     new = run(source, tmp_path / "whole")
     old = run(source, tmp_path / "old", seed=1)
 
@@ -147,7 +153,7 @@ def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite)
     calls = one(0)
     assert calls > 50
     problems = []
-    for number in range(1, calls + 1):
+    for number in range(1, calls + 1, step):
         try:
             one(number)
         except Exception as error:

@@ -225,7 +225,7 @@ def _local(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
             host="127.0.0.1",
             memory_limit=setting("local.memory-limit"),
             dashboard_address="127.0.0.1:0",
-            # workers that take their time to stop would be warned of; what fails on one is told here
+            # workers slow to stop would be warned of; what fails on one is told here
             silence_logs=logging.CRITICAL,
             **encrypted,
         ) as cluster,

@@ -219,15 +219,20 @@ def main() -> None:
 
 
 def _open(source: str, arguments: dict[str, Any]) -> Any:
+    from dask_distill.dataset import check, with_time
     from dask_distill.sources import open_dataset
 
-    return open_dataset(
+    carry, time = arguments["carry"], arguments.get("time")
+    if time is not None and time not in carry:
+        carry = (*carry, time)
+    dataset = open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=arguments["carry"],
+        carry=carry,
         storage_options=arguments["storage"],
     )
+    return dataset if time is None else check(with_time(dataset, time))
 
 
 def _request(arguments: dict[str, Any]) -> Any:
@@ -235,7 +240,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
-    names = ("fraction", "size", "seed", "certify", "on_invalid")
+    names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
         reduce=named_function(arguments.get("reduce")),

@@ -24,7 +24,7 @@ from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import reduce_blocks
+from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
@@ -57,6 +57,8 @@ def distill(
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
     reduce: Any = None,
+    time: Any = None,
+    time_scale: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -95,6 +97,14 @@ def distill(
         "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was: for strategies that ask for it, for ``time_scale``, and so that
+        `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
+        carried array.
+    time_scale : float, "6h" or the like, or "auto", optional
+        Adds to all distances how far rows are apart in time: as much, on average, as two rows
+        differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
+        unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
@@ -124,8 +134,9 @@ def distill(
         proxy=proxy,
         on_invalid=on_invalid,
         reduce=make_reduction(reduce),
+        time_scale=time_scale,
     )
-    dataset = as_dataset(features, labels, carry=carry)
+    dataset = as_dataset(features, labels, carry=carry, time=time)
     request.check(dataset)
     _refuse_asynchronous()
     return select(dataset, request, progress=progress)
@@ -199,10 +210,10 @@ def _select(
         for number, block in enumerate(raw)
     ]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    if request.reduce is not None:
-        shape = dataset.features.shape[1:]
+    space = Space.of(request, dataset.features.shape[1:])
+    if space is not None:
         blocks, schema, judge = reduce_blocks(
-            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+            space, blocks, schema, judge, job.runner, ledger, job.progress
         )
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
@@ -239,8 +250,8 @@ def _select(
         certificate = certify_rows(
             blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
-        if request.reduce is not None:
-            certificate = replace(certificate, space=request.reduce.label)
+        if space is not None:
+            certificate = replace(certificate, space=space.label)
         wire.mark("certify")
     provenance = make_provenance(
         dataset,

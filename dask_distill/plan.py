@@ -93,7 +93,7 @@ def make_plan(
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
     # the strategy sees the reduced form, which the workers hold
-    reduced = request.reduce.width if request.reduce is not None else 0
+    reduced = request.reduced_width(d)
     need = strategy.footprint(n, reduced or d, classes, selected)
     value = max(4, dataset.features.dtype.itemsize)
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
@@ -107,7 +107,7 @@ def make_plan(
         fit = 4 * sample * (d + 600) * value
     lane = _BLOCK_COPIES * min(rows, n) * d * value
     # footprints are for float32
-    held = (need.state_bytes_per_row * value / 4 + 4 * (reduced or 0)) * n / max(1, workers)
+    held = (need.state_bytes_per_row * value / 4 + 4 * reduced) * n / max(1, workers)
     worker = int(_PROCESS_BYTES + lane + held)
     return Plan(
         rows=n,

@@ -23,7 +23,7 @@ from dask_distill.errors import DistillError, InputError
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import reduce_blocks
+from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
@@ -31,6 +31,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
+from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
@@ -54,6 +55,8 @@ def distill(
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
     reduce: Any = None,
+    time: Any = None,
+    time_scale: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -92,6 +95,14 @@ def distill(
         "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was: for strategies that ask for it, for ``time_scale``, and so that
+        `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
+        carried array.
+    time_scale : float, "6h" or the like, or "auto", optional
+        Adds to all distances how far rows are apart in time: as much, on average, as two rows
+        differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
+        unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
@@ -121,8 +132,9 @@ def distill(
         proxy=proxy,
         on_invalid=on_invalid,
         reduce=make_reduction(reduce),
+        time_scale=time_scale,
     )
-    dataset = as_dataset(features, labels, carry=carry)
+    dataset = as_dataset(features, labels, carry=carry, time=time)
     request.check(dataset)
     _refuse_asynchronous()
     return select(dataset, request, progress=progress)
@@ -149,10 +161,21 @@ def select(
     -------
     Coreset
     """
+    if request.strategy.warning:
+        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
+    with measured(active_client()) as wire:
+        return _select(dataset, request, progress, checkpoint, wire)
+
+
+def _select(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+    wire: Wire,
+) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
-    if strategy.warning:
-        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -167,16 +190,17 @@ def select(
         for number, block in enumerate(raw)
     ]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    if request.reduce is not None:
-        shape = dataset.features.shape[1:]
+    space = Space.of(request, dataset.features.shape[1:])
+    if space is not None:
         blocks, schema, judge = reduce_blocks(
-            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+            space, blocks, schema, judge, job.runner, ledger, job.progress
         )
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
+    wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
@@ -193,13 +217,15 @@ def select(
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
     del states
+    wire.mark("select")
     certificate = None
     if request.certify:
         certificate = certify_rows(
             blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
-        if request.reduce is not None:
-            certificate = replace(certificate, space=request.reduce.label)
+        if space is not None:
+            certificate = replace(certificate, space=space.label)
+        wire.mark("certify")
     provenance = make_provenance(
         dataset,
         request,
@@ -209,6 +235,7 @@ def select(
         size=rows,
         seconds=time.perf_counter() - started,
         told=told,
+        wire=wire.figures(),
     )
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)

@@ -18,7 +18,9 @@ from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.novelty import Novelty
+from dask_distill.strategies.periods import Periods
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
@@ -39,6 +41,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Hierarchical,
         Combined,
         Novelty,
+        Periods,
+        Spaced,
     )
 }
 
@@ -55,7 +59,9 @@ __all__ = [
     "KMeans",
     "KMedoids",
     "Novelty",
+    "Periods",
     "Random",
+    "Spaced",
     "Strata",
     "Strategy",
     "Stratified",

@@ -20,6 +20,7 @@ from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
@@ -35,6 +36,7 @@ from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
+    from dask_distill.journal import Journal
 
 
 class SelectionWarning(UserWarning):
@@ -179,12 +181,30 @@ def _select(
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
+    limits = limits_here(active_client())
+    refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
     raw = raw_blocks(dataset, job.runner)
     saved = None if checkpoint is None else checkpoint.selection()
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    schema, outline = _survey(job, dataset, raw, request)
+    journal = None if checkpoint is None else checkpoint.journal
+    known: Schema | None = None
+    if journal is not None and journal.has("schema"):
+        known = journal.get("outline")
+    told: list[Any] = []
+    if journal is not None and checkpoint is not None and known is not None:
+        # what was surveyed is known, but must be what is there
+        checkpoint.check(content_fingerprint(dataset, progress))
+        outline = job.runner.call("outline", journal.get, "outline")
+        schema = job.runner.call("schema", journal.get, "schema")
+        told = journal.turns()
+    else:
+        schema, outline = _survey(job, dataset, raw, request)
+    if checkpoint is not None:
+        checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
+    if journal is not None and known is None:
+        job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
@@ -198,19 +218,26 @@ def _select(
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
-    if checkpoint is not None:
-        checkpoint.begin(facts.fingerprint)
     wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
+    if journal is not None and told:
+        question = job.runner.call("question", _first_question, journal)
     states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
     final, states = converse(
-        handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
+        handle,
+        states,
+        question,
+        job.runner,
+        phase="select",
+        ledger=ledger,
+        progress=job.progress,
+        journal=journal,
     )
     selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
-    told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
+    shown = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
     indices, weights, scores = _assemble(selections, facts, rows, strategy)
     taken = None
     if facts.classes is not None:
@@ -234,7 +261,7 @@ def _select(
         taken,
         size=rows,
         seconds=time.perf_counter() - started,
-        told=told,
+        told=shown,
         wire=wire.figures(),
     )
     coreset = Coreset(
@@ -278,6 +305,15 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
     outline = job.runner.call("outline", Schema.outline, schema)
     schema, outline = job.runner.settle([], [schema, outline], 0)
     return schema, outline
+
+
+def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
+    """The outline last: a run that resumes looks for it."""
+    return journal.put("schema", schema) and journal.put("outline", outline)
+
+
+def _first_question(journal: "Journal") -> Any:
+    return content(journal.turn(0))
 
 
 def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:

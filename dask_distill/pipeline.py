@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
 
@@ -125,6 +126,7 @@ def select(
     *,
     progress: Progress | None = None,
     checkpoint: "Checkpoint | None" = None,
+    search: Mapping[str, Any] | None = None,
 ) -> Coreset:
     """The way of a request that has been checked; see `distill`.
 
@@ -135,6 +137,8 @@ def select(
     progress : Progress, optional
     checkpoint : Checkpoint, optional
         Keeps the finished selection, and gives it again to a run that resumes.
+    search : mapping, optional
+        How the strategy was found, for the provenance.
 
     Returns
     -------
@@ -144,6 +148,8 @@ def select(
     strategy = request.strategy
     if strategy.warning:
         warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
+    if isinstance(strategy, Search):
+        return _decided(dataset, request, progress, checkpoint)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -192,12 +198,28 @@ def select(
         seconds=time.perf_counter() - started,
         told=told,
     )
+    if search is not None:
+        provenance["search"] = dict(search)
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
     )
     if checkpoint is not None:
         checkpoint.save(coreset)
     return coreset
+
+
+def _decided(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+) -> Coreset:
+    """Search for the strategy, then select by it; the search is told with the selection."""
+    from dask_distill.search import searched
+
+    found = searched(dataset, request, progress)
+    using = replace(request, strategy=found.strategy)
+    return select(dataset, using, progress=progress, checkpoint=checkpoint, search=found.as_dict())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.search import Search
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
@@ -37,6 +38,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Coverage,
         Hierarchical,
         Combined,
+        Search,
     )
 }
 
@@ -53,6 +55,7 @@ __all__ = [
     "KMeans",
     "KMedoids",
     "Random",
+    "Search",
     "Strata",
     "Strategy",
     "Stratified",

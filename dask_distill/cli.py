@@ -76,6 +76,11 @@ def cli() -> None:
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
+@click.option(
+    "--performance-report",
+    metavar="FILE",
+    help="HTML file on what each worker did when; needs bokeh.",
+)
 @JSON
 @QUIET
 def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
@@ -226,12 +231,14 @@ def _open(source: str, arguments: dict[str, Any]) -> Any:
 
 
 def _request(arguments: dict[str, Any]) -> Any:
+    from dask_distill.reduction_spec import named_function
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
     names = ("fraction", "size", "seed", "certify", "on_invalid")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in names if name in arguments},
     )
 
@@ -247,16 +254,19 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
     from dask_distill.cluster import connect
+    from dask_distill.performance import check_performance_report, performance_recorded
     from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
 
     started = time.perf_counter()
+    check_performance_report(performance_report)
     request = _request(arguments)
     dataset = _open(source, arguments)
     place: dict[str, Any] = {
@@ -274,6 +284,7 @@ def _run(
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
+        performance_recorded(performance_report),
     ):
         limits = worker_limits(client)
         refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)

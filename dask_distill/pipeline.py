@@ -23,6 +23,8 @@ from dask_distill.errors import DistillError, InputError
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
+from dask_distill.reducing import reduce_blocks
+from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
@@ -52,6 +54,7 @@ def distill(
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
+    reduce: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -85,8 +88,13 @@ def distill(
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    reduce : str, Reduction, fitted transformer or callable, optional
+        Brings features into the space where scores and distances are taken: "pca:32",
+        "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
+        ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
+        row for itself. The output holds the rows as they were.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------
@@ -113,6 +121,7 @@ def distill(
         seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
+        reduce=make_reduction(reduce),
     )
     dataset = as_dataset(features, labels, carry=carry)
     request.check(dataset)
@@ -159,17 +168,24 @@ def select(
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     schema, outline = _survey(job, dataset, raw, request)
+    blocks = [
+        job.runner.call(part("block", number, raw), valid_block, block, outline)
+        for number, block in enumerate(raw)
+    ]
+    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
+    if request.reduce is not None:
+        shape = dataset.features.shape[1:]
+        blocks, schema, judge = reduce_blocks(
+            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+        )
+        outline = job.runner.call("outline", Schema.outline, schema)
+        schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
-    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    blocks = [
-        job.runner.call(part("block", number, raw), valid_block, block, outline)
-        for number, block in enumerate(raw)
-    ]
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
     states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
     final, states = converse(
@@ -188,6 +204,8 @@ def select(
         certificate = certify_rows(
             blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
+        if request.reduce is not None:
+            certificate = replace(certificate, space=request.reduce.label)
     provenance = make_provenance(
         dataset,
         request,

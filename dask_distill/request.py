@@ -12,6 +12,7 @@ import numpy as np
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.proxy import check_estimator
+from dask_distill.reduction import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.validity import OnInvalid
 
@@ -29,6 +30,7 @@ class Request:
     seed : int
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
+    reduce : Reduction or None
     """
 
     strategy: Strategy
@@ -38,6 +40,7 @@ class Request:
     seed: int = 0
     proxy: Any = None
     on_invalid: OnInvalid = "raise"
+    reduce: Reduction | None = None
 
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
@@ -55,6 +58,14 @@ class Request:
             raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
         if self.proxy is not None:
             check_estimator(self.proxy)
+        if self.reduce is not None:
+            self.reduce.check(dataset)
+        if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
+            found = "none" if self.reduce is None else self.reduce.label
+            raise InputError(
+                f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
+                f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
+            )
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
@@ -82,6 +93,7 @@ class Request:
             "seed": int(self.seed),
             "on_invalid": self.on_invalid,
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "reduce": None if self.reduce is None else self.reduce.describe(),
         }
 
 

@@ -35,6 +35,7 @@ class Strategy:
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
+    needs_novelty: ClassVar[bool] = False
 
     @property
     def warning(self) -> str | None:

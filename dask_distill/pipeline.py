@@ -157,8 +157,6 @@ def select(
     strategy = request.strategy
     if strategy.warning:
         warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
-    if isinstance(strategy, Search):
-        return _decided(dataset, request, progress, checkpoint)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -167,6 +165,8 @@ def select(
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
+    if isinstance(strategy, Search):
+        return _decided(dataset, request, progress, checkpoint)
     schema, outline = _survey(job, dataset, raw, request)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)

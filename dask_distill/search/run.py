@@ -129,6 +129,12 @@ def searched(
     search = request.strategy
     assert isinstance(search, Search)
     check_optuna()
+    for name, value in (("reduce", request.reduce), ("proxy", request.proxy)):
+        if value is not None:
+            raise InputError(
+                f"strategy search must be used without {name}=, got one; search first, then pass "
+                f"the strategy found to distill with {name}="
+            )
     models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
     runner = DaskRunner(progress)
     bench = _gather(dataset, search, request.seed, runner)

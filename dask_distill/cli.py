@@ -264,6 +264,7 @@ def _run(
     from dask_distill.performance import check_performance_report, performance_recorded
     from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
+    from dask_distill.wire import joined
 
     started = time.perf_counter()
     check_performance_report(performance_report)
@@ -296,10 +297,14 @@ def _run(
             "total": round(time.perf_counter() - started, 3),
         }
         count = len(client.scheduler_info(n_workers=-1)["workers"])
+    sent = coreset.provenance.get("bytes_on_the_wire")
+    if "bytes_on_the_wire" in receipt:
+        sent = joined(sent, receipt["bytes_on_the_wire"])
     certificate = coreset.certificate
     return {
         "resumed": resume,
         **receipt,
+        "bytes_on_the_wire": sent,
         **{
             key: coreset.provenance[key]
             for key in (
@@ -375,9 +380,20 @@ def _print_result(result: dict[str, Any]) -> None:
             f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
             f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
         ),
+        ("on the wire", _sent(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
+
+
+def _sent(result: dict[str, Any]) -> str:
+    sent = result["bytes_on_the_wire"]
+    if sent is None:
+        return "not measured"
+    return (
+        f"{shown_bytes(sent['total'])}, {shown_bytes(sent['classes']['worker-worker'])} of it "
+        f"between workers (all the data: {shown_bytes(result['bytes_to_gather_everything'])})"
+    )
 
 
 def _print_table(lines: list[tuple[str, str]]) -> None:

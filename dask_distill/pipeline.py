@@ -32,6 +32,7 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
+from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
@@ -153,10 +154,21 @@ def select(
     -------
     Coreset
     """
+    if request.strategy.warning:
+        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
+    with measured(active_client()) as wire:
+        return _select(dataset, request, progress, checkpoint, wire)
+
+
+def _select(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+    wire: Wire,
+) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
-    if strategy.warning:
-        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -183,6 +195,7 @@ def select(
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
+    wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
@@ -199,6 +212,7 @@ def select(
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
     del states
+    wire.mark("select")
     certificate = None
     if request.certify:
         certificate = certify_rows(
@@ -206,6 +220,7 @@ def select(
         )
         if request.reduce is not None:
             certificate = replace(certificate, space=request.reduce.label)
+        wire.mark("certify")
     provenance = make_provenance(
         dataset,
         request,
@@ -215,6 +230,7 @@ def select(
         size=rows,
         seconds=time.perf_counter() - started,
         told=told,
+        wire=wire.figures(),
     )
     if search is not None:
         provenance["search"] = dict(search)

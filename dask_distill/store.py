@@ -123,6 +123,7 @@ def write(
     storage_options: Mapping[str, Any] | None = None,
     on_chunk: Callable[[int], None] | None = None,
     run: str | None = None,
+    amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
 
@@ -146,6 +147,8 @@ def write(
     run : str, optional
         Names a run that may be resumed: what it has written stays if it fails, and chunks that
         it wrote before are used again.
+    amend : callable, optional
+        Given the attributes once the chunks are written, gives them as they are to be stored.
 
     Returns
     -------
@@ -173,6 +176,8 @@ def write(
         ]
         done = {(receipt.name, receipt.number) for receipt in receipts}
         receipts += run_tasks(writing_tasks(work, arrays, layouts, done), on_chunk)
+        if amend is not None:
+            content = amend(content)
         manifest = make_manifest(layouts, receipts)
         digest = combined_digest(manifest)
         content |= {"manifest": manifest, "digest": digest}

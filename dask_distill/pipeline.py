@@ -136,7 +136,6 @@ def select(
     *,
     progress: Progress | None = None,
     checkpoint: "Checkpoint | None" = None,
-    search: Mapping[str, Any] | None = None,
 ) -> Coreset:
     """The way of a request that has been checked; see `distill`.
 
@@ -147,8 +146,6 @@ def select(
     progress : Progress, optional
     checkpoint : Checkpoint, optional
         Keeps the finished selection, and gives it again to a run that resumes.
-    search : mapping, optional
-        How the strategy was found, for the provenance.
 
     Returns
     -------
@@ -157,7 +154,12 @@ def select(
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
     with measured(active_client()) as wire:
-        return _select(dataset, request, progress, checkpoint, wire)
+        search = None
+        chosen = checkpoint is not None and checkpoint.selection() is not None
+        if isinstance(request.strategy, Search) and not chosen:
+            request, search = _decided(dataset, request, progress)
+            wire.mark("search")
+        return _select(dataset, request, progress, checkpoint, wire, search)
 
 
 def _select(
@@ -166,6 +168,7 @@ def _select(
     progress: Progress | None,
     checkpoint: "Checkpoint | None",
     wire: Wire,
+    search: Mapping[str, Any] | None,
 ) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
@@ -177,8 +180,6 @@ def _select(
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    if isinstance(strategy, Search):
-        return _decided(dataset, request, progress, checkpoint)
     schema, outline = _survey(job, dataset, raw, request)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
@@ -243,17 +244,13 @@ def _select(
 
 
 def _decided(
-    dataset: Dataset,
-    request: Request,
-    progress: Progress | None,
-    checkpoint: "Checkpoint | None",
-) -> Coreset:
-    """Search for the strategy, then select by it; the search is told with the selection."""
+    dataset: Dataset, request: Request, progress: Progress | None
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the strategy that a search has found, and how it was found."""
     from dask_distill.search import searched
 
     found = searched(dataset, request, progress)
-    using = replace(request, strategy=found.strategy)
-    return select(dataset, using, progress=progress, checkpoint=checkpoint, search=found.as_dict())
+    return replace(request, strategy=found.strategy), found.as_dict()
 
 
 @dataclass(frozen=True)

@@ -139,17 +139,17 @@ def test_search__is_resumed_as_if_it_had_never_stopped(data, tmp_path, monkeypat
         with pytest.raises(DistillError, match="killed"):
             search_strategy(X, y, **options)
     judged = []
-    judge = running._judge
+    judge = running.judge
 
     def count(*args):
         judged.append(args)
         return judge(*args)
 
-    monkeypatch.setattr(running, "_judge", count)
+    monkeypatch.setattr(running, "judge", count)
     again = search_strategy(X, y, **options)
     assert plain(again) == plain(expected)
     # the first batch was not tried again
-    assert len(judged) < sum(2 - trial.stopped for trial in again.trials) + 10
+    assert len(judged) <= sum(2 - trial.stopped for trial in again.trials[8:]) + 10
     finished = search_strategy(X, y, **options)
     assert plain(finished) == plain(expected)
     with pytest.raises(InputError, match="it differs in metric"):
@@ -200,7 +200,7 @@ def test_search__uses_auto_where_the_best_trial_fails_on_new_rows(data, monkeypa
         score = 0.5 + 0.1 * good * (1 if split.seed < 1000 else -1) + 0.001 * (split.seed % 3)
         return running.Judged(size, (score,), 0, 0.0)
 
-    monkeypatch.setattr(running, "_judge", judge)
+    monkeypatch.setattr(running, "judge", judge)
     found = search_strategy(X, y, fraction=0.1, trials=8, model=MODEL)
     assert found.best()[0].strategy == "stratified"
     assert found.strategy == make_strategy("auto")

@@ -4,7 +4,6 @@ Rows are gathered once, where the tasks run. A batch of trials is proposed from 
 found, and judged on one held-out part after the other; the worse half stops after the first.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,55 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from dask.delayed import delayed
 
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.evaluation import interval
-from dask_distill.in_memory import select_in_memory
 from dask_distill.progress import Progress, Silent
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner
+from dask_distill.search.bench import Bench, Judged, gather, judge
 from dask_distill.search.result import StrategySearch, TrialResult, verdict_of
 from dask_distill.search.space import check_optuna, strategy_of
 from dask_distill.search.study import Journal, Proposal, Record, propose
-from dask_distill.splits import (
-    Rows,
-    Split,
-    as_labelled,
-    class_codes,
-    finite_rows,
-    first_by_hash,
-    gather_features,
-    gather_labels,
-    hashed_rows,
-    split_rows,
-    valid_rows,
-)
+from dask_distill.splits import Split, as_labelled
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
-from dask_distill.trials import Table, as_models, standard_models_named, train_and_test
+from dask_distill.trials import as_models, standard_models_named
 
 # trials proposed at once: fixed, or what is found would depend on the number of workers
 BATCH = 8
-_POOL_STREAM, _RESERVE_STREAM = 31, 32
-# of the rows at hand that no trial sees, for the last comparison
-_RESERVE = 0.2
-_RESERVE_ROWS = 10_000
 _LAST_SEEDS = 5
-_NOTHING = np.empty(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One selection: what models trained on it reach."""
-
-    rows: int
-    scores: tuple[float, ...]
-    bytes_moved: int
-    seconds: float
-    failure: str = ""
 
 
 def search_strategy(
@@ -137,7 +107,7 @@ def searched(
             )
     models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
     runner = DaskRunner(progress)
-    bench = _gather(dataset, search, request.seed, runner)
+    bench = gather(dataset, search, request.seed, runner)
     part = request.rows(dataset.n) / dataset.n
     job = _Job(bench, search, models, part, runner, progress or Silent())
     asked = {
@@ -151,30 +121,6 @@ def searched(
     journal = Journal(Path(search.study) if search.study else None, asked)
     records = job.run(journal, int(request.seed), started)
     return job.outcome(records, int(request.seed), started)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Rows at hand, where the tasks run, and how they are split.
-
-    Attributes
-    ----------
-    table : handle of a `Table`
-    splits : list of Split
-        One for each held-out part that trials are judged on.
-    reserve : (r,) int64 array
-        Positions that no trial sees.
-    classes : int
-    digest : str
-        Of the values and class numbers.
-    """
-
-    table: Any
-    splits: list[Split]
-    reserve: Rows
-    classes: int
-    digest: str
-    total: int
 
 
 @dataclass
@@ -270,7 +216,7 @@ class _Job:
         tasks = [
             runner.call(
                 "trial",
-                _judge,
+                judge,
                 delayed(strategy, traverse=False),
                 size,
                 splits[id(split)],
@@ -349,67 +295,6 @@ class _Job:
                 "drawn at random; option max_rows raises it."
             )
         return tuple(notes)
-
-
-def _gather(dataset: Dataset, search: Search, seed: int, runner: DaskRunner) -> Bench:
-    """Bring the rows together that trials need, and split them."""
-    from dask_distill.coreset import take_rows
-
-    assert dataset.labels is not None
-    # so many that each split leaves max_rows to select from
-    numbers = hashed_rows(dataset.n, 2 * search.max_rows, seed, _POOL_STREAM)
-    X = gather_features(runner, take_rows(dataset.features, numbers))
-    y = gather_labels(runner, take_rows(dataset.labels, numbers))
-    X, y = runner.settle([], [X, y], 0)
-    finite, found = runner.fetch_all([runner.call("valid", finite_rows, X), y])
-    (codes,), classes = class_codes([np.where(finite, found.astype(object), None)])
-    pool = valid_rows(numbers, codes)
-    valid = np.flatnonzero(pool >= 0)
-    count = min(_RESERVE_ROWS, int(_RESERVE * len(valid)))
-    reserve = first_by_hash(valid, pool, seed, _RESERVE_STREAM, count)
-    pool = pool.copy()
-    pool[reserve] = -1
-    splits = [
-        split_rows(pool, codes, _NOTHING, seed + number, 1, search.max_rows, None)
-        for number in range(search.seeds)
-    ]
-    table = runner.call("table", Table, X, codes)
-    (table,) = runner.settle([], [table], 0)
-    digest = runner.fetch(runner.call("digest", _digest, table))
-    return Bench(table, splits, np.sort(reserve), len(classes), digest, dataset.n)
-
-
-def _digest(table: Table) -> str:
-    content = hashlib.blake2b(table.X.tobytes(), digest_size=16)
-    content.update(table.codes.tobytes())
-    return content.hexdigest()
-
-
-def _judge(
-    strategy: Strategy,
-    size: int,
-    split: Split,
-    table: Table,
-    models: Mapping[str, Any],
-    classes: int,
-    metric: str,
-) -> Judged:
-    """Select, train and test; a selection that is refused is a result like any other."""
-    training, test = table.take(split.everything), table.take(split.test)
-    started = time.thread_time()
-    try:
-        found = select_in_memory(training.X, training.codes, strategy, size, seed=split.seed)
-    except InputError as error:
-        return Judged(size, (), 0, 0.0, str(error))
-    seconds = time.thread_time() - started
-    weights: npt.NDArray[np.float32] = found.weights
-    mine = Table(training.X[found.rows], training.codes[found.rows], weights)
-    trials = [
-        train_and_test(strategy.name, name, model, split.seed, mine, test, classes)
-        for name, model in models.items()
-    ]
-    scores = tuple(float(getattr(trial, metric)) for trial in trials)
-    return Judged(size, scores, found.bytes_moved, seconds)
 
 
 def _result(record: Record) -> TrialResult:

@@ -330,6 +330,7 @@ def _run(
         "workers": count,
         "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
+        "search": coreset.provenance.get("search"),
     }
 
 
@@ -368,6 +369,8 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if result["search"] is not None:
+        lines.append(("search", result["search"]["verdict"]))
     certificate = result["certificate"]
     if certificate is not None:
         lines.append(

@@ -30,6 +30,7 @@ from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
@@ -166,7 +167,12 @@ def select(
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
     with measured(active_client()) as wire:
-        return _select(dataset, request, progress, checkpoint, wire)
+        search = None
+        chosen = checkpoint is not None and checkpoint.selection() is not None
+        if isinstance(request.strategy, Search) and not chosen:
+            request, search = _decided(dataset, request, progress)
+            wire.mark("search")
+        return _select(dataset, request, progress, checkpoint, wire, search)
 
 
 def _select(
@@ -175,6 +181,7 @@ def _select(
     progress: Progress | None,
     checkpoint: "Checkpoint | None",
     wire: Wire,
+    search: Mapping[str, Any] | None,
 ) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
@@ -264,12 +271,24 @@ def _select(
         told=shown,
         wire=wire.figures(),
     )
+    if search is not None:
+        provenance["search"] = dict(search)
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
     )
     if checkpoint is not None:
         checkpoint.save(coreset)
     return coreset
+
+
+def _decided(
+    dataset: Dataset, request: Request, progress: Progress | None
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the strategy that a search has found, and how it was found."""
+    from dask_distill.search import searched
+
+    found = searched(dataset, request, progress)
+    return replace(request, strategy=found.strategy), found.as_dict()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
+    PROTECT,
     QUIET,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
@@ -72,6 +73,7 @@ def cli() -> None:
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
+@PROTECT
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
@@ -90,6 +92,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @cli.command()
 @click.argument("source")
 @SOURCE_OPTIONS
+@PROTECT
 @WORKERS
 @STORAGE_OPTION
 @JSON
@@ -216,11 +219,13 @@ def main() -> None:
 def _open(source: str, arguments: dict[str, Any]) -> Any:
     from dask_distill.sources import open_dataset
 
+    protect = [name for name in arguments.get("protect", ()) if "=" not in name]
     return open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=arguments["carry"],
+        # a mask is carried, too: it tells in the output who is there for it
+        carry=tuple(dict.fromkeys([*arguments["carry"], *protect])),
         storage_options=arguments["storage"],
     )
 
@@ -232,6 +237,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     names = ("fraction", "size", "seed", "certify", "on_invalid")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        protect=list(arguments.get("protect", ())) or None,
         **{name: arguments[name] for name in names if name in arguments},
     )
 

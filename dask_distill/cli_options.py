@@ -48,6 +48,12 @@ SOURCE_OPTIONS = options(
         help="Option of the strategy.",
     ),
 )
+PROTECT = click.option(
+    "--protect",
+    multiple=True,
+    metavar="NAME",
+    help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
+)
 STORAGE_OPTION = click.option(
     "--storage-option",
     "storage",

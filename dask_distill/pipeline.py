@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
+from dask_distill.apart import set_apart
 from dask_distill.certify import certify_rows
 from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
@@ -51,6 +52,8 @@ def distill(
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
+    protect: Any = None,
+    initial: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -84,6 +87,17 @@ def distill(
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    protect : mask, row numbers, name, dict or function, optional
+        Rows that are never dropped, each with weight 1: an (n,) boolean array, row numbers, the
+        name of a boolean carried array, a function of a block's (m, d) features and (m,) labels
+        or None that gives an (m,) boolean array, or a dict of rules, of which any protects:
+        ``{"column": name}``, ``{"class": label or labels}``, ``{"rare": rows}`` (classes of at
+        most so many rows), ``{"sparse": part}`` (about this part of the rows, those in the
+        emptiest surroundings). The strategy fills the rest of the size from the other rows.
+    initial : mask or row numbers, optional
+        Rows that are chosen already, for instance labelled ones of a pool. They are not selected
+        again; ``fraction`` and weights are of the other rows. ``kcenter`` and ``active`` cover
+        what these do not, and a certificate is for them and the selected rows together.
     progress : Progress, optional
         Takes phases and blocks done.
 
@@ -112,6 +126,8 @@ def distill(
         seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
+        protect=protect,
+        initial=initial,
     )
     dataset = as_dataset(features, labels, carry=carry)
     request.check(dataset)
@@ -156,36 +172,42 @@ def select(
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
-    rows = request.rows(facts.n)
-
-    handle = delayed(strategy, traverse=False)
-    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
     ]
-    question = job.runner.call("question", _ask, handle, schema, rows, judge)
-    states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
-    final, states = converse(
-        handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
-    )
-    selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
-    told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
-    indices, weights, scores = _assemble(selections, facts, rows, strategy)
+    whole, pool, apart = blocks, facts, None
+    if request.sets_apart:
+        parting = set_apart(
+            dataset, request, schema, outline, blocks, job.runner, ledger, job.progress
+        )
+        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
+        pool = apart.pool(pool)
+    rows = request.rows(pool.n)
+    wanted = rows if apart is None else rows - len(apart.protected)
+    selections: list[Selection] = []
+    told: dict[str, Any] = {}
+    if wanted:
+        selections, told = _selected(job, strategy, schema, blocks, wanted, request.proxy)
+    indices, weights, scores = _assemble(selections, facts, wanted, strategy)
+    if apart is not None:
+        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
+        told |= apart.facts()
+        selections = [*selections, apart.selection()]
     taken = None
     if facts.classes is not None:
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
-    del states
     certificate = None
     if request.certify:
+        centers = indices if apart is None else np.union1d(indices, apart.initial)
         certificate = certify_rows(
-            blocks, indices, strategy, outline, job.runner, ledger, job.progress
+            whole, centers, strategy, outline, job.runner, ledger, job.progress
         )
     provenance = make_provenance(
         dataset,
         request,
-        facts,
+        pool,
         ledger,
         taken,
         size=rows,
@@ -235,6 +257,22 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
     return schema, outline
 
 
+def _selected(
+    job: _Job, strategy: Strategy, schema: Any, blocks: list[Any], size: int, proxy: Any
+) -> tuple[list[Selection], dict[str, Any]]:
+    """The strategy's conversation: what each block selects, and what the provenance tells."""
+    runner = job.runner
+    handle = delayed(strategy, traverse=False)
+    judge = None if proxy is None else delayed(proxy, traverse=False)
+    question = runner.call("question", _ask, handle, schema, size, judge)
+    states = _joined(runner, handle, blocks, question) if strategy.joins else blocks
+    final, states = converse(
+        handle, states, question, runner, phase="select", ledger=job.ledger, progress=job.progress
+    )
+    selections = runner.fetch_all(choose(handle, states, final, runner))
+    return selections, runner.fetch(runner.call("facts", _facts, handle, final))
+
+
 def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
     from dask_distill.threads import single_threaded
 
@@ -264,6 +302,8 @@ def _assemble(
     selections: list[Selection], facts: Schema, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
+    if size == 0:
+        return np.empty(0, np.int64), np.empty(0, np.float32), {}
     indices = np.concatenate([selection.rows for selection in selections])
     weights = np.concatenate([selection.weights for selection in selections])
     if len(indices) != size or np.any(np.diff(indices) <= 0):

@@ -27,7 +27,7 @@ def make_provenance(
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
-    passes = 3 if request.certify else 2
+    passes = 2 + request.certify + request.sets_apart
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,

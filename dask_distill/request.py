@@ -4,13 +4,14 @@ Made once, by `distill` or the command line, and handed on; no layer lists its f
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.protection import Protection, as_initial, describe
 from dask_distill.proxy import check_estimator
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.validity import OnInvalid
@@ -29,6 +30,7 @@ class Request:
     seed : int
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
+    protect, initial : as for `distill`
     """
 
     strategy: Strategy
@@ -38,6 +40,13 @@ class Request:
     seed: int = 0
     proxy: Any = None
     on_invalid: OnInvalid = "raise"
+    protect: Any = field(default=None, compare=False)
+    initial: Any = field(default=None, compare=False)
+
+    @property
+    def sets_apart(self) -> bool:
+        """Whether some rows are kept from the strategy."""
+        return self.protect is not None or self.initial is not None
 
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
@@ -55,6 +64,10 @@ class Request:
             raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
         if self.proxy is not None:
             check_estimator(self.proxy)
+        if self.protect is not None:
+            Protection.of(self.protect, dataset)
+        if self.initial is not None:
+            as_initial(self.initial, dataset)
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
@@ -82,6 +95,8 @@ class Request:
             "seed": int(self.seed),
             "on_invalid": self.on_invalid,
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "protect": describe(self.protect),
+            "initial": describe(self.initial),
         }
 
 

@@ -35,6 +35,8 @@ class Strategy:
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
+    # whether it wants the features of rows that are chosen before it begins
+    counts_chosen: ClassVar[bool] = False
 
     @property
     def warning(self) -> str | None:

@@ -16,12 +16,14 @@ def setting(key: str) -> Any:
     >>> setting("local.allowed-failures")
     20
     """
-    _register()
+    # every time: a `dask.config.set` that named the first of our keys takes all away with it
+    dask.config.update(dask.config.config, _defaults(), priority="old")
     return dask.config.get(f"distill.{key}")
 
 
 @cache
-def _register() -> None:
-    """Put our defaults below what the user has set; once, and not at import."""
+def _defaults() -> dict[str, Any]:
+    """What holds where the user has set nothing."""
     text = Path(__file__).with_name("distill.yaml").read_text(encoding="utf-8")
-    dask.config.update_defaults(yaml.safe_load(text))
+    defaults: dict[str, Any] = yaml.safe_load(text)
+    return defaults

@@ -17,6 +17,7 @@ from dask_distill.conversation import Final, Selection
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.nearest import nearest_center
+from dask_distill.lost import Groups
 from dask_distill.progress import Progress
 from dask_distill.protection import Marks, Protection, as_initial
 from dask_distill.proxy import Scaling
@@ -48,6 +49,8 @@ class Apart(Final):
         Rows protected, and chosen already, by block and class (one, where there are no labels).
     chosen : Sample or None
         All of them with features, where the strategy wants those.
+    groups : (G,) int64 array
+        Protected rows by group; see `lost`.
     """
 
     protected: Rows
@@ -55,6 +58,7 @@ class Apart(Final):
     codes: npt.NDArray[np.int32] | None
     counts: npt.NDArray[np.int64]
     chosen: Sample | None
+    groups: npt.NDArray[np.int64]
 
     def selection(self) -> Selection:
         """The protected rows, as one more block would give them."""
@@ -119,7 +123,7 @@ class Marked:
 class Parted:
     """A block's memory: which of its rows are set apart, by position in the block.
 
-    ``X`` are features of these rows, protected ones first.
+    ``X`` are features of these rows, protected ones first; ``groups`` counts protected ones.
     """
 
     number: int
@@ -128,6 +132,7 @@ class Parted:
     rows: Rows
     codes: npt.NDArray[np.int32] | None
     X: Features
+    groups: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,13 +200,14 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """(2, C) rows set apart by block."""
+    """(2, C) rows set apart by block, and (G,) protected rows by group."""
 
     blocks: dict[int, npt.NDArray[np.int64]]
+    groups: npt.NDArray[np.int64]
 
     def merge(self, other: "Counted") -> "Counted":
-        """Side by side."""
-        return Counted(self.blocks | other.blocks)
+        """Side by side, and added up."""
+        return Counted(self.blocks | other.blocks, self.groups + other.groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +220,7 @@ class Count:
     fraction: float | None
     size: int | None
     features: bool
+    groups: Groups
 
     def observe(self, state: Marked) -> Parted:
         """Remember which."""
@@ -237,6 +244,7 @@ class Count:
             block.rows[both],
             None if block.codes is None else block.codes[both],
             block.X[both] if self.features else block.X[:0],
+            self.groups.counted(block.X[first]),
         )
 
     def answer(self, state: Parted) -> Counted:
@@ -245,7 +253,7 @@ class Count:
         split = len(state.protected)
         halves = codes[:split], codes[split:]
         counts = [np.bincount(half, minlength=self.classes) for half in halves]
-        return Counted({state.number: np.stack(counts).astype(np.int64)})
+        return Counted({state.number: np.stack(counts).astype(np.int64)}, state.groups)
 
     def advance(self, answer: Counted) -> "Collect":
         """Refuse more than fit."""
@@ -263,7 +271,7 @@ class Count:
                 f"size must be at least the {protected:,} protected rows, got {size:,} of {pool:,};"
                 " raise it, or protect fewer rows"
             )
-        return Collect(counts, self.features)
+        return Collect(counts, self.features, answer.groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,6 +295,7 @@ class Collect:
 
     counts: npt.NDArray[np.int64]
     features: bool
+    groups: npt.NDArray[np.int64]
 
     def observe(self, state: Parted) -> Parted:
         """Nothing changes."""
@@ -307,7 +316,9 @@ class Collect:
         chosen = None
         if self.features and len(protected.rows) + len(initial.rows):
             chosen = _by_row(_side_by_side(answer.protected, answer.initial))
-        return Apart(protected.rows, initial.rows, protected.codes, self.counts, chosen)
+        return Apart(
+            protected.rows, initial.rows, protected.codes, self.counts, chosen, self.groups
+        )
 
 
 @dataclass(frozen=True)
@@ -324,7 +335,7 @@ def set_apart(
     dataset: Dataset,
     request: Request,
     schema: Any,
-    outline: Any,
+    groups: Groups,
     blocks: list[Any],
     runner: DaskRunner,
     ledger: Ledger,
@@ -337,7 +348,9 @@ def set_apart(
     dataset : Dataset
     request : Request
         With ``protect``, ``initial`` or both.
-    schema, outline : handles of `Schema`
+    schema : handle of `Schema`
+    groups : Groups
+        Of `lost`.
     blocks : handles of `Block`
     runner, ledger, progress : as for `converse`
 
@@ -362,7 +375,7 @@ def set_apart(
     ]
     asked = delayed(_Asked(protection, initial, request.fraction, request.size), traverse=False)
     features = request.strategy.counts_chosen
-    question = runner.call("apart-question", _ask, asked, schema, features)
+    question = runner.call("apart-question", _ask, asked, schema, groups, features)
     final, states = converse(
         delayed(Stepwise(), traverse=False),
         marked,
@@ -400,7 +413,7 @@ class _Asked:
         return self.__dict__ | {"protection": protection, "initial": Marks(rows=self.initial.rows)}
 
 
-def _ask(asked: _Asked, schema: Schema, features: bool) -> Count:
+def _ask(asked: _Asked, schema: Schema, groups: Groups, features: bool) -> Count:
     protection = asked.protection
     marks = protection.marks
     emptiness = Emptiness.of(protection.sparse, schema) if protection.sparse else None
@@ -413,7 +426,7 @@ def _ask(asked: _Asked, schema: Schema, features: bool) -> Count:
         schema.classes,
     )
     classes = 1 if schema.classes is None else len(schema.classes)
-    return Count(rules, schema.n, classes, asked.fraction, asked.size, features)
+    return Count(rules, schema.n, classes, asked.fraction, asked.size, features, groups)
 
 
 def _class_codes(protection: Protection, schema: Schema) -> Rows:

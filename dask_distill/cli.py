@@ -302,6 +302,7 @@ def _run(
                 "rows_dropped",
                 "selected",
                 "classes",
+                "lost",
                 "bytes_read",
                 "bytes_moved",
                 "bytes_to_gather_everything",
@@ -333,6 +334,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def _print_result(result: dict[str, Any]) -> None:
+    from dask_distill.lost import shown as shown_lost
+
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
     phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
@@ -350,6 +353,8 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if missing := shown_lost(result["lost"]):
+        lines.append(("lost", missing))
     certificate = result["certificate"]
     if certificate is not None:
         lines.append(

@@ -21,6 +21,7 @@ from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.lost import Groups, Watched, group_counts, lost
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
@@ -176,10 +177,12 @@ def select(
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
     ]
+    size = request.rows(facts.n)
+    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
     whole, pool, apart = blocks, facts, None
     if request.sets_apart:
         parting = set_apart(
-            dataset, request, schema, outline, blocks, job.runner, ledger, job.progress
+            dataset, request, schema, groups, blocks, job.runner, ledger, job.progress
         )
         apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
         pool = apart.pool(pool)
@@ -188,7 +191,10 @@ def select(
     selections: list[Selection] = []
     told: dict[str, Any] = {}
     if wanted:
-        selections, told = _selected(job, strategy, schema, blocks, wanted, request.proxy)
+        conversation = Watched(strategy, groups)
+        selections, told = _selected(
+            job, strategy, conversation, schema, blocks, wanted, request.proxy
+        )
     indices, weights, scores = _assemble(selections, facts, wanted, strategy)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool.n)
@@ -214,6 +220,8 @@ def select(
         seconds=time.perf_counter() - started,
         told=told,
     )
+    counted = group_counts(selections, None if apart is None else apart.groups)
+    provenance["lost"] = lost(groups, counted, pool, taken, rows)
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
     )
@@ -258,13 +266,20 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
 
 
 def _selected(
-    job: _Job, strategy: Strategy, schema: Any, blocks: list[Any], size: int, proxy: Any
+    job: _Job,
+    strategy: Strategy,
+    conversation: Watched,
+    schema: Any,
+    blocks: list[Any],
+    size: int,
+    proxy: Any,
 ) -> tuple[list[Selection], dict[str, Any]]:
     """The strategy's conversation: what each block selects, and what the provenance tells."""
     runner = job.runner
-    handle = delayed(strategy, traverse=False)
+    handle = delayed(conversation, traverse=False)
     judge = None if proxy is None else delayed(proxy, traverse=False)
-    question = runner.call("question", _ask, handle, schema, size, judge)
+    asking = delayed(strategy, traverse=False)
+    question = runner.call("question", _ask, asking, schema, size, judge)
     states = _joined(runner, handle, blocks, question) if strategy.joins else blocks
     final, states = converse(
         handle, states, question, runner, phase="select", ledger=job.ledger, progress=job.progress
@@ -290,11 +305,11 @@ def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -
     ]
 
 
-def _join(strategy: Strategy, question: Any, *blocks: Any) -> Any:
+def _join(strategy: Watched, question: Any, *blocks: Any) -> Any:
     return strategy.join(question, list(blocks))
 
 
-def _facts(strategy: Strategy, final: Any) -> dict[str, Any]:
+def _facts(strategy: Watched, final: Any) -> dict[str, Any]:
     return strategy.facts(content(final))
 
 

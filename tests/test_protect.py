@@ -12,7 +12,9 @@ from dask_distill import InputError, distill, open_coreset
 from dask_distill.cli import cli
 from dask_distill.dataset import as_dataset
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.lost import shown
 from dask_distill.protection import Protection
+from dask_distill.report import render
 from dask_distill.request import Request
 from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import STRATEGIES, make_strategy
@@ -108,7 +110,7 @@ def test_protect__function_of_features_without_labels(table):
 
 
 def test_protect__sparse_keeps_rows_in_empty_surroundings(table):
-    X, y, _, clump = table
+    X, y, _, _ = table
     shares = []
     for chunks in (1_000, N):
         coreset = distill(
@@ -221,3 +223,55 @@ def test_resume__refuses_another_mask(table, tmp_path, monkeypatch):
 
 def _dies(*_args, **_kwargs):
     raise RuntimeError("dies")
+
+
+# ---------------------------------------------------------------- what was lost
+
+
+def test_lost__names_dense_groups_without_a_row(table):
+    X, y, mask, _ = table
+    X, y = X.copy(), np.where(y == 7, 1, y)
+    far = np.arange(0, N, 5)
+    X[far] += 90
+    y[far] = 0
+    found = []
+    for chunks in (1_300, N):
+        # of the group far away every row is certain
+        data = lazily(X, y, chunks)
+        coreset = distill(*data, size=SIZE, strategy="entropy", protect=np.flatnonzero(mask)[:10])
+        found.append(coreset.provenance["lost"])
+    lost = found[0]
+    assert found[1] == lost
+    assert lost["groups_measured"] == 20
+    away = [entry for entry in lost["groups"] if entry["near_row"] % 5 == 0]
+    assert sum(entry["rows"] for entry in away) > 400
+    assert {entry["label"] for entry in away} == {0}
+    assert "groups" in shown(lost)
+    json.dumps(lost)
+
+
+def test_lost__classes_by_their_label(table):
+    X, y, _, _ = table
+    names = np.array(["a", "b", "c", "d", "e", "f", "g", "rare"])[y]
+    coreset = distill(X, names, size=100, strategy="random", protect=np.flatnonzero(y != 7)[:100])
+    assert coreset.provenance["lost"]["classes"] == ["rare"]
+    assert shown(coreset.provenance["lost"]).startswith("no row of 1 class (rare)")
+
+
+def test_lost__nothing_of_a_random_subset(table):
+    X, y, _, _ = table
+    lost = distill(X, y, size=1_500, strategy="stratified").provenance["lost"]
+    assert (lost["classes"], lost["groups"]) == ([], [])
+    assert shown(lost) == shown(None) == ""
+
+
+def test_report__shows_what_is_lost_and_scores_of_protected_rows(table):
+    X, y, mask, _ = table
+    X = X.copy()
+    X[::5, 0] += 200
+    coreset = distill(X, y, size=150, strategy="entropy", protect=mask, seed=2)
+    page = render(coreset)
+    lost = shown(coreset.provenance["lost"])
+    assert lost
+    assert f"<td>{lost}</td>" in page
+    assert "nan" not in page.partition("<h2>How it came about")[0].lower().replace("dominan", "")

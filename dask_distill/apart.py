@@ -5,8 +5,8 @@ strategy then sees the other rows alone, as blocks and in the schema. Protected 
 selects, and weigh 1: they stand for themselves.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ Rows = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Features = npt.NDArray[np.floating]
+AnyRows = TypeVar("AnyRows", Block, Sample)
 
 # rows of the sample that emptiness is measured from
 _REFERENCES = 1000
@@ -104,16 +105,18 @@ class Apart(Final):
                 f"protect and initial must leave rows to choose among, got {left.n:,} of "
                 f"{schema.n:,} and none of the sample; set fewer rows apart"
             )
-        codes = None if sample.codes is None else sample.codes[open_]
-        rest = Sample(sample.rows[open_], sample.X[open_], codes)
-        return replace(left, sample=rest, chosen=self.chosen)
+        return replace(left, sample=_of_rows(sample, open_), chosen=self.chosen)
 
 
 @dataclass(frozen=True, eq=False)
 class Marked:
-    """A block, and what masks say of its rows: (rows in the source,) bool arrays or None."""
+    """A block, and what masks say of its rows: (rows in the source,) bool arrays or None.
+
+    ``unreduced`` is what the user's function sees, where features are reduced.
+    """
 
     block: Block
+    unreduced: Block | None
     start: int
     protect: Mask | None
     initial: Mask | None
@@ -175,7 +178,7 @@ class Rules:
     function: Any
     labels: npt.NDArray[np.generic] | None
 
-    def protects(self, block: Block) -> Mask:
+    def protects(self, block: Block, unreduced: Block | None) -> Mask:
         """Mask of the rows that a rule protects."""
         mask = np.zeros(len(block.rows), bool)
         if self.protect is not None:
@@ -188,7 +191,7 @@ class Rules:
             labels = None
             if block.codes is not None and self.labels is not None:
                 labels = self.labels[block.codes]
-            told = np.asarray(self.function(block.X, labels))
+            told = np.asarray(self.function((unreduced or block).X, labels))
             if told.shape != mask.shape or told.dtype != bool:
                 raise InputError(
                     f"protect must give a boolean for each of {len(mask)} rows, got {told.dtype} "
@@ -225,7 +228,7 @@ class Count:
     def observe(self, state: Marked) -> Parted:
         """Remember which."""
         block = state.block
-        protected = self.rules.protects(block)
+        protected = self.rules.protects(block, state.unreduced)
         initial = np.zeros(len(block.rows), bool)
         if self.rules.initial is not None:
             initial |= _is_in(block.rows, self.rules.initial)
@@ -337,6 +340,7 @@ def set_apart(
     schema: Any,
     groups: Groups,
     blocks: list[Any],
+    unreduced: list[Any],
     runner: DaskRunner,
     ledger: Ledger,
     progress: Progress,
@@ -351,7 +355,8 @@ def set_apart(
     schema : handle of `Schema`
     groups : Groups
         Of `lost`.
-    blocks : handles of `Block`
+    blocks, unreduced : handles of `Block`
+        In the space that distances are taken in, and as they are.
     runner, ledger, progress : as for `converse`
 
     Raises
@@ -367,10 +372,11 @@ def set_apart(
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     protect_masks = _masks(protection.marks, bounds)
     initial_masks = _masks(initial, bounds)
+    plain = unreduced if protection.function is not None else [None] * len(blocks)
     marked = [
-        runner.call(part("marked", i, blocks), Marked, block, start, protect, before)
-        for i, (block, start, protect, before) in enumerate(
-            zip(blocks, starts, protect_masks, initial_masks, strict=True)
+        runner.call(part("marked", i, blocks), Marked, *marks)
+        for i, marks in enumerate(
+            zip(blocks, plain, starts, protect_masks, initial_masks, strict=True)
         )
     ]
     asked = delayed(_Asked(protection, initial, request.fraction, request.size), traverse=False)
@@ -458,9 +464,17 @@ def _rest(block: Block, state: Parted) -> Block:
     keep = np.ones(len(block.rows), bool)
     keep[state.protected] = False
     keep[state.initial] = False
-    codes = None if block.codes is None else block.codes[keep]
-    X = block.X if keep.all() else np.ascontiguousarray(block.X[keep])
-    return Block(block.number, block.rows[keep], X, codes)
+    return block if keep.all() else _of_rows(block, keep)
+
+
+def _of_rows(rows: AnyRows, keep: npt.NDArray[Any]) -> AnyRows:
+    """Some of a block's or sample's rows, in all its arrays."""
+    kept: dict[str, Any] = {
+        column.name: np.ascontiguousarray(value[keep])
+        for column in fields(rows)
+        if isinstance(value := getattr(rows, column.name), np.ndarray)
+    }
+    return replace(rows, **kept)
 
 
 def _without(schema: Schema, gone: npt.NDArray[np.int64]) -> Schema:

@@ -50,13 +50,20 @@ class Block:
     rows : (m,) int64 array
         Global row numbers, ascending.
     X : (m, d) float array, C order, finite
+        In the reduced space, where there is a reduction.
     codes : (m,) int32 array of class numbers, or None
+    novelty : (m,) float32 array or None
+        How badly the reduction makes each row again.
+    probabilities : (m, C) float32 array or None
+        What the user's model says of the features before the reduction.
     """
 
     number: int
     rows: npt.NDArray[np.int64]
     X: npt.NDArray[np.floating]
     codes: npt.NDArray[np.int32] | None
+    novelty: npt.NDArray[np.float32] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
 
 
 def block_rows(n: int, d: int) -> int:

@@ -231,6 +231,7 @@ def _open(source: str, arguments: dict[str, Any]) -> Any:
 
 
 def _request(arguments: dict[str, Any]) -> Any:
+    from dask_distill.reduction_spec import named_function
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
@@ -238,6 +239,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
         protect=list(arguments.get("protect", ())) or None,
+        reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in names if name in arguments},
     )
 

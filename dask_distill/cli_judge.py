@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from dask_distill.cli_options import (
+    CLUSTER_NAMES,
     CLUSTER_OPTIONS,
     JSON,
     QUIET,
@@ -81,8 +82,7 @@ def evaluate(
     dataset = _open(source, *names, storage)
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
-    wanted = ("cluster", "workers", "scheduler_address", "scheduler_file")
-    places = {key: arguments[key] for key in wanted}
+    places = {key: arguments[key] for key in CLUSTER_NAMES}
     with connect(**places), progress_display(quiet or as_json) as progress:
         found = coreset.evaluate(
             dataset,
@@ -160,7 +160,7 @@ def curve(
     names = arguments["features"], arguments["labels"]
     dataset = _open(source, *names, arguments["storage"])
     test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
-    places = {key: arguments[key] for key in ("workers", "scheduler_address", "scheduler_file")}
+    places = {key: arguments[key] for key in CLUSTER_NAMES}
     with connect(**places), progress_display(quiet or as_json) as progress:
         found = size_curve(
             dataset,

@@ -47,6 +47,11 @@ SOURCE_OPTIONS = options(
         metavar="KEY=VALUE",
         help="Option of the strategy.",
     ),
+    click.option(
+        "--reduce",
+        metavar="SPEC",
+        help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
+    ),
 )
 PROTECT = click.option(
     "--protect",
@@ -76,6 +81,8 @@ CLUSTER_OPTIONS = options(
     click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
     click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
 )
+# by which `connect` takes them
+CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
 
 
 @contextmanager

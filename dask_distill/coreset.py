@@ -41,6 +41,8 @@ class Certificate:
     random_radius : float
         Covering radius of a uniform random subset of the same size.
     metric : str
+    space : str
+        "features", or the reduction in whose space the distances are.
     """
 
     radius: float
@@ -48,6 +50,7 @@ class Certificate:
     ratio: float
     random_radius: float
     metric: str = "euclidean"
+    space: str = "features"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""

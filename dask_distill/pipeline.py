@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ from dask_distill.lost import Groups, Watched, group_counts, lost
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
+from dask_distill.reducing import reduce_blocks
+from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
@@ -55,6 +57,7 @@ def distill(
     on_invalid: OnInvalid = "raise",
     protect: Any = None,
     initial: Any = None,
+    reduce: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -99,6 +102,11 @@ def distill(
         Rows that are chosen already, for instance labelled ones of a pool. They are not selected
         again; ``fraction`` and weights are of the other rows. ``kcenter`` and ``active`` cover
         what these do not, and a certificate is for them and the selected rows together.
+    reduce : str, Reduction, fitted transformer or callable, optional
+        Brings features into the space where scores and distances are taken: "pca:32",
+        "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
+        ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
+        row for itself. The output holds the rows as they were.
     progress : Progress, optional
         Takes phases and blocks done.
 
@@ -129,6 +137,7 @@ def distill(
         on_invalid=on_invalid,
         protect=protect,
         initial=initial,
+        reduce=make_reduction(reduce),
     )
     dataset = as_dataset(features, labels, carry=carry)
     request.check(dataset)
@@ -170,19 +179,28 @@ def select(
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     schema, outline = _survey(job, dataset, raw, request)
-    facts: Schema = job.runner.fetch(outline)
-    if checkpoint is not None:
-        checkpoint.begin(facts.fingerprint)
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
     ]
+    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
+    unreduced = blocks
+    if request.reduce is not None:
+        shape = dataset.features.shape[1:]
+        blocks, schema, judge = reduce_blocks(
+            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+        )
+        outline = job.runner.call("outline", Schema.outline, schema)
+        schema, outline = job.runner.settle([], [schema, outline], 0)
+    facts: Schema = job.runner.fetch(outline)
+    if checkpoint is not None:
+        checkpoint.begin(facts.fingerprint)
     size = request.rows(facts.n)
     groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
     whole, pool, apart = blocks, facts, None
     if request.sets_apart:
         parting = set_apart(
-            dataset, request, schema, groups, blocks, job.runner, ledger, job.progress
+            dataset, request, schema, groups, blocks, unreduced, job.runner, ledger, job.progress
         )
         apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
         pool = apart.pool(pool)
@@ -191,10 +209,8 @@ def select(
     selections: list[Selection] = []
     told: dict[str, Any] = {}
     if wanted:
-        conversation = Watched(strategy, groups)
-        selections, told = _selected(
-            job, strategy, conversation, schema, blocks, wanted, request.proxy
-        )
+        watched = Watched(strategy, groups)
+        selections, told = _selected(job, strategy, watched, schema, blocks, wanted, judge)
     indices, weights, scores = _assemble(selections, facts, wanted, strategy)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool.n)
@@ -210,6 +226,8 @@ def select(
         certificate = certify_rows(
             whole, centers, strategy, outline, job.runner, ledger, job.progress
         )
+        if request.reduce is not None:
+            certificate = replace(certificate, space=request.reduce.label)
     provenance = make_provenance(
         dataset,
         request,
@@ -268,16 +286,15 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
 def _selected(
     job: _Job,
     strategy: Strategy,
-    conversation: Watched,
+    watched: Watched,
     schema: Any,
     blocks: list[Any],
     size: int,
-    proxy: Any,
+    judge: Any,
 ) -> tuple[list[Selection], dict[str, Any]]:
     """The strategy's conversation: what each block selects, and what the provenance tells."""
     runner = job.runner
-    handle = delayed(conversation, traverse=False)
-    judge = None if proxy is None else delayed(proxy, traverse=False)
+    handle = delayed(watched, traverse=False)
     asking = delayed(strategy, traverse=False)
     question = runner.call("question", _ask, asking, schema, size, judge)
     states = _joined(runner, handle, blocks, question) if strategy.joins else blocks

@@ -88,7 +88,9 @@ def make_plan(
     rows = block_rows(n, d)
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
-    need = strategy.footprint(n, d, classes, selected)
+    # the strategy sees the reduced form, which the workers hold
+    reduced = request.reduce.width if request.reduce is not None else 0
+    need = strategy.footprint(n, reduced or d, classes, selected)
     value = max(4, dataset.features.dtype.itemsize)
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes) * d * value
     offers = int(1.5 * sample)
@@ -110,7 +112,7 @@ def make_plan(
         worker_bytes=int(
             _PROCESS_BYTES
             + _BLOCK_COPIES * min(rows, n) * d * value
-            + need.state_bytes_per_row * n / max(1, workers)
+            + (need.state_bytes_per_row + 4 * (reduced or 0)) * n / max(1, workers)
             + fit
             + 3 * pool
         ),

@@ -27,7 +27,10 @@ def make_provenance(
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
-    passes = 2 + request.certify + request.sets_apart
+    # reduced blocks are held, and certified where they are
+    passes = 3 if request.certify and request.reduce is None else 2
+    if request.sets_apart and request.reduce is None:
+        passes += 1
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
@@ -49,6 +52,7 @@ def make_provenance(
         "bytes_moved": ledger.bytes_moved(),
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(ledger.rounds),
+        "reduction": facts.reduction,
         "selection": told,
         "seconds": ledger.seconds() | {"total": round(seconds, 3)},
     }

@@ -117,7 +117,10 @@ class EnsembleProxy:
 
 @dataclass(frozen=True)
 class EstimatorProxy:
-    """The user's fitted estimator, on raw features; its columns brought into our order."""
+    """The user's fitted estimator, on raw features; its columns brought into our order.
+
+    None for the estimator where it has judged all rows before, ahead of a reduction.
+    """
 
     estimator: Any
     columns: npt.NDArray[np.int64]
@@ -193,6 +196,8 @@ def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
     InputError
         Where it is not fitted, has no ``predict_proba``, or knows other classes or features.
     """
+    if isinstance(estimator, EstimatorProxy):
+        return estimator
     check_estimator(estimator)
     fitted = next(e for e in _judges(estimator) if _is_fitted(e))
     features = getattr(fitted, "n_features_in_", schema.d)
@@ -258,8 +263,9 @@ def score(
     X: npt.NDArray[np.floating],
     rows: Rows,
     codes: npt.NDArray[np.int32] | None,
+    given: Float32 | None = None,
 ) -> dict[str, Float32]:
-    """All scores of a block, in fixed tiles.
+    """All scores of a block, in fixed tiles; ``given`` are probabilities known before.
 
     Returns
     -------
@@ -275,7 +281,7 @@ def score(
     room = np.empty((min(len(X), tile_rows(X.shape[1])), X.shape[1]), np.float32)
     for tile in tiles(len(X), X.shape[1]):
         Z = scaling(X[tile], out=room[: tile.stop - tile.start])
-        P = proxy.probabilities(X[tile], Z, rows[tile])
+        P = proxy.probabilities(X[tile], Z, rows[tile]) if given is None else given[tile]
         out["entropy"][tile] = kernels.entropy(P)
         out["margin"][tile] = kernels.margin(P)
         out["doubt"][tile] = 1 - P.max(axis=1)

@@ -13,6 +13,7 @@ from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.protection import Protection, as_initial, describe
 from dask_distill.proxy import check_estimator
+from dask_distill.reduction import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.validity import OnInvalid
 
@@ -31,6 +32,7 @@ class Request:
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
     protect, initial : as for `distill`
+    reduce : Reduction or None
     """
 
     strategy: Strategy
@@ -42,6 +44,7 @@ class Request:
     on_invalid: OnInvalid = "raise"
     protect: Any = field(default=None, compare=False)
     initial: Any = field(default=None, compare=False)
+    reduce: Reduction | None = None
 
     @property
     def sets_apart(self) -> bool:
@@ -68,6 +71,14 @@ class Request:
             Protection.of(self.protect, dataset)
         if self.initial is not None:
             as_initial(self.initial, dataset)
+        if self.reduce is not None:
+            self.reduce.check(dataset)
+        if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
+            found = "none" if self.reduce is None else self.reduce.label
+            raise InputError(
+                f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
+                f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
+            )
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
@@ -97,6 +108,7 @@ class Request:
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
             "protect": describe(self.protect),
             "initial": describe(self.initial),
+            "reduce": None if self.reduce is None else self.reduce.describe(),
         }
 
 

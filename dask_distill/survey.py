@@ -8,6 +8,7 @@ the sample too. Lowest hashes of parts merge to the lowest hashes of all.
 import hashlib
 import zlib
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +39,16 @@ _STREAM = 1
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers."""
+    """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers.
+
+    ``novelty`` and ``probabilities`` are as for a `Block`.
+    """
 
     rows: npt.NDArray[np.int64]
     X: npt.NDArray[np.floating]
     codes: npt.NDArray[np.int32] | None
+    novelty: npt.NDArray[np.float32] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class Schema(Final):
     chosen : Sample or None
         Rows that count as chosen before the strategy begins, where it wants them; not in the
         outline.
+    reduction : dict or None
+        Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
+        sample are of the reduced space.
     """
 
     n_source: int
@@ -93,6 +102,7 @@ class Schema(Final):
     seed: int
     block_starts: npt.NDArray[np.int64] | None = None
     chosen: Sample | None = None
+    reduction: dict[str, Any] | None = None
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

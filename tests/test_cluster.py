@@ -1,11 +1,21 @@
 """Where a run takes place: what is refused, and what is asked of a batch system."""
 
 import importlib.util
+import os
+import subprocess
+from pathlib import Path
 
+import dask
 import pytest
+import yaml
 
+from dask_distill._slurm_settings import certificates, cluster_options, jobs_wanted
 from dask_distill.cluster import CLUSTERS, connect
+from dask_distill.cluster_slurm import slurm_cluster
+from dask_distill.config import setting
 from dask_distill.errors import InputError
+
+ROOT = Path(__file__).parents[1]
 
 
 def refused(**arguments):
@@ -51,6 +61,187 @@ def test_connect__names_the_extra_that_is_missing(cluster, monkeypatch):
 def test_options__offer_the_clusters_that_there_are():
     from dask_distill.cli import cli
 
-    for command in ("run", "evaluate"):
+    for command in ("run", "evaluate", "curve"):
         option = next(o for o in cli.commands[command].params if o.name == "cluster")
         assert tuple(option.type.choices) == CLUSTERS
+
+
+# ---------------------------------------------------------------- what Slurm is told
+
+
+def job_script(**settings):
+    """Of a worker's job, and its lines."""
+    pytest.importorskip("dask_jobqueue")
+    from dask_distill.cluster_slurm import _interrupts_kept
+
+    with _interrupts_kept():
+        from dask_jobqueue.slurm import SLURMJob
+    with dask.config.set({f"distill.slurm.{key}": value for key, value in settings.items()}):
+        _, options = cluster_options()
+    scheduler = options.pop("scheduler_options")
+    job = SLURMJob("tls://192.0.2.1:8786", name="w", **options)
+    return scheduler, job.job_script().splitlines()
+
+
+def test_job_script__says_what_the_settings_say(tmp_path):
+    scheduler, lines = job_script(
+        **{
+            "queue": "long",
+            "account": "physics",
+            "cores": 6,
+            "processes": 3,
+            "memory": "12GiB",
+            "walltime": "02:00:00",
+            "local-directory": "$TMPDIR",
+            "log-directory": str(tmp_path / "logs"),
+            "job-script-prologue": ["module load python"],
+            "job-extra-directives": ["--constraint=ib"],
+            "worker-extra-args": ["--resources", "GPU=1"],
+            "python": "/opt/python",
+            "interface": "lo",
+        }
+    )
+    directives = {line.removeprefix("#SBATCH ") for line in lines if line.startswith("#SBATCH")}
+    assert {
+        "-J distill", "-p long", "-A physics", "-n 1", "--cpus-per-task=6", "--mem=12G",
+        "-t 02:00:00", "--constraint=ib", f"-o {tmp_path}/logs/distill-%J.out",
+    } <= directives  # fmt: skip
+    assert lines.index("module load python") < len(lines) - 1
+    command = lines[-1]
+    assert command.startswith(
+        "/opt/python -m distributed.cli.dask_worker tls://192.0.2.1:8786 --name w --nthreads 2 "
+        "--memory-limit 4.00GiB --nworkers 3 --nanny"
+    )
+    for words in ("--local-directory $TMPDIR", "--resources GPU=1", "--interface lo",
+                  "--dashboard-address 127.0.0.1:0", "--death-timeout 60"):  # fmt: skip
+        assert words in command
+    assert scheduler == {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+
+
+def test_job_script__without_an_interface_workers_listen_where_they_reach_the_scheduler(tmp_path):
+    scheduler, lines = job_script(**{"log-directory": str(tmp_path)})
+    assert '--host "$DISTILL_HOST"' in lines[-1]
+    address = next(line for line in lines if line.startswith("DISTILL_HOST="))
+    shown = subprocess.run(
+        ["bash", "-c", f"{address}; echo $DISTILL_HOST"], capture_output=True, text=True, check=True
+    )
+    # the worker is on this machine, too
+    assert shown.stdout.strip() == scheduler["host"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"cores": 0}, "distill.slurm.cores must be a whole number of at least 1, got 0"),
+        ({"cores": "4"}, "distill.slurm.cores must be a whole number of at least 1, got '4'"),
+        (
+            {"cores": 4, "processes": 3},
+            "distill.slurm.processes must divide distill.slurm.cores 4, got 3; leave it unset "
+            "for one process a core",
+        ),
+        (
+            {"memory": "much"},
+            "distill.slurm.memory must be a number of bytes such as 16GiB, got 'much'",
+        ),
+        (
+            {"job-script-prologue": "module load python"},
+            "distill.slurm.job-script-prologue must be a list of strings, got 'module load python'",
+        ),
+        (
+            {"adaptive.minimum": 4, "adaptive.maximum": 3},
+            "distill.slurm.adaptive.maximum must be at least minimum 4, got 3",
+        ),
+    ],
+)
+def test_slurm__settings_that_cannot_be_are_refused(settings, sentence, tmp_path):
+    named = {f"distill.slurm.{key}": value for key, value in settings.items()}
+    with (
+        dask.config.set(named | {"distill.slurm.log-directory": str(tmp_path / "logs")}),
+        pytest.raises(InputError) as caught,
+        slurm_cluster(),
+    ):
+        pass
+    assert str(caught.value) == sentence
+    assert not (tmp_path / "logs").exists()
+
+
+def test_slurm__an_interface_that_is_not_there_is_refused():
+    with (
+        dask.config.set({"distill.slurm.interface": "ib7"}),
+        pytest.raises(InputError, match=r"distill.slurm.interface must be .*'ib7'"),
+    ):
+        cluster_options()
+
+
+def test_slurm__workers_are_rounded_up_to_whole_jobs():
+    assert jobs_wanted(5, 2) == (3, 3)
+    with dask.config.set({"distill.slurm.adaptive": {"minimum": 1, "maximum": 9}}):
+        assert jobs_wanted(None, 4) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "workers", "sentence"),
+    [
+        (2, None, r"srun must start at least 3 tasks .* got 2; raise --ntasks"),
+        (5, 4, "workers must be srun's tasks less two, 3, got 4; leave it out"),
+    ],
+)
+def test_slurm__tasks_of_srun_must_suffice(tasks, workers, sentence, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", str(tasks))
+    with pytest.raises(InputError, match=sentence), slurm_cluster(workers):
+        pass
+
+
+def test_certificates__are_for_their_user_alone_and_gone_at_the_end(tmp_path):
+    pytest.importorskip("cryptography")
+    with certificates(tmp_path) as security:
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o077 == 0
+        assert [file.stat().st_mode & 0o077 for file in folder.iterdir()] == [0, 0, 0]
+        assert security.require_encryption
+    assert not list(tmp_path.iterdir())
+    with dask.config.set({"distill.slurm.encrypt": False}), certificates(tmp_path) as security:
+        assert security is None
+
+
+# ---------------------------------------------------------------- settings and launchers
+
+
+def test_setting__a_default_outlives_what_was_set_for_a_while():
+    with dask.config.set({"distill.slurm.cores": 2}):
+        assert setting("slurm.cores") == 2
+        assert setting("slurm.queue") is None
+    assert setting("slurm.cores") == 4
+
+
+def leaves(tree, above=()):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*above, key))
+        else:
+            yield ".".join((*above, key))
+
+
+@pytest.mark.parametrize("cluster", ["local", "slurm"])
+def test_example_settings__name_every_setting_of_their_cluster(cluster):
+    defaults = yaml.safe_load((ROOT / "dask_distill" / "distill.yaml").read_text())
+    example = yaml.safe_load((ROOT / "cluster" / cluster / "distill.yaml").read_text())
+    wanted = set(leaves(defaults["distill"][cluster]))
+    assert set(leaves(example["distill"][cluster])) == wanted
+
+
+def test_local_launcher__gives_what_run_gives_and_goes_on_where_one_died(tmp_path):
+    calls = tmp_path / "dask-distill"
+    calls.write_text('#!/usr/bin/env bash\necho "$@" "$DASK_CONFIG"\n')
+    calls.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment.pop("DASK_CONFIG", None)
+    launcher = ROOT / "cluster" / "local" / "distill.sh"
+    for arguments, expected in [
+        (["in put", "out"], "run in put out --resume --cluster local"),
+        (["in", "out", "--overwrite"], "run in out --overwrite --cluster local"),
+    ]:
+        done = subprocess.run(
+            [launcher, *arguments], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == f"{expected} {launcher.parent / 'distill.yaml'}"

@@ -17,6 +17,7 @@ from dask_distill.strategies.hierarchical import Hierarchical
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
+from dask_distill.strategies.novelty import Novelty
 from dask_distill.strategies.random import Random
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
@@ -37,6 +38,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Coverage,
         Hierarchical,
         Combined,
+        Novelty,
     )
 }
 
@@ -52,6 +54,7 @@ __all__ = [
     "KCenter",
     "KMeans",
     "KMedoids",
+    "Novelty",
     "Random",
     "Strata",
     "Strategy",

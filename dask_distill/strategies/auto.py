@@ -218,7 +218,14 @@ class Auto(Strategy):
         judged = JudgedRows.alike(len(Z))
         thresholds = np.full(len(question.quotas), np.inf)
         if question.proxy is not None and question.judgement is not None:
-            scores = score(question.proxy, question.scaling, state.X, state.rows, codes)
+            scores = score(
+                question.proxy,
+                question.scaling,
+                state.X,
+                state.rows,
+                codes,
+                state.probabilities,
+            )
             gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
             judged = JudgedRows(gap, question.judgement.mass(doubt), scores)
             thresholds = question.judgement.thresholds

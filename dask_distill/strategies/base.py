@@ -37,6 +37,7 @@ class Strategy:
     uses_proxy: ClassVar[bool] = False
     # whether it wants the features of rows that are chosen before it begins
     counts_chosen: ClassVar[bool] = False
+    needs_novelty: ClassVar[bool] = False
 
     @property
     def warning(self) -> str | None:

@@ -99,7 +99,9 @@ class Judge:
         if self.aim.by_class and block.codes is not None:
             groups = block.codes
         if self.judge is not None:
-            scores = score(self.judge, self.scaling, block.X, block.rows, block.codes)
+            scores = score(
+                self.judge, self.scaling, block.X, block.rows, block.codes, block.probabilities
+            )
             if "trust_gap" in scores:
                 distrusted = scores["trust_gap"] > self.aim.trust
                 distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS

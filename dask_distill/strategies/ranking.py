@@ -24,7 +24,7 @@ from dask_distill.proxy import (
     use_estimator,
 )
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.survey import Schema
+from dask_distill.survey import Sample, Schema
 
 Counts = npt.NDArray[np.int64]
 
@@ -69,7 +69,7 @@ class RankQuestion:
     prefixes: npt.NDArray[np.uint32]
     known_bits: int
     seed: int
-    scorer: "Scorer | None"
+    scorer: "Scorer | NoveltyScorer | None"
 
     @property
     def digit_bits(self) -> int:
@@ -90,6 +90,22 @@ class Scorer:
         """With the user's estimator, or one that is fitted here."""
         model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
         return cls(model, Scaling.of(schema))
+
+    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
+        """What a coreset shows, of a block or of the survey's sample."""
+        given = rows.probabilities
+        found = score(self.proxy, self.scaling, rows.X, rows.rows, rows.codes, given)
+        return {name: values for name, values in found.items() if name in REPORTED}
+
+
+@dataclass(frozen=True)
+class NoveltyScorer:
+    """Shows what the reduction has measured."""
+
+    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
+        """The reconstruction errors."""
+        assert rows.novelty is not None
+        return {"novelty": rows.novelty}
 
 
 @dataclass(frozen=True)
@@ -135,12 +151,14 @@ class Ranking(Strategy):
         """Lowest first; random unless overridden."""
         return row_keys(block.rows, seed, stream=_STREAM)
 
+    def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
+        """What scores the rows, if anything."""
+        return Scorer.of(schema, proxy) if self.uses_proxy else None
+
     def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:
         """Fit the proxy where one is needed, and ask for the leading digit."""
         quotas, group_rows = self.quotas(schema, size)
-        scorer = None
-        if self.uses_proxy:
-            scorer = Scorer.of(schema, proxy)
+        scorer = self.scorer(schema, proxy)
         prefixes = np.zeros(len(quotas), np.uint32)
         return RankQuestion(quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer)
 
@@ -150,9 +168,7 @@ class Ranking(Strategy):
             return state
         scores: dict[str, npt.NDArray[np.float32]] = {}
         if question.scorer is not None:
-            scorer = question.scorer
-            scores = score(scorer.proxy, scorer.scaling, state.X, state.rows, state.codes)
-            scores = {name: values for name, values in scores.items() if name in REPORTED}
+            scores = question.scorer(state)
         groups = np.zeros(len(state.rows), np.int32)
         if self.grouped and state.codes is not None:
             groups = state.codes

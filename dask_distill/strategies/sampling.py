@@ -16,11 +16,10 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.sampling import chance_rate, pareto_keys, uniforms
-from dask_distill.proxy import score
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import (
-    REPORTED,
     Counts,
+    NoveltyScorer,
     RankChoice,
     Ranked,
     Ranking,
@@ -90,7 +89,7 @@ class Value:
         Part of a row's desire that does not depend on its score.
     """
 
-    scorer: Scorer
+    scorer: Scorer | NoveltyScorer
     criterion: str
     mean: float
     floor: float
@@ -100,7 +99,7 @@ class Value:
 
     def observe(self, block: Block) -> Valued:
         """Score once, and let the features go."""
-        scores = score(self.scorer.proxy, self.scorer.scaling, block.X, block.rows, block.codes)
+        scores = self.scorer(block)
         relative = scores[self.criterion].astype(np.float64) / self.mean
         desire = np.rint(_UNIT * ((1 - self.floor) * relative + self.floor))
         return Valued(
@@ -108,7 +107,7 @@ class Value:
             block.rows,
             np.clip(desire, 1, _MOST).astype(np.int64),
             block.codes,
-            {name: values for name, values in scores.items() if name in REPORTED},
+            scores,
         )
 
     def answer(self, state: Valued) -> Worth:
@@ -248,9 +247,9 @@ class Scored(Ranking):
         if not self.sample:
             return super().ask(schema, size, proxy)
         assert schema.sample is not None
-        scorer = Scorer.of(schema, proxy)
-        some = schema.sample
-        scores = score(scorer.proxy, scorer.scaling, some.X, some.rows, some.codes)
+        scorer = self.scorer(schema, proxy)
+        assert scorer is not None
+        scores = scorer(schema.sample)
         mean = float(scores[self.criterion].mean(dtype=np.float64))
         # a proxy that is sure of all rows has nothing to sample by
         mean = mean if mean > 1e-12 else 1.0

@@ -104,7 +104,7 @@ def judge_sample(
     assert sample is not None
     assert sample.codes is not None
     assert counts is not None
-    scores = score(proxy, scaling, sample.X, sample.rows, sample.codes)
+    scores = score(proxy, scaling, sample.X, sample.rows, sample.codes, sample.probabilities)
     gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
     thresholds = np.full(len(counts), np.inf)
     for code in np.flatnonzero(counts >= _TRUSTED_CLASS):

@@ -1,0 +1,195 @@
+"""Takes a reduction to the blocks: one conversation, after which rows are their reduced form.
+
+The reduced blocks stay where they were made, so that the source is not read again for the
+strategy's questions. What strategies see of the data, the schema with its moments and sample,
+is then of the reduced space.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.block import Block, tile_rows
+from dask_distill.conversation import Final
+from dask_distill.errors import InputError
+from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.progress import Progress
+from dask_distill.proxy import EstimatorProxy, use_estimator
+from dask_distill.reducers import Reducer
+from dask_distill.reduction import Reduction
+from dask_distill.rounds import DaskRunner, Ledger, content, converse
+from dask_distill.survey import Schema
+from dask_distill.threads import single_threaded
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Reduce your rows; how are they spread?
+
+    Attributes
+    ----------
+    reducer : Reducer
+    judge : EstimatorProxy or None
+        The user's model, which judges the features as they are.
+    """
+
+    reducer: Reducer
+    judge: EstimatorProxy | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One block's moments, and the sum of its reconstruction errors; merged in block order."""
+
+    number: int
+    rows: int
+    mean: Floats
+    spread: Floats
+    novelty: float | None
+
+
+@dataclass(frozen=True)
+class Moments(Final):
+    """Mean and scale of the reduced features, and the mean reconstruction error."""
+
+    mean: Floats
+    scale: Floats
+    novelty: float | None
+
+
+class Reducing:
+    """The conversation that reduces."""
+
+    def observe(self, block: Block, question: Question) -> Block:
+        """From here on a block is its reduced form."""
+        try:
+            Z, novelty = question.reducer(block.X)
+        except InputError as error:
+            first = block.rows[0] if len(block.rows) else 0
+            raise InputError(f"{error} (in the block from row {first} on)") from None
+        if not np.isfinite(Z).all():
+            raise InputError(
+                "reduce must give finite values, got NaN or infinite: the features are too large; "
+                "scale them first"
+            )
+        judged = None
+        if question.judge is not None:
+            judged = question.judge.probabilities(block.X, np.empty((0, 0), np.float32), block.rows)
+        return replace(block, X=Z, novelty=novelty, probabilities=judged)
+
+    def answer(self, block: Block, question: Question) -> tuple[Spread, ...]:
+        """In fixed tiles."""
+        mean, spread = moments(block.X, tile_rows(block.X.shape[1]))
+        novelty = None if block.novelty is None else float(block.novelty.sum(dtype=np.float64))
+        return (Spread(block.number, len(block.rows), mean, spread, novelty),)
+
+    def combine(self, left: tuple[Spread, ...], right: tuple[Spread, ...]) -> tuple[Spread, ...]:
+        """Side by side."""
+        return left + right
+
+    def advance(self, question: Question, answer: tuple[Spread, ...]) -> Moments:
+        """In the order of the blocks."""
+        parts = sorted(answer, key=lambda part: part.number)
+        mean, scale = pool_moments(
+            [part.rows for part in parts],
+            [part.mean for part in parts],
+            [part.spread for part in parts],
+        )
+        known = [part.novelty for part in parts if part.novelty is not None]
+        rows = sum(part.rows for part in parts)
+        return Moments(mean, scale, sum(known) / rows if known else None)
+
+
+def reduce_blocks(
+    reduction: Reduction,
+    blocks: list[Any],
+    schema: Any,
+    shape: tuple[int, ...],
+    proxy: Any,
+    runner: DaskRunner,
+    ledger: Ledger,
+    progress: Progress,
+) -> tuple[list[Any], Any, Any]:
+    """Fit a reduction, and put the blocks into their reduced form.
+
+    Parameters
+    ----------
+    reduction : Reduction
+    blocks : handles of `Block`
+    schema : handle of the survey's `Schema`
+    shape : tuple of int
+        Of a row in the source.
+    proxy : handle of the user's estimator, or None
+        Judges the features as they are.
+
+    Returns
+    -------
+    blocks : handles of `Block`, held by the workers
+    schema : handle of the `Schema` of the reduced space
+    judge : handle of what takes the user's estimator's place
+    """
+    if reduction.fits_at_home:
+        # the one fit that needs a package which workers need not have
+        reducer: Any = delayed(reduction.fit(runner.fetch(schema), shape), traverse=False)
+    else:
+        handle = delayed(reduction, traverse=False)
+        reducer = runner.call("reduce-fit", _fit, handle, schema, shape)
+    question = runner.call("reduce-question", _ask, reducer, schema, proxy)
+    (question,) = runner.settle([], [question], 0)
+    final, blocks = converse(
+        delayed(Reducing(), traverse=False),
+        blocks,
+        question,
+        runner,
+        phase="reduce",
+        ledger=ledger,
+        progress=progress,
+    )
+    told = delayed({"space": reduction.label, **reduction.describe()}, traverse=False)
+    reduced = runner.call("reduced-schema", _reduced, schema, question, final, told)
+    judge = None if proxy is None else runner.call("judge", _judge, question)
+    return blocks, reduced, judge
+
+
+def _fit(reduction: Reduction, schema: Schema, shape: tuple[int, ...]) -> Reducer:
+    with single_threaded():
+        return reduction.fit(schema, shape)
+
+
+def _ask(reducer: Reducer, schema: Schema, proxy: Any) -> Question:
+    return Question(reducer, None if proxy is None else use_estimator(proxy, schema))
+
+
+def _reduced(schema: Schema, question: Question, final: Any, told: dict[str, Any]) -> Schema:
+    """The schema of the reduced space: what strategies are told of the data."""
+    found: Moments = content(final)
+    sample = schema.sample
+    assert sample is not None
+    with single_threaded():
+        Z, novelty = question.reducer(sample.X)
+        judged = None
+        if question.judge is not None:
+            none = np.empty((0, 0), np.float32)
+            judged = question.judge.probabilities(sample.X, none, sample.rows)
+    told = told | question.reducer.facts() | {"features": question.reducer.width}
+    if found.novelty is not None:
+        told["mean_squared_error"] = round(found.novelty, 6)
+    return replace(
+        schema,
+        d=question.reducer.width,
+        mean=found.mean,
+        scale=found.scale,
+        sample=replace(sample, X=Z, novelty=novelty, probabilities=judged),
+        reduction=told,
+    )
+
+
+def _judge(question: Question) -> EstimatorProxy:
+    """The user's model has spoken already: its columns alone travel on."""
+    assert question.judge is not None
+    return replace(question.judge, estimator=None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.strategies.active import Active
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -38,6 +39,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Coverage,
         Hierarchical,
         Combined,
+        Active,
         Novelty,
     )
 }
@@ -45,6 +47,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
 __all__ = [
     "DBSCAN",
     "STRATEGIES",
+    "Active",
     "Auto",
     "Combined",
     "Coverage",

@@ -35,8 +35,6 @@ class Strategy:
     name: ClassVar[str]
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
-    # whether it wants the features of rows that are chosen before it begins
-    counts_chosen: ClassVar[bool] = False
     needs_novelty: ClassVar[bool] = False
 
     @property
@@ -51,6 +49,11 @@ class Strategy:
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
         raise NotImplementedError
+
+    @property
+    def counts_chosen(self) -> bool:
+        """Whether it wants the features of rows that are chosen before it begins."""
+        return False
 
     @property
     def joins(self) -> bool:

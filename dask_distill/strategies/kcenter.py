@@ -68,7 +68,6 @@ class KCenter(Stepwise):
     reduce: Callable[[Any], Any] | None = None
 
     name: ClassVar[str] = "kcenter"
-    counts_chosen: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)
@@ -80,6 +79,11 @@ class KCenter(Stepwise):
             )
         if self.reduce is not None and not callable(self.reduce):
             raise InputError(f"reduce must be a function of a block, got {self.reduce!r}")
+
+    @property
+    def counts_chosen(self) -> bool:
+        """They are centers."""
+        return True
 
     @property
     def joins(self) -> bool:
@@ -94,10 +98,7 @@ class KCenter(Stepwise):
     def ask(self, schema: Schema, size: int, proxy: Any) -> First | Traverse:
         """Begin the one traversal, or one in each block."""
         space = Space.of(self.metric, self.scale, schema, self.reduce)
-        initial = None
-        if schema.chosen is not None:
-            rows, X = schema.chosen.rows, space(schema.chosen.X)
-            initial = Pool(rows, X, np.zeros(len(rows)))
+        initial = chosen_before(schema, space)
         before = 0 if initial is None else len(initial.rows)
         if before and self.outliers:
             raise InputError(
@@ -124,6 +125,14 @@ class KCenter(Stepwise):
             # centers are held beside the rows, and pools come a third of the centers at a time
             return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
         return Footprint(6, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
+
+
+def chosen_before(schema: Schema, space: Space) -> Pool | None:
+    """Rows that are chosen before the strategy begins, where distances are what was asked for."""
+    if schema.chosen is None:
+        return None
+    rows = schema.chosen.rows
+    return Pool(rows, space(schema.chosen.X), np.zeros(len(rows)))
 
 
 def _with_outliers(together: int) -> int:

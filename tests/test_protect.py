@@ -278,3 +278,12 @@ def test_report__shows_what_is_lost_and_scores_of_protected_rows(table):
     assert lost
     assert f"<td>{lost}</td>" in page
     assert "nan" not in page.partition("<h2>How it came about")[0].lower().replace("dominan", "")
+
+
+@pytest.mark.parametrize("name", ["auto", "stratified", "combined"])
+def test_floor__every_class_has_so_many_rows(table, name):
+    X, y, _, _ = table
+    coreset = distill(X, y, size=SIZE, strategy=name, options={"floor": 25})
+    assert all(entry["selected"] >= 25 for entry in coreset.provenance["classes"])
+    with pytest.raises(InputError, match="floor must be at least"):
+        distill(X, y, size=SIZE, strategy=name, options={"floor": -1})

@@ -17,7 +17,7 @@ class Active(Combined):
 
     Parameters
     ----------
-    trust, balance, criterion, pool, diversity, metric, scale
+    trust, balance, criterion, pool, diversity, metric, scale, floor
         As of ``combined``, of which this is a setting.
 
     References

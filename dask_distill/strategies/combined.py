@@ -69,6 +69,7 @@ class Mixture:
     by_class: bool
     seed: int
     initial: Pool | None = None
+    floor: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Judge:
         shares = np.maximum(trusted, _KEPT_PART * aim.counts)
         if aim.balance != "proportional":
             shares = np.sqrt(shares) if aim.balance == "sqrt" else np.ones(len(shares))
-        floor = max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
+        floor = aim.floor or max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
         quotas = class_quotas(aim.size, shares, aim.counts, floor)
         pool = 1.0 if aim.diversity == "none" else aim.pool
         wanted = np.ceil(pool * quotas).astype(np.int64)
@@ -244,6 +245,9 @@ class Combined(SteppedRanking):
     metric : "euclidean" or "cosine"
     scale : "standard" or "none"
         Whether each feature is divided by its standard deviation.
+    floor : int
+        Rows that every class gets at least (or all it has), while size allows; 0 is 10, or half
+        of an equal share where that is less.
 
     Notes
     -----
@@ -264,6 +268,7 @@ class Combined(SteppedRanking):
     diversity: str = "coverage"
     metric: str = "euclidean"
     scale: str = "standard"
+    floor: int = 0
 
     name: ClassVar[str] = "combined"
     uses_proxy: ClassVar[bool] = True
@@ -271,6 +276,8 @@ class Combined(SteppedRanking):
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)
+        if self.floor < 0:
+            raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
         if not self.trust >= 0:
             raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
         for name, known in (
@@ -321,6 +328,7 @@ class Combined(SteppedRanking):
             by_class,
             schema.seed,
             chosen_before(schema, space),
+            self.floor,
         )
         return Judge(aim, space, judge, Scaling.of(schema))
 

@@ -24,6 +24,7 @@ format: $(VENV)/.installed-lint
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.installed-docs
+	rm -rf docs/reference/generated  # pages of what no longer exists
 	$(BIN)/python -m sphinx -b html -q -W --keep-going docs docs/_build/html
 
 benchmarks: $(VENV)/.installed-benchmark

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from dask_distill.coreset import Certificate, Coreset, open_coreset
     from dask_distill.curve import size_curve
     from dask_distill.dataset import Dataset
+    from dask_distill.distiller import Distiller
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
     from dask_distill.evaluation import Evaluation
     from dask_distill.pipeline import SelectionWarning, distill
@@ -25,6 +26,7 @@ _HOMES = {
     "Coreset": "coreset",
     "Dataset": "dataset",
     "DistillError": "errors",
+    "Distiller": "distiller",
     "Evaluation": "evaluation",
     "IncompleteOutput": "errors",
     "InputError": "errors",

@@ -78,6 +78,11 @@ def cli() -> None:
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
+@click.option(
+    "--performance-report",
+    metavar="FILE",
+    help="HTML file on what each worker did when; needs bokeh.",
+)
 @JSON
 @QUIET
 def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
@@ -255,16 +260,20 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
     from dask_distill.cluster import connect
+    from dask_distill.performance import check_performance_report, performance_recorded
     from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
+    from dask_distill.wire import joined
 
     started = time.perf_counter()
+    check_performance_report(performance_report)
     request = _request(arguments)
     dataset = _open(source, arguments)
     place: dict[str, Any] = {
@@ -282,6 +291,7 @@ def _run(
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
+        performance_recorded(performance_report),
     ):
         limits = worker_limits(client)
         refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
@@ -293,10 +303,14 @@ def _run(
             "total": round(time.perf_counter() - started, 3),
         }
         count = len(client.scheduler_info(n_workers=-1)["workers"])
+    sent = coreset.provenance.get("bytes_on_the_wire")
+    if "bytes_on_the_wire" in receipt:
+        sent = joined(sent, receipt["bytes_on_the_wire"])
     certificate = coreset.certificate
     return {
         "resumed": resume,
         **receipt,
+        "bytes_on_the_wire": sent,
         **{
             key: coreset.provenance[key]
             for key in (
@@ -374,9 +388,20 @@ def _print_result(result: dict[str, Any]) -> None:
             f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
             f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
         ),
+        ("on the wire", _sent(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
+
+
+def _sent(result: dict[str, Any]) -> str:
+    sent = result["bytes_on_the_wire"]
+    if sent is None:
+        return "not measured"
+    return (
+        f"{shown_bytes(sent['total'])}, {shown_bytes(sent['classes']['worker-worker'])} of it "
+        f"between workers (all the data: {shown_bytes(result['bytes_to_gather_everything'])})"
+    )
 
 
 def _print_table(lines: list[tuple[str, str]]) -> None:

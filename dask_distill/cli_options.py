@@ -1,8 +1,6 @@
 """Options that several commands share, and how progress shows. Nothing heavy is imported here."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -85,28 +83,8 @@ CLUSTER_OPTIONS = options(
 CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
 
 
-@contextmanager
-def progress_display(quiet: bool) -> Iterator[Any]:
-    """A bar on a terminal, log lines elsewhere, nothing when quiet."""
-    import logging
+def progress_display(quiet: bool) -> Any:
+    """A bar on a terminal, log lines elsewhere, nothing when quiet; a context."""
+    from dask_distill.progress import show_progress
 
-    from dask_distill.progress import LogLines, Silent, TerminalBar
-
-    if quiet:
-        yield Silent()
-        return
-    if sys.stderr.isatty():
-        with TerminalBar() as bar:
-            yield bar
-        return
-    logger = logging.getLogger("dask_distill")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield LogLines()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    return show_progress(quiet=quiet)

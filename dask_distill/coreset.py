@@ -17,6 +17,10 @@ from dask_distill.errors import InputError
 from dask_distill.progress import Progress, countdown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import dask.dataframe as dd
+
     from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
@@ -141,13 +145,17 @@ class Coreset:
         Returns
         -------
         dict
-            ``target``, ``digest`` and ``bytes_written``.
+            ``target``, ``digest``, ``bytes_written``, and ``bytes_on_the_wire`` of this call alone
+            (what is stored has those of the selection, too).
 
         Raises
         ------
         InputError
             Where the target exists, is the source, or cannot be written.
         """
+        from dask_distill.rounds import active_client
+        from dask_distill.wire import joined, measured
+
         options = dict(storage_options or {})
         sources = self.provenance.get("input", {}).get("sources", [])
         store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
@@ -175,14 +183,105 @@ class Coreset:
                 **checkpoint.request,
                 "fingerprint": checkpoint.fingerprint,
             }
-        return store.write(
-            target,
-            rows,
-            attributes,
+        with measured(active_client()) as wire:
+
+            def amend(attributes: dict[str, Any]) -> dict[str, Any]:
+                wire.mark("write")
+                told = attributes["provenance"]
+                sent = joined(told.get("bytes_on_the_wire"), wire.figures())
+                return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
+
+            receipt = store.write(
+                target,
+                rows,
+                attributes,
+                overwrite=overwrite,
+                storage_options=options,
+                on_chunk=None if progress is None else countdown("write", progress),
+                run=run,
+                amend=amend,
+            )
+        return receipt | {"bytes_on_the_wire": wire.figures()}
+
+    def to_dataframe(self, columns: "Sequence[str] | None" = None) -> "dd.DataFrame":
+        """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.
+
+        Columns are the features (under their names if they came from a table, else x0, x1, …),
+        the label, the carried arrays, ``weight``, ``index`` (the row number in the source), and
+        ``score_<criterion>``. What has more than one axis becomes several columns.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            Other names for the features.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+
+        Raises
+        ------
+        InputError
+            Where two columns would have the same name.
+
+        Examples
+        --------
+        >>> from dask_distill import distill
+        >>> coreset = distill(np.arange(20.0).reshape(10, 2), size=2, strategy="random")
+        >>> list(coreset.to_dataframe().columns)
+        ['x0', 'x1', 'weight', 'index']
+        """
+        from dask_distill.tables import to_dataframe
+
+        return to_dataframe(self, columns)
+
+    def to_parquet(
+        self,
+        path: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+        *,
+        columns: "Sequence[str] | None" = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Write the columns of `to_dataframe` as a folder of parquet files, by the workers.
+
+        The folder is whole once it has ``_SUCCESS``, which also holds provenance and a digest of
+        every file. A local folder appears by one rename; a remote one that fails is left
+        without that marker. `open_coreset` and ``verify`` are for zarr.
+
+        Parameters
+        ----------
+        path : path or URL
+            Of the folder; must not exist unless ``overwrite``.
+        storage_options : mapping, optional
+            For fsspec; never stored.
+        overwrite : bool
+            Replace a folder that this has written. A local one stays readable until the commit.
+        columns : sequence of str, optional
+            Other names for the features.
+        progress : Progress, optional
+            Takes the files that are written.
+
+        Returns
+        -------
+        dict
+            ``path``, ``digest``, ``bytes_written`` and the number of ``files``.
+
+        Raises
+        ------
+        InputError
+            Where the folder exists, is the source, or cannot be written; or columns clash.
+        """
+        from dask_distill.tables import write_parquet
+
+        return write_parquet(
+            self,
+            path,
+            storage_options=storage_options,
             overwrite=overwrite,
-            storage_options=options,
-            on_chunk=None if progress is None else countdown("write", progress),
-            run=run,
+            columns=columns,
+            on_part=None if progress is None else countdown("write", progress),
         )
 
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":

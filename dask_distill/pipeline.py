@@ -33,6 +33,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
+from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
@@ -108,7 +109,7 @@ def distill(
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
     progress : Progress, optional
-        Takes phases and blocks done.
+        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
     Returns
     -------
@@ -166,10 +167,21 @@ def select(
     -------
     Coreset
     """
+    if request.strategy.warning:
+        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
+    with measured(active_client()) as wire:
+        return _select(dataset, request, progress, checkpoint, wire)
+
+
+def _select(
+    dataset: Dataset,
+    request: Request,
+    progress: Progress | None,
+    checkpoint: "Checkpoint | None",
+    wire: Wire,
+) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
-    if strategy.warning:
-        warnings.warn(strategy.warning, SelectionWarning, stacklevel=3)
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -195,6 +207,7 @@ def select(
     facts: Schema = job.runner.fetch(outline)
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
+    wire.mark("survey")
     size = request.rows(facts.n)
     groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
     whole, pool, apart = blocks, facts, None
@@ -220,6 +233,7 @@ def select(
     if facts.classes is not None:
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
+    wire.mark("select")
     certificate = None
     if request.certify:
         centers = indices if apart is None else np.union1d(indices, apart.initial)
@@ -228,6 +242,7 @@ def select(
         )
         if request.reduce is not None:
             certificate = replace(certificate, space=request.reduce.label)
+        wire.mark("certify")
     provenance = make_provenance(
         dataset,
         request,
@@ -237,6 +252,7 @@ def select(
         size=rows,
         seconds=time.perf_counter() - started,
         told=told,
+        wire=wire.figures(),
     )
     counted = group_counts(selections, None if apart is None else apart.groups)
     provenance["lost"] = lost(groups, counted, pool, taken, rows)

@@ -23,6 +23,7 @@ def make_provenance(
     size: int,
     seconds: float,
     told: dict[str, Any],
+    wire: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
@@ -50,6 +51,7 @@ def make_provenance(
         "classes": _class_table(facts, taken),
         "bytes_read": passes * dataset.nbytes,
         "bytes_moved": ledger.bytes_moved(),
+        "bytes_on_the_wire": wire,
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(ledger.rounds),
         "reduction": facts.reduction,

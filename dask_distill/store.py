@@ -71,6 +71,7 @@ def check_target(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     sources: Sequence[str] = (),
+    ours: Callable[[Location], bool] | None = None,
 ) -> None:
     """Refuse a target that cannot be written, before any work; creates nothing.
 
@@ -83,6 +84,8 @@ def check_target(
         For fsspec.
     sources : sequence of str
         Paths and URLs that are read from; the target must keep clear of them.
+    ours : callable, optional
+        Whether what is there may be replaced; a group that `write` has written unless given.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def check_target(
         if location.path is None:
             beside(location, "partial")
         if location.exists():
-            _refuse_existing(location, overwrite)
+            _refuse_existing(location, overwrite, ours or _is_ours)
     if location.path is not None:
         parent = os.path.dirname(os.path.realpath(location.path))
         while not os.path.lexists(parent):
@@ -120,6 +123,7 @@ def write(
     storage_options: Mapping[str, Any] | None = None,
     on_chunk: Callable[[int], None] | None = None,
     run: str | None = None,
+    amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
 
@@ -143,6 +147,8 @@ def write(
     run : str, optional
         Names a run that may be resumed: what it has written stays if it fails, and chunks that
         it wrote before are used again.
+    amend : callable, optional
+        Given the attributes once the chunks are written, gives them as they are to be stored.
 
     Returns
     -------
@@ -170,6 +176,8 @@ def write(
         ]
         done = {(receipt.name, receipt.number) for receipt in receipts}
         receipts += run_tasks(writing_tasks(work, arrays, layouts, done), on_chunk)
+        if amend is not None:
+            content = amend(content)
         manifest = make_manifest(layouts, receipts)
         digest = combined_digest(manifest)
         content |= {"manifest": manifest, "digest": digest}
@@ -282,21 +290,24 @@ def _location(
     return Location(url.rstrip("/") or "/", dict(storage_options or {}))
 
 
-def _refuse_existing(location: Location, overwrite: bool) -> None:
+def _refuse_existing(location: Location, overwrite: bool, ours: Callable[[Location], bool]) -> None:
     if not overwrite:
         raise InputError(
             f"target '{location.shown}' exists; choose another, or pass overwrite=True / "
             "--overwrite"
         )
-    try:
-        ours = open_content(location) is not None
-    except IncompleteOutput:
-        ours = False
-    if not ours:
+    if not ours(location):
         raise InputError(
             f"target '{location.shown}' must be a subset written by dask-distill to be "
             "overwritten, got something else; choose another, or remove it yourself"
         )
+
+
+def _is_ours(location: Location) -> bool:
+    try:
+        return open_content(location) is not None
+    except IncompleteOutput:
+        return False
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

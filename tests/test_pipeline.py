@@ -423,6 +423,7 @@ def test_distill__provenance_tells_what_was_done(labelled):
     assert facts["rows"] == 30_000
     assert facts["selected"] == 3_000
     assert facts["bytes_moved"] > 0
+    assert facts["bytes_on_the_wire"]["total"] == 0
     assert facts["bytes_to_gather_everything"] == labelled.X.nbytes + labelled.y.nbytes
     assert {"survey", "select", "total"} <= set(facts["seconds"])
     assert {"dask", "numpy", "zarr", "python", "dask-distill"} <= set(facts["versions"])

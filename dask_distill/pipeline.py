@@ -27,11 +27,12 @@ from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.reducing import reduce_blocks
 from dask_distill.reduction_spec import make_reduction
-from dask_distill.request import Request
+from dask_distill.request import TASKS, Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
+from dask_distill.targets import as_target, score_blocks, with_task
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
 
@@ -56,6 +57,7 @@ def distill(
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
+    task: str = "classification",
     protect: Any = None,
     initial: Any = None,
     reduce: Any = None,
@@ -92,6 +94,9 @@ def distill(
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    task : "classification", "regression" or "multilabel"
+        What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
+        quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``.
     protect : mask, row numbers, name, dict or function, optional
         Rows that are never dropped, each with weight 1: an (n,) boolean array, row numbers, the
         name of a boolean carried array, a function of a block's (m, d) features and (m,) labels
@@ -139,8 +144,11 @@ def distill(
         protect=protect,
         initial=initial,
         reduce=make_reduction(reduce),
+        task=task,
     )
-    dataset = as_dataset(features, labels, carry=carry)
+    dataset = as_dataset(features, labels if task == "classification" else None, carry=carry)
+    if task in TASKS[1:]:
+        dataset, request = with_task(dataset, as_target(labels, task), request)
     request.check(dataset)
     _refuse_asynchronous()
     return select(dataset, request, progress=progress)
@@ -208,6 +216,7 @@ def _select(
     if checkpoint is not None:
         checkpoint.begin(facts.fingerprint)
     wire.mark("survey")
+    schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
     size = request.rows(facts.n)
     groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
     whole, pool, apart = blocks, facts, None

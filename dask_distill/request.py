@@ -17,6 +17,8 @@ from dask_distill.reduction import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.validity import OnInvalid
 
+TASKS = ("classification", "regression", "multilabel")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -31,7 +33,9 @@ class Request:
     seed : int
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
-    protect, initial : as for `distill`
+    protect, initial, task : as for `distill`
+    target : dask array or None
+        What is to be predicted, where it is no class; see `targets`.
     reduce : Reduction or None
     """
 
@@ -45,6 +49,8 @@ class Request:
     protect: Any = field(default=None, compare=False)
     initial: Any = field(default=None, compare=False)
     reduce: Reduction | None = None
+    task: str = "classification"
+    target: Any = field(default=None, compare=False, repr=False)
 
     @property
     def sets_apart(self) -> bool:
@@ -65,6 +71,8 @@ class Request:
             raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
         if self.on_invalid not in ("raise", "drop"):
             raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
+        if self.task not in TASKS:
+            raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         if self.proxy is not None:
             check_estimator(self.proxy)
         if self.protect is not None:
@@ -106,6 +114,7 @@ class Request:
             "seed": int(self.seed),
             "on_invalid": self.on_invalid,
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "task": self.task,
             "protect": describe(self.protect),
             "initial": describe(self.initial),
             "reduce": None if self.reduce is None else self.reduce.describe(),

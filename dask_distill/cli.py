@@ -222,17 +222,22 @@ def main() -> None:
 
 
 def _open(source: str, arguments: dict[str, Any]) -> Any:
+    from dask_distill.dataset import check, with_time
     from dask_distill.sources import open_dataset
 
+    carry, time = arguments["carry"], arguments.get("time")
+    if time is not None and time not in carry:
+        carry = (*carry, time)
+    # a mask is carried, too: it tells in the output who is there for it
     protect = [name for name in arguments.get("protect", ()) if "=" not in name]
-    return open_dataset(
+    dataset = open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        # a mask is carried, too: it tells in the output who is there for it
-        carry=tuple(dict.fromkeys([*arguments["carry"], *protect])),
+        carry=tuple(dict.fromkeys([*carry, *protect])),
         storage_options=arguments["storage"],
     )
+    return dataset if time is None else check(with_time(dataset, time))
 
 
 def _request(arguments: dict[str, Any]) -> Any:
@@ -240,7 +245,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
-    names = ("fraction", "size", "seed", "certify", "on_invalid")
+    names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
         protect=list(arguments.get("protect", ())) or None,

@@ -50,6 +50,12 @@ SOURCE_OPTIONS = options(
         metavar="SPEC",
         help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
     ),
+    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
+    click.option(
+        "--time-scale",
+        metavar="LENGTH",
+        help='After how long rows are no longer alike: a number, "6h", or auto.',
+    ),
 )
 PROTECT = click.option(
     "--protect",

@@ -25,7 +25,7 @@ from dask_distill.lost import Groups, Watched, group_counts, lost
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import reduce_blocks
+from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import TASKS, Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
@@ -61,6 +61,8 @@ def distill(
     protect: Any = None,
     initial: Any = None,
     reduce: Any = None,
+    time: Any = None,
+    time_scale: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -98,21 +100,25 @@ def distill(
         What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
         quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``.
     protect : mask, row numbers, name, dict or function, optional
-        Rows that are never dropped, each with weight 1: an (n,) boolean array, row numbers, the
-        name of a boolean carried array, a function of a block's (m, d) features and (m,) labels
-        or None that gives an (m,) boolean array, or a dict of rules, of which any protects:
-        ``{"column": name}``, ``{"class": label or labels}``, ``{"rare": rows}`` (classes of at
-        most so many rows), ``{"sparse": part}`` (about this part of the rows, those in the
-        emptiest surroundings). The strategy fills the rest of the size from the other rows.
+        Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
+        from the others. For the forms see `dask_distill.protection.Protection.of`.
     initial : mask or row numbers, optional
-        Rows that are chosen already, for instance labelled ones of a pool. They are not selected
-        again; ``fraction`` and weights are of the other rows. ``kcenter`` and ``active`` cover
-        what these do not, and a certificate is for them and the selected rows together.
+        Rows chosen already, for instance labelled ones of a pool: not selected again; fraction
+        and weights are of the others. ``kcenter`` and ``active`` cover what these do not; a
+        certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
         Brings features into the space where scores and distances are taken: "pca:32",
         "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was: for strategies that ask for it, for ``time_scale``, and so that
+        `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
+        carried array.
+    time_scale : float, "6h" or the like, or "auto", optional
+        Adds to all distances how far rows are apart in time: as much, on average, as two rows
+        differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
+        unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
@@ -145,8 +151,10 @@ def distill(
         initial=initial,
         reduce=make_reduction(reduce),
         task=task,
+        time_scale=time_scale,
     )
-    dataset = as_dataset(features, labels if task == "classification" else None, carry=carry)
+    classes = labels if task == "classification" else None
+    dataset = as_dataset(features, classes, carry=carry, time=time)
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
     request.check(dataset)
@@ -205,10 +213,10 @@ def _select(
     ]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     unreduced = blocks
-    if request.reduce is not None:
-        shape = dataset.features.shape[1:]
+    space = Space.of(request, dataset.features.shape[1:])
+    if space is not None:
         blocks, schema, judge = reduce_blocks(
-            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+            space, blocks, schema, judge, job.runner, ledger, job.progress
         )
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
@@ -249,8 +257,8 @@ def _select(
         certificate = certify_rows(
             whole, centers, strategy, outline, job.runner, ledger, job.progress
         )
-        if request.reduce is not None:
-            certificate = replace(certificate, space=request.reduce.label)
+        if space is not None:
+            certificate = replace(certificate, space=space.label)
         wire.mark("certify")
     provenance = make_provenance(
         dataset,

@@ -89,7 +89,7 @@ def make_plan(
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
     # the strategy sees the reduced form, which the workers hold
-    reduced = request.reduce.width if request.reduce is not None else 0
+    reduced = request.reduced_width(d)
     need = strategy.footprint(n, reduced or d, classes, selected)
     value = max(4, dataset.features.dtype.itemsize)
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes) * d * value
@@ -112,7 +112,7 @@ def make_plan(
         worker_bytes=int(
             _PROCESS_BYTES
             + _BLOCK_COPIES * min(rows, n) * d * value
-            + (need.state_bytes_per_row + 4 * (reduced or 0)) * n / max(1, workers)
+            + (need.state_bytes_per_row + 4 * reduced) * n / max(1, workers)
             + fit
             + 3 * pool
         ),

@@ -118,6 +118,17 @@ class Protection:
     def of(cls, protect: Any, dataset: Dataset) -> "Protection":
         """Check what was asked for.
 
+        Parameters
+        ----------
+        protect : mask, row numbers, name, dict, function, or list of words
+            An (n,) boolean array; row numbers; the name of a boolean carried array; a function of
+            a block's (m, d) features and (m,) labels or None that gives an (m,) boolean array; or
+            a dict of rules, of which any protects: ``{"column": name}``, ``{"class": label or
+            labels}``, ``{"rare": rows}`` (classes of at most so many rows), ``{"sparse": part}``
+            (about this part of the rows, those in the emptiest surroundings). On a command line
+            a rule is a word: ``class=fraud``.
+        dataset : Dataset
+
         Raises
         ------
         InputError

@@ -19,7 +19,9 @@ from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.novelty import Novelty
+from dask_distill.strategies.periods import Periods
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
@@ -41,6 +43,8 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Combined,
         Active,
         Novelty,
+        Periods,
+        Spaced,
     )
 }
 
@@ -58,7 +62,9 @@ __all__ = [
     "KMeans",
     "KMedoids",
     "Novelty",
+    "Periods",
     "Random",
+    "Spaced",
     "Strata",
     "Strategy",
     "Stratified",

@@ -265,15 +265,18 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    tls: bool = False,
+    tls_ca_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill.cluster import connect
+    from dask_distill.cluster import connect, tls_files
     from dask_distill.performance import check_performance_report, performance_recorded
-    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
     from dask_distill.wire import joined
 
@@ -293,13 +296,13 @@ def _run(
             workers=workers,
             scheduler_address=scheduler_address,
             scheduler_file=scheduler_file,
+            tls=tls,
+            security=tls_files(tls_ca_file, tls_cert, tls_key),
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
         performance_recorded(performance_report),
     ):
-        limits = worker_limits(client)
-        refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
         coreset, receipt = distill_to_zarr(
             dataset, target, request, **place, progress=progress, checkpoint=checkpoint
         )

@@ -130,7 +130,9 @@ class Watched:
     def observe(self, state: Block | Seen, question: Any) -> Seen:
         """As the strategy does; at first, see where rows lie."""
         if isinstance(state, Seen):
-            return replace(state, inner=self.strategy.observe(state.inner, question))
+            inner = self.strategy.observe(state.inner, question)
+            # what has not changed is not kept again
+            return state if inner is state.inner else replace(state, inner=inner)
         inner = self.strategy.observe(state, question)
         return _seen(inner, self.groups(state.X), state.rows)
 

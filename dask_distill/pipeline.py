@@ -3,16 +3,13 @@
 Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
 """
 
-import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from dask.delayed import delayed
 
 from dask_distill.apart import set_apart
@@ -20,15 +17,17 @@ from dask_distill.certify import certify_rows
 from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
-from dask_distill.errors import DistillError, InputError
+from dask_distill.errors import InputError
 from dask_distill.lost import Groups, Watched, group_counts, lost
+from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import TASKS, Request
-from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
+from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse, part
+from dask_distill.selecting import Job, ask, assemble, select_rows
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
@@ -38,6 +37,7 @@ from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
+    from dask_distill.journal import Journal
 
 
 class SelectionWarning(UserWarning):
@@ -199,14 +199,32 @@ def _select(
     started = time.perf_counter()
     strategy = request.strategy
     ledger = Ledger()
-    job = _Job(DaskRunner(progress), ledger, progress or Silent())
+    job = Job(DaskRunner(progress), ledger, progress or Silent())
 
+    limits = limits_here(active_client())
+    refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
     raw = raw_blocks(dataset, job.runner)
     saved = None if checkpoint is None else checkpoint.selection()
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    schema, outline = _survey(job, dataset, raw, request)
+    journal = None if checkpoint is None else checkpoint.journal
+    known: Schema | None = None
+    if journal is not None and journal.has("schema"):
+        known = journal.get("outline")
+    told: list[Any] = []
+    if journal is not None and checkpoint is not None and known is not None:
+        # what was surveyed is known, but must be what is there
+        checkpoint.check(content_fingerprint(dataset, progress))
+        outline = job.runner.call("outline", journal.get, "outline")
+        schema = job.runner.call("schema", journal.get, "schema")
+        told = journal.turns()
+    else:
+        schema, outline = _survey(job, dataset, raw, request)
+    if checkpoint is not None:
+        checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
+    if journal is not None and known is None:
+        job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks = [
         job.runner.call(part("block", number, raw), valid_block, block, outline)
         for number, block in enumerate(raw)
@@ -221,8 +239,6 @@ def _select(
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
-    if checkpoint is not None:
-        checkpoint.begin(facts.fingerprint)
     wire.mark("survey")
     schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
     size = request.rows(facts.n)
@@ -237,14 +253,19 @@ def _select(
     rows = request.rows(pool.n)
     wanted = rows if apart is None else rows - len(apart.protected)
     selections: list[Selection] = []
-    told: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
     if wanted:
         watched = Watched(strategy, groups)
-        selections, told = _selected(job, strategy, watched, schema, blocks, wanted, judge)
-    indices, weights, scores = _assemble(selections, facts, wanted, strategy)
+        question = job.runner.call(
+            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge
+        )
+        if journal is not None and told:
+            question = job.runner.call("question", _first_question, journal)
+        selections, shown = select_rows(job, watched, blocks, question, journal)
+    indices, weights, scores = assemble(selections, facts, wanted, strategy)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool.n)
-        told |= apart.facts()
+        shown |= apart.facts()
         selections = [*selections, apart.selection()]
     taken = None
     if facts.classes is not None:
@@ -268,7 +289,7 @@ def _select(
         taken,
         size=rows,
         seconds=time.perf_counter() - started,
-        told=told,
+        told=shown,
         wire=wire.figures(),
     )
     counted = group_counts(selections, None if apart is None else apart.groups)
@@ -281,16 +302,7 @@ def _select(
     return coreset
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Where calls run, and who is told."""
-
-    runner: DaskRunner
-    ledger: Ledger
-    progress: Progress
-
-
-def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
+def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
     """Handles of the schema, and of its outline without the sample."""
     survey = Survey()
     question = survey.ask(
@@ -316,75 +328,13 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
     return schema, outline
 
 
-def _selected(
-    job: _Job,
-    strategy: Strategy,
-    watched: Watched,
-    schema: Any,
-    blocks: list[Any],
-    size: int,
-    judge: Any,
-) -> tuple[list[Selection], dict[str, Any]]:
-    """The strategy's conversation: what each block selects, and what the provenance tells."""
-    runner = job.runner
-    handle = delayed(watched, traverse=False)
-    asking = delayed(strategy, traverse=False)
-    question = runner.call("question", _ask, asking, schema, size, judge)
-    states = _joined(runner, handle, blocks, question) if strategy.joins else blocks
-    final, states = converse(
-        handle, states, question, runner, phase="select", ledger=job.ledger, progress=job.progress
-    )
-    selections = runner.fetch_all(choose(handle, states, final, runner))
-    return selections, runner.fetch(runner.call("facts", _facts, handle, final))
+def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
+    """The outline last: a run that resumes looks for it."""
+    return journal.put("schema", schema) and journal.put("outline", outline)
 
 
-def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
-    from dask_distill.threads import single_threaded
-
-    with single_threaded():
-        return strategy.ask(schema, size, proxy)
-
-
-def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
-    """Runs of neighbouring blocks, one for each task that can run at a time."""
-    lanes = min(len(blocks), runner.parallelism())
-    edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
-    return [
-        runner.call("join", _join, handle, question, *blocks[start:stop])
-        for start, stop in pairwise(edges)
-    ]
-
-
-def _join(strategy: Watched, question: Any, *blocks: Any) -> Any:
-    return strategy.join(question, list(blocks))
-
-
-def _facts(strategy: Watched, final: Any) -> dict[str, Any]:
-    return strategy.facts(content(final))
-
-
-def _assemble(
-    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
-    """Put the blocks' shares together, and check what the contract promises."""
-    if size == 0:
-        return np.empty(0, np.int64), np.empty(0, np.float32), {}
-    indices = np.concatenate([selection.rows for selection in selections])
-    weights = np.concatenate([selection.weights for selection in selections])
-    if len(indices) != size or np.any(np.diff(indices) <= 0):
-        raise DistillError(
-            f"strategy {strategy.name} must select {size} rows in order, got {len(indices)}; "
-            "this is a fault of the strategy"
-        )
-    # what rounding left: one factor, the same whatever the blocks
-    weights = (weights * (facts.n / math.fsum(weights))).astype(np.float32)
-    if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
-        raise DistillError(f"strategy {strategy.name} must give weights above 0")
-    names = selections[0].scores
-    scores = {
-        name: np.concatenate([selection.scores[name] for selection in selections]) for name in names
-    }
-    return indices, weights, scores
+def _first_question(journal: "Journal") -> Any:
+    return content(journal.turn(0))
 
 
 def _refuse_asynchronous() -> None:

@@ -337,6 +337,7 @@ def _run(
         "workers": count,
         "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
+        "search": coreset.provenance.get("search"),
     }
 
 
@@ -379,6 +380,8 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
     if missing := shown_lost(result["lost"]):
         lines.append(("lost", missing))
+    if result["search"] is not None:
+        lines.append(("search", result["search"]["verdict"]))
     certificate = result["certificate"]
     if certificate is not None:
         lines.append(

@@ -30,6 +30,7 @@ from dask_distill.rounds import DaskRunner, Ledger, active_client, content, conv
 from dask_distill.selecting import Job, ask, assemble, select_rows
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.targets import as_target, score_blocks, with_task
 from dask_distill.validity import OnInvalid
@@ -186,7 +187,12 @@ def select(
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
     with measured(active_client()) as wire:
-        return _select(dataset, request, progress, checkpoint, wire)
+        search = None
+        chosen = checkpoint is not None and checkpoint.selection() is not None
+        if isinstance(request.strategy, Search) and not chosen:
+            request, search = _decided(dataset, request, progress)
+            wire.mark("search")
+        return _select(dataset, request, progress, checkpoint, wire, search)
 
 
 def _select(
@@ -195,6 +201,7 @@ def _select(
     progress: Progress | None,
     checkpoint: "Checkpoint | None",
     wire: Wire,
+    search: Mapping[str, Any] | None,
 ) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
@@ -294,12 +301,24 @@ def _select(
     )
     counted = group_counts(selections, None if apart is None else apart.groups)
     provenance["lost"] = lost(groups, counted, pool, taken, rows)
+    if search is not None:
+        provenance["search"] = dict(search)
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
     )
     if checkpoint is not None:
         checkpoint.save(coreset)
     return coreset
+
+
+def _decided(
+    dataset: Dataset, request: Request, progress: Progress | None
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the strategy that a search has found, and how it was found."""
+    from dask_distill.search import searched
+
+    found = searched(dataset, request, progress)
+    return replace(request, strategy=found.strategy), found.as_dict()
 
 
 def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:

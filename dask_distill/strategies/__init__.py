@@ -21,6 +21,7 @@ from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.novelty import Novelty
 from dask_distill.strategies.periods import Periods
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.search import Search
 from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
@@ -43,6 +44,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Combined,
         Active,
         Novelty,
+        Search,
         Periods,
         Spaced,
     )
@@ -64,6 +66,7 @@ __all__ = [
     "Novelty",
     "Periods",
     "Random",
+    "Search",
     "Spaced",
     "Strata",
     "Strategy",

@@ -59,7 +59,6 @@ def sources(tmp_path_factory):
         ("tall", "entropy"),
         ("tall", "auto"),
         ("tall", "kcenter"),
-        ("tall", "kmedoids"),
     ],
 )
 def test_plan__measured_peaks_are_below_it(sources, local_client, shape, strategy):

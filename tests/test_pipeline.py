@@ -18,8 +18,12 @@ from dask_distill import InputError, SelectionWarning, distill, open_coreset, op
 from dask_distill.block import block_bounds
 from dask_distill.strategies import STRATEGIES, Auto, KCenter
 
-# those that need no more than rows; the others are in test_reduce.py and test_time.py
-NAMES = [name for name, kind in STRATEGIES.items() if not (kind.needs_novelty or kind.needs_time)]
+# those that need no more than rows; the others are in test_reduce.py, test_time.py, test_search.py
+NAMES = [
+    name
+    for name, kind in STRATEGIES.items()
+    if not (kind.needs_novelty or kind.needs_time or name == "search")
+]
 # one of each way to converse; the others are in tests/strategies
 FORMS = ["auto", "stratified", "gradient", "kcenter", "kmeans"]
 LABELLED = ["stratified", "gradient", "entropy", "strata"]

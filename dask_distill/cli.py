@@ -16,6 +16,7 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
+    PROTECT,
     QUIET,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
@@ -72,6 +73,7 @@ def cli() -> None:
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
+@PROTECT
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
@@ -95,6 +97,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @cli.command()
 @click.argument("source")
 @SOURCE_OPTIONS
+@PROTECT
 @WORKERS
 @STORAGE_OPTION
 @JSON
@@ -219,15 +222,22 @@ def main() -> None:
 
 
 def _open(source: str, arguments: dict[str, Any]) -> Any:
+    from dask_distill.dataset import check, with_time
     from dask_distill.sources import open_dataset
 
-    return open_dataset(
+    carry, time = arguments["carry"], arguments.get("time")
+    if time is not None and time not in carry:
+        carry = (*carry, time)
+    # a mask is carried, too: it tells in the output who is there for it
+    protect = [name for name in arguments.get("protect", ()) if "=" not in name]
+    dataset = open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=arguments["carry"],
+        carry=tuple(dict.fromkeys([*carry, *protect])),
         storage_options=arguments["storage"],
     )
+    return dataset if time is None else check(with_time(dataset, time))
 
 
 def _request(arguments: dict[str, Any]) -> Any:
@@ -235,9 +245,10 @@ def _request(arguments: dict[str, Any]) -> Any:
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
-    names = ("fraction", "size", "seed", "certify", "on_invalid")
+    names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        protect=list(arguments.get("protect", ())) or None,
         reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in names if name in arguments},
     )
@@ -254,16 +265,20 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    tls: bool = False,
+    tls_ca_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill.cluster import connect
+    from dask_distill.cluster import connect, tls_files
     from dask_distill.performance import check_performance_report, performance_recorded
-    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
+    from dask_distill.wire import joined
 
     started = time.perf_counter()
     check_performance_report(performance_report)
@@ -281,13 +296,13 @@ def _run(
             workers=workers,
             scheduler_address=scheduler_address,
             scheduler_file=scheduler_file,
+            tls=tls,
+            security=tls_files(tls_ca_file, tls_cert, tls_key),
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
         performance_recorded(performance_report),
     ):
-        limits = worker_limits(client)
-        refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
         coreset, receipt = distill_to_zarr(
             dataset, target, request, **place, progress=progress, checkpoint=checkpoint
         )
@@ -296,10 +311,14 @@ def _run(
             "total": round(time.perf_counter() - started, 3),
         }
         count = len(client.scheduler_info(n_workers=-1)["workers"])
+    sent = coreset.provenance.get("bytes_on_the_wire")
+    if "bytes_on_the_wire" in receipt:
+        sent = joined(sent, receipt["bytes_on_the_wire"])
     certificate = coreset.certificate
     return {
         "resumed": resume,
         **receipt,
+        "bytes_on_the_wire": sent,
         **{
             key: coreset.provenance[key]
             for key in (
@@ -307,6 +326,7 @@ def _run(
                 "rows_dropped",
                 "selected",
                 "classes",
+                "lost",
                 "bytes_read",
                 "bytes_moved",
                 "bytes_to_gather_everything",
@@ -317,6 +337,7 @@ def _run(
         "workers": count,
         "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
+        "search": coreset.provenance.get("search"),
     }
 
 
@@ -338,6 +359,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def _print_result(result: dict[str, Any]) -> None:
+    from dask_distill.lost import shown as shown_lost
+
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
     phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
@@ -355,6 +378,10 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if missing := shown_lost(result["lost"]):
+        lines.append(("lost", missing))
+    if result["search"] is not None:
+        lines.append(("search", result["search"]["verdict"]))
     certificate = result["certificate"]
     if certificate is not None:
         lines.append(
@@ -372,9 +399,20 @@ def _print_result(result: dict[str, Any]) -> None:
             f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
             f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
         ),
+        ("on the wire", _sent(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
+
+
+def _sent(result: dict[str, Any]) -> str:
+    sent = result["bytes_on_the_wire"]
+    if sent is None:
+        return "not measured"
+    return (
+        f"{shown_bytes(sent['total'])}, {shown_bytes(sent['classes']['worker-worker'])} of it "
+        f"between workers (all the data: {shown_bytes(result['bytes_to_gather_everything'])})"
+    )
 
 
 def _print_table(lines: list[tuple[str, str]]) -> None:

@@ -145,13 +145,17 @@ class Coreset:
         Returns
         -------
         dict
-            ``target``, ``digest`` and ``bytes_written``.
+            ``target``, ``digest``, ``bytes_written``, and ``bytes_on_the_wire`` of this call alone
+            (what is stored has those of the selection, too).
 
         Raises
         ------
         InputError
             Where the target exists, is the source, or cannot be written.
         """
+        from dask_distill.rounds import active_client
+        from dask_distill.wire import joined, measured
+
         options = dict(storage_options or {})
         sources = self.provenance.get("input", {}).get("sources", [])
         store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
@@ -179,15 +183,26 @@ class Coreset:
                 **checkpoint.request,
                 "fingerprint": checkpoint.fingerprint,
             }
-        return store.write(
-            target,
-            rows,
-            attributes,
-            overwrite=overwrite,
-            storage_options=options,
-            on_chunk=None if progress is None else countdown("write", progress),
-            run=run,
-        )
+        with measured(active_client()) as wire:
+
+            def amend(attributes: dict[str, Any]) -> dict[str, Any]:
+                wire.mark("write")
+                told = attributes["provenance"]
+                sent = joined(told.get("bytes_on_the_wire"), wire.figures())
+                return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
+
+            receipt = store.write(
+                target,
+                rows,
+                attributes,
+                overwrite=overwrite,
+                storage_options=options,
+                on_chunk=None if progress is None else countdown("write", progress),
+                run=run,
+                amend=amend,
+                compared=list(self.carry),
+            )
+        return receipt | {"bytes_on_the_wire": wire.figures()}
 
     def to_dataframe(self, columns: "Sequence[str] | None" = None) -> "dd.DataFrame":
         """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.

@@ -23,12 +23,15 @@ def make_provenance(
     size: int,
     seconds: float,
     told: dict[str, Any],
+    wire: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     # reduced blocks are held, and certified where they are
-    passes = 3 if request.certify and request.reduce is None else 2
+    passes = 3 if request.certify and facts.reduction is None else 2
+    if request.sets_apart and facts.reduction is None:
+        passes += 1
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
@@ -41,6 +44,7 @@ def make_provenance(
             "dtype": str(dataset.features.dtype),
             "columns": None if dataset.columns is None else list(dataset.columns),
             "blocks": len(facts.block_counts),
+            "time": dataset.time_name,
         },
         "rows": facts.n,
         "rows_dropped": facts.dropped,
@@ -48,6 +52,7 @@ def make_provenance(
         "classes": _class_table(facts, taken),
         "bytes_read": passes * dataset.nbytes,
         "bytes_moved": ledger.bytes_moved(),
+        "bytes_on_the_wire": wire,
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(ledger.rounds),
         "reduction": facts.reduction,

@@ -7,7 +7,6 @@ worker's states are rebuilt by Dask, which replays the questions on the blocks. 
 refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -23,8 +22,9 @@ from dask.sizeof import sizeof
 from dask_distill.conversation import Conversation, Final
 from dask_distill.errors import InputError
 from dask_distill.failures import plain_failures
+from dask_distill.journal import Journal, Recalled
 from dask_distill.progress import Progress, Silent
-from dask_distill.threads import single_threaded
+from dask_distill.threads import local_threads, single_threaded
 
 # answers that one task combines
 _FAN_IN = 8
@@ -147,8 +147,7 @@ class DaskRunner:
         """Tasks that run at a time."""
         client = active_client()
         if client is None:
-            pool = dask.config.get("num_workers", None)
-            return int(pool or len(os.sched_getaffinity(0)))
+            return local_threads()
         return max(1, sum(client.nthreads().values()))
 
     def fetch(self, result: Any) -> Any:
@@ -229,6 +228,7 @@ def converse(
     ledger: Ledger,
     progress: Progress | None = None,
     keep: bool = True,
+    journal: Journal | None = None,
 ) -> tuple[Any, list[Any]]:
     """Ask until there is a final word.
 
@@ -244,6 +244,8 @@ def converse(
         Takes the cost of every round.
     keep : bool
         Whether the blocks remember the last question; the survey's need not.
+    journal : Journal, optional
+        Takes questions and states, and gives those of a run that died.
 
     Returns
     -------
@@ -252,14 +254,30 @@ def converse(
     """
     progress = progress or Silent()
     states = list(states)
-    turn = runner.call(f"{phase}-ask", _open, question)
-    number = 0
+    told = [] if journal is None else journal.turns()
+    number = max(0, len(told) - 1)
+    if journal is not None and told:
+        turn, states = _recalled(strategy, states, number, told[-1].final, runner, phase, journal)
+        ledger.rounds += [Round(phase, 0.0, t.answer_bytes, t.content_bytes) for t in told[1:]]
+        if told[-1].final:
+            return turn, states
+    else:
+        turn = runner.call(f"{phase}-ask", _open, question, journal)
     while True:
         number += 1
         started = time.perf_counter()
         progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
         states = [
-            runner.call(part(f"{phase}-observe", i, states), _observe, strategy, state, turn)
+            runner.call(
+                part(f"{phase}-observe", i, states),
+                _observe,
+                strategy,
+                state,
+                turn,
+                journal,
+                part("block", i, states),
+                number - 1,
+            )
             for i, state in enumerate(states)
         ]
         answers = [
@@ -267,7 +285,7 @@ def converse(
             for i, state in enumerate(states)
         ]
         combined = _tree(strategy, answers, runner, phase)
-        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
+        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
         outcome = runner.call(f"{phase}-outcome", _outcome, turn)
         kept = [outcome, turn, *states] if keep else [outcome, turn]
         outcome, turn, *held = runner.settle(answers, kept, len(answers))[len(answers) :]
@@ -280,6 +298,35 @@ def converse(
         )
         if final:
             return turn, states
+
+
+def _recalled(
+    strategy: Any,
+    states: Sequence[Any],
+    last: int,
+    final: bool,
+    runner: Runner,
+    phase: str,
+    journal: Journal,
+) -> tuple[Any, list[Any]]:
+    """The last turn of a run that died, and the blocks' states as they were then."""
+    turns = [runner.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
+    upto = last - 1 if final else last
+    states = [
+        runner.call(
+            part(f"{phase}-recall", i, states),
+            _recall,
+            journal,
+            strategy,
+            part("block", i, states),
+            state,
+            upto,
+            final,
+            *turns,
+        )
+        for i, state in enumerate(states)
+    ]
+    return turns[-1], states
 
 
 def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
@@ -310,13 +357,37 @@ def _tree(strategy: Any, answers: list[Any], runner: Runner, phase: str) -> Any:
     return answers[0]
 
 
-def _open(question: Any) -> Turn:
-    return Turn(question, False, 0, sizeof(question))
+def _open(question: Any, journal: Journal | None) -> Turn:
+    turn = Turn(question, False, 0, sizeof(question))
+    if journal is not None:
+        journal.keep_turn(0, turn)
+    return turn
 
 
-def _observe(strategy: Conversation, state: Any, turn: Turn) -> Any:
+def _observe(
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+) -> Any:
+    if isinstance(state, Recalled):
+        if state.number == number:
+            return state.state
+        state = state.state
+    started = time.perf_counter()
     with single_threaded():
-        return strategy.observe(state, turn.content)
+        seen = strategy.observe(state, turn.content)
+    took = time.perf_counter() - started
+    if journal is not None and seen is not state and took >= journal.worth:
+        journal.keep_state(name, number, seen)
+    return seen
+
+
+def _recall(
+    journal: Journal, strategy: Any, name: str, base: Any, upto: int, final: bool, *turns: Turn
+) -> Any:
+    recalled = journal.recall(strategy, name, base, upto, *turns)
+    if not final:
+        return recalled
+    # nothing more will be asked: the last question must have been seen
+    return _observe(strategy, recalled, turns[upto], None, name, upto)
 
 
 def _answer(strategy: Conversation, state: Any, turn: Turn) -> Message:
@@ -331,10 +402,16 @@ def _combine(strategy: Conversation, *messages: Message) -> Message:
     return Message(merged, sum(message.nbytes for message in messages))
 
 
-def _advance(strategy: Conversation, turn: Turn, message: Message) -> Turn:
+def _advance(
+    strategy: Conversation, turn: Turn, message: Message, journal: Journal | None, number: int
+) -> Turn:
     with single_threaded():
         following = strategy.advance(turn.content, message.content)
-    return Turn(following, isinstance(following, Final), message.nbytes, payload_bytes(following))
+    final = isinstance(following, Final)
+    told = Turn(following, final, message.nbytes, payload_bytes(following))
+    if journal is not None:
+        journal.keep_turn(number, told)
+    return told
 
 
 def _outcome(turn: Turn) -> tuple[bool, int, int]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import zarr
 from dask.delayed import delayed
 
-from dask_distill._location import Location
+from dask_distill._location import Location, reading
 from dask_distill._manifest import ATTRIBUTE
 from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
@@ -127,7 +127,8 @@ def _read(
     location: Location, place: tuple[slice, ...], dtype: np.dtype[Any]
 ) -> npt.NDArray[np.generic]:
     """A part of a stored array; runs on a worker, which opens it anew."""
-    values = zarr.open_array(**location.zarr_arguments, mode="r")[place]
+    with reading(location):
+        values = zarr.open_array(**location.zarr_arguments, mode="r")[place]
     return np.ascontiguousarray(values).astype(dtype, copy=False)
 
 

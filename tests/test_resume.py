@@ -15,7 +15,7 @@ import zarr
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dask_distill import _chunks, pipeline, store
+from dask_distill import _chunks, pipeline, selecting, store
 from dask_distill._location import Location
 from dask_distill.checkpoint import Checkpoint
 from dask_distill.cli import cli
@@ -72,7 +72,7 @@ def die_choosing(monkeypatch):
     def fail(*_, **__):
         raise DistillError("the cluster died")
 
-    monkeypatch.setattr(pipeline, "choose", fail)
+    monkeypatch.setattr(selecting, "choose", fail)
 
 
 def hidden(target):
@@ -182,6 +182,27 @@ def test_resume__refuses_changed_input(labelled, tmp_path, monkeypatch, phase):
     with pytest.raises(InputError, match=r"features was .* 6\], .*, is .* 12\], "):
         run(wider, tmp_path / "t", resume=True)
     assert run(dataset(labelled), tmp_path / "t", resume=True)
+
+
+@pytest.mark.parametrize("changed", [0, 299])
+def test_resume__refuses_changed_carry(labelled, tmp_path, monkeypatch, small_chunks, changed):
+    with monkeypatch.context() as patch:
+        die_writing(patch, after=1000)
+        patch.setattr("dask_distill.store.make_manifest", lambda *_: die())
+        with pytest.raises(DistillError):
+            run(dataset(labelled), tmp_path / "t")
+    chosen = np.load(next(tmp_path.glob(".t.resume-*/selection.npz")))["indices"][changed]
+    other = np.arange(6000)
+    other[chosen] = -1
+    data = replace(dataset(labelled), carry={"number": da.from_array(other, chunks=700)})
+    with pytest.raises(InputError, match="carry 'number' must have the same values to be resumed"):
+        run(data, tmp_path / "t", resume=True)
+    assert run(dataset(labelled), tmp_path / "t", resume=True)
+    assert store.verify(tmp_path / "t").ok
+
+
+def die():
+    raise DistillError("the cluster died")
 
 
 @pytest.mark.parametrize("entry", ["format version", "dask-distill version"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.strategies.active import Active
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -18,7 +19,10 @@ from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.novelty import Novelty
+from dask_distill.strategies.periods import Periods
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.search import Search
+from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
@@ -38,13 +42,18 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Coverage,
         Hierarchical,
         Combined,
+        Active,
         Novelty,
+        Search,
+        Periods,
+        Spaced,
     )
 }
 
 __all__ = [
     "DBSCAN",
     "STRATEGIES",
+    "Active",
     "Auto",
     "Combined",
     "Coverage",
@@ -55,7 +64,10 @@ __all__ = [
     "KMeans",
     "KMedoids",
     "Novelty",
+    "Periods",
     "Random",
+    "Search",
+    "Spaced",
     "Strata",
     "Strategy",
     "Stratified",
@@ -80,7 +92,7 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
     Examples
     --------
     >>> make_strategy("auto", {"trust": "0.2"})
-    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.7, proxy='ensemble')
+    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.7, proxy='ensemble', floor=0)
     """
     if isinstance(strategy, Strategy):
         if options:

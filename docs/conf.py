@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation; nothing is loaded from elsewhere."""
 
+import pydoc
 from pathlib import Path
 
 import dask_distill
@@ -24,11 +25,8 @@ exclude_patterns = ["_build", "README.md"]
 templates_path = ["_templates"]
 default_role = "py:obj"
 nitpicky = True
-# single backticks in docstrings also name what has no page here: other libraries, our own modules
-nitpick_ignore_regex = [
-    ("py:.*", r"(dask|dask_distill|distributed|sklearn)(\..*)?"),
-    ("py:obj", "as_dict|open_checkpoint"),
-]
+# single backticks in docstrings also name other libraries
+nitpick_ignore_regex = [("py:.*", r"(dask|distributed|sklearn)(\..*)?")]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -92,17 +90,20 @@ def read_from_repository(app, docname, source):
 
 
 def find_short_name(app, env, node, contnode):
-    """Resolve `distill` or `Coreset.to_zarr` from any module, where one object ends so."""
+    """Resolve `distill` or `Coreset.to_zarr` from any module: the outermost object of that name.
+
+    What has no page stays a word, if it exists; a plain name may be an attribute.
+    """
     if node.get("refdomain") != "py":
         return None
     domain = env.domains.python_domain
-    wanted = "." + node["reftarget"]
-    names = [name for name in domain.objects if name.endswith(wanted)]
-    if len(names) != 1:
-        return None
-    node["reftarget"] = names[0]
+    wanted = node["reftarget"]
+    names = [name for name in domain.objects if name.endswith("." + wanted)]
+    if not names:
+        return contnode if wanted.isidentifier() or pydoc.locate(wanted) else None
+    name = min(names, key=lambda name: (name.count("."), name))
     return domain.resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], names[0], node, contnode
+        env, node["refdoc"], app.builder, node["reftype"], name, node, contnode
     )
 
 

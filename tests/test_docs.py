@@ -27,7 +27,7 @@ _VARIES = re.compile(
     r"\b[\d.]+ (?:s|B|KiB|MiB|GiB)\b|\b[0-9a-f]{32}\b|(?<=survey )[\d.]+"
     r"|(?<=select )[\d.]+|(?<=write )[\d.]+"
 )
-_NUMBER = re.compile(r"[-+−]?\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 # which of the verdicts it is may hang by a thread
 _VERDICT = re.compile(r"(?:Random does|The subset is worth it) .*? of the accuracy of [^.]*\.")
 # proxies are fitted by BLAS, whose last bits differ between kinds of processors
@@ -59,7 +59,7 @@ def run_console(example):
 
 def alike(printed, found):
     """Whether two texts are the same but for the machine's numbers; others may differ a little."""
-    printed, found = (" ".join(text.split()) for text in (printed, found))
+    printed, found = (" ".join(text.replace("−", "-").split()) for text in (printed, found))
     printed, found = (_VARIES.sub("#", _VERDICT.sub("#", text)) for text in (printed, found))
     if _NUMBER.sub("0", printed) != _NUMBER.sub("0", found):
         return False
@@ -99,6 +99,8 @@ def test_page__shows_what_happens(page, tmp_path, monkeypatch):
         ("time 13.6 s", "time 2 s", True),
         ("10,000 rows", "10,100 rows", True),
         ("10,000 rows", "12,000 rows", False),
+        ("−0.5 points (−1.4 to +0.9)", "−0.4 points (−1.4 to +0.9)", True),
+        ("−3.5 points", "+3.5 points", False),
         ("10 rows", "10 columns", False),
         ("one line", "one line\nmore", False),
     ],

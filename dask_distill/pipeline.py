@@ -20,13 +20,23 @@ from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.placement import keeping_blocks
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.reducing import reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
-from dask_distill.rounds import DaskRunner, Ledger, active_client, choose, content, converse, part
+from dask_distill.rounds import (
+    DaskRunner,
+    Inline,
+    Ledger,
+    active_client,
+    choose,
+    content,
+    converse,
+    remembered,
+)
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema, Survey, valid_block
@@ -152,7 +162,8 @@ def select(
     """
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
-    with measured(active_client()) as wire:
+    client = active_client()
+    with measured(client) as wire, keeping_blocks(client):
         return _select(dataset, request, progress, checkpoint, wire)
 
 
@@ -174,10 +185,7 @@ def _select(
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     schema, outline = _survey(job, dataset, raw, request)
-    blocks = [
-        job.runner.call(part("block", number, raw), valid_block, block, outline)
-        for number, block in enumerate(raw)
-    ]
+    blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     if request.reduce is not None:
         shape = dataset.features.shape[1:]
@@ -287,7 +295,7 @@ def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -
 
 
 def _join(strategy: Strategy, question: Any, *blocks: Any) -> Any:
-    return strategy.join(question, list(blocks))
+    return strategy.join(question, [remembered(block) for block in blocks])
 
 
 def _facts(strategy: Strategy, final: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The only builder of graphs. A strategy's functions run as tasks: `observe` and `answer` on each
 block, `combine` in a tree of fixed shape, `advance` once. Questions stay in the cluster and
-travel from worker to worker; the client sees that a round is over, not what it said. A lost
+travel from worker to worker; the client sees that a round is over, not what it said. A block
+is read, or what is remembered of it used again, where it lies: only answers leave. A lost
 worker's states are rebuilt by Dask, which replays the questions on the blocks. Input that is
 refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
@@ -55,6 +56,26 @@ class Turn:
     content_bytes: int
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a block remembers after a question, and its answer."""
+
+    state: Any
+    message: Message
+
+
+class Inline:
+    """A call that is made within the task that needs its result, so that no such result moves.
+
+    Arguments may be results of earlier calls, and calls of this kind.
+    """
+
+    # not a dataclass: Dask would look for its own objects in there
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.function = function
+        self.arguments = arguments
+
+
 @dataclass
 class Round:
     """One round's cost: wall seconds, bytes of answers and of the next question."""
@@ -86,8 +107,13 @@ class Ledger:
 class Runner(Protocol):
     """Where calls run: at once on values, or as tasks of a graph."""
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function on results of earlier calls."""
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
+        """Call a function on results of earlier calls, at a worker if it is there."""
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """The workers where results are; None where that is not known."""
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Compute ``watched + kept``, where they are; report each of the watched as done."""
@@ -99,9 +125,15 @@ class Runner(Protocol):
 class LocalRunner:
     """Calls functions at once: the reference, and the driver for NumPy blocks."""
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
         """Call it now."""
         return _guarded(function, *args)
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """Everything is here."""
+        return [None] * len(results)
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Everything is there already."""
@@ -120,12 +152,32 @@ class DaskRunner:
         # of each block, to name rows by where one fails
         self.rows: list[tuple[int, int]] = []
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
         """One task; its key is new in every run, so that no run sees another's results."""
         # the name tells block and phase where the task kills its worker
         key = f"distill-{name}-{uuid.uuid4().hex}"
         call = delayed(_guarded, pure=False, traverse=False)
-        return call(function, *args, dask_key_name=key)
+        if any(isinstance(argument, Inline) for argument in args):
+            needed: list[Any] = []
+            args = (_detached(Inline(function, *args), needed), *needed)
+            function = _evaluate
+        if at is None:
+            return call(function, *args, dask_key_name=key)
+        with dask.annotate(workers=[at], allow_other_workers=True):
+            return call(function, *args, dask_key_name=key)
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """One look at the scheduler, for all of them."""
+        client = active_client()
+        keys = [result.key if isinstance(result, Delayed) else None for result in results]
+        if client is None or not any(keys):
+            return [None] * len(results)
+        from distributed import futures_of
+
+        held = client.who_has(futures_of([result for result in results if result is not None]))
+        return [next(iter(held.get(key, ())), None) for key in keys]
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
@@ -160,6 +212,38 @@ class DaskRunner:
         """Bring small results here, in one computation."""
         with plain_failures(self.rows):
             return [_accepted(result) for result in dask.compute(*results)]
+
+
+class _Needed:
+    """Stands for a result of an earlier call within an inline one."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _detached(call: Inline, needed: list[Any]) -> Inline:
+    """A call without the results that it needs, which are put into a list."""
+    arguments: list[Any] = []
+    for argument in call.arguments:
+        if isinstance(argument, Inline):
+            arguments.append(_detached(argument, needed))
+        elif isinstance(argument, Delayed):
+            arguments.append(_Needed(len(needed)))
+            needed.append(argument)
+        else:
+            arguments.append(argument)
+    return Inline(call.function, *arguments)
+
+
+def _evaluate(call: Inline, *needed: Any) -> Any:
+    """Make an inline call, on a worker."""
+
+    def value(argument: Any) -> Any:
+        if isinstance(argument, Inline):
+            return argument.function(*map(value, argument.arguments))
+        return needed[argument.number] if isinstance(argument, _Needed) else argument
+
+    return value(call)
 
 
 def _value(result: Any) -> Any:
@@ -258,13 +342,15 @@ def converse(
         number += 1
         started = time.perf_counter()
         progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
+        # what a block remembers stays where it is, whoever is idle
+        places = runner.places(states)
         states = [
-            runner.call(part(f"{phase}-observe", i, states), _observe, strategy, state, turn)
-            for i, state in enumerate(states)
+            runner.call(part(f"{phase}-answer", i, states), _step, strategy, state, turn, at=place)
+            for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         answers = [
-            runner.call(part(f"{phase}-answer", i, states), _answer, strategy, state, turn)
-            for i, state in enumerate(states)
+            runner.call(part(f"{phase}-send", i, states), _send, state, at=place)
+            for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         combined = _tree(strategy, answers, runner, phase)
         turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
@@ -285,8 +371,8 @@ def converse(
 def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
     """What each block selects, as handles."""
     return [
-        runner.call(part("choose", number, states), _choose, strategy, state, final)
-        for number, state in enumerate(states)
+        runner.call(part("choose", number, states), _choose, strategy, state, final, at=place)
+        for number, (state, place) in enumerate(zip(states, runner.places(states), strict=True))
     ]
 
 
@@ -314,15 +400,21 @@ def _open(question: Any) -> Turn:
     return Turn(question, False, 0, sizeof(question))
 
 
-def _observe(strategy: Conversation, state: Any, turn: Turn) -> Any:
+def _step(strategy: Conversation, state: Any, turn: Turn) -> Step:
+    """Observe and answer, in one task: between the two a state could move."""
     with single_threaded():
-        return strategy.observe(state, turn.content)
-
-
-def _answer(strategy: Conversation, state: Any, turn: Turn) -> Message:
-    with single_threaded():
+        state = strategy.observe(remembered(state), turn.content)
         answer = strategy.answer(state, turn.content)
-    return Message(answer, payload_bytes(answer))
+    return Step(state, Message(answer, payload_bytes(answer)))
+
+
+def _send(step: Step) -> Message:
+    return step.message
+
+
+def remembered(state: Any) -> Any:
+    """A block before the first question, what it remembers after that."""
+    return state.state if isinstance(state, Step) else state
 
 
 def _combine(strategy: Conversation, *messages: Message) -> Message:
@@ -343,7 +435,7 @@ def _outcome(turn: Turn) -> tuple[bool, int, int]:
 
 def _choose(strategy: Conversation, state: Any, turn: Turn) -> Any:
     with single_threaded():
-        return strategy.choose(state, turn.content)
+        return strategy.choose(remembered(state), turn.content)
 
 
 def payload_bytes(value: Any) -> int:

@@ -7,7 +7,7 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask._task_spec import Alias, DataNode, GraphNode, Task, convert_legacy_graph
+from dask._task_spec import Alias, DataNode, GraphNode, Task
 from dask.sizeof import sizeof
 
 from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
@@ -83,7 +83,7 @@ def _chunks(array: da.Array, own: npt.NDArray[np.bool_]) -> list[Any]:
     tasks no other chunk needs one. Handles remain where a chunk is computed once for several
     blocks, and where it is on the cluster already.
     """
-    plain = convert_legacy_graph(dict(array.__dask_graph__()))
+    plain = dict(array.__dask_graph__())
     handles = list(array.to_delayed().ravel())
     graph = dict(handles[0].dask) if handles else {}
     parts = [_ancestors(graph, handle.key) for handle in handles]
@@ -105,8 +105,9 @@ def _chunks(array: da.Array, own: npt.NDArray[np.bool_]) -> list[Any]:
 def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:
     """What reads a chunk, where that is all that is done to it."""
     node = graph.get(key)
-    while isinstance(node, Alias):
-        node = graph.get(node.target)
+    # a name for another task, in either form that Dask has for it
+    while isinstance(node, Alias | tuple):
+        node = graph.get(node.target if isinstance(node, Alias) else node)
     function = node.func if isinstance(node, Task) else None
     return function if isinstance(function, RowReader) else None
 

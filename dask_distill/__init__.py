@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dask_distill.plan import Plan, make_plan
     from dask_distill.request import Request
     from dask_distill.resume import distill_to_zarr
+    from dask_distill.search import StrategySearch, search_strategy
     from dask_distill.sizes import SizeCurve
     from dask_distill.sources import open_dataset
     from dask_distill.store import Verification, verify
@@ -33,6 +34,7 @@ _HOMES = {
     "Plan": "plan",
     "Request": "request",
     "SelectionWarning": "pipeline",
+    "StrategySearch": "search",
     "SizeCurve": "sizes",
     "Verification": "store",
     "distill": "pipeline",
@@ -40,6 +42,7 @@ _HOMES = {
     "make_plan": "plan",
     "open_coreset": "coreset",
     "open_dataset": "sources",
+    "search_strategy": "search",
     "size_curve": "curve",
     "verify": "store",
 }

@@ -4,6 +4,7 @@ One task writes, reads or checks one whole chunk, and opens what it needs itself
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -271,6 +272,19 @@ def find_chunk(location: Location, name: str, number: int, layout: Layout) -> Re
     return Receipt(name, number, digest_values(values), int(values.nbytes), text_width)
 
 
+def confirm_chunk(location: Location, receipt: Receipt, layout: Layout, values: Any) -> Receipt:
+    """Refuse a chunk of an earlier run that the source would give other values for by now."""
+    name, number = receipt.name, receipt.number
+    now, _ = _as_declared(values, name, number, layout)
+    if digest_values(now) != receipt.digest:
+        raise InputError(
+            f"carry '{name}' must have the same values to be resumed, but they have changed in "
+            f"chunk {number} of '{location.shown}'; restore them, or start again with "
+            "overwrite=True / --overwrite"
+        )
+    return receipt
+
+
 def check_chunk(
     location: Location, name: str, number: int, layout: Layout, expected: str
 ) -> Finding:
@@ -294,8 +308,10 @@ def _facts(name: str, values: Array) -> tuple[Any, ...]:
     return ()
 
 
-def lazy_array(location: Location, name: str, layout: Layout, token: str) -> da.Array:
-    """A dask array of the stored chunks."""
+def lazy_array(
+    location: Location, name: str, layout: Layout, token: str, digests: Mapping[str, str]
+) -> da.Array:
+    """A dask array of the stored chunks, which must be those of the digests when they are read."""
     dtype = layout.numpy_dtype
     if layout.count == 0:
         nothing: da.Array = da.empty(layout.shape, dtype=dtype, chunks=-1)
@@ -306,6 +322,7 @@ def lazy_array(location: Location, name: str, layout: Layout, token: str) -> da.
         location=location,
         array_name=name,
         layout=layout,
+        digests=tuple(digests[str(number)] for number in range(layout.count)),
         chunks=(heights, *((size,) for size in layout.shape[1:])),
         dtype=dtype,
         meta=np.empty((0,) * len(layout.shape), dtype=dtype),
@@ -316,6 +333,18 @@ def lazy_array(location: Location, name: str, layout: Layout, token: str) -> da.
 
 
 def _read_block(
-    location: Location, array_name: str, layout: Layout, block_id: tuple[int, ...] = (0,)
+    location: Location,
+    array_name: str,
+    layout: Layout,
+    digests: tuple[str, ...],
+    block_id: tuple[int, ...] = (0,),
 ) -> Array:
-    return read_chunk(location, array_name, block_id[0], layout)
+    number = block_id[0]
+    values = read_chunk(location, array_name, number, layout)
+    if digest_values(values) != digests[number]:
+        raise IncompleteOutput(
+            f"array '{array_name}', chunk {number} of '{location.shown}' is not what it was when "
+            "the subset was opened: another has taken its place, or it is damaged; open it again, "
+            "and verify it"
+        )
+    return values

@@ -111,6 +111,31 @@ class Location:
             raise kind(f"{rule}, got {type(error).__name__}: {words[:300]}") from None
 
 
+@contextmanager
+def reading(source: Location) -> Iterator[None]:
+    """What is raised where a part of a source is read, as one sentence.
+
+    Damage is bad input; a disk or network that fails is a failed run.
+    """
+    kind: type[DistillError] = InputError
+    try:
+        yield
+        return
+    except (DistillError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        found: Exception = error
+        way_out = "files must not go while a run reads them"
+    except (ValueError, RuntimeError, TypeError, EOFError) as error:
+        found, way_out = error, "it is damaged: restore it, or write it again"
+    except Exception as error:
+        kind, found, way_out = DistillError, error, "see that it can be reached"
+    words = source.clean(" ".join(str(found).split()))[:300]
+    raise kind(
+        f"source '{source.shown}' must be readable, got {type(found).__name__}: {words}; {way_out}"
+    )
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for item in value.values():

@@ -12,7 +12,14 @@ from dask.base import compute
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
-from dask_distill._chunks import Layout, check_chunk, find_chunk, write_chunk
+from dask_distill._chunks import (
+    Layout,
+    Receipt,
+    check_chunk,
+    confirm_chunk,
+    find_chunk,
+    write_chunk,
+)
 from dask_distill._location import Location
 from dask_distill.failures import plain_failures
 
@@ -29,9 +36,13 @@ def writing_tasks(
     work: Location,
     arrays: Mapping[str, da.Array],
     layouts: Mapping[str, Layout],
-    done: Collection[tuple[str, int]],
+    done: Mapping[tuple[str, int], Receipt],
+    compared: Collection[str] = (),
 ) -> list[Delayed]:
-    """One task a chunk that is not done, each chunk whole."""
+    """One task a chunk that is not done, each chunk whole; of some arrays those done are compared.
+
+    What was selected from is known to be as it was; other arrays of the source may have changed.
+    """
     tasks = []
     for name, layout in layouts.items():
         if layout.count == 0:
@@ -43,7 +54,11 @@ def writing_tasks(
         assert all(len(sizes) == 1 for sizes in whole.chunks[1:]), "chunks must align"
         # optimised one by one, arrays that share their input would each read it
         for number, values in enumerate(whole.to_delayed(optimize_graph=False).ravel()):
-            if (name, number) in done:
+            receipt = done.get((name, number))
+            if receipt is not None:
+                if name in compared:
+                    confirm_one = delayed(confirm_chunk, pure=False, traverse=False)
+                    tasks.append(confirm_one(work, receipt, layout, values))
                 continue
             write_one = delayed(write_chunk, pure=False, traverse=False)
             key = f"distill-write-{name}-{number}-{uuid.uuid4().hex}"

@@ -32,12 +32,15 @@ class RawBlock:
         Global number of its first row.
     X : (m, d) float array, C order
     y : (m,) array of labels, or None
+    time : (m,) float64 array or None
+        Dates in seconds since 1970.
     """
 
     number: int
     start: int
     X: npt.NDArray[np.floating]
     y: npt.NDArray[np.generic] | None
+    time: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Block:
         How badly the reduction makes each row again.
     probabilities : (m, C) float32 array or None
         What the user's model says of the features before the reduction.
+    time : (m,) float64 array or None
     """
 
     number: int
@@ -64,6 +68,7 @@ class Block:
     codes: npt.NDArray[np.int32] | None
     novelty: npt.NDArray[np.float32] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
+    time: npt.NDArray[np.float64] | None = None
 
 
 def block_rows(n: int, d: int) -> int:

@@ -10,8 +10,10 @@ import json
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from dask_distill.coreset import Certificate, Coreset
 from dask_distill.dataset import Dataset
 from dask_distill.digest import jsonable
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.journal import Journal
 from dask_distill.request import Request
 
 _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
@@ -116,6 +119,11 @@ class Checkpoint:
         """Where the receipts are."""
         return beside(self.target, f"resume-{self.run}")
 
+    @property
+    def journal(self) -> Journal:
+        """Where the selection is written while it is made."""
+        return Journal.at(self.folder)
+
     def begin(self, fingerprint: str) -> None:
         """Note what is asked of which input, or check that it is what it was."""
         self.check(fingerprint)
@@ -189,10 +197,14 @@ class Checkpoint:
         """
         if self.folder.path is None or self._handle is not None:
             return
+        with self.target.guard(f"a checkpoint must be written beside '{self.target.shown}'"):
+            self._handle = self._held(self.folder.path)
+
+    def _held(self, folder: Path) -> int | None:
         import fcntl
 
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.folder.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -204,8 +216,8 @@ class Checkpoint:
         except OSError:
             # file systems without locks: two runs that resume write the same bytes
             os.close(handle)
-            return
-        self._handle = handle
+            return None
+        return handle
 
     def close(self, *, keep: bool = False) -> None:
         """Let go; the receipts are removed unless they are kept."""
@@ -220,8 +232,9 @@ class Checkpoint:
     @property
     def begun(self) -> bool:
         """Whether there is anything to resume from."""
-        with self.target.guard("the checkpoint must be readable"):
+        with suppress(DistillError):
             return self._get(_REQUEST) is not None
+        return False
 
     def _put(self, name: str, data: bytes) -> None:
         with self.target.guard(f"a checkpoint must be written beside '{self.target.shown}'"):
@@ -238,11 +251,13 @@ class Checkpoint:
             sync(path)
 
     def _get(self, name: str) -> bytes | None:
-        system, place = self.folder.filesystem()
-        try:
-            data: bytes = system.cat_file(f"{place}/{name}")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        data: bytes | None = None
+        with (
+            self.target.guard(f"the checkpoint beside '{self.target.shown}' must be readable"),
+            suppress(FileNotFoundError, NotADirectoryError),
+        ):
+            system, place = self.folder.filesystem()
+            data = system.cat_file(f"{place}/{name}")
         return data
 
 

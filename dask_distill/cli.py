@@ -219,15 +219,20 @@ def main() -> None:
 
 
 def _open(source: str, arguments: dict[str, Any]) -> Any:
+    from dask_distill.dataset import check, with_time
     from dask_distill.sources import open_dataset
 
-    return open_dataset(
+    carry, time = arguments["carry"], arguments.get("time")
+    if time is not None and time not in carry:
+        carry = (*carry, time)
+    dataset = open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=arguments["carry"],
+        carry=carry,
         storage_options=arguments["storage"],
     )
+    return dataset if time is None else check(with_time(dataset, time))
 
 
 def _request(arguments: dict[str, Any]) -> Any:
@@ -235,7 +240,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     from dask_distill.request import Request
     from dask_distill.strategies import make_strategy
 
-    names = ("fraction", "size", "seed", "certify", "on_invalid")
+    names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
         reduce=named_function(arguments.get("reduce")),
@@ -254,15 +259,18 @@ def _run(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    tls: bool = False,
+    tls_ca_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
-    from dask_distill.cluster import connect
+    from dask_distill.cluster import connect, tls_files
     from dask_distill.performance import check_performance_report, performance_recorded
-    from dask_distill.plan import make_plan, refuse_unfit, worker_limits
     from dask_distill.resume import distill_to_zarr, open_checkpoint
     from dask_distill.wire import joined
 
@@ -282,13 +290,13 @@ def _run(
             workers=workers,
             scheduler_address=scheduler_address,
             scheduler_file=scheduler_file,
+            tls=tls,
+            security=tls_files(tls_ca_file, tls_cert, tls_key),
         ) as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
         performance_recorded(performance_report),
     ):
-        limits = worker_limits(client)
-        refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
         coreset, receipt = distill_to_zarr(
             dataset, target, request, **place, progress=progress, checkpoint=checkpoint
         )
@@ -322,6 +330,7 @@ def _run(
         "workers": count,
         "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
+        "search": coreset.provenance.get("search"),
     }
 
 
@@ -360,6 +369,8 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if result["search"] is not None:
+        lines.append(("search", result["search"]["verdict"]))
     certificate = result["certificate"]
     if certificate is not None:
         lines.append(

@@ -79,7 +79,7 @@ def evaluate(
             "with --labels"
         )
     names = _names(coreset, source, arguments["features"], arguments["labels"])
-    dataset = _open(source, *names, storage)
+    dataset = _open(source, *names, storage, coreset.provenance.get("input", {}).get("time"))
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
     places = {key: arguments[key] for key in CLUSTER_NAMES}
@@ -261,10 +261,15 @@ def _test_rows(
     return _open(source, features, labels, storage)
 
 
-def _open(source: str, features: Any, labels: Any, storage: dict[str, str]) -> Any:
+def _open(
+    source: str, features: Any, labels: Any, storage: dict[str, str], time: str | None = None
+) -> Any:
     from dask_distill.sources import open_dataset
 
-    return open_dataset(source, features=features, labels=labels, storage_options=storage)
+    carry = () if time is None else (time,)
+    return open_dataset(
+        source, features=features, labels=labels, carry=carry, storage_options=storage
+    )
 
 
 @click.command()

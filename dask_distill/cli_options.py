@@ -50,6 +50,12 @@ SOURCE_OPTIONS = options(
         metavar="SPEC",
         help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
     ),
+    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
+    click.option(
+        "--time-scale",
+        metavar="LENGTH",
+        help='After how long rows are no longer alike: a number, "6h", or auto.',
+    ),
 )
 STORAGE_OPTION = click.option(
     "--storage-option",
@@ -72,6 +78,10 @@ CLUSTER_OPTIONS = options(
     WORKERS,
     click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
     click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
+    click.option("--tls", is_flag=True, help="Encrypt a cluster that is started on this machine."),
+    click.option("--tls-ca-file", metavar="FILE", help="PEM: who vouches for the scheduler."),
+    click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
+    click.option("--tls-key", metavar="FILE", help="PEM: its key."),
 )
 # by which `connect` takes them
 CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")

@@ -31,6 +31,8 @@ def connect(
     workers: int | None = None,
     scheduler_address: str | None = None,
     scheduler_file: str | None = None,
+    tls: bool = False,
+    security: Any = None,
 ) -> Iterator[Any]:
     """A `distributed.Client`, on a cluster that is started for it or on one that is there.
 
@@ -46,6 +48,11 @@ def connect(
         Of a running scheduler, such as ``tcp://10.0.0.1:8786``.
     scheduler_file : str, optional
         A file that a running scheduler has written.
+    tls : bool
+        Encrypt what travels in a cluster that is started on this machine, and let nobody in who
+        has not its certificate, which is made for the run and kept in memory.
+    security : distributed.Security, optional
+        Certificate and key for a scheduler that is joined.
 
     Yields
     ------
@@ -61,15 +68,18 @@ def connect(
         Where the scheduler cannot be reached, or no worker comes up.
     """
     _check(cluster, workers, scheduler_address, scheduler_file)
+    joined = scheduler_address is not None or scheduler_file is not None
+    _check_tls(tls, security, cluster, joined)
     from distributed import Client
 
     if scheduler_address is None and scheduler_file is None:
-        started = _started(cluster or "local", workers)
+        started = _local(workers, tls=True) if tls else _started(cluster or "local", workers)
         with started as place, Client(place) as client, _watched(client):
             yield client
         return
+    security = security or _configured(scheduler_address or "")
     try:
-        client = Client(scheduler_address, scheduler_file=scheduler_file)
+        client = Client(scheduler_address, scheduler_file=scheduler_file, security=security)
     except (OSError, ValueError) as error:
         place = scheduler_address or scheduler_file
         raise DistillError(f"no scheduler can be reached at '{place}': {error}") from None
@@ -111,6 +121,70 @@ def _check(
         )
 
 
+def tls_files(ca_file: str | None, certificate: str | None, key: str | None) -> Any:
+    """A `distributed.Security` of three files of PEM; None where none is given.
+
+    Raises
+    ------
+    InputError
+        Where one is missing, or is no file.
+    """
+    files = {"tls_ca_file": ca_file, "tls_cert": certificate, "tls_key": key}
+    if not any(files.values()):
+        return None
+    for name, path in files.items():
+        if path is None:
+            raise InputError(
+                f"{name} must be given with the other two of {', '.join(files)}, got none"
+            )
+        if not os.path.isfile(path):
+            raise InputError(f"{name} must be a file, got '{path}'; check the path")
+    from distributed.security import Security
+
+    return Security(
+        tls_ca_file=ca_file,
+        tls_client_cert=certificate,
+        tls_client_key=key,
+        require_encryption=True,
+    )
+
+
+def _configured(address: str) -> Any:
+    """What Dask's configuration has for a scheduler that is joined."""
+    from distributed.security import Security
+
+    security = Security()
+    context = security.get_connection_args("client").get("ssl_context")
+    if address.startswith("tls://") and context is None:
+        # a client that fails for want of it would stay the active one
+        raise InputError(
+            f"scheduler '{address}' must be joined with certificates, got none; pass tls_ca_file, "
+            "tls_cert and tls_key, or set distributed.comm.tls in Dask's configuration"
+        )
+    return security
+
+
+def _check_tls(tls: bool, security: Any, cluster: str | None, joined: bool) -> None:
+    if security is not None and not joined:
+        raise InputError(
+            "tls_ca_file, tls_cert and tls_key must come with a scheduler that is joined, got "
+            "none; pass scheduler_address or scheduler_file, or tls for a cluster of our own"
+        )
+    if not tls:
+        return
+    if joined or cluster not in (None, "local"):
+        other = "a scheduler that is joined" if joined else f"cluster '{cluster}'"
+        raise InputError(
+            f"tls must be for a cluster that is started on this machine, got {other}; give its "
+            "certificates (tls_ca_file, tls_cert, tls_key, or distributed.comm.tls in Dask's "
+            "configuration)"
+        )
+    if importlib.util.find_spec("cryptography") is None:
+        raise InputError(
+            'tls needs cryptography, which is not installed; pip install "dask-distill[tls]"'
+        )
+
+
 def _started(cluster: str, workers: int | None) -> AbstractContextManager[Any]:
     """A cluster of a kind: what `Client` takes."""
     if cluster == "local":
@@ -127,7 +201,7 @@ def _watched(client: Any) -> Any:
 
 
 @contextmanager
-def _local(workers: int | None) -> Iterator[Any]:
+def _local(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
     """Worker processes of one thread each, seen by this machine alone."""
     from distributed import LocalCluster
 
@@ -136,6 +210,11 @@ def _local(workers: int | None) -> Iterator[Any]:
         "distributed.scheduler.no-workers-timeout": setting("no-workers-timeout"),
         "distributed.deploy.lost-worker-timeout": setting("local.lost-worker-timeout"),
     }
+    encrypted: dict[str, Any] = {}
+    if tls:
+        from distributed.security import Security
+
+        encrypted = {"security": Security.temporary(), "protocol": "tls://"}
     count = workers or setting("local.workers") or len(os.sched_getaffinity(0))
     with (
         dask.config.set(resilience),
@@ -146,8 +225,9 @@ def _local(workers: int | None) -> Iterator[Any]:
             host="127.0.0.1",
             memory_limit=setting("local.memory-limit"),
             dashboard_address="127.0.0.1:0",
-            # on a busy machine workers that take their time to stop would be warned of
-            silence_logs=logging.ERROR,
+            # workers slow to stop would be warned of; what fails on one is told here
+            silence_logs=logging.CRITICAL,
+            **encrypted,
         ) as cluster,
     ):
         yield cluster

@@ -74,7 +74,7 @@ def kubernetes_cluster(workers: int | None = None) -> Iterator[Any]:
     namespace = api.namespace
     with _created(api, spec, namespace):
         with _plain_failures():
-            _wait_until_up(api, name, namespace, max(1, minimum), seconds)
+            _wait_until_up(api, name, namespace, minimum, seconds)
 
             def join() -> Any:
                 return KubeCluster.from_name(
@@ -253,13 +253,12 @@ def _bounds(workers: int | None) -> tuple[int, int]:
         return workers, workers
     minimum, maximum = (setting(f"kubernetes.adaptive.{key}") for key in ("minimum", "maximum"))
     numbers = all(isinstance(value, int) for value in (minimum, maximum))
-    if not numbers or not 0 <= minimum <= maximum or maximum < 1:
+    if not numbers or not 1 <= minimum <= maximum:
         raise InputError(
-            "distill.kubernetes.adaptive.minimum and .maximum must be whole numbers, 0 <= minimum "
-            f"<= maximum, maximum at least 1, got {minimum!r} and {maximum!r}"
+            "distill.kubernetes.adaptive.minimum and .maximum must be whole numbers, 1 <= minimum "
+            f"<= maximum, got {minimum!r} and {maximum!r}; --workers N gives a fixed number"
         )
-    # the operator's autoscaler sees work only when a scheduler has some: begin with one
-    return max(1, minimum), maximum
+    return minimum, maximum
 
 
 @contextmanager

@@ -200,6 +200,7 @@ class Coreset:
                 on_chunk=None if progress is None else countdown("write", progress),
                 run=run,
                 amend=amend,
+                compared=list(self.carry),
             )
         return receipt | {"bytes_on_the_wire": wire.figures()}
 

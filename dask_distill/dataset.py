@@ -37,6 +37,8 @@ class Dataset:
         Names of the feature columns, where the source has them.
     sources : tuple of str
         Paths and URLs that are read from, without credentials.
+    time_name : str or None
+        Which of the carried arrays says when each row was.
     """
 
     features: da.Array
@@ -46,6 +48,12 @@ class Dataset:
     label_name: str = "y"
     columns: tuple[str, ...] | None = None
     sources: tuple[str, ...] = ()
+    time_name: str | None = None
+
+    @property
+    def time(self) -> da.Array | None:
+        """(n,) times, numbers or dates; None where rows have none."""
+        return None if self.time_name is None else self.carry[self.time_name]
 
     @property
     def n(self) -> int:
@@ -86,7 +94,11 @@ class Dataset:
 
 
 def as_dataset(
-    features: Any, labels: Any = None, *, carry: Mapping[str, Any] | None = None
+    features: Any,
+    labels: Any = None,
+    *,
+    carry: Mapping[str, Any] | None = None,
+    time: Any = None,
 ) -> Dataset:
     """Bring arrays of any accepted kind into a `Dataset`, without computing values.
 
@@ -102,6 +114,8 @@ def as_dataset(
     labels : (n,) array or Series, optional
     carry : mapping of (n, ...) arrays, optional
         More arrays to write with the selected rows, by the name they get in the output.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was; carried under the name "time". Or the name of a carried array.
 
     Returns
     -------
@@ -130,7 +144,32 @@ def as_dataset(
             )
         arrays = {name: _as_dask(array, f"carry {name}") for name, array in carry.items()}
         base = replace(base, carry=arrays)
+    if time is not None:
+        base = with_time(base, time)
     return check(base)
+
+
+def with_time(dataset: Dataset, time: Any) -> Dataset:
+    """Name the carried array that says when rows were, or carry one.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(time, str):
+        if "time" in dataset.carry:
+            raise InputError(
+                'carry must not hold "time" beside time=, got both; pass time="time" for the '
+                "carried one"
+            )
+        carry = dataset.carry | {"time": _as_dask(time, "time")}
+        return replace(dataset, carry=carry, time_name="time")
+    if time not in dataset.carry:
+        raise InputError(
+            f"time must be an array or the name of a carried one, got {time!r}; carried: "
+            f"{', '.join(dataset.carry) or 'none'}"
+        )
+    return replace(dataset, time_name=time)
 
 
 def check(dataset: Dataset) -> Dataset:
@@ -157,6 +196,8 @@ def check(dataset: Dataset) -> Dataset:
                 f"carry {name} must hold numbers, dates or text, got dtype {array.dtype}; convert "
                 "it, or leave it out"
             )
+    if dataset.time_name is not None:
+        _check_time(carry[dataset.time_name])
     return replace(dataset, features=features, labels=labels, carry=carry)
 
 
@@ -396,6 +437,14 @@ def _check_length(name: str, array: da.Array, n: int) -> None:
         raise InputError(
             f"{name} must have as many rows as features ({n}), got {found}; pass arrays of the "
             "same rows"
+        )
+
+
+def _check_time(time: da.Array) -> None:
+    if time.ndim != 1 or time.dtype.kind not in "iufM":
+        raise InputError(
+            f"time must have one number or date a row, got shape {time.shape} of {time.dtype}; "
+            "convert it, e.g. with pandas.to_datetime"
         )
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 
-from dask_distill.dataset import Dataset
+from dask_distill.dataset import Dataset, check, with_time
 from dask_distill.errors import InputError
 from dask_distill.evaluation import Evaluation, cost_of, summarise, verdict_of, worst_class_of
 from dask_distill.progress import Progress, Silent
@@ -25,6 +26,7 @@ from dask_distill.splits import (
     class_codes,
     finite_rows,
     first_by_hash,
+    forward_cuts,
     gather_features,
     gather_labels,
     hashed_rows,
@@ -33,10 +35,14 @@ from dask_distill.splits import (
     split_rows,
     valid_rows,
 )
+from dask_distill.times import as_times
 from dask_distill.trials import Table, Trial, as_models, train_and_test
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
+
+
+_FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
 
 def evaluate(
@@ -50,6 +56,7 @@ def evaluate(
     test_rows: int | None = None,
     max_rows: int | None = None,
     seed: int = 0,
+    time: Any = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure what training on a subset costs, against random subsets and against everything.
@@ -57,7 +64,9 @@ def evaluate(
     For each seed: test rows are drawn by hash from the rows that were not selected; models are
     trained on the subset (with its weights, where they take weights), on a uniform and on a
     class-stratified random subset of its size, and on everything; all are judged on the same
-    test rows.
+    test rows. Where rows have a time, the test rows are later than all that is trained on: each
+    seed cuts time elsewhere, at 60 to 80 per cent of the rows, and tests on the fifth that
+    follows.
 
     Parameters
     ----------
@@ -81,6 +90,9 @@ def evaluate(
         unless given, fewer where those gathered would take more than a GiB.
     seed : int
         The first of the seeds.
+    time : (n,) array or str, optional
+        When each row of the source was, where the subset was selected with one; ``features`` may
+        be a `Dataset` that has it.
     progress : Progress, optional
 
     Returns
@@ -104,7 +116,7 @@ def evaluate(
     >>> found.verdict.partition(",")[0]
     'Random does as well here'
     """
-    dataset = _labelled_source(coreset, features, labels)
+    dataset = _timed(coreset, _labelled_source(coreset, features, labels), time)
     held_out = None if test is None else _labelled_test(test, dataset.d)
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
@@ -115,9 +127,10 @@ def evaluate(
     pool = valid_rows(job.pool, codes[0])
     size = min(len(job.part), max_rows)
     every_seed = tuple(range(seed, seed + seeds))
+    forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
     splits = [
-        split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, held_out)
-        for one in every_seed
+        split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, held_out, cut)
+        for one, cut in zip(every_seed, forward, strict=True)
     ]
     size = min(size, len(splits[0].random))
     tables = [
@@ -145,7 +158,8 @@ def evaluate(
         differences=differences,
         worst_class=worst_class_of(trials, classes),
         selection_seconds=taken,
-        notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials),
+        notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials)
+        + (() if forward[0] is None else (_FORWARD,)),
     )
 
 
@@ -202,6 +216,16 @@ class _Gathering:
         found[0] = np.where(valid, found[0].astype(object), None)
         return found, features
 
+    def times(self) -> tuple[Any, Any] | None:
+        """Times of the pool and of the subset, here; None where rows have none."""
+        from dask_distill.coreset import take_rows
+
+        if self.dataset.time is None:
+            return None
+        chosen = (self.pool, self.coreset.indices[self.part])
+        found = dask.compute(*(take_rows(self.dataset.time, rows) for rows in chosen))
+        return as_times(found[0]), as_times(found[1])
+
 
 def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
     return int((pool[mine] != subset[its]).any(axis=1).sum())
@@ -243,7 +267,10 @@ def _trial(
     subset: Table,
     held_out: Table | None = None,
 ) -> Trial:
-    training = subset if way == "subset" else pool.take(getattr(split, way))
+    if way != "subset":
+        training = pool.take(getattr(split, way))
+    else:
+        training = subset if split.subset is None else subset.take(split.subset)
     test = pool.take(split.test) if held_out is None else held_out
     return train_and_test(way, name, model, split.seed, training, test, classes)
 
@@ -264,6 +291,21 @@ def _labelled_source(coreset: "Coreset", features: Any, labels: Any) -> Dataset:
             f"got {dataset.n:,} of {dataset.d}; check the path and the names"
         )
     return dataset
+
+
+def _timed(coreset: "Coreset", dataset: Dataset, time: Any) -> Dataset:
+    """With the time of the rows, where the subset was selected with one."""
+    if time is not None:
+        return check(with_time(dataset, time))
+    name = coreset.provenance.get("input", {}).get("time")
+    if name is None or dataset.time_name is not None:
+        return dataset
+    if name in dataset.carry:
+        return check(with_time(dataset, name))
+    raise InputError(
+        f"evaluate needs the time of the source's rows, since the subset was selected with {name!r}"
+        ", got none; pass time=, so that models are tested on later rows than they saw"
+    )
 
 
 def _labelled_test(test: Any, d: int) -> Dataset:

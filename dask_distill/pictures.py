@@ -23,6 +23,7 @@ from dask_distill.threads import single_threaded
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
     from dask_distill.dataset import Dataset
+    from dask_distill.search.result import StrategySearch
     from dask_distill.sizes import SizeCurve
 
 FORMATS = ("svg", "png")
@@ -250,6 +251,19 @@ def curve_drawing(
     return Drawing("curve", title, _lines, (curve, metric, METRICS[metric], model))
 
 
+def search_drawing(search: "StrategySearch") -> Drawing:
+    """Trials of a search and their front: score against rows.
+
+    Raises
+    ------
+    InputError
+        Where matplotlib is not installed.
+    """
+    _require()
+    title = f"Score against rows of {len(search.trials)} trials, and those that no other beats"
+    return Drawing("search", title, _front, (search,))
+
+
 def curve_in_notebook(curve: "SizeCurve") -> str:
     """The curve for a cell's output; nothing where it cannot be drawn."""
     try:
@@ -395,6 +409,33 @@ def _lines(axes: Any, curve: "SizeCurve", metric: str, words: str, model: str) -
     axes.set_xlabel("rows trained on")
     axes.set_ylabel(f"{words}, %")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3), ncols=3, frameon=False)
+
+
+def _front(axes: Any, search: "StrategySearch") -> None:
+    from dask_distill.evaluation import METRICS
+
+    trials = [trial for trial in search.trials if trial.score is not None and not trial.stopped]
+    for number, name in enumerate(dict.fromkeys(trial.strategy for trial in trials)):
+        mine = [trial for trial in trials if trial.strategy == name]
+        axes.scatter(
+            [trial.rows for trial in mine],
+            [100 * (trial.score or 0.0) for trial in mine],
+            label=_plain(name),
+            color=_COLORS[number % len(_COLORS)],
+            marker=_MARKERS[number % len(_MARKERS)],
+            s=22,
+        )
+    best: dict[int, float] = {}
+    for trial in trials:
+        best[trial.rows] = max(best.get(trial.rows, 0.0), 100 * (trial.score or 0.0))
+    steps: list[tuple[int, float]] = []
+    for rows, score in sorted(best.items()):
+        if not steps or score > steps[-1][1]:
+            steps.append((rows, score))
+    axes.plot(*zip(*steps, strict=True), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
+    axes.set_xlabel("rows selected")
+    axes.set_ylabel(f"{METRICS[search.metric]} on held-out rows, %")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, frameon=False)
 
 
 def _apart(rows: list[int]) -> list[int]:

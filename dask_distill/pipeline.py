@@ -21,15 +21,15 @@ from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.placement import keeping_blocks
+from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import reduce_blocks
+from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import Request
 from dask_distill.rounds import (
     DaskRunner,
-    Inline,
     Ledger,
     active_client,
     choose,
@@ -39,12 +39,15 @@ from dask_distill.rounds import (
 )
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
+    from dask_distill.inline import Inline
+from dask_distill.journal import Journal
 
 
 class SelectionWarning(UserWarning):
@@ -65,6 +68,8 @@ def distill(
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
     reduce: Any = None,
+    time: Any = None,
+    time_scale: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -103,6 +108,14 @@ def distill(
         "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
         ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
         row for itself. The output holds the rows as they were.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was: for strategies that ask for it, for ``time_scale``, and so that
+        `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
+        carried array.
+    time_scale : float, "6h" or the like, or "auto", optional
+        Adds to all distances how far rows are apart in time: as much, on average, as two rows
+        differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
+        unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
 
@@ -132,8 +145,9 @@ def distill(
         proxy=proxy,
         on_invalid=on_invalid,
         reduce=make_reduction(reduce),
+        time_scale=time_scale,
     )
-    dataset = as_dataset(features, labels, carry=carry)
+    dataset = as_dataset(features, labels, carry=carry, time=time)
     request.check(dataset)
     _refuse_asynchronous()
     return select(dataset, request, progress=progress)
@@ -164,7 +178,12 @@ def select(
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
     client = active_client()
     with measured(client) as wire, keeping_blocks(client):
-        return _select(dataset, request, progress, checkpoint, wire)
+        search = None
+        chosen = checkpoint is not None and checkpoint.selection() is not None
+        if isinstance(request.strategy, Search) and not chosen:
+            request, search = _decided(dataset, request, progress)
+            wire.mark("search")
+        return _select(dataset, request, progress, checkpoint, wire, search)
 
 
 def _select(
@@ -173,41 +192,67 @@ def _select(
     progress: Progress | None,
     checkpoint: "Checkpoint | None",
     wire: Wire,
+    search: Mapping[str, Any] | None,
 ) -> Coreset:
     started = time.perf_counter()
     strategy = request.strategy
     ledger = Ledger()
     job = _Job(DaskRunner(progress), ledger, progress or Silent())
 
+    limits = limits_here(active_client())
+    refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
     raw = raw_blocks(dataset, job.runner)
     saved = None if checkpoint is None else checkpoint.selection()
     if saved is not None and checkpoint is not None:
         checkpoint.check(content_fingerprint(dataset, progress))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    schema, outline = _survey(job, dataset, raw, request)
+    journal = None if checkpoint is None else checkpoint.journal
+    known: Schema | None = None
+    if journal is not None and journal.has("schema"):
+        known = journal.get("outline")
+    told: list[Any] = []
+    if journal is not None and checkpoint is not None and known is not None:
+        # what was surveyed is known, but must be what is there
+        checkpoint.check(content_fingerprint(dataset, progress))
+        outline = job.runner.call("outline", journal.get, "outline")
+        schema = job.runner.call("schema", journal.get, "schema")
+        told = journal.turns()
+    else:
+        schema, outline = _survey(job, dataset, raw, request)
+    if checkpoint is not None:
+        checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
+    if journal is not None and known is None:
+        job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    if request.reduce is not None:
-        shape = dataset.features.shape[1:]
+    space = Space.of(request, dataset.features.shape[1:])
+    if space is not None:
         blocks, schema, judge = reduce_blocks(
-            request.reduce, blocks, schema, shape, judge, job.runner, ledger, job.progress
+            space, blocks, schema, judge, job.runner, ledger, job.progress
         )
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
-    if checkpoint is not None:
-        checkpoint.begin(facts.fingerprint)
     wire.mark("survey")
     rows = request.rows(facts.n)
 
     handle = delayed(strategy, traverse=False)
     question = job.runner.call("question", _ask, handle, schema, rows, judge)
+    if journal is not None and told:
+        question = job.runner.call("question", _first_question, journal)
     states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
     final, states = converse(
-        handle, states, question, job.runner, phase="select", ledger=ledger, progress=job.progress
+        handle,
+        states,
+        question,
+        job.runner,
+        phase="select",
+        ledger=ledger,
+        progress=job.progress,
+        journal=journal,
     )
     selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
-    told = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
+    shown = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
     indices, weights, scores = _assemble(selections, facts, rows, strategy)
     taken = None
     if facts.classes is not None:
@@ -220,8 +265,8 @@ def _select(
         certificate = certify_rows(
             blocks, indices, strategy, outline, job.runner, ledger, job.progress
         )
-        if request.reduce is not None:
-            certificate = replace(certificate, space=request.reduce.label)
+        if space is not None:
+            certificate = replace(certificate, space=space.label)
         wire.mark("certify")
     provenance = make_provenance(
         dataset,
@@ -231,15 +276,27 @@ def _select(
         taken,
         size=rows,
         seconds=time.perf_counter() - started,
-        told=told,
+        told=shown,
         wire=wire.figures(),
     )
+    if search is not None:
+        provenance["search"] = dict(search)
     coreset = Coreset(
         indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
     )
     if checkpoint is not None:
         checkpoint.save(coreset)
     return coreset
+
+
+def _decided(
+    dataset: Dataset, request: Request, progress: Progress | None
+) -> tuple[Request, dict[str, Any]]:
+    """The request with the strategy that a search has found, and how it was found."""
+    from dask_distill.search import searched
+
+    found = searched(dataset, request, progress)
+    return replace(request, strategy=found.strategy), found.as_dict()
 
 
 @dataclass(frozen=True)
@@ -275,6 +332,15 @@ def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tu
     outline = job.runner.call("outline", Schema.outline, schema)
     schema, outline = job.runner.settle([], [schema, outline], 0)
     return schema, outline
+
+
+def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
+    """The outline last: a run that resumes looks for it."""
+    return journal.put("schema", schema) and journal.put("outline", outline)
+
+
+def _first_question(journal: "Journal") -> Any:
+    return content(journal.turn(0))
 
 
 def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:

@@ -9,9 +9,10 @@ from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.request import Request
 from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
+from dask_distill.threads import local_threads
 
 # what a Python process with our libraries takes before any data
-_PROCESS_BYTES = 300 * 2**20
+_PROCESS_BYTES = 350 * 2**20
 # as stored, put together from chunks, as floats, and one more while it is standardised
 _BLOCK_COPIES = 4
 # classes are known only after the survey
@@ -31,8 +32,10 @@ class Plan:
         Of the whole job, about.
     worker_bytes : int
         Projected peak memory of one worker (one thread).
+    lane_bytes : int
+        What each more of its threads takes.
     coordinator_bytes : int
-        Projected peak memory where candidates meet.
+        Projected peak memory of a worker where candidates meet.
     bytes_read, bytes_moved, bytes_written : int
         Before compression; moved are questions, answers, candidates and selected rows.
     bytes_to_gather_everything : int
@@ -46,6 +49,7 @@ class Plan:
     block_rows: int
     tasks: int
     worker_bytes: int
+    lane_bytes: int
     coordinator_bytes: int
     bytes_read: int
     bytes_moved: int
@@ -89,18 +93,22 @@ def make_plan(
     blocks = -(-n // rows)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
     # the strategy sees the reduced form, which the workers hold
-    reduced = request.reduce.width if request.reduce is not None else 0
+    reduced = request.reduced_width(d)
     need = strategy.footprint(n, reduced or d, classes, selected)
     value = max(4, dataset.features.dtype.itemsize)
-    sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes) * d * value
-    offers = int(1.5 * sample)
-    pool = int(need.pool_rows * (d * value + 48))
+    sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
+    offers = min(n, int(1.5 * sample)) * d * value
+    pool = int(min(n, need.pool_rows) * (d * value + 48))
     chunks = len(dataset.features.chunks[0])
     combines = -(-blocks // 7)
     fit = 0
     if strategy.uses_proxy and dataset.labels is not None:
         # the sample with its Fourier features, and the solver's copies of it
-        fit = 4 * SAMPLE_ROWS * (d + 600) * 4
+        fit = 4 * sample * (d + 600) * value
+    lane = _BLOCK_COPIES * min(rows, n) * d * value
+    # footprints are for float32
+    held = (need.state_bytes_per_row * value / 4 + 4 * reduced) * n / max(1, workers)
+    worker = int(_PROCESS_BYTES + lane + held)
     return Plan(
         rows=n,
         features=d,
@@ -109,14 +117,10 @@ def make_plan(
         blocks=blocks,
         block_rows=rows,
         tasks=3 * chunks + blocks * (8 + 3 * (1 + need.rounds)) + combines * (1 + need.rounds),
-        worker_bytes=int(
-            _PROCESS_BYTES
-            + _BLOCK_COPIES * min(rows, n) * d * value
-            + (need.state_bytes_per_row + 4 * (reduced or 0)) * n / max(1, workers)
-            + fit
-            + 3 * pool
-        ),
-        coordinator_bytes=int(_PROCESS_BYTES + 3 * offers + 3 * pool + fit + 40 * selected),
+        worker_bytes=worker,
+        lane_bytes=lane,
+        # one of the workers, beside its blocks
+        coordinator_bytes=int(worker + 3 * offers + 3 * pool + fit + 40 * selected),
         bytes_read=2 * dataset.nbytes,
         bytes_moved=int(
             offers
@@ -151,17 +155,20 @@ def refuse_unfit(plan: Plan, limits: Sequence[tuple[int, int]]) -> None:
         ("a worker", plan.worker_bytes, "add workers, give them more memory or fewer threads"),
         ("the coordinator", plan.coordinator_bytes, "give workers more memory"),
     ):
-        lanes = threads if what == "a worker" else 1
-        need = _PROCESS_BYTES + lanes * (one_thread - _PROCESS_BYTES)
+        need = one_thread + (threads - 1) * plan.lane_bytes
         if need > limit:
-            at = f" with {threads} threads" if lanes > 1 else ""
+            at = f" with {threads} threads" if threads > 1 else ""
             raise InputError(
                 f"the run needs {need / 2**30:.2g} GiB on {what}{at} and "
                 f"{limit / 2**30:.2g} GiB are allowed; {way_out}, or lower size"
             )
 
 
-def worker_limits(client: Any) -> list[tuple[int, int]]:
-    """Memory limit and threads of each worker of a client's cluster."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return [(int(w.get("memory_limit") or 0), int(w["nthreads"])) for w in workers]
+def limits_here(client: Any) -> list[tuple[int, int]]:
+    """Memory limit and threads of each worker; of this process, where there is no client."""
+    if client is not None:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        return [(int(w.get("memory_limit") or 0), int(w["nthreads"])) for w in workers]
+    from distributed.system import MEMORY_LIMIT
+
+    return [(int(MEMORY_LIMIT), local_threads())]

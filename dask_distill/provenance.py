@@ -29,7 +29,7 @@ def make_provenance(
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     # reduced blocks are held, and certified where they are
-    passes = 3 if request.certify and request.reduce is None else 2
+    passes = 3 if request.certify and facts.reduction is None else 2
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
@@ -42,6 +42,7 @@ def make_provenance(
             "dtype": str(dataset.features.dtype),
             "columns": None if dataset.columns is None else list(dataset.columns),
             "blocks": len(facts.block_counts),
+            "time": dataset.time_name,
         },
         "rows": facts.n,
         "rows_dropped": facts.dropped,

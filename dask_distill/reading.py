@@ -12,11 +12,13 @@ from dask.sizeof import sizeof
 
 from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
 from dask_distill.dataset import Dataset
-from dask_distill.errors import DistillError
+from dask_distill.errors import DistillError, InputError
+from dask_distill.inline import Inline
 from dask_distill.progress import Progress
-from dask_distill.rounds import DaskRunner, Inline
+from dask_distill.rounds import DaskRunner
 from dask_distill.sources import RowReader
 from dask_distill.survey import block_checksum, fingerprint_of
+from dask_distill.times import as_times
 
 _SMALL_BYTES = 2**16
 
@@ -32,12 +34,15 @@ def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     labels: list[Any] = [None] * len(bounds)
     if dataset.labels is not None:
         labels = _by_blocks(dataset.labels, bounds, runner)
+    times: list[Any] = [None] * len(bounds)
+    if dataset.time is not None:
+        times = _by_blocks(dataset.time, bounds, runner)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
-        Inline(_raw_block, X, y, number, start, rows, dataset.d)
-        for number, (X, y, start, rows) in enumerate(
-            zip(features, labels, starts, bounds, strict=True)
+        Inline(_raw_block, X, y, t, number, start, rows, dataset.d)
+        for number, (X, y, t, start, rows) in enumerate(
+            zip(features, labels, times, starts, bounds, strict=True)
         )
     ]
 
@@ -143,7 +148,7 @@ def _stacked(*parts: Any) -> Any:
     return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(part) for part in parts])
 
 
-def _raw_block(X: Any, y: Any, number: int, start: int, rows: int, d: int) -> RawBlock:
+def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: int) -> RawBlock:
     """Check what the source gave, on the worker, and bring it into form."""
     values = as_features(X)
     if values.shape != (rows, d):
@@ -157,7 +162,19 @@ def _raw_block(X: Any, y: Any, number: int, start: int, rows: int, d: int) -> Ra
             f"labels must have {rows} values from row {start} on, got {len(labels)}; the source "
             "is not what its metadata says"
         )
-    return RawBlock(number, start, values, labels)
+    times = None if t is None else as_times(t)
+    if times is not None and len(times) != rows:
+        raise DistillError(
+            f"time must have {rows} values from row {start} on, got {len(times)}; the source is "
+            "not what its metadata says"
+        )
+    if times is not None and not np.isfinite(times).all():
+        first = start + int((~np.isfinite(times)).argmax())
+        raise InputError(
+            f"time must be known of every row, got a missing or infinite one in row {first}; fill "
+            "it in, or leave the row out"
+        )
+    return RawBlock(number, start, values, labels, times)
 
 
 def content_fingerprint(dataset: Dataset, progress: Progress | None = None) -> str:

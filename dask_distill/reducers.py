@@ -30,6 +30,21 @@ class Reducer(Protocol):
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """Features as they are."""
+
+    width: int
+
+    def __call__(self, X: Features) -> tuple[Features, Float32 | None]:
+        """The same."""
+        return X, None
+
+    def facts(self) -> dict[str, Any]:
+        """Nothing is fitted."""
+        return {}
+
+
+@dataclass(frozen=True)
 class Linear:
     """(p, d) directions, on features that are scaled."""
 

@@ -18,11 +18,13 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.progress import Progress
 from dask_distill.proxy import EstimatorProxy, use_estimator
-from dask_distill.reducers import Reducer
+from dask_distill.reducers import Reducer, Unchanged
 from dask_distill.reduction import Reduction
+from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, content, converse
 from dask_distill.survey import Schema
 from dask_distill.threads import single_threaded
+from dask_distill.times import Timeline
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,10 +38,26 @@ class Question:
     reducer : Reducer
     judge : EstimatorProxy or None
         The user's model, which judges the features as they are.
+    timeline : Timeline or None
     """
 
     reducer: Reducer
     judge: EstimatorProxy | None
+    timeline: Timeline | None = None
+
+    def reduced(
+        self, X: npt.NDArray[np.floating], time: Floats | None
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float32] | None]:
+        """Features of the space, and reconstruction errors."""
+        Z, novelty = self.reducer(X)
+        if self.timeline is not None and time is not None:
+            Z = self.timeline(Z, time)
+        return Z, novelty
+
+    @property
+    def width(self) -> int:
+        """Features of a row in the space."""
+        return self.reducer.width + (0 if self.timeline is None else self.timeline.width)
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,7 @@ class Reducing:
     def observe(self, block: Block, question: Question) -> Block:
         """From here on a block is its reduced form."""
         try:
-            Z, novelty = question.reducer(block.X)
+            Z, novelty = question.reduced(block.X, block.time)
         except InputError as error:
             first = block.rows[0] if len(block.rows) else 0
             raise InputError(f"{error} (in the block from row {first} on)") from None
@@ -105,25 +123,68 @@ class Reducing:
         return Moments(mean, scale, sum(known) / rows if known else None)
 
 
+@dataclass(frozen=True)
+class Space:
+    """Where rows are compared: features that are reduced, or know the time, or both.
+
+    Attributes
+    ----------
+    reduction : Reduction or None
+    timed : bool
+    time_scale : float or None
+        Found from the features where rows are timed and None is given.
+    shape : tuple of int
+        Of a row in the source.
+    """
+
+    reduction: Reduction | None
+    timed: bool
+    time_scale: float | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, request: Request, shape: tuple[int, ...]) -> "Space | None":
+        """What a request asks for; None for the features as they are."""
+        if request.reduce is None and request.time_scale is None:
+            return None
+        span = request.time_span()
+        length = None if span is None else span.length
+        return cls(request.reduce, request.time_scale is not None, length, shape)
+
+    @property
+    def label(self) -> str:
+        """Short form, for the certificate."""
+        features = "features" if self.reduction is None else self.reduction.label
+        return f"{features} and time" if self.timed else features
+
+    def fit(self, schema: Schema) -> Reducer:
+        """The reduction, on the survey's sample."""
+        if self.reduction is None:
+            return Unchanged(schema.d)
+        return self.reduction.fit(schema, self.shape)
+
+    def describe(self) -> dict[str, Any]:
+        """For the provenance."""
+        reduction = {} if self.reduction is None else self.reduction.describe()
+        return {"space": self.label, **reduction}
+
+
 def reduce_blocks(
-    reduction: Reduction,
+    space: Space,
     blocks: list[Any],
     schema: Any,
-    shape: tuple[int, ...],
     proxy: Any,
     runner: DaskRunner,
     ledger: Ledger,
     progress: Progress,
 ) -> tuple[list[Any], Any, Any]:
-    """Fit a reduction, and put the blocks into their reduced form.
+    """Fit a space, and put the blocks into it.
 
     Parameters
     ----------
-    reduction : Reduction
+    space : Space
     blocks : handles of `Block`
     schema : handle of the survey's `Schema`
-    shape : tuple of int
-        Of a row in the source.
     proxy : handle of the user's estimator, or None
         Judges the features as they are.
 
@@ -133,13 +194,13 @@ def reduce_blocks(
     schema : handle of the `Schema` of the reduced space
     judge : handle of what takes the user's estimator's place
     """
-    if reduction.fits_at_home:
+    handle = delayed(space, traverse=False)
+    if space.reduction is not None and space.reduction.fits_at_home:
         # the one fit that needs a package which workers need not have
-        reducer: Any = delayed(reduction.fit(runner.fetch(schema), shape), traverse=False)
+        reducer: Any = delayed(space.fit(runner.fetch(schema)), traverse=False)
     else:
-        handle = delayed(reduction, traverse=False)
-        reducer = runner.call("reduce-fit", _fit, handle, schema, shape)
-    question = runner.call("reduce-question", _ask, reducer, schema, proxy)
+        reducer = runner.call("reduce-fit", _fit, handle, schema)
+    question = runner.call("reduce-question", _ask, handle, reducer, schema, proxy)
     (question,) = runner.settle([], [question], 0)
     final, blocks = converse(
         delayed(Reducing(), traverse=False),
@@ -150,40 +211,52 @@ def reduce_blocks(
         ledger=ledger,
         progress=progress,
     )
-    told = delayed({"space": reduction.label, **reduction.describe()}, traverse=False)
-    reduced = runner.call("reduced-schema", _reduced, schema, question, final, told)
+    reduced = runner.call("reduced-schema", _reduced, schema, question, final, handle)
     judge = None if proxy is None else runner.call("judge", _judge, question)
     return blocks, reduced, judge
 
 
-def _fit(reduction: Reduction, schema: Schema, shape: tuple[int, ...]) -> Reducer:
+def _fit(space: Space, schema: Schema) -> Reducer:
     with single_threaded():
-        return reduction.fit(schema, shape)
+        return space.fit(schema)
 
 
-def _ask(reducer: Reducer, schema: Schema, proxy: Any) -> Question:
-    return Question(reducer, None if proxy is None else use_estimator(proxy, schema))
+def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> Question:
+    judge = None if proxy is None else use_estimator(proxy, schema)
+    if not space.timed:
+        return Question(reducer, judge)
+    sample = schema.sample
+    assert sample is not None
+    assert sample.time is not None
+    with single_threaded():
+        timeline = Timeline.fit(sample.time, reducer(sample.X)[0], space.time_scale)
+    return Question(reducer, judge, timeline)
 
 
-def _reduced(schema: Schema, question: Question, final: Any, told: dict[str, Any]) -> Schema:
+def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Schema:
     """The schema of the reduced space: what strategies are told of the data."""
     found: Moments = content(final)
     sample = schema.sample
     assert sample is not None
     with single_threaded():
-        Z, novelty = question.reducer(sample.X)
+        Z, novelty = question.reduced(sample.X, sample.time)
         judged = None
         if question.judge is not None:
             none = np.empty((0, 0), np.float32)
             judged = question.judge.probabilities(sample.X, none, sample.rows)
-    told = told | question.reducer.facts() | {"features": question.reducer.width}
+    mean, scale = found.mean, found.scale
+    told = space.describe() | question.reducer.facts() | {"features": question.width}
+    if question.timeline is not None:
+        # their unit, not their own spread: standardised, too, they count as they should
+        scale[question.reducer.width :] = question.timeline.unit
+        told |= question.timeline.facts()
     if found.novelty is not None:
         told["mean_squared_error"] = round(found.novelty, 6)
     return replace(
         schema,
-        d=question.reducer.width,
-        mean=found.mean,
-        scale=found.scale,
+        d=question.width,
+        mean=mean,
+        scale=scale,
         sample=replace(sample, X=Z, novelty=novelty, probabilities=judged),
         reduction=told,
     )

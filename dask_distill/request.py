@@ -11,9 +11,11 @@ import numpy as np
 
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.kernels.timeline import FREQUENCIES
 from dask_distill.proxy import check_estimator
 from dask_distill.reduction import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
+from dask_distill.times import Span
 from dask_distill.validity import OnInvalid
 
 
@@ -31,6 +33,8 @@ class Request:
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
     reduce : Reduction or None
+    time_scale : float, text or timedelta, "auto", or None
+        After how long rows are no longer alike, for distances that know the time.
     """
 
     strategy: Strategy
@@ -41,6 +45,7 @@ class Request:
     proxy: Any = None
     on_invalid: OnInvalid = "raise"
     reduce: Reduction | None = None
+    time_scale: Any = None
 
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
@@ -66,11 +71,35 @@ class Request:
                 f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
                 f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
             )
+        self._check_time(dataset)
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
                 "of auto, random, kcenter, coverage, kmeans, kmedoids"
             )
+
+    def _check_time(self, dataset: Dataset) -> None:
+        span = self.time_span()
+        if dataset.time is not None:
+            dates = dataset.time.dtype.kind == "M"
+            self.strategy.check_time(dates)
+            if span is not None:
+                span.check("time_scale", dates)
+            return
+        for wants, what in (
+            (self.strategy.needs_time, f"strategy {self.strategy.name}"),
+            (self.time_scale is not None, f"time_scale={self.time_scale}"),
+        ):
+            if wants:
+                raise InputError(
+                    f"{what} needs to know when each row was, got no time; pass time= / --time"
+                )
+
+    def time_span(self) -> Span | None:
+        """The time scale as a number, where one was given."""
+        if self.time_scale is None or self.time_scale == "auto":
+            return None
+        return Span.of(self.time_scale, "time_scale")
 
     def rows(self, n: int) -> int:
         """Rows to select from n.
@@ -81,6 +110,13 @@ class Request:
             Unless exactly one of fraction and size is given, and within its range.
         """
         return resolve_size(self.fraction, self.size, n)
+
+    def reduced_width(self, d: int) -> int:
+        """Features of a row where it is compared; 0 where that is the source's own form."""
+        if self.reduce is None and self.time_scale is None:
+            return 0
+        width = d if self.reduce is None else self.reduce.width or d
+        return width + (0 if self.time_scale is None else 2 * FREQUENCIES)
 
     def describe(self) -> dict[str, Any]:
         """JSON-able form, for provenance and to compare two runs by."""
@@ -93,6 +129,7 @@ class Request:
             "seed": int(self.seed),
             "on_invalid": self.on_invalid,
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "time_scale": None if self.time_scale is None else str(self.time_scale),
             "reduce": None if self.reduce is None else self.reduce.describe(),
         }
 

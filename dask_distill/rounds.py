@@ -8,7 +8,6 @@ worker's states are rebuilt by Dask, which replays the questions on the blocks. 
 refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,8 +23,10 @@ from dask.sizeof import sizeof
 from dask_distill.conversation import Conversation, Final
 from dask_distill.errors import InputError
 from dask_distill.failures import plain_failures
+from dask_distill.inline import Inline, detached, evaluate
+from dask_distill.journal import Journal, Recalled
 from dask_distill.progress import Progress, Silent
-from dask_distill.threads import single_threaded
+from dask_distill.threads import local_threads, single_threaded
 
 # answers that one task combines
 _FAN_IN = 8
@@ -62,18 +63,6 @@ class Step:
 
     state: Any
     message: Message
-
-
-class Inline:
-    """A call that is made within the task that needs its result, so that no such result moves.
-
-    Arguments may be results of earlier calls, and calls of this kind.
-    """
-
-    # not a dataclass: Dask would look for its own objects in there
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self.function = function
-        self.arguments = arguments
 
 
 @dataclass
@@ -129,6 +118,8 @@ class LocalRunner:
         self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
     ) -> Any:
         """Call it now."""
+        if any(isinstance(argument, Inline) for argument in args):
+            return _guarded(evaluate, Inline(function, *args))
         return _guarded(function, *args)
 
     def places(self, results: Sequence[Any]) -> list[str | None]:
@@ -161,8 +152,8 @@ class DaskRunner:
         call = delayed(_guarded, pure=False, traverse=False)
         if any(isinstance(argument, Inline) for argument in args):
             needed: list[Any] = []
-            args = (_detached(Inline(function, *args), needed), *needed)
-            function = _evaluate
+            args = (detached(Inline(function, *args), needed), *needed)
+            function = evaluate
         if at is None:
             return call(function, *args, dask_key_name=key)
         with dask.annotate(workers=[at], allow_other_workers=True):
@@ -199,8 +190,7 @@ class DaskRunner:
         """Tasks that run at a time."""
         client = active_client()
         if client is None:
-            pool = dask.config.get("num_workers", None)
-            return int(pool or len(os.sched_getaffinity(0)))
+            return local_threads()
         return max(1, sum(client.nthreads().values()))
 
     def fetch(self, result: Any) -> Any:
@@ -212,38 +202,6 @@ class DaskRunner:
         """Bring small results here, in one computation."""
         with plain_failures(self.rows):
             return [_accepted(result) for result in dask.compute(*results)]
-
-
-class _Needed:
-    """Stands for a result of an earlier call within an inline one."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-def _detached(call: Inline, needed: list[Any]) -> Inline:
-    """A call without the results that it needs, which are put into a list."""
-    arguments: list[Any] = []
-    for argument in call.arguments:
-        if isinstance(argument, Inline):
-            arguments.append(_detached(argument, needed))
-        elif isinstance(argument, Delayed):
-            arguments.append(_Needed(len(needed)))
-            needed.append(argument)
-        else:
-            arguments.append(argument)
-    return Inline(call.function, *arguments)
-
-
-def _evaluate(call: Inline, *needed: Any) -> Any:
-    """Make an inline call, on a worker."""
-
-    def value(argument: Any) -> Any:
-        if isinstance(argument, Inline):
-            return argument.function(*map(value, argument.arguments))
-        return needed[argument.number] if isinstance(argument, _Needed) else argument
-
-    return value(call)
 
 
 def _value(result: Any) -> Any:
@@ -313,6 +271,7 @@ def converse(
     ledger: Ledger,
     progress: Progress | None = None,
     keep: bool = True,
+    journal: Journal | None = None,
 ) -> tuple[Any, list[Any]]:
     """Ask until there is a final word.
 
@@ -328,6 +287,8 @@ def converse(
         Takes the cost of every round.
     keep : bool
         Whether the blocks remember the last question; the survey's need not.
+    journal : Journal, optional
+        Takes questions and states, and gives those of a run that died.
 
     Returns
     -------
@@ -336,8 +297,15 @@ def converse(
     """
     progress = progress or Silent()
     states = list(states)
-    turn = runner.call(f"{phase}-ask", _open, question)
-    number = 0
+    told = [] if journal is None else journal.turns()
+    number = max(0, len(told) - 1)
+    if journal is not None and told:
+        turn, states = _recalled(strategy, states, number, told[-1].final, runner, phase, journal)
+        ledger.rounds += [Round(phase, 0.0, t.answer_bytes, t.content_bytes) for t in told[1:]]
+        if told[-1].final:
+            return turn, states
+    else:
+        turn = runner.call(f"{phase}-ask", _open, question, journal)
     while True:
         number += 1
         started = time.perf_counter()
@@ -345,7 +313,17 @@ def converse(
         # what a block remembers stays where it is, whoever is idle
         places = runner.places(states)
         states = [
-            runner.call(part(f"{phase}-answer", i, states), _step, strategy, state, turn, at=place)
+            runner.call(
+                part(f"{phase}-answer", i, states),
+                _step,
+                strategy,
+                state,
+                turn,
+                journal,
+                part("block", i, states),
+                number - 1,
+                at=place,
+            )
             for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         answers = [
@@ -353,7 +331,7 @@ def converse(
             for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         combined = _tree(strategy, answers, runner, phase)
-        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined)
+        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
         outcome = runner.call(f"{phase}-outcome", _outcome, turn)
         kept = [outcome, turn, *states] if keep else [outcome, turn]
         outcome, turn, *held = runner.settle(answers, kept, len(answers))[len(answers) :]
@@ -366,6 +344,26 @@ def converse(
         )
         if final:
             return turn, states
+
+
+def _recalled(
+    strategy: Any,
+    states: Sequence[Any],
+    last: int,
+    final: bool,
+    runner: Runner,
+    phase: str,
+    journal: Journal,
+) -> tuple[Any, list[Any]]:
+    """The last turn of a run that died, and the blocks' states as they were then."""
+    turns = [runner.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
+    upto = last - 1 if final else last
+    # within the task that goes on from there
+    states = [
+        Inline(_recall, journal, strategy, part("block", i, states), state, upto, final, *turns)
+        for i, state in enumerate(states)
+    ]
+    return turns[-1], states
 
 
 def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
@@ -396,16 +394,47 @@ def _tree(strategy: Any, answers: list[Any], runner: Runner, phase: str) -> Any:
     return answers[0]
 
 
-def _open(question: Any) -> Turn:
-    return Turn(question, False, 0, sizeof(question))
+def _open(question: Any, journal: Journal | None) -> Turn:
+    turn = Turn(question, False, 0, sizeof(question))
+    if journal is not None:
+        journal.keep_turn(0, turn)
+    return turn
 
 
-def _step(strategy: Conversation, state: Any, turn: Turn) -> Step:
+def _step(
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+) -> Step:
     """Observe and answer, in one task: between the two a state could move."""
+    state = _observed(strategy, remembered(state), turn, journal, name, number)
     with single_threaded():
-        state = strategy.observe(remembered(state), turn.content)
         answer = strategy.answer(state, turn.content)
     return Step(state, Message(answer, payload_bytes(answer)))
+
+
+def _observed(
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+) -> Any:
+    if isinstance(state, Recalled):
+        if state.number == number:
+            return state.state
+        state = state.state
+    started = time.perf_counter()
+    with single_threaded():
+        seen = strategy.observe(state, turn.content)
+    took = time.perf_counter() - started
+    if journal is not None and seen is not state and took >= journal.worth:
+        journal.keep_state(name, number, seen)
+    return seen
+
+
+def _recall(
+    journal: Journal, strategy: Any, name: str, base: Any, upto: int, final: bool, *turns: Turn
+) -> Any:
+    recalled = journal.recall(strategy, name, remembered(base), upto, *turns)
+    if not final:
+        return recalled
+    # nothing more will be asked: the last question must have been seen
+    return _observed(strategy, recalled, turns[upto], None, name, upto)
 
 
 def _send(step: Step) -> Message:
@@ -423,10 +452,16 @@ def _combine(strategy: Conversation, *messages: Message) -> Message:
     return Message(merged, sum(message.nbytes for message in messages))
 
 
-def _advance(strategy: Conversation, turn: Turn, message: Message) -> Turn:
+def _advance(
+    strategy: Conversation, turn: Turn, message: Message, journal: Journal | None, number: int
+) -> Turn:
     with single_threaded():
         following = strategy.advance(turn.content, message.content)
-    return Turn(following, isinstance(following, Final), message.nbytes, payload_bytes(following))
+    final = isinstance(following, Final)
+    told = Turn(following, final, message.nbytes, payload_bytes(following))
+    if journal is not None:
+        journal.keep_turn(number, told)
+    return told
 
 
 def _outcome(turn: Turn) -> tuple[bool, int, int]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill._location import Location
+from dask_distill._location import Location, reading
 from dask_distill.dataset import Dataset, check, from_array
 from dask_distill.errors import InputError
 
@@ -423,6 +423,11 @@ class _Rows(RowReader):
 
 def _read(stored: _Stored, start: int, stop: int) -> npt.NDArray[np.generic]:
     """Rows of a stored array; runs on a worker."""
+    with reading(stored.location):
+        return _rows(stored, start, stop)
+
+
+def _rows(stored: _Stored, start: int, stop: int) -> npt.NDArray[np.generic]:
     system, path = open_filesystem(stored.location)
     if stored.mapped:
         order: Literal["F", "C"] = "F" if stored.fortran else "C"

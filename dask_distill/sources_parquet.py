@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dask.delayed import delayed
 
-from dask_distill._location import Location
+from dask_distill._location import Location, reading
 from dask_distill._parquet_footers import (
     Column,
     Footer,
@@ -199,6 +199,17 @@ def _read(
     exact: str | None,
 ) -> npt.NDArray[np.generic]:
     """The wanted columns of some row groups; runs on a worker."""
+    with reading(location):
+        return _columns(location, piece, columns, dtype, exact)
+
+
+def _columns(
+    location: Location,
+    piece: Piece,
+    columns: Sequence[Column],
+    dtype: np.dtype[Any],
+    exact: str | None,
+) -> npt.NDArray[np.generic]:
     out = np.empty((sum(part.rows for part in piece), len(columns)), dtype)
     start = 0
     for part in piece:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import zarr
 from dask.delayed import delayed
 
-from dask_distill._location import Location
+from dask_distill._location import Location, reading
 from dask_distill._manifest import ATTRIBUTE
 from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
@@ -134,7 +134,8 @@ class _Rows(RowReader):
     dtype: np.dtype[Any]
 
     def __call__(self) -> npt.NDArray[np.generic]:
-        values = zarr.open_array(**self.location.zarr_arguments, mode="r")[self.place]
+        with reading(self.location):
+            values = zarr.open_array(**self.location.zarr_arguments, mode="r")[self.place]
         return np.ascontiguousarray(values).astype(self.dtype, copy=False)
 
     def part(self, start: int, stop: int) -> "_Rows":

@@ -24,6 +24,7 @@ Codes = npt.NDArray[np.int64]
 _TEST_ROWS = 10_000
 _TEST_SHARE = 0.2
 _LEAST_TEST_ROWS = 20
+_FIRST_CUT = 0.6
 _MOST_ROWS = 50_000
 # what the rows at hand may take in the memory of one worker, unless the user asks for more
 _POOL_BYTES = 2**30
@@ -43,6 +44,8 @@ class Split:
         Never selected ones; empty where test rows are given.
     random, stratified, everything : (m,) int64 arrays
         To train on; none is in ``test``.
+    subset : (s,) int64 array or None
+        Positions in the subset at hand that may be trained on; None for all.
     """
 
     seed: int
@@ -50,6 +53,49 @@ class Split:
     random: Rows
     stratified: Rows
     everything: Rows
+    subset: Rows | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Train before, test after: masks over the pool, and positions in the subset."""
+
+    before: npt.NDArray[np.bool_]
+    after: npt.NDArray[np.bool_]
+    subset: Rows
+
+
+def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
+    """One cut in time for each seed, at 60 to 80 per cent; rows of one time stay on one side.
+
+    Parameters
+    ----------
+    times : pair of (p,) and (s,) float64 arrays, or None
+        Of the pool and of the subset; None where rows have no time.
+    seeds : int
+
+    Raises
+    ------
+    InputError
+        Where no row is later than others.
+    """
+    if times is None:
+        return [None] * seeds
+    pool, subset = times
+    cuts: list[Cut | None] = []
+    for share in np.linspace(_FIRST_CUT, 1 - _TEST_SHARE, seeds):
+        # of times that there are, so that equal ones fall on the same side
+        start, end = np.quantile(pool, [share, share + _TEST_SHARE], method="inverted_cdf")
+        after = (pool > start) & (pool <= end)
+        before = np.flatnonzero(subset <= start)
+        if not after.any() or len(before) == 0:
+            raise InputError(
+                f"time must leave rows to train on and later ones to test on, got {len(before)} "
+                f"selected rows up to {start:g} and {int(after.sum())} rows after it; give test "
+                "rows of your own with test= / --test"
+            )
+        cuts.append(Cut(pool <= start, after, before))
+    return cuts
 
 
 def split_rows(
@@ -61,6 +107,7 @@ def split_rows(
     max_rows: int,
     test_rows: int | None,
     held_out: Any = None,
+    cut: Cut | None = None,
 ) -> Split:
     """Draw one seed's test rows and random subsets by hash.
 
@@ -74,6 +121,8 @@ def split_rows(
     test_rows : int, optional
     held_out : object, optional
         Anything but None: no test rows are drawn.
+    cut : Cut, optional
+        Test rows come from after it, all others from before.
 
     Returns
     -------
@@ -88,7 +137,10 @@ def split_rows(
     valid = np.flatnonzero(pool >= 0)
     if held_out is None:
         others = valid[~np.isin(pool[valid], selected)]
-        count = test_rows or min(_TEST_ROWS, int(_TEST_SHARE * len(others)))
+        if cut is not None:
+            others = others[cut.after[others]]
+        share = _TEST_SHARE if cut is None else 1.0
+        count = test_rows or min(_TEST_ROWS, int(share * len(others)))
         if count < _LEAST_TEST_ROWS or count > len(others):
             raise InputError(
                 f"a test needs at least {max(count, _LEAST_TEST_ROWS)} rows to test on that were "
@@ -97,6 +149,9 @@ def split_rows(
             )
         test = first_by_hash(others, pool, seed, TEST_STREAM, count)
     rest = np.setdiff1d(valid, test)
+    if cut is not None:
+        rest = rest[cut.before[rest]]
+        size = min(size, len(cut.subset))
     order = first_by_hash(rest, pool, seed, DRAW_STREAM, len(rest))
     size = min(size, len(order))
     available = np.bincount(codes[order])
@@ -110,6 +165,7 @@ def split_rows(
         np.sort(order[:size]),
         np.sort(by_class[place < quota[codes[by_class]]]),
         np.sort(order[:max_rows]),
+        None if cut is None else cut.subset,
     )
 
 

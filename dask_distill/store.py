@@ -9,7 +9,8 @@ attributes alone.
 import json
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,7 @@ def write(
     storage_options: Mapping[str, Any] | None = None,
     on_chunk: Callable[[int], None] | None = None,
     run: str | None = None,
+    compared: Collection[str] = (),
     amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
@@ -147,6 +149,8 @@ def write(
     run : str, optional
         Names a run that may be resumed: what it has written stays if it fails, and chunks that
         it wrote before are used again.
+    compared : collection of str
+        Arrays whose chunks from before are compared with what would be written now.
     amend : callable, optional
         Given the attributes once the chunks are written, gives them as they are to be stored.
 
@@ -167,15 +171,16 @@ def write(
     layouts = lay_out(arrays)
     content = {**_plain(attributes), "format_version": FORMAT_VERSION}
     final = location.resolved()
-    with _staging(final, overwrite, run) as work:
+    with _storage(location), _staging(final, overwrite, run) as work:
         with work.guard(f"target '{location.shown}' must be written"):
             group = _create(work, layouts)
             there = [] if run is None else _stored_chunks(work, layouts)
-        receipts = [
-            receipt for receipt in run_tasks(finding_tasks(work, layouts, there), None) if receipt
-        ]
-        done = {(receipt.name, receipt.number) for receipt in receipts}
-        receipts += run_tasks(writing_tasks(work, arrays, layouts, done), on_chunk)
+        found = run_tasks(finding_tasks(work, layouts, there), None)
+        done = {(receipt.name, receipt.number): receipt for receipt in found if receipt}
+        written = run_tasks(writing_tasks(work, arrays, layouts, done, compared), on_chunk)
+        # one that was compared is the same
+        done |= {(receipt.name, receipt.number): receipt for receipt in written}
+        receipts = list(done.values())
         if amend is not None:
             content = amend(content)
         manifest = make_manifest(layouts, receipts)
@@ -219,7 +224,11 @@ def read(
             "run again with overwrite=True / --overwrite"
         )
     token, place = uuid.uuid4().hex, location.resolved()
-    arrays = {name: lazy_array(place, name, layout, token) for name, layout in layouts.items()}
+    manifest = content["manifest"]
+    arrays = {
+        name: lazy_array(place, name, layout, token, manifest[name]["digests"])
+        for name, layout in layouts.items()
+    }
     return arrays, content
 
 
@@ -279,6 +288,16 @@ def verify(
         len(findings),
         digest if isinstance(digest, str) else None,
     )
+
+
+@contextmanager
+def _storage(location: Location) -> Iterator[None]:
+    """A disk that fails on the way, as one sentence; what else goes wrong is told as it is."""
+    try:
+        yield
+    except OSError as error:
+        with location.guard(f"target '{location.shown}' must be written"):
+            raise error from None
 
 
 def _location(

@@ -41,7 +41,7 @@ _STREAM = 1
 class Sample:
     """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers.
 
-    ``novelty`` and ``probabilities`` are as for a `Block`.
+    ``novelty``, ``probabilities`` and ``time`` are as for a `Block`.
     """
 
     rows: npt.NDArray[np.int64]
@@ -49,6 +49,7 @@ class Sample:
     codes: npt.NDArray[np.int32] | None
     novelty: npt.NDArray[np.float32] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
+    time: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ class Offer:
     rows: npt.NDArray[np.int64]
     X: npt.NDArray[np.floating]
     labels: npt.NDArray[np.generic] | None
+    time: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -182,10 +184,11 @@ class Survey:
         """Count, measure and offer."""
         bad, invalid = invalid_rows(block)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
-        X, labels = block.X, block.y
+        X, labels, time = block.X, block.y, block.time
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
             labels = None if labels is None else labels[~bad]
+            time = None if time is None else time[~bad]
         mean, spread = moments(X, tile_rows(X.shape[1]))
         names = counts = first = inverse = None
         if labels is not None:
@@ -198,7 +201,7 @@ class Survey:
         facts = BlockFacts(
             block.number, block.start, len(rows), mean, spread, checksum, names, counts, first
         )
-        return Answer((facts,), invalid, _offer(rows, X, labels, inverse, question))
+        return Answer((facts,), invalid, _offer(rows, X, labels, time, inverse, question))
 
     def combine(self, left: Answer, right: Answer) -> Answer:
         """Facts side by side; of the rows offered, those that are still lowest."""
@@ -258,6 +261,8 @@ def block_checksum(block: RawBlock) -> int:
     checksum = zlib.crc32(_memory(block.X))
     if block.y is not None:
         checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
+    if block.time is not None:
+        checksum = zlib.crc32(_memory(block.time), checksum)
     return checksum
 
 
@@ -271,16 +276,17 @@ def fingerprint_of(n: int, d: int, checksums: list[int]) -> str:
 def valid_block(raw: RawBlock, schema: Schema) -> Block:
     """Leave out what the survey found invalid, and put class numbers for labels."""
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
-    X, labels = raw.X, raw.y
+    X, labels, time = raw.X, raw.y, raw.time
     if int(schema.block_counts[raw.number]) != len(rows):
         bad, _ = invalid_rows(raw)
         assert bad is not None
         rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
         labels = None if labels is None else labels[~bad]
+        time = None if time is None else time[~bad]
     codes = None
     if labels is not None and schema.classes is not None:
         codes = class_codes(labels, schema.classes)
-    return Block(raw.number, rows, X, codes)
+    return Block(raw.number, rows, X, codes, time=time)
 
 
 def class_codes(
@@ -309,6 +315,7 @@ def _offer(
     rows: npt.NDArray[np.int64],
     X: npt.NDArray[np.floating],
     labels: npt.NDArray[np.generic] | None,
+    time: Floats | None,
     inverse: npt.NDArray[np.intp] | None,
     question: Question,
 ) -> Offer:
@@ -316,7 +323,7 @@ def _offer(
     share = min(1.0, _OFFER * question.size / question.n)
     limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
     hashes = row_hash(rows, question.seed, stream=_STREAM)
-    return _lowest(Offer(limit, question.floor, hashes, rows, X, labels), inverse)
+    return _lowest(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
 
 
 def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
@@ -330,6 +337,7 @@ def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
         rows=offer.rows[chosen],
         X=offer.X[chosen],
         labels=None if offer.labels is None else offer.labels[chosen],
+        time=None if offer.time is None else offer.time[chosen],
     )
 
 
@@ -360,6 +368,9 @@ def _merge_offers(left: Offer, right: Offer) -> Offer:
         rows=np.concatenate([left.rows, right.rows]),
         X=np.concatenate([left.X, right.X]),
         labels=labels,
+        time=None
+        if left.time is None or right.time is None
+        else np.concatenate([left.time, right.time]),
     )
     return _lowest(both, inverse)
 
@@ -401,7 +412,7 @@ def _sample(
     if classes is None or counts is None or offer.labels is None:
         chosen = np.sort(order[: question.size])
         by_row = chosen[np.argsort(offer.rows[chosen])]
-        return Sample(offer.rows[by_row], offer.X[by_row], None)
+        return _taken(offer, by_row, None)
     codes = class_codes(offer.labels, classes)
     available = np.bincount(codes, minlength=len(classes)).astype(np.int64)
     size = min(max(question.size, 2 * len(classes)), int(available.sum()))
@@ -411,4 +422,11 @@ def _sample(
     rank = np.arange(len(grouped)) - np.repeat(starts, available)
     chosen = grouped[rank < quota[codes[grouped]]]
     by_row = chosen[np.argsort(offer.rows[chosen])]
-    return Sample(offer.rows[by_row], offer.X[by_row], codes[by_row])
+    return _taken(offer, by_row, codes[by_row])
+
+
+def _taken(
+    offer: Offer, by_row: npt.NDArray[np.intp], codes: npt.NDArray[np.int32] | None
+) -> Sample:
+    time = None if offer.time is None else offer.time[by_row]
+    return Sample(offer.rows[by_row], offer.X[by_row], codes, time=time)

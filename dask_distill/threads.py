@@ -1,11 +1,13 @@
 """One BLAS thread while our numbers are made: OpenBLAS takes every core, and its bits vary."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dask
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
@@ -47,6 +49,13 @@ def single_threaded() -> Iterator[None]:
                 for pool, threads in _held:
                     _limit(pool, threads)
                 _held.clear()
+
+
+def local_threads() -> int:
+    """Threads that Dask's own scheduler has in this process."""
+    if dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded"):
+        return 1
+    return int(dask.config.get("num_workers", None) or len(os.sched_getaffinity(0)))
 
 
 def _look_up() -> None:

@@ -24,10 +24,10 @@ def test_refuse_unfit__says_what_is_needed_and_what_is_there(plan):
 
 
 def test_refuse_unfit__threads_share_a_workers_memory(plan):
-    limit = plan.worker_bytes + 2**20
-    refuse_unfit(plan, [(max(limit, plan.coordinator_bytes), 1)])
-    with pytest.raises(InputError, match="on a worker with 64 threads"):
-        refuse_unfit(plan, [(max(limit, plan.coordinator_bytes), 64)])
+    limit = plan.coordinator_bytes + 2**20
+    refuse_unfit(plan, [(limit, 1)])
+    with pytest.raises(InputError, match="on a worker with 5000 threads"):
+        refuse_unfit(plan, [(limit, 5000)])
 
 
 def test_refuse_unfit__without_limits_nothing_is_refused(plan):

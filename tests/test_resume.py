@@ -184,6 +184,27 @@ def test_resume__refuses_changed_input(labelled, tmp_path, monkeypatch, phase):
     assert run(dataset(labelled), tmp_path / "t", resume=True)
 
 
+@pytest.mark.parametrize("changed", [0, 299])
+def test_resume__refuses_changed_carry(labelled, tmp_path, monkeypatch, small_chunks, changed):
+    with monkeypatch.context() as patch:
+        die_writing(patch, after=1000)
+        patch.setattr("dask_distill.store.make_manifest", lambda *_: die())
+        with pytest.raises(DistillError):
+            run(dataset(labelled), tmp_path / "t")
+    chosen = np.load(next(tmp_path.glob(".t.resume-*/selection.npz")))["indices"][changed]
+    other = np.arange(6000)
+    other[chosen] = -1
+    data = replace(dataset(labelled), carry={"number": da.from_array(other, chunks=700)})
+    with pytest.raises(InputError, match="carry 'number' must have the same values to be resumed"):
+        run(data, tmp_path / "t", resume=True)
+    assert run(dataset(labelled), tmp_path / "t", resume=True)
+    assert store.verify(tmp_path / "t").ok
+
+
+def die():
+    raise DistillError("the cluster died")
+
+
 @pytest.mark.parametrize("entry", ["format version", "dask-distill version"])
 def test_resume__refuses_another_version(labelled, tmp_path, monkeypatch, entry):
     with monkeypatch.context() as patch:

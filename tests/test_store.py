@@ -830,3 +830,16 @@ def test_distributed__same_digest_and_failures_leave_nothing(tmp_path, small_chu
         time.sleep(0.5)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "threads"]
     assert told[: told.index(0) + 1] == list(range(told[0], -1, -1))
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_read__one_that_was_replaced_meanwhile_is_not_mixed(tmp_path, memory, small_chunks, remote):
+    target = "memory://bucket/t" if remote else tmp_path / "t"
+    first, second = (da.from_array(np.arange(400) * sign, chunks=100) for sign in (1, -1))
+    store.write(target, {"index": first}, {})
+    old = store.read(target)[0]["index"]
+    assert old[:100].compute().tolist() == list(range(100))
+    store.write(target, {"index": second}, {}, overwrite=True)
+    with pytest.raises(IncompleteOutput, match="not what it was when the subset was opened"):
+        old.compute()
+    assert store.read(target)[0]["index"][-1].compute() == -399

@@ -20,6 +20,8 @@ Rows = npt.NDArray[np.int64]
 TILE = 512
 _LANES = 8
 _LARGEST = 1e150
+# of the factor, whose square must be finite: rows that are closer together have no squares
+_LARGEST_POWER = 500.0
 # numbers that NumPy handles at a time, so that its temporaries stay in cache
 _AT_ONCE = 2**16
 # rows whose median is the origin of the filter
@@ -110,7 +112,8 @@ class Filter:
                 f"{extent:g}; scale it first"
             )
         # a power of two changes no digit, and keeps squares within float32
-        self.factor = 2.0 ** -np.ceil(np.log2(extent)) if extent > 0 else 1.0
+        power = min(-np.ceil(np.log2(extent)), _LARGEST_POWER) if extent > 0 else 0.0
+        self.factor = 2.0**power
         self.unit = self.factor * self.factor
         self.error = 4 * (d + 8) * 2.0**-24
         # what may be lost to underflow

@@ -18,7 +18,10 @@ from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.kmeans import KMeans
 from dask_distill.strategies.kmedoids import KMedoids
 from dask_distill.strategies.novelty import Novelty
+from dask_distill.strategies.periods import Periods
 from dask_distill.strategies.random import Random
+from dask_distill.strategies.search import Search
+from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
@@ -39,6 +42,9 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Hierarchical,
         Combined,
         Novelty,
+        Search,
+        Periods,
+        Spaced,
     )
 }
 
@@ -55,7 +61,10 @@ __all__ = [
     "KMeans",
     "KMedoids",
     "Novelty",
+    "Periods",
     "Random",
+    "Search",
+    "Spaced",
     "Strata",
     "Strategy",
     "Stratified",

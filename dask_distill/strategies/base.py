@@ -36,6 +36,7 @@ class Strategy:
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
     needs_novelty: ClassVar[bool] = False
+    needs_time: ClassVar[bool] = False
 
     @property
     def warning(self) -> str | None:
@@ -45,6 +46,9 @@ class Strategy:
     def requires_labels(self, proxy: Any) -> bool:
         """Whether it cannot work without labels, given the user's proxy or None."""
         return self.needs_labels
+
+    def check_time(self, dates: bool) -> None:
+        """Refuse options that do not fit times which are dates, or plain numbers."""
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""

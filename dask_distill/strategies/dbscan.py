@@ -20,7 +20,7 @@ from dask_distill.strategies.dense_steps import (
 )
 from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.stepwise import SteppedRanking, Tally
-from dask_distill.survey import Schema
+from dask_distill.survey import SAMPLE_ROWS, Schema
 
 _STREAM = 10
 _MOST_AXES = 4
@@ -219,4 +219,6 @@ class DBSCAN(SteppedRanking):
         axes = min(d, self.axes)
         pool = min(n, MOST_ROWS)
         # counts around every row in doubt, from every block
-        return Footprint(8 + 5, 8 * axes + 40, pool / 4, pool * min(1.0, axes / d))
+        # and the survey's sample in float64, with what its directions are found from
+        together = pool * min(1.0, axes / d) + 3.5 * min(n, SAMPLE_ROWS)
+        return Footprint(8 + 5, 8 * axes + 40, pool / 4, together)

@@ -130,6 +130,10 @@ class Hosts:
                     process.wait(max(0.1, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     continue
+        for process in self._processes:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
         names = [self._switch, *(self._name(host) for host in range(self._count))]
         for name in names:
             # whatever a process has started in a session of its own

@@ -97,7 +97,7 @@ class MiniKubernetes:
         while not (found := holds()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what} takes more than {seconds} s\n{self.logs()}")
-            time.sleep(0.2)
+            time.sleep(0.5)
         return found
 
     def logs(self):
@@ -184,7 +184,7 @@ async def _serve(folder, s3_port):
     with open(folder / "operator.log", "w") as log:
         operator = await asyncio.create_subprocess_exec(
             *(PROGRAMS / "kopf", "run", "-m", "dask_kubernetes.operator.controller"),
-            *("--all-namespaces", "--standalone", "--verbose"),
+            *("--all-namespaces", "--standalone"),
             stdout=log,
             stderr=log,
         )

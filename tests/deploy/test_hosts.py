@@ -42,7 +42,8 @@ class Job:
     def __init__(self, process):
         self._process = process
         self._facts = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def submit(self, **request):
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -56,6 +57,12 @@ class Job:
             assert fact["event"] != "end", "the client has ended"
             if fact["event"] == event and (phase is None or fact["phase"] == phase):
                 return fact
+
+    def close(self):
+        """Let the client go, so that its pipe can be closed."""
+        self._process.stdin.close()
+        self._process.kill()
+        self._reader.join(10)
 
     def _read(self):
         for line in self._process.stdout:
@@ -89,8 +96,11 @@ def cluster(folder):
             hosts.start(host, [*dask, "worker", where, *own], stdout=log, **told)
         command = [sys.executable, JOB, where, str(WORKERS)]
         job = Job(hosts.start(CLIENT, command, stdin=PIPE, stdout=PIPE, **told))
-        job.until("ready")
-        yield hosts, job
+        try:
+            job.until("ready")
+            yield hosts, job
+        finally:
+            job.close()
 
 
 @pytest.fixture(scope="module")

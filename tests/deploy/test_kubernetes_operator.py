@@ -5,11 +5,11 @@ kubectl, Dask, the S3 server and the job are the real ones. Pods have a read-onl
 """
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -21,6 +21,8 @@ pytest.importorskip("s3fs", reason="s3fs is not installed")
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from kubernetes_host import PROGRAMS, cannot_host, mini_kubernetes  # noqa: E402
 from s3_server import KEY, SECRET  # noqa: E402
+
+from dask_distill import distill, open_dataset, store  # noqa: E402
 
 MANIFESTS = Path(__file__).parents[2] / "cluster" / "kubernetes"
 RUN = MANIFESTS / "run.sh"
@@ -63,22 +65,17 @@ def expected(kubernetes, credentials, tmp_path_factory):
     """The digest of a run on this machine; the same data are put into the object store."""
     folder = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(7)
-    y = rng.integers(0, 3, 60_000)
-    X = (rng.normal(size=(3, 12))[y] + rng.normal(size=(60_000, 12))).astype("f4")
+    y = rng.integers(0, 3, 30_000)
+    X = (rng.normal(size=(3, 12))[y] + rng.normal(size=(30_000, 12))).astype("f4")
     source = str(folder / "source.zarr")
-    da.from_array(X, chunks=(6_000, -1)).to_zarr(source, component="X")
-    da.from_array(y, chunks=6_000).to_zarr(source, component="y")
+    da.from_array(X, chunks=(3_000, -1)).to_zarr(source, component="X")
+    da.from_array(y, chunks=3_000).to_zarr(source, component="y")
     copy = f"import s3fs; s3fs.S3FileSystem().put({source!r}, {SOURCE[5:]!r}, recursive=True)"
     kubernetes.run(sys.executable, "-c", copy, **credentials)
     target = str(folder / "selected.zarr")
-    local = subprocess.run(
-        [DISTILL, "run", source, target, *OPTIONS, "--json", "--workers", "1"],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=True,
-    )
-    return json.loads(local.stdout)["digest"]
+    with dask.config.set(scheduler="threads"):
+        distill(open_dataset(source), fraction=0.1).to_zarr(target)
+    return store.summary(target)["digest"]
 
 
 def digest(kubernetes, credentials, target):
@@ -107,26 +104,15 @@ def nothing_left(kubernetes):
     return not found and set(kubernetes.kubectl("get", "pods", "-o", "name").split()) <= set(runner)
 
 
-def test_job__ends_with_the_digest_of_a_local_run(kubernetes, credentials, expected):
+def test_job__loses_a_worker_pod_and_ends_with_the_digest_of_a_local_run(
+    kubernetes, credentials, expected
+):
     target = "s3://data/selected.zarr"
-    done = kubernetes.run("bash", RUN, SOURCE, target, *OPTIONS, seconds=SECONDS, LIMIT="230")
-    assert "selected  6,000 of 60,000 rows" in done.stdout
-    assert "run.sh: Successful after" in done.stdout
-    assert state(kubernetes) == "Successful"
-    assert digest(kubernetes, credentials, target) == expected
-    kubernetes.wait_for(lambda: nothing_left(kubernetes), "cleaning up")
-
-
-def test_job__loses_a_worker_pod_and_gives_the_same_bits(kubernetes, credentials, expected):
-    target = "s3://data/after-a-loss.zarr"
     job = kubernetes.start("bash", RUN, SOURCE, target, *OPTIONS, LIMIT="230")
     log = kubernetes.folder / "node" / "logs" / "default.distill-runner.log"
-    size = log.stat().st_size if log.exists() else 0
-
-    def under_way():
-        return log.exists() and "survey: " in log.read_text()[size:]
-
-    kubernetes.wait_for(under_way, "the beginning of the job", SECONDS)
+    kubernetes.wait_for(
+        lambda: log.exists() and "survey: " in log.read_text(), "the beginning of the job", SECONDS
+    )
     before = pods(kubernetes, "worker")
     assert len(before) == 2
     # at once: SIGKILL, no good-bye to the scheduler
@@ -137,7 +123,11 @@ def test_job__loses_a_worker_pod_and_gives_the_same_bits(kubernetes, credentials
     )
     out, err = job.communicate(timeout=SECONDS)
     assert job.returncode == 0, (out, err, kubernetes.logs())
+    assert "selected  3,000 of 30,000 rows" in out
+    assert "run.sh: Successful after" in out
+    assert state(kubernetes) == "Successful"
     assert digest(kubernetes, credentials, target) == expected
+    kubernetes.wait_for(lambda: nothing_left(kubernetes), "cleaning up")
 
 
 def test_job__that_fails_says_why_and_ends_the_launcher(kubernetes, credentials):

@@ -1,0 +1,342 @@
+"""Tries strategies on a bounded part of the rows: trials are tasks, the coordinator proposes.
+
+Rows are gathered once, where the tasks run. A batch of trials is proposed from what earlier ones
+found, and judged on one held-out part after the other; the worse half stops after the first.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dask.delayed import delayed
+
+from dask_distill.dataset import Dataset
+from dask_distill.errors import DistillError, InputError
+from dask_distill.evaluation import interval
+from dask_distill.progress import Progress, Silent
+from dask_distill.request import Request
+from dask_distill.rounds import DaskRunner
+from dask_distill.search.bench import Bench, Judged, gather, judge
+from dask_distill.search.result import StrategySearch, TrialResult, verdict_of
+from dask_distill.search.space import check_optuna, strategy_of
+from dask_distill.search.study import Journal, Proposal, Record, propose
+from dask_distill.splits import Split, as_labelled
+from dask_distill.strategies.base import Strategy, describe_options
+from dask_distill.strategies.search import Search
+from dask_distill.trials import as_models, standard_models_named
+
+# trials proposed at once: fixed, or what is found would depend on the number of workers
+BATCH = 8
+_LAST_SEEDS = 5
+
+
+def search_strategy(
+    features: Any,
+    labels: Any = None,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> StrategySearch:
+    """Find the strategy, with its options, that keeps most on rows that are held out.
+
+    What ``distill(strategy="search")`` does before it selects; see
+    `dask_distill.strategies.search.Search` for how.
+
+    Parameters
+    ----------
+    features : Dataset, (n, d) array, or pair of features and labels
+    labels : (n,) array, optional
+        Unless ``features`` brings them.
+    fraction, size : as for `distill`
+        What is searched for; trials select the same fraction of fewer rows.
+    seed : int
+    progress : Progress, optional
+    **options
+        Of `Search`: method, trials, minutes, metric, seeds, max_rows, study, model.
+
+    Returns
+    -------
+    StrategySearch
+        Its ``strategy`` can be passed to `distill`; `StrategySearch.plot` draws the front.
+
+    Raises
+    ------
+    InputError
+        Without labels or optuna, or for options that cannot be used.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> found = search_strategy(X, y, fraction=0.05, trials=4, model=LogisticRegression())
+    >>> len(found.trials), found.trials[0].strategy
+    (4, 'auto')
+    """
+    dataset = as_labelled(features, labels, "source", "search")
+    request = Request(Search(**options), fraction=fraction, size=size, seed=seed)
+    request.check(dataset)
+    return searched(dataset, request, progress)
+
+
+def searched(
+    dataset: Dataset, request: Request, progress: Progress | None = None
+) -> StrategySearch:
+    """The search that a request's strategy asks for.
+
+    Raises
+    ------
+    InputError
+    """
+    started = time.perf_counter()
+    search = request.strategy
+    assert isinstance(search, Search)
+    check_optuna()
+    for name, value in (("reduce", request.reduce), ("proxy", request.proxy)):
+        if value is not None:
+            raise InputError(
+                f"strategy search must be used without {name}=, got one; search first, then pass "
+                f"the strategy found to distill with {name}="
+            )
+    models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
+    runner = DaskRunner(progress)
+    bench = gather(dataset, search, request.seed, runner)
+    part = request.rows(dataset.n) / dataset.n
+    job = _Job(bench, search, models, part, runner, progress or Silent())
+    asked = {
+        **{k: v for k, v in describe_options(search).items() if k not in ("trials", "minutes")},
+        "study": "",
+        "model": {name: repr(model) for name, model in models.items()},
+        "part": part,
+        "seed": int(request.seed),
+        "rows": bench.digest,
+    }
+    journal = Journal(Path(search.study) if search.study else None, asked)
+    records = job.run(journal, int(request.seed), started)
+    return job.outcome(records, int(request.seed), started)
+
+
+@dataclass
+class _Job:
+    """What is tried and where."""
+
+    bench: Bench
+    search: Search
+    models: Mapping[str, Any]
+    part: float
+    runner: DaskRunner
+    progress: Progress
+
+    def run(self, journal: Journal, seed: int, started: float) -> list[Record]:
+        """Batch after batch, each kept once it is finished."""
+        search = self.search
+        records = journal.read()[: search.trials]
+        limit = 60 * search.minutes or math.inf
+        while len(records) < search.trials and (
+            not records or time.perf_counter() - started < limit
+        ):
+            number = min(BATCH, search.trials - len(records))
+            proposals = propose(records, number, search.method, seed)
+            records = [*records, *self._judged(proposals, records)]
+            journal.write(records)
+        if records[0].failure:
+            raise DistillError(f"the search failed at its first trial: {records[0].failure}")
+        return records
+
+    def _judged(self, proposals: Sequence[Proposal], before: Sequence[Record]) -> list[Record]:
+        """On one held-out part after the other; who is below the median stops after the first."""
+        chosen = [strategy_of(each.parameters) for each in proposals]
+        sizes = [self._size(each.parameters, self.bench.splits[0]) for each in proposals]
+        found: list[list[Judged]] = [[] for _ in proposals]
+        going = list(range(len(proposals)))
+        first = len(before)
+        for number, split in enumerate(self.bench.splits):
+            # what is asked for is the same part of what each split leaves
+            judged = self._select_and_train(
+                [(chosen[i], self._size(proposals[i].parameters, split), split) for i in going],
+                f"trials {first + 1} to {first + len(proposals)}, part {number + 1}",
+            )
+            for i, one in zip(going, judged, strict=True):
+                found[i].append(one)
+            going = [i for i in going if not found[i][0].failure]
+            if number == 0:
+                going = self._worth_going_on(going, found, sizes, before)
+        return [
+            Record(
+                first + i,
+                proposal.parameters,
+                found[i][0].rows,
+                tuple(one.scores for one in found[i] if not one.failure),
+                found[i][0].bytes_moved,
+                round(found[i][0].seconds, 3),
+                stopped=not found[i][-1].failure and len(found[i]) < len(self.bench.splits),
+                failure=found[i][-1].failure,
+                distributions=proposal.distributions,
+                notes=proposal.notes,
+            )
+            for i, proposal in enumerate(proposals)
+        ]
+
+    def _worth_going_on(
+        self,
+        going: Sequence[int],
+        found: Sequence[Sequence[Judged]],
+        sizes: Sequence[int],
+        before: Sequence[Record],
+    ) -> list[int]:
+        """Trials at or above the median of those, up to now, that took no more rows."""
+        known = [(r.rows, float(np.mean(r.scores[0]))) for r in before if r.scores]
+        known += [(sizes[i], float(np.mean(found[i][0].scores))) for i in going]
+        kept = []
+        for i in going:
+            own = float(np.mean(found[i][0].scores))
+            others = [score for rows, score in known if rows <= sizes[i]]
+            # auto, the first of all, is what the others are compared with
+            if own >= float(np.median(others)) or (i == 0 and not before):
+                kept.append(i)
+        return kept
+
+    def _size(self, parameters: Mapping[str, Any], split: Split) -> int:
+        wanted = self.part * parameters.get("part", 1.0) * len(split.everything)
+        return max(1, min(round(wanted), len(split.everything)))
+
+    def _select_and_train(
+        self, asked: Sequence[tuple[Strategy, int, Split]], title: str
+    ) -> list[Judged]:
+        runner, bench = self.runner, self.bench
+        models = delayed(dict(self.models), traverse=False)
+        splits = {id(split): delayed(split, traverse=False) for _, _, split in asked}
+        tasks = [
+            runner.call(
+                "trial",
+                judge,
+                delayed(strategy, traverse=False),
+                size,
+                splits[id(split)],
+                bench.table,
+                models,
+                bench.classes,
+                self.search.metric,
+            )
+            for strategy, size, split in asked
+        ]
+        self.progress.start(title, len(tasks))
+        judged: list[Judged] = runner.fetch_all(runner.settle(tasks, [], len(tasks)))
+        self.progress.finish()
+        return judged
+
+    def outcome(self, records: Sequence[Record], seed: int, started: float) -> StrategySearch:
+        """Compare the best trial with `auto` on rows that no trial has seen."""
+        trials = tuple(map(_result, records))
+        whole = [r for r in records if r.complete and r.parameters.get("part", 1.0) == 1.0]
+        # of equals the earlier one: auto before all others
+        leader = max(whole, key=lambda record: (record.score, -record.number))
+        gain, rows = (0.0, 0.0, 0.0), len(self.bench.reserve)
+        used = leader
+        if leader.number:
+            gain = self._gain(strategy_of(leader.parameters), seed)
+            used = leader if gain[0] > 0 else records[0]
+        best = trials[leader.number]
+        return StrategySearch(
+            verdict_of(best, gain, trials[used.number], self.search.metric),
+            strategy_of(used.parameters),
+            used.number,
+            self.search.metric,
+            self.search.method,
+            records[0].rows,
+            len(self.bench.splits[0].everything),
+            rows,
+            *gain,
+            trials,
+            front_of(records),
+            round(time.perf_counter() - started, 3),
+            self._notes(records),
+        )
+
+    def _gain(self, strategy: Strategy, seed: int) -> tuple[float, float, float]:
+        """Of a strategy over `auto`, paired by seed, tested on the reserve."""
+        bench = self.bench
+        splits = [
+            replace(split, seed=seed + 1000 + number, test=bench.reserve)
+            for number, split in enumerate(
+                bench.splits[i % len(bench.splits)] for i in range(_LAST_SEEDS)
+            )
+        ]
+        asked = [
+            (each, self._size({}, split), split)
+            for split in splits
+            for each in (strategy, strategy_of({"strategy": "auto"}))
+        ]
+        judged = self._select_and_train(asked, "compare")
+        failed = [one.failure for one in judged if one.failure]
+        if failed:
+            return 0.0, 0.0, 0.0
+        scores = np.array([np.mean(one.scores) for one in judged]).reshape(-1, 2)
+        return interval(scores[:, 0] - scores[:, 1])
+
+    def _notes(self, records: Sequence[Record]) -> tuple[str, ...]:
+        stopped = sum(record.stopped for record in records)
+        failed = sum(bool(record.failure) for record in records)
+        notes = [
+            f"{len(records)} trials, {stopped} of them stopped early"
+            + (f", {failed} failed" if failed else "")
+            + f"; judged by {' and '.join(self.models)} on {len(self.bench.splits)} held-out parts."
+        ]
+        if len(self.bench.splits[0].everything) == self.search.max_rows:
+            notes.append(
+                f"Trials selected from {self.search.max_rows:,} of {self.bench.total:,} rows, "
+                "drawn at random; option max_rows raises it."
+            )
+        return tuple(notes)
+
+
+def _result(record: Record) -> TrialResult:
+    name = str(record.parameters["strategy"])
+    options = {
+        key.partition(".")[2]: value
+        for key, value in record.parameters.items()
+        if key.startswith(f"{name}.")
+    }
+    return TrialResult(
+        record.number,
+        name,
+        {**_fixed(record), **options},
+        record.rows,
+        None if record.failure else record.score,
+        record.bytes_moved,
+        record.seconds,
+        record.stopped,
+        record.failure,
+    )
+
+
+def _fixed(record: Record) -> dict[str, Any]:
+    """Options that every trial of the strategy has."""
+    strategy = strategy_of(record.parameters)
+    return {"sample": True} if getattr(strategy, "sample", False) else {}
+
+
+def front_of(records: Sequence[Record]) -> tuple[int, ...]:
+    """Trials that no other beats in score, rows and bytes moved at once.
+
+    Examples
+    --------
+    >>> def one(number, rows, score):
+    ...     return Record(number, {"strategy": "auto"}, rows, ((score,),), 0, 0.0)
+    >>> front_of([one(0, 10, 0.9), one(1, 10, 0.8), one(2, 5, 0.85)])
+    (0, 2)
+    """
+    whole = [record for record in records if record.complete]
+
+    def beats(a: Record, b: Record) -> bool:
+        left, right = (-a.score, a.rows, a.bytes_moved), (-b.score, b.rows, b.bytes_moved)
+        return left != right and all(x <= y for x, y in zip(left, right, strict=True))
+
+    return tuple(b.number for b in whole if not any(beats(a, b) for a in whole))

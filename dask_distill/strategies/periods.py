@@ -1,0 +1,250 @@
+"""`periods`: a random sample of every period, so that no season is lost."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.budget import class_quotas
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.timeline import period_numbers
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.ranking import Counts, RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.stepwise import SteppedRanking
+from dask_distill.survey import Schema
+
+CALENDAR = ("year", "quarter", "month", "week", "day", "hour")
+_STREAM = 21
+# quotas of more groups than this are no quotas any more
+_MOST_SPANS = 10_000
+
+
+@dataclass(frozen=True)
+class Ends:
+    """First and last time."""
+
+    first: float
+    last: float
+
+    def merge(self, other: "Ends") -> "Ends":
+        """Of both."""
+        return Ends(min(self.first, other.first), max(self.last, other.last))
+
+
+@dataclass(frozen=True)
+class Occupied:
+    """Groups that have rows, ascending, and how many: a group is a period of a class."""
+
+    groups: Counts
+    counts: Counts
+
+    def merge(self, other: "Occupied") -> "Occupied":
+        """They add up."""
+        groups, place = np.unique(np.concatenate([self.groups, other.groups]), return_inverse=True)
+        counts = np.zeros(len(groups), np.int64)
+        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        return Occupied(groups, counts)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted."""
+
+    size: int
+    period: str
+    spans: int
+    balance: str
+    classes: int
+    seed: int
+
+    def groups_of(self, block: Block, ends: Ends | None) -> Counts:
+        """(m,) number of each row's period and class."""
+        assert block.time is not None
+        if ends is None:
+            period = period_numbers(block.time, self.period)
+        else:
+            width = max(ends.last - ends.first, np.finfo(np.float64).tiny)
+            share = (block.time - ends.first) / width
+            period = np.minimum((share * self.spans).astype(np.int64), self.spans - 1)
+        code = 0 if block.codes is None else block.codes.astype(np.int64)
+        return period * self.classes + code
+
+
+@dataclass(frozen=True)
+class When:
+    """When are your first and last rows?"""
+
+    asked: Asked
+
+    def observe(self, state: Block) -> Block:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Block) -> Ends:
+        """Of this block."""
+        assert state.time is not None
+        return Ends(float(state.time.min(initial=np.inf)), float(state.time.max(initial=-np.inf)))
+
+    def advance(self, answer: Ends) -> "Count":
+        """Cut time into equal spans."""
+        return Count(self.asked, answer)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows do you have of each period and class?"""
+
+    asked: Asked
+    ends: Ends | None = None
+
+    def observe(self, state: Block) -> Block:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Block) -> Occupied:
+        """Of this block."""
+        found = np.unique(self.asked.groups_of(state, self.ends), return_counts=True)
+        return Occupied(found[0], found[1].astype(np.int64))
+
+    def advance(self, answer: Occupied) -> "Draw":
+        """Quotas of the periods, then of the classes in each."""
+        asked = self.asked
+        period = answer.groups // asked.classes
+        number, place = np.unique(period, return_inverse=True)
+        if len(number) > asked.size:
+            raise InputError(
+                f"size must be at least the number of periods ({len(number)} of period="
+                f"{asked.period or asked.spans}), got {asked.size}; raise it, or choose longer ones"
+            )
+        rows = np.bincount(place, answer.counts).astype(np.int64)
+        shares = rows.astype(np.float64) if asked.balance == "proportional" else np.ones(len(rows))
+        of_period = class_quotas(asked.size, shares, rows, 1)
+        quotas = np.zeros(len(answer.groups), np.int64)
+        for one in range(len(number)):
+            members = np.flatnonzero(place == one)
+            counts = answer.counts[members]
+            quotas[members] = class_quotas(
+                int(of_period[one]), counts.astype(np.float64), counts, 1
+            )
+        # a class that a period is too small for is drawn from nowhere: its rows count elsewhere
+        weighed = _shared(answer.counts, quotas, place, len(number))
+        prefixes = np.zeros(len(quotas), np.uint32)
+        return Draw(
+            quotas, weighed, quotas, prefixes, 0, asked.seed, None, asked, self.ends, answer.groups
+        )
+
+
+@dataclass(frozen=True)
+class Draw(RankQuestion):
+    """A ranking by hash in each group."""
+
+    asked: Asked
+    ends: Ends | None
+    occupied: Counts
+
+    def observe(self, state: Block | Ranked) -> Ranked:
+        """Groups and keys; the features are let go."""
+        if isinstance(state, Ranked):
+            return state
+        groups = np.searchsorted(self.occupied, self.asked.groups_of(state, self.ends))
+        return Ranked(
+            state.number,
+            state.rows,
+            row_keys(state.rows, self.seed, stream=_STREAM),
+            groups.astype(np.int32),
+            state.codes,
+            {},
+        )
+
+
+@dataclass(frozen=True)
+class Periods(SteppedRanking):
+    """A random sample of each period of time, and in it of each class.
+
+    For series with seasons: a plain random sample of some rows may miss a quiet month, and a
+    selection by score takes whatever month is hardest. A row weighs the rows of its period (and
+    class) for each one taken.
+
+    Parameters
+    ----------
+    period : str or int
+        "year", "quarter", "month", "week", "day" or "hour" of the calendar (UTC), which needs
+        dates; or into how many equal spans time is cut.
+    balance : "proportional" or "equal"
+        Whether a period gets rows as it has them, or as many as every other. Each gets one at
+        least.
+    """
+
+    period: float | str = "month"
+    balance: str = "proportional"
+
+    name: ClassVar[str] = "periods"
+    needs_time: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        number = self.period
+        good = (
+            number in CALENDAR
+            if isinstance(number, str)
+            else not isinstance(number, bool)
+            and float(number).is_integer()
+            and 1 <= number <= _MOST_SPANS
+        )
+        if not good:
+            raise InputError(
+                f"period must be one of {', '.join(CALENDAR)}, or a number of spans from 1 to "
+                f"{_MOST_SPANS:,}, got {self.period!r}"
+            )
+        if self.balance not in ("proportional", "equal"):
+            raise InputError(f'balance must be "proportional" or "equal", got {self.balance!r}')
+
+    def check_time(self, dates: bool) -> None:
+        """Months need dates."""
+        if isinstance(self.period, str) and not dates:
+            raise InputError(
+                f"period={self.period} needs dates as time, got plain numbers; give a number of "
+                "equal spans, e.g. period=12"
+            )
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
+        """Begin with the ends of time, or with the calendar."""
+        classes = 1 if schema.classes is None else len(schema.classes)
+        calendar = isinstance(self.period, str)
+        asked = Asked(
+            size,
+            str(self.period) if calendar else "",
+            0 if calendar else int(self.period),
+            self.balance,
+            classes,
+            schema.seed,
+        )
+        return Count(asked) if calendar else When(asked)
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """As the question has it, the draw's too."""
+        return (
+            question.observe(state)
+            if isinstance(question, Draw)
+            else super().observe(state, question)
+        )
+
+    def facts(self, choice: RankChoice) -> dict[str, Any]:
+        """How many groups there are."""
+        return {"groups": len(choice.quotas)}
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Blocks are held for one or two questions before the draw."""
+        need = super().footprint(n, d, classes, size)
+        return replace(need, rounds=need.rounds + 2, state_bytes_per_row=4.0 * d + 24)
+
+
+def _shared(counts: Counts, quotas: Counts, place: npt.NDArray[np.intp], periods: int) -> Counts:
+    """(G,) rows that each group stands for: groups without a quota are stood for by the rest."""
+    lost = np.bincount(place, np.where(quotas == 0, counts, 0), periods)
+    kept = np.bincount(place, np.where(quotas > 0, counts, 0), periods)
+    factor = 1 + lost / np.maximum(kept, 1)
+    # whole rows of a million, so that weights keep six digits and sums stay whole
+    return np.rint(counts * factor[place] * 2**20).astype(np.int64)

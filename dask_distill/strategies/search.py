@@ -1,0 +1,97 @@
+"""The strategy that is not decided yet: options of a search, whose outcome takes its place."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dask_distill.errors import InputError
+from dask_distill.strategies.auto import Auto
+from dask_distill.strategies.base import Footprint, Strategy
+
+METHODS = ("tpe", "nsga2")
+METRICS = ("accuracy", "balanced_accuracy")
+
+
+@dataclass(frozen=True)
+class Search(Strategy):
+    """Try strategies and their options on a part of the data, and use the best one found.
+
+    Every trial selects from a bounded part of the rows, trains models on what it selected, and
+    is judged on rows that were held out. ``auto`` with its defaults is the first trial; what is
+    used in the end is the best trial, unless it is worse than ``auto`` on rows that no trial has
+    seen. Needs optuna: ``pip install "dask-distill[search]"``.
+
+    Parameters
+    ----------
+    method : "tpe" or "nsga2"
+        Bayesian search for accuracy alone; or genetic search for accuracy, few rows and few
+        bytes moved at once, which tries fewer rows, too, and gives a front.
+    trials : int
+        From 2 to 10,000.
+    minutes : float
+        No batch of trials begins after so long; 0 for no limit. What is found then depends on
+        how fast the machine is.
+    metric : "accuracy" or "balanced_accuracy"
+    seeds : int
+        Held-out parts that each trial is judged on, at least 2.
+    max_rows : int
+        Most rows that a trial selects from.
+    study : str
+        A local file that takes what finished batches have found; a search of the same data and
+        options goes on from there. '' for none.
+    model : scikit-learn classifier or dict of them, optional
+        Logistic regression and boosting unless given.
+
+    Notes
+    -----
+    Same data, seed and options try the same trials and find the same strategy on any number of
+    workers, unless ``minutes`` ends the search: batches have a fixed size, and seconds are
+    told, but steer nothing.
+
+    References
+    ----------
+    Bergstra, Bardenet, Bengio, Kégl (2011), Algorithms for hyper-parameter optimization; Deb,
+    Pratap, Agarwal, Meyarivan (2002), A fast and elitist multiobjective genetic algorithm:
+    NSGA-II; Akiba, Sano, Yanase, Ohta, Koyama (2019), Optuna.
+    """
+
+    method: str = "tpe"
+    trials: int = 32
+    minutes: float = 0.0
+    metric: str = "accuracy"
+    seeds: int = 2
+    max_rows: int = 20_000
+    study: str = ""
+    model: Any = None
+
+    name: ClassVar[str] = "search"
+    needs_labels: ClassVar[bool] = True
+    uses_proxy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("method", METHODS), ("metric", METRICS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        for name, least, most in (
+            ("trials", 2, 10_000),
+            ("seeds", 2, 100),
+            ("max_rows", 500, 1_000_000),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InputError(f"{name} must be from {least} to {most:,}, got {value}")
+        if not 0 <= self.minutes < float("inf"):
+            raise InputError(
+                f"minutes must be at least 0 and finite, got {self.minutes}; 0 is no limit"
+            )
+
+    def ask(self, schema: Any, size: int, proxy: Any) -> Any:
+        """Not a conversation itself."""
+        raise InputError(
+            "strategy search must be decided before it can select; pass it to distill, or call "
+            "dask_distill.search_strategy for the strategy it finds"
+        )
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """As that of auto, the likeliest outcome; trials hold a bounded part."""
+        return Auto().footprint(n, d, classes, size)

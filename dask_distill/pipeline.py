@@ -20,6 +20,7 @@ from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.inline import Inline
 from dask_distill.placement import keeping_blocks
 from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
@@ -46,7 +47,6 @@ from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
-    from dask_distill.inline import Inline
 from dask_distill.journal import Journal
 
 

@@ -47,7 +47,7 @@ from dask_distill.wire import Wire, measured
 
 if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
-from dask_distill.journal import Journal
+    from dask_distill.journal import Journal
 
 
 class SelectionWarning(UserWarning):

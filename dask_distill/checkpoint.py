@@ -26,6 +26,7 @@ from dask_distill.dataset import Dataset
 from dask_distill.digest import jsonable
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.journal import Journal
+from dask_distill.protection import digests
 from dask_distill.request import Request
 
 _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
@@ -39,6 +40,7 @@ def describe_request(dataset: Dataset, request: Request) -> dict[str, Any]:
         "format version": FORMAT_VERSION,
         "dask-distill version": version("dask-distill"),
         **request.describe(),
+        **digests(request.protect, request.initial, dataset),
         "features": [dataset.feature_name, dataset.features.shape, str(dataset.features.dtype)],
         "columns": dataset.columns,
         "labels": None if labels is None else [dataset.label_name, labels.dtype.kind],

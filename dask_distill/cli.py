@@ -16,6 +16,7 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
+    PROTECT,
     QUIET,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
@@ -72,6 +73,7 @@ def cli() -> None:
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
+@PROTECT
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
@@ -95,6 +97,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @cli.command()
 @click.argument("source")
 @SOURCE_OPTIONS
+@PROTECT
 @WORKERS
 @STORAGE_OPTION
 @JSON
@@ -225,11 +228,13 @@ def _open(source: str, arguments: dict[str, Any]) -> Any:
     carry, time = arguments["carry"], arguments.get("time")
     if time is not None and time not in carry:
         carry = (*carry, time)
+    # a mask is carried, too: it tells in the output who is there for it
+    protect = [name for name in arguments.get("protect", ()) if "=" not in name]
     dataset = open_dataset(
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=carry,
+        carry=tuple(dict.fromkeys([*carry, *protect])),
         storage_options=arguments["storage"],
     )
     return dataset if time is None else check(with_time(dataset, time))
@@ -243,6 +248,7 @@ def _request(arguments: dict[str, Any]) -> Any:
     names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
     return Request(
         strategy=make_strategy(arguments["strategy"], arguments["options"]),
+        protect=list(arguments.get("protect", ())) or None,
         reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in names if name in arguments},
     )
@@ -320,6 +326,7 @@ def _run(
                 "rows_dropped",
                 "selected",
                 "classes",
+                "lost",
                 "bytes_read",
                 "bytes_moved",
                 "bytes_to_gather_everything",
@@ -352,6 +359,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def _print_result(result: dict[str, Any]) -> None:
+    from dask_distill.lost import shown as shown_lost
+
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
     phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
@@ -369,6 +378,8 @@ def _print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if missing := shown_lost(result["lost"]):
+        lines.append(("lost", missing))
     if result["search"] is not None:
         lines.append(("search", result["search"]["verdict"]))
     certificate = result["certificate"]

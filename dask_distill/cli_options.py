@@ -57,6 +57,12 @@ SOURCE_OPTIONS = options(
         help='After how long rows are no longer alike: a number, "6h", or auto.',
     ),
 )
+PROTECT = click.option(
+    "--protect",
+    multiple=True,
+    metavar="NAME",
+    help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
+)
 STORAGE_OPTION = click.option(
     "--storage-option",
     "storage",

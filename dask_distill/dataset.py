@@ -421,7 +421,7 @@ def _one_label_a_row(labels: da.Array) -> da.Array:
     if labels.ndim != 1:
         raise InputError(
             f"labels must have one value a row, got shape {labels.shape}; for one-hot labels pass "
-            "argmax(axis=1)"
+            'argmax(axis=1), for several labels a row task="multilabel"'
         )
     if labels.dtype.kind not in _NUMBERS + _TEXT:
         raise InputError(

@@ -214,7 +214,9 @@ def drawings(coreset: "Coreset", dataset: "Dataset | None" = None) -> dict[str, 
     weights = coreset.weights
     title = f"Histogram of weights, from {weights.min():.4g} to {weights.max():.4g}"
     drawn["weights"] = Drawing("weights", title, _histogram, (weights, "weight"))
-    for name, values in coreset.scores.items():
+    for name, scores in coreset.scores.items():
+        # those of protected rows are not known
+        values = scores[np.isfinite(scores)]
         low, middle, high = np.quantile(values, (0, 0.5, 1))
         title = f"Histogram of {name}: {low:.3g} to {high:.3g}, median {middle:.3g}"
         words = name.replace("_", " ")

@@ -3,24 +3,23 @@
 Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
 """
 
-import math
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from dask.delayed import delayed
 
+from dask_distill.apart import set_apart
 from dask_distill.certify import certify_rows
 from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
-from dask_distill.errors import DistillError, InputError
+from dask_distill.errors import InputError
 from dask_distill.inline import Inline
+from dask_distill.lost import Groups, Watched, group_counts, lost
 from dask_distill.placement import keeping_blocks
 from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
@@ -28,20 +27,14 @@ from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
-from dask_distill.request import Request
-from dask_distill.rounds import (
-    DaskRunner,
-    Ledger,
-    active_client,
-    choose,
-    content,
-    converse,
-    remembered,
-)
+from dask_distill.request import TASKS, Request
+from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse
+from dask_distill.selecting import Job, ask, assemble, select_rows
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
+from dask_distill.targets import as_target, score_blocks, with_task
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
 
@@ -67,6 +60,9 @@ def distill(
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
     on_invalid: OnInvalid = "raise",
+    task: str = "classification",
+    protect: Any = None,
+    initial: Any = None,
     reduce: Any = None,
     time: Any = None,
     time_scale: Any = None,
@@ -103,6 +99,16 @@ def distill(
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
+    task : "classification", "regression" or "multilabel"
+        What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
+        quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``.
+    protect : mask, row numbers, name, dict or function, optional
+        Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
+        from the others. For the forms see `dask_distill.protection.Protection.of`.
+    initial : mask or row numbers, optional
+        Rows chosen already, for instance labelled ones of a pool: not selected again; fraction
+        and weights are of the others. ``kcenter`` and ``active`` cover what these do not; a
+        certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
         Brings features into the space where scores and distances are taken: "pca:32",
         "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
@@ -144,10 +150,16 @@ def distill(
         seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
+        protect=protect,
+        initial=initial,
         reduce=make_reduction(reduce),
+        task=task,
         time_scale=time_scale,
     )
-    dataset = as_dataset(features, labels, carry=carry, time=time)
+    classes = labels if task == "classification" else None
+    dataset = as_dataset(features, classes, carry=carry, time=time)
+    if task in TASKS[1:]:
+        dataset, request = with_task(dataset, as_target(labels, task), request)
     request.check(dataset)
     _refuse_asynchronous()
     return select(dataset, request, progress=progress)
@@ -197,7 +209,7 @@ def _select(
     started = time.perf_counter()
     strategy = request.strategy
     ledger = Ledger()
-    job = _Job(DaskRunner(progress), ledger, progress or Silent())
+    job = Job(DaskRunner(progress), ledger, progress or Silent())
 
     limits = limits_here(active_client())
     refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
@@ -225,6 +237,7 @@ def _select(
         job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
+    unreduced = blocks
     space = Space.of(request, dataset.features.shape[1:])
     if space is not None:
         blocks, schema, judge = reduce_blocks(
@@ -234,36 +247,43 @@ def _select(
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
     wire.mark("survey")
-    rows = request.rows(facts.n)
-
-    handle = delayed(strategy, traverse=False)
-    question = job.runner.call("question", _ask, handle, schema, rows, judge)
-    if journal is not None and told:
-        question = job.runner.call("question", _first_question, journal)
-    states = _joined(job.runner, handle, blocks, question) if strategy.joins else blocks
-    final, states = converse(
-        handle,
-        states,
-        question,
-        job.runner,
-        phase="select",
-        ledger=ledger,
-        progress=job.progress,
-        journal=journal,
-    )
-    selections = job.runner.fetch_all(choose(handle, states, final, job.runner))
-    shown = job.runner.fetch(job.runner.call("facts", _facts, handle, final))
-    indices, weights, scores = _assemble(selections, facts, rows, strategy)
+    schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
+    size = request.rows(facts.n)
+    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
+    whole, pool, apart = blocks, facts, None
+    if request.sets_apart:
+        parting = set_apart(
+            dataset, request, schema, groups, blocks, unreduced, job.runner, ledger, job.progress
+        )
+        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
+        pool = apart.pool(pool)
+    rows = request.rows(pool.n)
+    wanted = rows if apart is None else rows - len(apart.protected)
+    selections: list[Selection] = []
+    shown: dict[str, Any] = {}
+    if wanted:
+        watched = Watched(strategy, groups)
+        question = job.runner.call(
+            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge
+        )
+        if journal is not None and told:
+            question = job.runner.call("question", _first_question, journal)
+        selections, shown = select_rows(job, watched, blocks, question, journal)
+    indices, weights, scores = assemble(selections, facts, wanted, strategy)
+    if apart is not None:
+        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
+        shown |= apart.facts()
+        selections = [*selections, apart.selection()]
     taken = None
     if facts.classes is not None:
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
-    del states
     wire.mark("select")
     certificate = None
     if request.certify:
+        centers = indices if apart is None else np.union1d(indices, apart.initial)
         certificate = certify_rows(
-            blocks, indices, strategy, outline, job.runner, ledger, job.progress
+            whole, centers, strategy, outline, job.runner, ledger, job.progress
         )
         if space is not None:
             certificate = replace(certificate, space=space.label)
@@ -271,7 +291,7 @@ def _select(
     provenance = make_provenance(
         dataset,
         request,
-        facts,
+        pool,
         ledger,
         taken,
         size=rows,
@@ -279,6 +299,8 @@ def _select(
         told=shown,
         wire=wire.figures(),
     )
+    counted = group_counts(selections, None if apart is None else apart.groups)
+    provenance["lost"] = lost(groups, counted, pool, taken, rows)
     if search is not None:
         provenance["search"] = dict(search)
     coreset = Coreset(
@@ -299,16 +321,7 @@ def _decided(
     return replace(request, strategy=found.strategy), found.as_dict()
 
 
-@dataclass(frozen=True)
-class _Job:
-    """Where calls run, and who is told."""
-
-    runner: DaskRunner
-    ledger: Ledger
-    progress: Progress
-
-
-def _survey(job: _Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
+def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
     """Handles of the schema, and of its outline without the sample."""
     survey = Survey()
     question = survey.ask(
@@ -341,53 +354,6 @@ def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
 
 def _first_question(journal: "Journal") -> Any:
     return content(journal.turn(0))
-
-
-def _ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
-    from dask_distill.threads import single_threaded
-
-    with single_threaded():
-        return strategy.ask(schema, size, proxy)
-
-
-def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
-    """Runs of neighbouring blocks, one for each task that can run at a time."""
-    lanes = min(len(blocks), runner.parallelism())
-    edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
-    return [
-        runner.call("join", _join, handle, question, *blocks[start:stop])
-        for start, stop in pairwise(edges)
-    ]
-
-
-def _join(strategy: Strategy, question: Any, *blocks: Any) -> Any:
-    return strategy.join(question, [remembered(block) for block in blocks])
-
-
-def _facts(strategy: Strategy, final: Any) -> dict[str, Any]:
-    return strategy.facts(content(final))
-
-
-def _assemble(
-    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
-    """Put the blocks' shares together, and check what the contract promises."""
-    indices = np.concatenate([selection.rows for selection in selections])
-    weights = np.concatenate([selection.weights for selection in selections])
-    if len(indices) != size or np.any(np.diff(indices) <= 0):
-        raise DistillError(
-            f"strategy {strategy.name} must select {size} rows in order, got {len(indices)}; "
-            "this is a fault of the strategy"
-        )
-    # what rounding left: one factor, the same whatever the blocks
-    weights = (weights * (facts.n / math.fsum(weights))).astype(np.float32)
-    if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
-        raise DistillError(f"strategy {strategy.name} must give weights above 0")
-    names = selections[0].scores
-    scores = {
-        name: np.concatenate([selection.scores[name] for selection in selections]) for name in names
-    }
-    return indices, weights, scores
 
 
 def _refuse_asynchronous() -> None:

@@ -30,6 +30,8 @@ def make_provenance(
     parameters = request.describe() | {"size": size}
     # reduced blocks are held, and certified where they are
     passes = 3 if request.certify and facts.reduction is None else 2
+    if request.sets_apart and facts.reduction is None:
+        passes += 1
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,

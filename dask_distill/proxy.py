@@ -324,7 +324,7 @@ def _fit(
     weights = np.zeros((C, Z.shape[1]), np.float32)
     present = np.unique(codes)
     # a class that the fit has not seen gets what its share of the data says, far below the rest
-    intercepts = (np.log(schema.counts / schema.n) - 10).astype(np.float32)
+    intercepts = (np.log(np.maximum(schema.counts, 1) / schema.n) - 10).astype(np.float32)
     if len(present) == 1:
         intercepts[present] = 0
         return SoftmaxProxy(weights, intercepts)

@@ -12,6 +12,7 @@ from dask_distill._files import checked_file, write_whole
 from dask_distill._text import shown_bytes
 from dask_distill.errors import InputError
 from dask_distill.evaluation import ALL_MODELS, METRICS, WAYS, Evaluation, points
+from dask_distill.lost import shown as shown_lost
 from dask_distill.pictures import MISSING, curve_drawing, drawings, pictures
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ def render(
         rows=told.get("rows", 0),
         classes=_classes(told, len(coreset)),
         pictures={name: _markup(svg) for name, svg in drawn.items()},
+        lost=shown_lost(told.get("lost")),
         effective=float(weights.sum() ** 2 / (weights**2).sum()),
         quantiles={
-            name: np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+            name: np.nanquantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
             for name, values in coreset.scores.items()
         },
         certificate=None if coreset.certificate is None else asdict(coreset.certificate),

@@ -4,7 +4,7 @@ Made once, by `distill` or the command line, and handed on; no layer lists its f
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ import numpy as np
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.timeline import FREQUENCIES
+from dask_distill.protection import Protection, as_initial, describe
 from dask_distill.proxy import check_estimator
 from dask_distill.reduction import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.times import Span
 from dask_distill.validity import OnInvalid
+
+TASKS = ("classification", "regression", "multilabel")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Request:
     seed : int
     proxy : fitted estimator or None
     on_invalid : "raise" or "drop"
+    protect, initial, task : as for `distill`
+    target : dask array or None
+        What is to be predicted, where it is no class; see `targets`.
     reduce : Reduction or None
     time_scale : float, text or timedelta, "auto", or None
         After how long rows are no longer alike, for distances that know the time.
@@ -44,8 +50,17 @@ class Request:
     seed: int = 0
     proxy: Any = None
     on_invalid: OnInvalid = "raise"
+    protect: Any = field(default=None, compare=False)
+    initial: Any = field(default=None, compare=False)
     reduce: Reduction | None = None
+    task: str = "classification"
+    target: Any = field(default=None, compare=False, repr=False)
     time_scale: Any = None
+
+    @property
+    def sets_apart(self) -> bool:
+        """Whether some rows are kept from the strategy."""
+        return self.protect is not None or self.initial is not None
 
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
@@ -61,8 +76,14 @@ class Request:
             raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
         if self.on_invalid not in ("raise", "drop"):
             raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
+        if self.task not in TASKS:
+            raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         if self.proxy is not None:
             check_estimator(self.proxy)
+        if self.protect is not None:
+            Protection.of(self.protect, dataset)
+        if self.initial is not None:
+            as_initial(self.initial, dataset)
         if self.reduce is not None:
             self.reduce.check(dataset)
         if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
@@ -129,6 +150,9 @@ class Request:
             "seed": int(self.seed),
             "on_invalid": self.on_invalid,
             "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "task": self.task,
+            "protect": describe(self.protect),
+            "initial": describe(self.initial),
             "time_scale": None if self.time_scale is None else str(self.time_scale),
             "reduce": None if self.reduce is None else self.reduce.describe(),
         }

@@ -162,12 +162,13 @@ class DaskRunner:
     def places(self, results: Sequence[Any]) -> list[str | None]:
         """One look at the scheduler, for all of them."""
         client = active_client()
-        keys = [result.key if isinstance(result, Delayed) else None for result in results]
+        held_by = [_holder(result) for result in results]
+        keys = [handle.key if isinstance(handle, Delayed) else None for handle in held_by]
         if client is None or not any(keys):
             return [None] * len(results)
         from distributed import futures_of
 
-        held = client.who_has(futures_of([result for result in results if result is not None]))
+        held = client.who_has(futures_of([handle for handle in held_by if handle is not None]))
         return [next(iter(held.get(key, ())), None) for key in keys]
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
@@ -343,7 +344,19 @@ def converse(
             Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)
         )
         if final:
-            return turn, states
+            return turn, [_plain(state) for state in states]
+
+
+def _plain(step: Any) -> Any:
+    """A block's state without its last answer."""
+    return step.state if isinstance(step, Step) else Inline(remembered, step)
+
+
+def _holder(result: Any) -> Any:
+    """The handle of what a worker holds."""
+    if isinstance(result, Inline) and result.function is remembered:
+        return result.arguments[0]
+    return result
 
 
 def _recalled(

@@ -80,6 +80,9 @@ class Schema(Final):
         Digest of the content, the same for any chunking and storage.
     block_starts : (B,) int64 array or None
         Global number of each block's first row, valid or not.
+    chosen : Sample or None
+        Rows that count as chosen before the strategy begins, where it wants them; not in the
+        outline.
     reduction : dict or None
         Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
         sample are of the reduced space.
@@ -99,11 +102,12 @@ class Schema(Final):
     fingerprint: str
     seed: int
     block_starts: npt.NDArray[np.int64] | None = None
+    chosen: Sample | None = None
     reduction: dict[str, Any] | None = None
 
     def outline(self) -> "Schema":
-        """Everything but the sample: small enough to go to every block."""
-        return replace(self, sample=None)
+        """Everything but rows: small enough to go to every block."""
+        return replace(self, sample=None, chosen=None)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def refuse_classes(classes: npt.NDArray[np.generic], n: int) -> None:
         if not whole.all():
             raise InputError(
                 f"labels must be classes (ints or strings), got {classes.dtype} such as "
-                f"{classes[~whole][0]}; for a regression target pass labels=None, or bin it first"
+                f'{classes[~whole][0]}; for a regression target pass task="regression"'
             )
     if len(classes) == 1:
         raise InputError(
@@ -115,5 +115,6 @@ def refuse_classes(classes: npt.NDArray[np.generic], n: int) -> None:
     if len(classes) > max(2, n // 2):
         raise InputError(
             f"labels must be classes with rows to choose from, got {len(classes):,} different "
-            f"values in {n:,} rows; for a regression target or an id pass labels=None"
+            f"values in {n:,} rows; for a regression target pass "
+            'task="regression", for an id labels=None'
         )

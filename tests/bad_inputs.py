@@ -621,6 +621,27 @@ BAD: dict[str, Bad] = {
     "resume and overwrite": Bad(
         "at most one of resume and overwrite may be given", more=size("--resume", "--overwrite")
     ),
+    # ------------------------------------------------ reductions and time
+    "an unknown reduction": Bad(
+        "reduce must be one of pca:32",
+        command=("run", "in.zarr", "out.zarr", "--size", "3", "--reduce", "umap:3"),
+    ),
+    "more directions than features": Bad(
+        "at most the 2 features there are, got 3",
+        command=("run", "in.zarr", "out.zarr", "--size", "3", "--reduce", "pca:3"),
+    ),
+    "a function that is not there": Bad(
+        "must name a function that can be imported",
+        command=("run", "in.zarr", "out.zarr", "--size", "3", "--reduce", "no_such_module:f"),
+    ),
+    "a time scale without time": Bad(
+        "time_scale=auto needs to know when each row was",
+        command=("run", "in.zarr", "out.zarr", "--size", "3", "--time-scale", "auto"),
+    ),
+    "a time that is not there": Bad(
+        "when",
+        command=("run", "in.zarr", "out.zarr", "--size", "3", "--time", "when"),
+    ),
     # ------------------------------------------------ other commands
     "plan without source": Bad(
         "does not exist; check the path", nothing, command=("plan", "in.zarr", "--size", "3")

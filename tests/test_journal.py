@@ -106,7 +106,7 @@ class Counter:
         self.calls = {}
         self.asked = self.observed = self.advanced = 0
         self.fail_observe = self.fail_advance = None
-        self.wrap(monkeypatch, pipeline, "_ask", "asked")
+        self.wrap(monkeypatch, pipeline, "ask", "asked")
         self.wrap(monkeypatch, kind, "observe", "observed", "fail_observe")
         self.wrap(monkeypatch, kind, "advance", "advanced", "fail_advance")
 

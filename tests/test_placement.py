@@ -78,9 +78,9 @@ def test_coordinator__holds_no_more_of_eight_times_the_rows(monkeypatch, name):
     """What it holds of a round is bounded by the size asked for and by the survey's sample."""
     largest, advance = [0], rounds._advance
 
-    def watched(strategy, turn, message):
+    def watched(strategy, turn, message, *rest):
         largest[0] = max(largest[0], payload_bytes(message.content))
-        return advance(strategy, turn, message)
+        return advance(strategy, turn, message, *rest)
 
     monkeypatch.setattr(rounds, "_advance", watched)
     held = []

@@ -15,7 +15,7 @@ import zarr
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dask_distill import _chunks, pipeline, store
+from dask_distill import _chunks, pipeline, selecting, store
 from dask_distill._location import Location
 from dask_distill.checkpoint import Checkpoint
 from dask_distill.cli import cli
@@ -72,7 +72,7 @@ def die_choosing(monkeypatch):
     def fail(*_, **__):
         raise DistillError("the cluster died")
 
-    monkeypatch.setattr(pipeline, "choose", fail)
+    monkeypatch.setattr(selecting, "choose", fail)
 
 
 def hidden(target):

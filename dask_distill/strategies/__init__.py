@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.strategies.active import Active
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -41,6 +42,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
         Coverage,
         Hierarchical,
         Combined,
+        Active,
         Novelty,
         Search,
         Periods,
@@ -51,6 +53,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
 __all__ = [
     "DBSCAN",
     "STRATEGIES",
+    "Active",
     "Auto",
     "Combined",
     "Coverage",
@@ -89,7 +92,7 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
     Examples
     --------
     >>> make_strategy("auto", {"trust": "0.2"})
-    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.7, proxy='ensemble')
+    Auto(balance='proportional', trust=0.2, tilt=0.5, pick=0.7, proxy='ensemble', floor=0)
     """
     if isinstance(strategy, Strategy):
         if options:

@@ -120,6 +120,10 @@ class Auto(Strategy):
         rows that it judges in the sample; or one on the features alone, which is faster, and
         takes what is not linear for wrong labels.
 
+    floor : int
+        Rows that every class gets at least (or all it has), while size allows; 0 is 10, or half
+        of an equal share where that is less.
+
     Notes
     -----
     Without labels the cells divide the whole set; trust, quotas and doubt play no part.
@@ -130,6 +134,7 @@ class Auto(Strategy):
     tilt: float = 0.5
     pick: float = 0.7
     proxy: str = "ensemble"
+    floor: int = 0
 
     name: ClassVar[str] = "auto"
     uses_proxy: ClassVar[bool] = True
@@ -145,6 +150,8 @@ class Auto(Strategy):
                 f'proxy must be "ensemble" or "linear", got {self.proxy!r}; to judge by a model of '
                 "your own, pass distill(proxy=)"
             )
+        if self.floor < 0:
+            raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
         if not self.trust >= 0:
             raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
         for name, default in (("tilt", 0.5), ("pick", 0.7)):
@@ -178,7 +185,7 @@ class Auto(Strategy):
         shares = counts.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
-        floor = max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
+        floor = self.floor or max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
         quotas = class_quotas(size, shares, counts, floor)
         value = np.where(trusted, judged.mass, 0.0)
         by_block = block_shares(schema, sample, block_classes, value)

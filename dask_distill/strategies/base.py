@@ -55,6 +55,11 @@ class Strategy:
         raise NotImplementedError
 
     @property
+    def counts_chosen(self) -> bool:
+        """Whether it wants the features of rows that are chosen before it begins."""
+        return False
+
+    @property
     def joins(self) -> bool:
         """Whether blocks may be put together, since the result does not depend on them."""
         return False

@@ -22,6 +22,7 @@ from dask_distill.proxy import (
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.coverage import check_oversample
 from dask_distill.strategies.exemplar_steps import CHEAP, Exemplars, Offer, targets
+from dask_distill.strategies.kcenter import chosen_before
 from dask_distill.strategies.ranking import (
     REPORTED,
     Counts,
@@ -31,14 +32,15 @@ from dask_distill.strategies.ranking import (
     highest_first,
 )
 from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Features, Held
+from dask_distill.strategies.steps import Features, Held, Pool
 from dask_distill.strategies.stepwise import Picks, SteppedRanking, Tally
+from dask_distill.strategies.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.survey import Schema
 
 Scores = dict[str, npt.NDArray[np.float32]]
 
 _CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
-_DIVERSITY = ("coverage", "medoids", "none")
+_DIVERSITY = ("coverage", "medoids", "kcenter", "none")
 _STREAM = 13
 # as in "auto": a smaller class is never filtered, and a part of each always counts
 _TRUSTED_CLASS = 100
@@ -66,6 +68,8 @@ class Mixture:
     block_counts: Counts
     by_class: bool
     seed: int
+    initial: Pool | None = None
+    floor: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class Judge:
         shares = np.maximum(trusted, _KEPT_PART * aim.counts)
         if aim.balance != "proportional":
             shares = np.sqrt(shares) if aim.balance == "sqrt" else np.ones(len(shares))
-        floor = max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
+        floor = aim.floor or max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
         quotas = class_quotas(aim.size, shares, aim.counts, floor)
         pool = 1.0 if aim.diversity == "none" else aim.pool
         wanted = np.ceil(pool * quotas).astype(np.int64)
@@ -185,13 +189,20 @@ class Reduce:
         counts = np.bincount(groups, minlength=len(self.pool.quotas)).astype(np.int64)
         return PoolRows({state.number: counts})
 
-    def advance(self, answer: PoolRows) -> Offer:
-        """Exemplars of the pool."""
+    def advance(self, answer: PoolRows) -> Offer | Traverse:
+        """Exemplars or centers of the pool."""
         aim, asked = self.asked.aim, self.asked
         blocks = np.zeros_like(aim.block_counts)
         for number, counts in answer.blocks.items():
             blocks[number] = counts
         pool = blocks.sum(axis=0)
+        # rows are in the metric space already: nothing is left to do there
+        nowhere = Space("euclidean", None, None)
+        if aim.diversity == "kcenter":
+            before = 0 if aim.initial is None else len(aim.initial.rows)
+            covering = Covering(aim.size, int(pool.sum()), initial=before)
+            wanted = int(np.ceil(OVERSAMPLING * aim.size))
+            return Traverse.begin(covering, nowhere, wanted, blocks.sum(axis=1), aim.initial)
         # a class without quota has nothing to weigh: its rows' share goes to the others
         exemplars = Exemplars(
             asked.final,
@@ -201,8 +212,6 @@ class Reduce:
             aim.counts / np.maximum(pool, 1),
             {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
-        # rows are in the metric space already: nothing is left to do there
-        nowhere = Space("euclidean", None, None)
         return Offer(exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False))
 
 
@@ -230,11 +239,15 @@ class Combined(SteppedRanking):
         What fills the pool: the highest of these, or the smallest margin.
     pool : float
         Rows of the pool for each row selected, from 1 to 20.
-    diversity : "coverage", "medoids" or "none"
-        Greedy facility location among the pool, followed by swaps, or the criterion alone.
+    diversity : "coverage", "medoids", "kcenter" or "none"
+        Greedy facility location among the pool, followed by swaps, or k-center (of the pool as a
+        whole, around rows that are chosen before), or the criterion alone.
     metric : "euclidean" or "cosine"
     scale : "standard" or "none"
         Whether each feature is divided by its standard deviation.
+    floor : int
+        Rows that every class gets at least (or all it has), while size allows; 0 is 10, or half
+        of an equal share where that is less.
 
     Notes
     -----
@@ -255,6 +268,7 @@ class Combined(SteppedRanking):
     diversity: str = "coverage"
     metric: str = "euclidean"
     scale: str = "standard"
+    floor: int = 0
 
     name: ClassVar[str] = "combined"
     uses_proxy: ClassVar[bool] = True
@@ -262,6 +276,8 @@ class Combined(SteppedRanking):
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)
+        if self.floor < 0:
+            raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
         if not self.trust >= 0:
             raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
         for name, known in (
@@ -276,6 +292,11 @@ class Combined(SteppedRanking):
             check_oversample(self.pool)
         except InputError as error:
             raise InputError(str(error).replace("oversample", "pool")) from None
+
+    @property
+    def counts_chosen(self) -> bool:
+        """k-center begins with them."""
+        return self.diversity == "kcenter"
 
     def requires_labels(self, proxy: Any) -> bool:
         """As the criterion has it."""
@@ -294,6 +315,7 @@ class Combined(SteppedRanking):
         by_class = counts is not None and block_counts is not None
         if counts is None or block_counts is None:
             counts, block_counts = np.array([schema.n], np.int64), schema.block_counts[:, None]
+        space = Space.of(self.metric, self.scale, schema)
         aim = Mixture(
             size,
             self.trust,
@@ -305,8 +327,9 @@ class Combined(SteppedRanking):
             block_counts,
             by_class,
             schema.seed,
+            chosen_before(schema, space),
+            self.floor,
         )
-        space = Space.of(self.metric, self.scale, schema)
         return Judge(aim, space, judge, Scaling.of(schema))
 
     def advance(self, question: Any, answer: Any) -> Any:

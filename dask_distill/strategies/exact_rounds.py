@@ -81,11 +81,14 @@ class First:
     cut : float or None
         Where only candidates take part: those that the blocks' own traversals have picked at a
         squared radius above it.
+    initial : Pool or None
+        Centers that are there before; then they take the place of the first row.
     """
 
     aim: Aim
     cut: float | None = None
     space: Space | None = None
+    initial: Pool | None = None
 
     def observe(self, state: Block | Held) -> Held:
         """All rows of the block, or its candidates, take part."""
@@ -107,6 +110,8 @@ class First:
         """It is the first pick."""
         first = answer.sorted()
         chosen = Chosen(first.rows[:1], np.array([np.inf]), first.X[:1])
+        if self.initial is not None:
+            chosen = Chosen.before(self.initial)
         rows = min(self.aim.picks // _POOL_PART, _POOL_BYTES // (8 * first.X.shape[1]))
         return _following(Push(self.aim, chosen, -1.0, max(_LEAST_POOL, rows)))
 

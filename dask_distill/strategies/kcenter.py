@@ -11,7 +11,7 @@ from dask_distill.errors import InputError
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.exact_rounds import First
 from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Held
+from dask_distill.strategies.steps import Held, Pool
 from dask_distill.strategies.stepwise import Stepwise
 from dask_distill.strategies.two_rounds import (
     MOST_WITH_OUTLIERS,
@@ -31,6 +31,9 @@ class KCenter(Stepwise):
 
     For coverage, near-duplicates and rare patterns; not for accuracy at small fractions, where
     the subset is all outskirts. Each center weighs the rows that are nearest to it.
+
+    Rows that are chosen before (``initial`` and ``protect`` of `distill`) are centers too: the
+    traversal begins with them, and rows nearest to one of them weigh on no other.
 
     Parameters
     ----------
@@ -78,6 +81,11 @@ class KCenter(Stepwise):
             raise InputError(f"reduce must be a function of a block, got {self.reduce!r}")
 
     @property
+    def counts_chosen(self) -> bool:
+        """They are centers."""
+        return True
+
+    @property
     def joins(self) -> bool:
         """Neighbouring blocks may be put together: only the exact form gives the same rows."""
         return self.exact
@@ -90,9 +98,16 @@ class KCenter(Stepwise):
     def ask(self, schema: Schema, size: int, proxy: Any) -> First | Traverse:
         """Begin the one traversal, or one in each block."""
         space = Space.of(self.metric, self.scale, schema, self.reduce)
-        aim = Covering(size, schema.n, self.outliers, self.exact)
+        initial = chosen_before(schema, space)
+        before = 0 if initial is None else len(initial.rows)
+        if before and self.outliers:
+            raise InputError(
+                f"outliers must be 0 where rows are chosen before (initial, protect), got "
+                f"{self.outliers}; leave one of them out"
+            )
+        aim = Covering(size, schema.n, self.outliers, self.exact, before)
         if self.exact:
-            return First(aim, space=space)
+            return First(aim, space=space, initial=initial)
         wanted = int(np.ceil(OVERSAMPLING * size))
         if self.outliers:
             if self.outliers + size >= schema.n:
@@ -101,7 +116,7 @@ class KCenter(Stepwise):
                     f"{self.outliers}; lower outliers"
                 )
             wanted = _with_outliers(size + self.outliers)
-        return Traverse.begin(aim, space, wanted, schema.block_counts)
+        return Traverse.begin(aim, space, wanted, schema.block_counts, initial)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows, filter copies and bounds; candidates meet on the coordinator."""
@@ -110,6 +125,14 @@ class KCenter(Stepwise):
             # centers are held beside the rows, and pools come a third of the centers at a time
             return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
         return Footprint(6, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
+
+
+def chosen_before(schema: Schema, space: Space) -> Pool | None:
+    """Rows that are chosen before the strategy begins, where distances are what was asked for."""
+    if schema.chosen is None:
+        return None
+    rows = schema.chosen.rows
+    return Pool(rows, space(schema.chosen.X), np.zeros(len(rows)))
 
 
 def _with_outliers(together: int) -> int:

@@ -139,6 +139,19 @@ class Chosen:
         """How many the blocks know."""
         return len(self.rows) - len(self.fresh)
 
+    @classmethod
+    def before(cls, initial: Pool) -> "Chosen":
+        """Centers that were there before a traversal began: none was picked at a radius."""
+        return cls(initial.rows, np.full(len(initial.rows), np.inf), initial.X)
+
+    def joined(self, others: "Chosen") -> "Chosen":
+        """And others; the blocks know neither."""
+        return Chosen(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.squared_radii, others.squared_radii]),
+            np.concatenate([self.fresh, others.fresh]),
+        )
+
     def plus(self, pool: Pool, traversal: FarthestFirst) -> "Chosen":
         """And the picks of a traversal of a pool."""
         picks = traversal.indices

@@ -45,12 +45,19 @@ class Covering:
     n: int
     outliers: int = 0
     exact: bool = False
+    # centers that are there before: no row of the result, but rows near them are covered
+    initial: int = 0
+
+    @property
+    def total(self) -> int:
+        """Centers in the end, those included that were there before."""
+        return self.initial + self.size
 
     @property
     def picks(self) -> int:
         """Of the merge: all but those for the worst rows."""
         kept_back = 0 if self.exact or self.outliers else int(_REPAIR * self.size)
-        return max(1, self.size - kept_back)
+        return self.initial + max(1, self.size - kept_back)
 
     def after(self, chosen: Chosen, rounds: int, moved: int) -> "Cover":
         """Measure."""
@@ -85,9 +92,17 @@ class Traverse:
     candidates: int
     targets: dict[int, int]
     told: Radii = field(default_factory=Radii)
+    initial: Pool | None = None
 
     @classmethod
-    def begin(cls, aim: Aim, space: Space, candidates: int, block_counts: Rows) -> "Traverse":
+    def begin(
+        cls,
+        aim: Aim,
+        space: Space,
+        candidates: int,
+        block_counts: Rows,
+        initial: Pool | None = None,
+    ) -> "Traverse":
         """Every block begins with its share of the centers, and a little more."""
         each = 0.6 * candidates / int(block_counts.sum())
         targets = {
@@ -95,7 +110,7 @@ class Traverse:
             for number, rows in enumerate(block_counts.tolist())
             if rows
         }
-        return cls(aim, space, candidates, targets)
+        return cls(aim, space, candidates, targets, initial=initial)
 
     def observe(self, state: Block | Held) -> Held:
         """Go on from the last pick."""
@@ -104,7 +119,13 @@ class Traverse:
         target = self.targets.get(state.number, 0)
         if target == 0:
             return state
-        traversal = FarthestFirst(state.X) if state.traversal is None else state.traversal.copy()
+        if state.traversal is not None:
+            traversal = state.traversal.copy()
+        elif self.initial is not None:
+            _, squared = nearest_center(state.X, self.initial.X)
+            traversal = FarthestFirst.resume(state.X, squared)
+        else:
+            traversal = FarthestFirst(state.X)
         traversal.extend(target)
         return replace(state, traversal=traversal)
 
@@ -133,8 +154,8 @@ class Traverse:
             return replace(self, targets=targets, told=told)
         above = int((every > cut).sum())
         if above > SPREAD_ROWS:
-            return First(self.aim, cut)
-        return Offer(self.aim, cut)
+            return First(self.aim, cut, initial=self.initial)
+        return Offer(self.aim, cut, self.initial)
 
 
 @dataclass(frozen=True)
@@ -143,6 +164,7 @@ class Offer:
 
     aim: Aim
     cut: float
+    initial: Pool | None = None
 
     def observe(self, state: Held) -> Held:
         """Nothing changes."""
@@ -165,6 +187,13 @@ class Offer:
             picks, radius = centers_with_outliers(pool.X, pool.squared, aim.size, aim.outliers)
             radii = np.full(len(picks), radius**2)
             chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
+        elif self.initial is not None:
+            known = self.initial
+            squared = np.full(len(pool.rows), np.inf)
+            update_squared_distances(pool.X, squared, known.X)
+            traversal = FarthestFirst.resume(pool.X, squared)
+            traversal.extend(min(self.aim.picks - len(known.rows), len(pool.rows)))
+            chosen = Chosen.before(known).joined(Chosen().plus(pool, traversal))
         else:
             traversal = FarthestFirst(pool.X)
             traversal.extend(min(self.aim.picks, len(pool.rows)))
@@ -226,8 +255,9 @@ class Cover:
 
     def _first(self, state: Held) -> tuple[Rows, Floats]:
         """Each row's nearest center and its squared distance."""
-        # with outliers the centers were chosen otherwise, and may lie close together
-        separation = 0.0 if self.aim.outliers else float(self.chosen.squared_radii.min())
+        # centers that were chosen otherwise may lie close together
+        otherwise = self.aim.outliers or self.aim.initial
+        separation = 0.0 if otherwise else float(self.chosen.squared_radii.min())
         front = state.front
         if front is None:
             return nearest_of_separated(state.X, self.chosen.fresh, separation)
@@ -250,15 +280,16 @@ class Cover:
 
     def advance(self, answer: Distances) -> Any:
         """Ask for the worst rows while centers are left; then the choice is made."""
-        missing = self.aim.size - len(self.chosen)
+        missing = self.aim.total - len(self.chosen)
         if missing == 0:
             return _choice(self, answer)
         every = answer.every()
         largest = float(every.max())
         if largest <= 0:
+            others = " that no initial row equals" if self.aim.initial else ""
             raise InputError(
-                f"size must be at most the number of distinct rows {len(self.chosen)}, got "
-                f"{self.aim.size}; lower it"
+                f"size must be at most the number of distinct rows{others} "
+                f"{len(self.chosen) - self.aim.initial}, got {self.aim.size}; lower it"
             )
         place = len(every) - min(len(every) - 1, int(_WORST * missing)) - 1
         threshold = max(float(np.partition(every, place)[place]), answer.floor())
@@ -287,7 +318,7 @@ class Worst:
         """Continue the traversal among them, until others may be worse."""
         cover, pool = self.cover, answer.sorted()
         traversal = FarthestFirst.resume(pool.X, pool.squared)
-        missing = cover.aim.size - len(cover.chosen)
+        missing = cover.aim.total - len(cover.chosen)
         traversal.extend(missing, stop_squared=self.threshold)
         chosen = cover.chosen.plus(pool, traversal)
         return Cover(cover.aim, chosen, cover.rounds + 1, cover.moved + len(pool.rows))
@@ -307,5 +338,8 @@ def _choice(cover: Cover, answer: Distances) -> Picks:
         "pools": cover.rounds,
         "rows_moved": cover.moved,
     }
+    if aim.initial:
+        told["initial"] = aim.initial
     weights = answer.counts.astype(np.float64)
-    return Picks.of(chosen.rows, weights, {"insertion_radius": radii}, told)
+    new = slice(aim.initial, None)
+    return Picks.of(chosen.rows[new], weights[new], {"insertion_radius": radii[new]}, told)

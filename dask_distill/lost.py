@@ -1,0 +1,257 @@
+"""What a selection has lost: classes, and dense groups of rows, of which no row is selected.
+
+Groups are a few cells of the survey's sample. A wrapper of the strategy's conversation notes the
+group of every row while the strategy sees the rows, and counts when the choice is made: no pass
+over the data, and nothing that the choice could depend on.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import Block, tile_rows
+from dask_distill.conversation import Selection
+from dask_distill.kernels.kmeans import weighted_kmeans
+from dask_distill.kernels.moments import tiles
+from dask_distill.proxy import Scaling
+from dask_distill.survey import Schema
+from dask_distill.threads import single_threaded
+
+Counts = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+
+# at most so many groups, and one for so many rows selected
+_GROUPS, _EACH = 64, 20
+_SAMPLE_ROWS = 4096
+# numbers in all centers: they travel to every worker
+_CENTER_VALUES = 2**20
+# a group that a random subset would hold fewer rows of is not dense
+_EXPECTED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Cells around a few centers.
+
+    Attributes
+    ----------
+    centers : (G, d) float32 array
+        Standardised; none where the data is too wide.
+    scaling : Scaling
+    near : (G,) int64 array
+        Row of the sample that is nearest to each center.
+    codes : (G,) int32 array or None
+        Class numbers of these rows.
+    """
+
+    centers: Float32
+    scaling: Scaling
+    near: Rows
+    codes: npt.NDArray[np.int32] | None
+
+    @classmethod
+    def of(cls, schema: Schema, size: int) -> "Groups":
+        """By k-means of a part of the survey's sample, fewer for few rows to select."""
+        sample, scaling = schema.sample, Scaling.of(schema)
+        assert sample is not None
+        part = slice(None, None, -(-len(sample.rows) // _SAMPLE_ROWS))
+        Z = scaling(sample.X[part])
+        wanted = max(2, size // _EACH)
+        number = min(_GROUPS, wanted, _CENTER_VALUES // schema.d, len(Z) // 4)
+        if number < 2:
+            none = np.empty(0, np.int64)
+            return cls(Z[:0], scaling, none, None)
+        with single_threaded():
+            found = weighted_kmeans(Z, np.ones(len(Z)), number, seed=0).astype(np.float32)
+            distance = _to_centers(found, Z) + np.einsum("ij,ij->i", Z, Z)[:, None] / 2
+        nearest = distance.argmin(axis=0)
+        codes = None if sample.codes is None else sample.codes[part][nearest]
+        return cls(found, scaling, sample.rows[part][nearest], codes)
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def __call__(self, X: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+        """(m,) group of each row."""
+        out = np.zeros(len(X), np.uint8)
+        start = 0
+        for tile in tiles(X, tile_rows(X.shape[1])) if len(self) else ():
+            stop = start + len(tile)
+            out[start:stop] = _to_centers(self.centers, self.scaling(tile)).argmin(axis=1)
+            start = stop
+        return out
+
+    def counted(self, X: npt.NDArray[np.floating]) -> Counts:
+        """(G,) rows of each group."""
+        return np.bincount(self(X), minlength=len(self)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A block's memory: the strategy's, and the group of each row.
+
+    ``rows`` is None where row numbers have no gap: then ``first`` tells them.
+    """
+
+    inner: Any
+    groups: npt.NDArray[np.uint8]
+    first: int
+    rows: Rows | None
+
+    def of(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """Groups of some rows of the block."""
+        at = rows - self.first if self.rows is None else np.searchsorted(self.rows, rows)
+        return self.groups[at]
+
+
+@dataclass(frozen=True)
+class Noted(Selection):
+    """What a block selects, and (2, G) rows of each group: all, and selected."""
+
+    counts: Counts = field(default_factory=lambda: np.zeros((2, 0), np.int64))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A strategy's conversation, and a note of each row's group."""
+
+    strategy: Any
+    groups: Groups
+
+    def join(self, question: Any, blocks: list[Block]) -> Seen:
+        """Neighbouring blocks as one state."""
+        rows = np.concatenate([block.rows for block in blocks])
+        groups = np.concatenate([self.groups(block.X) for block in blocks])
+        return _seen(self.strategy.join(question, blocks), groups, rows)
+
+    def observe(self, state: Block | Seen, question: Any) -> Seen:
+        """As the strategy does; at first, see where rows lie."""
+        if isinstance(state, Seen):
+            inner = self.strategy.observe(state.inner, question)
+            # what has not changed is not kept again
+            return state if inner is state.inner else replace(state, inner=inner)
+        inner = self.strategy.observe(state, question)
+        return _seen(inner, self.groups(state.X), state.rows)
+
+    def answer(self, state: Seen, question: Any) -> Any:
+        """As the strategy does."""
+        return self.strategy.answer(state.inner, question)
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """As the strategy does."""
+        return self.strategy.combine(left, right)
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """As the strategy does."""
+        return self.strategy.advance(question, answer)
+
+    def choose(self, state: Seen, choice: Any) -> Noted:
+        """As the strategy does; count."""
+        found: Selection = self.strategy.choose(state.inner, choice)
+        number = len(self.groups)
+        counts = [
+            np.bincount(groups, minlength=number)[:number]
+            for groups in (state.groups, state.of(found.rows))
+        ]
+        return Noted(found.rows, found.weights, found.codes, found.scores, np.stack(counts))
+
+    def facts(self, choice: Any) -> dict[str, Any]:
+        """As the strategy has it."""
+        facts: dict[str, Any] = self.strategy.facts(choice)
+        return facts
+
+
+def group_counts(selections: list[Selection], apart: Counts | None) -> Counts:
+    """(2, G) rows of each group, all and selected; protected rows are both."""
+    noted = [selection.counts for selection in selections if isinstance(selection, Noted)]
+    if not noted:
+        # protected rows fill the size, and nobody has looked at the others
+        return np.zeros((2, 0), np.int64)
+    total: Counts = np.sum(noted, axis=0)
+    return total if apart is None else total + apart
+
+
+def lost(
+    groups: Groups, counts: Counts, facts: Schema, taken: Counts | None, size: int
+) -> dict[str, Any]:
+    """For the provenance: classes and dense groups without a selected row.
+
+    Parameters
+    ----------
+    groups : Groups
+    counts : (2, G) int64 array
+        Rows of each group, all and selected.
+    facts : Schema
+    taken : (C,) int64 array or None
+        Rows selected of each class.
+    size : int
+        Rows selected.
+
+    Returns
+    -------
+    dict
+        ``classes``: labels; ``groups``: for each its ``rows``, ``near_row`` (a row in its middle)
+        and that row's ``label``, the largest first; ``groups_measured`` and ``measure``.
+    """
+    classes: list[Any] = []
+    if taken is not None and facts.classes is not None and facts.counts is not None:
+        classes = facts.classes[(taken == 0) & (facts.counts > 0)].tolist()
+    found = []
+    if counts.shape[1]:
+        every, selected = counts
+        dense = every * size >= _EXPECTED * facts.n
+        missing = np.flatnonzero(dense & (selected == 0))
+        found = [_described(groups, int(g), int(every[g]), facts) for g in missing]
+    found.sort(key=lambda entry: (-entry["rows"], entry["near_row"]))
+    return {
+        "classes": classes,
+        "groups": found,
+        "groups_measured": counts.shape[1],
+        "measure": (
+            f"groups by k-means of the survey's sample, standardised; lost are those of which a "
+            f"random subset would hold {_EXPECTED} rows or more and this one holds none"
+        ),
+    }
+
+
+def shown(told: dict[str, Any] | None) -> str:
+    """One line for people; empty where nothing is lost."""
+    if not told:
+        return ""
+    parts = []
+    if told["classes"]:
+        names = ", ".join(str(label) for label in told["classes"][:5])
+        more = ", …" if len(told["classes"]) > 5 else ""
+        noun = "class" if len(told["classes"]) == 1 else "classes"
+        parts.append(f"no row of {len(told['classes'])} {noun} ({names}{more})")
+    if told["groups"]:
+        rows = sum(entry["rows"] for entry in told["groups"])
+        parts.append(
+            f"no row of {len(told['groups'])} of {told['groups_measured']} groups ({rows:,} rows, "
+            f"such as row {told['groups'][0]['near_row']})"
+        )
+    return "; ".join(parts)
+
+
+def _described(groups: Groups, group: int, rows: int, facts: Schema) -> dict[str, Any]:
+    label = None
+    if groups.codes is not None and facts.classes is not None:
+        label = facts.classes[groups.codes[group]].item()
+    return {"rows": rows, "near_row": int(groups.near[group]), "label": label}
+
+
+def _seen(inner: Any, groups: npt.NDArray[np.uint8], rows: Rows) -> Seen:
+    if len(rows) == 0:
+        return Seen(inner, groups, 0, None)
+    gapless = int(rows[-1] - rows[0]) + 1 == len(rows)
+    return Seen(inner, groups, int(rows[0]), None if gapless else rows)
+
+
+def _to_centers(centers: Float32, Z: Float32) -> Float32:
+    """(m, G) half squared distances, but for the rows' own lengths."""
+    half = np.einsum("ij,ij->i", centers, centers) / np.float32(2)
+    distances: Float32 = half - Z @ centers.T
+    return distances

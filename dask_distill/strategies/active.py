@@ -1,0 +1,33 @@
+"""`active`: rows to label next."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dask_distill.strategies.combined import Combined
+
+
+@dataclass(frozen=True)
+class Active(Combined):
+    """Rows that a model is unsure of, none of them like another or like one that is chosen.
+
+    The rows of least margin fill a pool of ``pool`` rows for each one wanted; k-center chooses
+    among them, around the rows that are chosen already (``initial`` of `distill`). For an
+    unlabelled pool with a small labelled part: pass a ``proxy`` fitted on that part. The rows are
+    for labelling, not a sample; see `dask_distill.labelling` for the loop.
+
+    Parameters
+    ----------
+    trust, balance, criterion, pool, diversity, metric, scale, floor
+        As of ``combined``, of which this is a setting.
+
+    References
+    ----------
+    Scheffer, Decomain, Wrobel (2001), Active Hidden Markov Models for Information Extraction;
+    Sener, Savarese (2018), Active learning for convolutional neural networks: a core-set approach.
+    """
+
+    trust: float = 1.0
+    criterion: str = "margin"
+    diversity: str = "kcenter"
+
+    name: ClassVar[str] = "active"

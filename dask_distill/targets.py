@@ -1,0 +1,279 @@
+"""Targets that are no classes: a number, or several yes-or-no labels a row.
+
+The target travels as a carried array. For a regression the strategies see its strata, by
+quantiles, as classes; for several labels they see no labels. The gradient criterion is computed
+here, from a model on the survey's sample.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.block import Block, block_bounds
+from dask_distill.coreset import take_rows
+from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.errors import InputError
+from dask_distill.kernels.scores import input_length
+from dask_distill.proxy import Scaling
+from dask_distill.request import Request
+from dask_distill.rounds import DaskRunner, part
+from dask_distill.strategies.auto import Auto
+from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.combined import Combined
+from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.ranking import NoveltyScorer
+from dask_distill.strategies.sampling import Scored
+from dask_distill.survey import Sample, Schema
+from dask_distill.threads import single_threaded
+
+Floats = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+
+STRATA = 10
+_QUANTILE_ROWS = 100_000
+_COVERAGE = ("random", "kcenter", "kmeans", "kmedoids", "hierarchical", "coverage", "dbscan")
+# names that work, by task; gradient becomes `TargetGradient`
+_WORKS = {
+    "regression": ("auto", "stratified", "gradient", "combined", "novelty", *_COVERAGE),
+    "multilabel": ("auto", "gradient", "novelty", *_COVERAGE),
+}
+
+
+@dataclass(frozen=True)
+class TargetScorer(NoveltyScorer):
+    """Shows what was computed from the target."""
+
+    def __call__(self, rows: Block | Sample) -> dict[str, Float32]:
+        """The gradient norms."""
+        assert rows.novelty is not None
+        return {"gradient": rows.novelty}
+
+
+@dataclass(frozen=True)
+class TargetGradient(Scored):
+    """`gradient` for a target that is no class; see `TargetModel`."""
+
+    name: ClassVar[str] = "gradient"
+    needs_labels: ClassVar[bool] = False
+    uses_proxy: ClassVar[bool] = False
+    criterion: ClassVar[str] = "gradient"
+    trap: ClassVar[str] = Gradient.trap
+
+    def scorer(self, schema: Schema, proxy: Any) -> TargetScorer:
+        """What was computed from the target."""
+        return TargetScorer()
+
+
+@dataclass(frozen=True, eq=False)
+class TargetModel:
+    """A linear model of each target on standardised features.
+
+    Ridge regression of a number, or one logistic regression a label. With a loss that is half the
+    squared error, or the sum of the logistic losses, the gradient with respect to weights and
+    intercepts is the outer product of (prediction - target) and (x, 1): its norm is the product
+    of theirs, as with EL2N.
+
+    Attributes
+    ----------
+    weights, intercepts : (T, d), (T,) float64 arrays
+    logistic : bool
+    unit : float
+        Standard deviation of a number, which its errors are divided by.
+    """
+
+    weights: Floats
+    intercepts: Floats
+    scaling: Scaling
+    logistic: bool
+    unit: float
+
+    @classmethod
+    def fit(cls, schema: Schema, targets: npt.NDArray[Any], logistic: bool) -> "TargetModel":
+        """On the survey's sample, of (m, T) targets."""
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        assert schema.sample is not None
+        scaling = Scaling.of(schema)
+        Z, Y = scaling(schema.sample.X).astype(np.float64), targets.astype(np.float64)
+        with single_threaded():
+            if not logistic:
+                unit = float(Y.std()) or 1.0
+                ridge = Ridge(alpha=1.0, solver="cholesky").fit(Z, Y[:, 0] / unit)
+                weights, intercepts = ridge.coef_[None], np.array([ridge.intercept_])
+                return cls(weights, intercepts, scaling, False, unit)
+            weights, intercepts = np.zeros((Y.shape[1], Z.shape[1])), np.empty(Y.shape[1])
+            for label, y in enumerate(Y.T):
+                if y.min() == y.max():
+                    # a label that the sample does not know is as rare as half a row of it
+                    odds = (y.sum() + 0.5) / (len(y) - y.sum() + 0.5)
+                    intercepts[label] = np.log(odds)
+                    continue
+                model = LogisticRegression(max_iter=200, tol=1e-3).fit(Z, y)
+                weights[label], intercepts[label] = model.coef_[0], model.intercept_[0]
+        return cls(weights, intercepts, scaling, True, 1.0)
+
+    def gradient_norm(self, X: npt.NDArray[np.floating], targets: npt.NDArray[Any]) -> Float32:
+        """(m,) norm of each row's loss gradient."""
+        Z = self.scaling(X)
+        with single_threaded():
+            found = Z.astype(np.float64) @ self.weights.T + self.intercepts
+        if self.logistic:
+            found = 1 / (1 + np.exp(-np.clip(found, -500, 500)))
+        error = found - targets.astype(np.float64) / self.unit
+        norm: Float32 = np.sqrt((error**2).sum(axis=1)).astype(np.float32) * input_length(Z)
+        return norm
+
+
+def as_target(labels: Any, task: str) -> da.Array:
+    """Labels of a task as a dask array.
+
+    Raises
+    ------
+    InputError
+        Where there are none.
+    """
+    if labels is None:
+        raise InputError(
+            f'labels must be given with task="{task}", got none; pass labels=, or leave task out'
+        )
+    return next(iter(as_dataset(np.zeros((len(labels), 1)), carry={"y": labels}).carry.values()))
+
+
+def with_task(dataset: Dataset, target: da.Array, request: Request) -> tuple[Dataset, Request]:
+    """Bring data set and request into the form that a target needs.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Without labels.
+    target : (n,) or (n, L) dask array
+    request : Request
+        With a ``task`` other than "classification".
+
+    Returns
+    -------
+    dataset : Dataset
+        The target carried under the label's name; for strategies with quotas, strata as labels.
+    request : Request
+
+    Raises
+    ------
+    InputError
+        For a strategy that does not work with the task, or a target that does not fit it.
+    """
+    task, strategy = request.task, request.strategy
+    _refuse(task, strategy, request.proxy)
+    _check_target(target, dataset.n, task)
+    name = dataset.label_name
+    carried = as_dataset(dataset, carry={**dataset.carry, name: target})
+    if isinstance(strategy, Gradient):
+        strategy = TargetGradient(strategy.sample, strategy.floor)
+    elif isinstance(strategy, Auto):
+        # neither strata nor sets of labels can be believed or doubted as classes are
+        strategy = replace(strategy, trust=2.0, tilt=0.0, proxy="linear")
+    grouped = not isinstance(strategy, TargetGradient)
+    if task == "regression" and grouped:
+        edges = _edges(target, int(request.seed))
+        strata: Any = da.map_blocks(_strata, target, edges, dtype=np.int64)
+        carried = as_dataset(replace(carried, label_name=f"{name}_stratum"), strata)
+    return carried, replace(request, strategy=strategy, target=target)
+
+
+def score_blocks(
+    request: Request, dataset: Dataset, schema: Any, blocks: list[Any], runner: DaskRunner
+) -> tuple[Any, list[Any]]:
+    """Handles of schema and blocks with gradient norms, where the strategy asks for them."""
+    if not isinstance(request.strategy, TargetGradient):
+        return schema, blocks
+    target = request.target
+    wide = target if target.ndim == 2 else target[:, None]
+    rows = runner.fetch(runner.call("sample-rows", _sample_rows, schema))
+    found = delayed(take_rows(wide, rows).compute(), traverse=False)
+    logistic = request.task == "multilabel"
+    model = runner.call("target-model", TargetModel.fit, schema, found, logistic)
+    bounds = block_bounds(dataset.n, dataset.d)
+    starts = np.cumsum((0, *bounds[:-1])).tolist()
+    parts = wide.rechunk({0: bounds, 1: -1}, method="tasks").to_delayed().ravel()
+    scored = [
+        runner.call(part("target", i, blocks), _scored, block, values, start, model)
+        for i, (block, values, start) in enumerate(zip(blocks, parts, starts, strict=True))
+    ]
+    return runner.call("target-schema", _scored_schema, schema, found, model), scored
+
+
+def _sample_rows(schema: Schema) -> npt.NDArray[np.int64]:
+    assert schema.sample is not None
+    return schema.sample.rows
+
+
+def _scored(block: Block, values: npt.NDArray[Any], start: int, model: TargetModel) -> Block:
+    return replace(block, novelty=model.gradient_norm(block.X, values[block.rows - start]))
+
+
+def _scored_schema(schema: Schema, values: npt.NDArray[Any], model: TargetModel) -> Schema:
+    assert schema.sample is not None
+    norms = model.gradient_norm(schema.sample.X, values)
+    return replace(schema, sample=replace(schema.sample, novelty=norms))
+
+
+def _refuse(task: str, strategy: Strategy, proxy: Any) -> None:
+    works = ", ".join(_WORKS[task])
+    if strategy.name not in _WORKS[task]:
+        raise InputError(
+            f'strategy {strategy.name} needs classes, got task="{task}"; use one of {works}'
+        )
+    if isinstance(strategy, Combined) and not (
+        strategy.criterion == "random" and strategy.trust >= 1
+    ):
+        raise InputError(
+            f'combined must have criterion="random" and trust=1 with task="{task}", got '
+            f"criterion={strategy.criterion!r} and trust={strategy.trust}; set them, or use one of "
+            f"{works}"
+        )
+    if proxy is not None:
+        raise InputError(
+            f'proxy must be left out with task="{task}", got {type(proxy).__name__}; it judges '
+            "classes alone"
+        )
+
+
+def _check_target(target: da.Array, n: int, task: str) -> None:
+    axes = 1 if task == "regression" else 2
+    wanted = "(n,) numbers" if task == "regression" else "(n, L) of 0 and 1"
+    if target.ndim != axes or target.shape[0] != n or target.dtype.kind not in "biuf":
+        raise InputError(
+            f'labels must be {wanted} for {n} rows with task="{task}", got {target.dtype} of shape '
+            f"{target.shape}; convert them, or change task"
+        )
+    valid = da.isfinite(target) if axes == 1 else (target == 0) | (target == 1)
+    wrong = int((~valid).sum().compute())
+    if wrong:
+        rule = "finite" if axes == 1 else "0 or 1"
+        raise InputError(
+            f'labels must be {rule} with task="{task}", got {wrong:,} other values; clean them'
+        )
+
+
+def _edges(target: da.Array, seed: int) -> Floats:
+    """Inner quantiles of the target, of rows drawn from their numbers alone."""
+    n = int(target.shape[0])
+    rows = np.arange(n)
+    if n > _QUANTILE_ROWS:
+        rows = np.unique(np.random.default_rng(seed).integers(0, n, _QUANTILE_ROWS))
+    values = take_rows(target, rows).compute().astype(np.float64)
+    edges = np.unique(np.quantile(values, np.arange(1, STRATA) / STRATA, method="higher"))
+    edges = edges[edges > values.min()]
+    if len(edges) == 0:
+        raise InputError(
+            'labels must have different values with task="regression", got one alone; pass '
+            "labels=None to select without them"
+        )
+    return edges
+
+
+def _strata(values: npt.NDArray[Any], edges: Floats) -> npt.NDArray[np.int64]:
+    return np.searchsorted(edges, values.astype(np.float64), side="right").astype(np.int64)

@@ -73,6 +73,7 @@ def test_distill__ten_thousand_chunks_make_few_tasks():
     assert sum(counts) < 2_000
 
 
+@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
 @pytest.mark.parametrize("name", ["auto", "gradient", "entropy", "kcenter", "kmeans", "coverage"])
 def test_coordinator__holds_no_more_of_eight_times_the_rows(monkeypatch, name):
     """What it holds of a round is bounded by the size asked for and by the survey's sample."""

@@ -18,7 +18,9 @@ from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import InputError
+from dask_distill.inline import Inline
 from dask_distill.lost import Groups, Watched, group_counts, lost
+from dask_distill.placement import keeping_blocks
 from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
@@ -26,7 +28,7 @@ from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.reducing import Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import TASKS, Request
-from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse, part
+from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse
 from dask_distill.selecting import Job, ask, assemble, select_rows
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
@@ -186,7 +188,8 @@ def select(
     """
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
-    with measured(active_client()) as wire:
+    client = active_client()
+    with measured(client) as wire, keeping_blocks(client):
         search = None
         chosen = checkpoint is not None and checkpoint.selection() is not None
         if isinstance(request.strategy, Search) and not chosen:
@@ -232,10 +235,7 @@ def _select(
         checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
     if journal is not None and known is None:
         job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
-    blocks = [
-        job.runner.call(part("block", number, raw), valid_block, block, outline)
-        for number, block in enumerate(raw)
-    ]
+    blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
     unreduced = blocks
     space = Space.of(request, dataset.features.shape[1:])

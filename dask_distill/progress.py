@@ -216,7 +216,8 @@ class NotebookTable:
 
         self._told = time.perf_counter()
         if self._handle is None:
-            self._handle = display(self, display_id=True)  # type: ignore[no-untyped-call]
+            show: Any = display
+            self._handle = show(self, display_id=True)
         else:
             self._handle.update(self)
 

@@ -1,45 +1,151 @@
 """The source as blocks: which chunks each block is put together from, and what the source gave."""
 
+from collections import Counter
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
+from dask._task_spec import Alias, DataNode, GraphNode, Task
+from dask.sizeof import sizeof
 
 from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
+from dask_distill.inline import Inline
 from dask_distill.progress import Progress
-from dask_distill.rounds import DaskRunner, part
+from dask_distill.rounds import DaskRunner
+from dask_distill.sources import RowReader
 from dask_distill.survey import block_checksum, fingerprint_of
 from dask_distill.times import as_times
 
+_SMALL_BYTES = 2**16
+
 
 def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
-    """The data set as blocks, as handles; each chunk of the source is read once a pass."""
+    """The data set as blocks, read by the tasks that use them.
+
+    Each chunk of the source is read once a pass. Those that lie in one block, and share nothing
+    with others, are computed by the block's task: no task of their own, nothing to send.
+    """
     bounds = block_bounds(dataset.n, dataset.d)
-    features = _by_blocks(dataset.features, bounds)
+    features = _by_blocks(dataset.features, bounds, runner)
     labels: list[Any] = [None] * len(bounds)
     if dataset.labels is not None:
-        labels = _by_blocks(dataset.labels, bounds)
+        labels = _by_blocks(dataset.labels, bounds, runner)
     times: list[Any] = [None] * len(bounds)
     if dataset.time is not None:
-        times = _by_blocks(dataset.time, bounds)
+        times = _by_blocks(dataset.time, bounds, runner)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
-        runner.call(
-            part("read", number, bounds), _raw_block, X, y, t, number, start, rows, dataset.d
-        )
+        Inline(_raw_block, X, y, t, number, start, rows, dataset.d)
         for number, (X, y, t, start, rows) in enumerate(
             zip(features, labels, times, starts, bounds, strict=True)
         )
     ]
 
 
-def _by_blocks(array: da.Array, bounds: tuple[int, ...]) -> list[Any]:
-    # peer-to-peer shuffles have a barrier and die with a worker; plain tasks are rebuilt
-    whole = array.rechunk({0: bounds}, method="tasks")
-    return list(whole.to_delayed().ravel())
+def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> list[Inline]:
+    """The rows of each block, put together from the chunks that they lie in."""
+    edges = np.cumsum((0, *array.chunks[0]))
+    starts = np.cumsum((0, *bounds))
+    # of each block, the first chunk that it needs, and the first that it does not
+    first = np.searchsorted(edges, starts[:-1], side="right") - 1
+    last = np.searchsorted(edges, starts[1:], side="left")
+    users = np.zeros(len(edges) - 1, np.int64)
+    for start, stop in zip(first, last, strict=True):
+        users[start:stop] += 1
+    chunks = _chunks(array, users == 1)
+    blocks = []
+    for number in range(len(bounds)):
+        parts = []
+        for place in range(first[number], last[number]):
+            start, stop = (starts[number : number + 2] - edges[place]).tolist()
+            rows = max(0, start), min(stop, array.chunks[0][place])
+            parts.append(_part(chunks[place], *rows, array.chunks[0][place], runner))
+        blocks.append(Inline(_stacked, *parts))
+    return blocks
+
+
+def _part(chunk: Any, start: int, stop: int, size: int, runner: DaskRunner) -> Any:
+    """Some rows of a chunk, such that no others are sent."""
+    if isinstance(chunk, RowReader):
+        return Inline(chunk.part(start, stop))
+    if stop - start == size:
+        return chunk
+    if isinstance(chunk, Inline):
+        return Inline(_rows, chunk, start, stop)
+    # where the chunk is: it is all that this needs
+    return runner.call("cut", _rows, chunk, start, stop)
+
+
+def _chunks(array: da.Array, own: npt.NDArray[np.bool_]) -> list[Any]:
+    """Chunks as readers of the source, as calls, or as handles of tasks that several need.
+
+    Computed by the task that uses it is a chunk that one block needs, ``own``, and of whose
+    tasks no other chunk needs one. Handles remain where a chunk is computed once for several
+    blocks, and where it is on the cluster already.
+    """
+    plain = dict(array.__dask_graph__())
+    handles = list(array.to_delayed().ravel())
+    graph = dict(handles[0].dask) if handles else {}
+    parts = [_ancestors(graph, handle.key) for handle in handles]
+    needed = Counter(key for part in parts for key in part or ())
+
+    def chunk(handle: Any, part: set[Any] | None, alone: bool) -> Any:
+        reader = _reader(plain, handle.key)
+        if reader is not None:
+            return reader
+        if part is None or not alone:
+            return handle
+        if any(needed[key] > 1 and not _is_small(graph[key]) for key in part):
+            return handle
+        return Inline(_compute, {key: graph[key] for key in part}, handle.key)
+
+    return [chunk(*each) for each in zip(handles, parts, own.tolist(), strict=True)]
+
+
+def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:
+    """What reads a chunk, where that is all that is done to it."""
+    node = graph.get(key)
+    # a name for another task, in either form that Dask has for it
+    while isinstance(node, Alias | tuple):
+        node = graph.get(node.target if isinstance(node, Alias) else node)
+    function = node.func if isinstance(node, Task) else None
+    return function if isinstance(function, RowReader) else None
+
+
+def _ancestors(graph: dict[Any, Any], key: Any) -> set[Any] | None:
+    """All that a task needs, and itself; None where some of it is on the cluster already."""
+    found, ahead = set(), [key]
+    while ahead:
+        key = ahead.pop()
+        if key in found:
+            continue
+        if not isinstance(graph.get(key), GraphNode):
+            return None
+        found.add(key)
+        ahead += graph[key].dependencies
+    return found
+
+
+def _is_small(node: GraphNode) -> bool:
+    """Whether a constant may be given to every task that needs it, such as a handle on a store."""
+    return isinstance(node, DataNode) and sizeof(node.value) <= _SMALL_BYTES
+
+
+def _compute(graph: dict[Any, Any], key: Any) -> Any:
+    return dask.get(graph, key)
+
+
+def _rows(chunk: Any, start: int, stop: int) -> Any:
+    return chunk[start:stop]
+
+
+def _stacked(*parts: Any) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(part) for part in parts])
 
 
 def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: int) -> RawBlock:

@@ -2,7 +2,8 @@
 
 The only builder of graphs. A strategy's functions run as tasks: `observe` and `answer` on each
 block, `combine` in a tree of fixed shape, `advance` once. Questions stay in the cluster and
-travel from worker to worker; the client sees that a round is over, not what it said. A lost
+travel from worker to worker; the client sees that a round is over, not what it said. A block
+is read, or what is remembered of it used again, where it lies: only answers leave. A lost
 worker's states are rebuilt by Dask, which replays the questions on the blocks. Input that is
 refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
 """
@@ -22,6 +23,7 @@ from dask.sizeof import sizeof
 from dask_distill.conversation import Conversation, Final
 from dask_distill.errors import InputError
 from dask_distill.failures import plain_failures
+from dask_distill.inline import Inline, detached, evaluate
 from dask_distill.journal import Journal, Recalled
 from dask_distill.progress import Progress, Silent
 from dask_distill.threads import local_threads, single_threaded
@@ -55,6 +57,14 @@ class Turn:
     content_bytes: int
 
 
+@dataclass(frozen=True)
+class Step:
+    """What a block remembers after a question, and its answer."""
+
+    state: Any
+    message: Message
+
+
 @dataclass
 class Round:
     """One round's cost: wall seconds, bytes of answers and of the next question."""
@@ -86,8 +96,13 @@ class Ledger:
 class Runner(Protocol):
     """Where calls run: at once on values, or as tasks of a graph."""
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function on results of earlier calls."""
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
+        """Call a function on results of earlier calls, at a worker if it is there."""
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """The workers where results are; None where that is not known."""
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Compute ``watched + kept``, where they are; report each of the watched as done."""
@@ -99,9 +114,17 @@ class Runner(Protocol):
 class LocalRunner:
     """Calls functions at once: the reference, and the driver for NumPy blocks."""
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
         """Call it now."""
+        if any(isinstance(argument, Inline) for argument in args):
+            return _guarded(evaluate, Inline(function, *args))
         return _guarded(function, *args)
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """Everything is here."""
+        return [None] * len(results)
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Everything is there already."""
@@ -120,12 +143,33 @@ class DaskRunner:
         # of each block, to name rows by where one fails
         self.rows: list[tuple[int, int]] = []
 
-    def call(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
+    def call(
+        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+    ) -> Any:
         """One task; its key is new in every run, so that no run sees another's results."""
         # the name tells block and phase where the task kills its worker
         key = f"distill-{name}-{uuid.uuid4().hex}"
         call = delayed(_guarded, pure=False, traverse=False)
-        return call(function, *args, dask_key_name=key)
+        if any(isinstance(argument, Inline) for argument in args):
+            needed: list[Any] = []
+            args = (detached(Inline(function, *args), needed), *needed)
+            function = evaluate
+        if at is None:
+            return call(function, *args, dask_key_name=key)
+        with dask.annotate(workers=[at], allow_other_workers=True):
+            return call(function, *args, dask_key_name=key)
+
+    def places(self, results: Sequence[Any]) -> list[str | None]:
+        """One look at the scheduler, for all of them."""
+        client = active_client()
+        held_by = [_holder(result) for result in results]
+        keys = [handle.key if isinstance(handle, Delayed) else None for handle in held_by]
+        if client is None or not any(keys):
+            return [None] * len(results)
+        from distributed import futures_of
+
+        held = client.who_has(futures_of([handle for handle in held_by if handle is not None]))
+        return [next(iter(held.get(key, ())), None) for key in keys]
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
@@ -267,22 +311,25 @@ def converse(
         number += 1
         started = time.perf_counter()
         progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
+        # what a block remembers stays where it is, whoever is idle
+        places = runner.places(states)
         states = [
             runner.call(
-                part(f"{phase}-observe", i, states),
-                _observe,
+                part(f"{phase}-answer", i, states),
+                _step,
                 strategy,
                 state,
                 turn,
                 journal,
                 part("block", i, states),
                 number - 1,
+                at=place,
             )
-            for i, state in enumerate(states)
+            for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         answers = [
-            runner.call(part(f"{phase}-answer", i, states), _answer, strategy, state, turn)
-            for i, state in enumerate(states)
+            runner.call(part(f"{phase}-send", i, states), _send, state, at=place)
+            for i, (state, place) in enumerate(zip(states, places, strict=True))
         ]
         combined = _tree(strategy, answers, runner, phase)
         turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
@@ -297,7 +344,19 @@ def converse(
             Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)
         )
         if final:
-            return turn, states
+            return turn, [_plain(state) for state in states]
+
+
+def _plain(step: Any) -> Any:
+    """A block's state without its last answer."""
+    return step.state if isinstance(step, Step) else Inline(remembered, step)
+
+
+def _holder(result: Any) -> Any:
+    """The handle of what a worker holds."""
+    if isinstance(result, Inline) and result.function is remembered:
+        return result.arguments[0]
+    return result
 
 
 def _recalled(
@@ -312,18 +371,9 @@ def _recalled(
     """The last turn of a run that died, and the blocks' states as they were then."""
     turns = [runner.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
     upto = last - 1 if final else last
+    # within the task that goes on from there
     states = [
-        runner.call(
-            part(f"{phase}-recall", i, states),
-            _recall,
-            journal,
-            strategy,
-            part("block", i, states),
-            state,
-            upto,
-            final,
-            *turns,
-        )
+        Inline(_recall, journal, strategy, part("block", i, states), state, upto, final, *turns)
         for i, state in enumerate(states)
     ]
     return turns[-1], states
@@ -332,8 +382,8 @@ def _recalled(
 def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
     """What each block selects, as handles."""
     return [
-        runner.call(part("choose", number, states), _choose, strategy, state, final)
-        for number, state in enumerate(states)
+        runner.call(part("choose", number, states), _choose, strategy, state, final, at=place)
+        for number, (state, place) in enumerate(zip(states, runner.places(states), strict=True))
     ]
 
 
@@ -364,7 +414,17 @@ def _open(question: Any, journal: Journal | None) -> Turn:
     return turn
 
 
-def _observe(
+def _step(
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+) -> Step:
+    """Observe and answer, in one task: between the two a state could move."""
+    state = _observed(strategy, remembered(state), turn, journal, name, number)
+    with single_threaded():
+        answer = strategy.answer(state, turn.content)
+    return Step(state, Message(answer, payload_bytes(answer)))
+
+
+def _observed(
     strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
 ) -> Any:
     if isinstance(state, Recalled):
@@ -383,17 +443,20 @@ def _observe(
 def _recall(
     journal: Journal, strategy: Any, name: str, base: Any, upto: int, final: bool, *turns: Turn
 ) -> Any:
-    recalled = journal.recall(strategy, name, base, upto, *turns)
+    recalled = journal.recall(strategy, name, remembered(base), upto, *turns)
     if not final:
         return recalled
     # nothing more will be asked: the last question must have been seen
-    return _observe(strategy, recalled, turns[upto], None, name, upto)
+    return _observed(strategy, recalled, turns[upto], None, name, upto)
 
 
-def _answer(strategy: Conversation, state: Any, turn: Turn) -> Message:
-    with single_threaded():
-        answer = strategy.answer(state, turn.content)
-    return Message(answer, payload_bytes(answer))
+def _send(step: Step) -> Message:
+    return step.message
+
+
+def remembered(state: Any) -> Any:
+    """A block before the first question, what it remembers after that."""
+    return state.state if isinstance(state, Step) else state
 
 
 def _combine(strategy: Conversation, *messages: Message) -> Message:
@@ -420,7 +483,7 @@ def _outcome(turn: Turn) -> tuple[bool, int, int]:
 
 def _choose(strategy: Conversation, state: Any, turn: Turn) -> Any:
     with single_threaded():
-        return strategy.choose(state, turn.content)
+        return strategy.choose(remembered(state), turn.content)
 
 
 def payload_bytes(value: Any) -> int:

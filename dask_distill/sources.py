@@ -31,6 +31,18 @@ _QUERY = re.compile(r"\?[^\s'\"]+")
 _LONGEST_ERROR = 800
 
 
+class RowReader:
+    """A task of a source: it reads rows, and can be told to read only some of them."""
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        """Read, on a worker."""
+        raise NotImplementedError
+
+    def part(self, start: int, stop: int) -> "RowReader":
+        """Reads rows from ``start`` to ``stop`` of these; what lies between is not touched."""
+        raise NotImplementedError
+
+
 def open_dataset(
     source: str | os.PathLike[str],
     *,
@@ -372,14 +384,41 @@ def _lazy(stored: _Stored) -> da.Array:
     rows = chunk_rows(stored.row_bytes, n)
     whole = not stored.mapped and (stored.member is not None or stored.fortran)
     step = n if whole else rows
-    read = delayed(_read, pure=False, traverse=False)
     parts = []
     for start in range(0, n, step):
         stop = min(start + step, n)
         shape = (stop - start, *stored.shape[1:])
-        parts.append(da.from_delayed(read(stored, start, stop), shape, dtype=stored.dtype))
+        reader = _WholeFile(stored) if whole else _Rows(stored, start, stop)
+        values = delayed(reader, pure=False, traverse=False)()
+        parts.append(da.from_delayed(values, shape, dtype=stored.dtype))
     joined = join_rows(parts)
     return joined.rechunk({0: rows}, method="tasks") if whole else joined
+
+
+@dataclass(frozen=True)
+class _WholeFile:
+    """Reads all rows of a stored array."""
+
+    stored: _Stored
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        return _read(self.stored, 0, self.stored.shape[0])
+
+
+@dataclass(frozen=True)
+class _Rows(RowReader):
+    """Reads rows of a stored array from where they lie."""
+
+    stored: _Stored
+    start: int
+    stop: int
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        return _read(self.stored, self.start, self.stop)
+
+    def part(self, start: int, stop: int) -> "_Rows":
+        """Rows from ``start`` to ``stop`` of these."""
+        return replace(self, start=self.start + start, stop=self.start + stop)
 
 
 def _read(stored: _Stored, start: int, stop: int) -> npt.NDArray[np.generic]:

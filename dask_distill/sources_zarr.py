@@ -5,6 +5,7 @@ Stored chunks are read whole and once; nothing open travels to a worker.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -17,7 +18,7 @@ from dask_distill._location import Location, reading
 from dask_distill._manifest import ATTRIBUTE
 from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
-from dask_distill.sources import chunk_rows, join_rows, missing_name, one_name
+from dask_distill.sources import RowReader, chunk_rows, join_rows, missing_name, one_name
 
 _PICKLING = ("pickle", "object", "json2")
 # stored chunks are read whole, unless they are more than so many of ours
@@ -118,18 +119,29 @@ def _runs(size: int, step: int) -> list[slice]:
 def _part(location: Location, array: Any, *place: slice) -> da.Array:
     """Some rows, and of them some columns, as one task."""
     shape = tuple(run.stop - run.start for run in place) + array.shape[len(place) :]
-    values = delayed(_read, pure=False, traverse=False)(location, place, array.dtype)
+    reader = _Rows(location, place, array.dtype)
+    values = delayed(reader, pure=False, traverse=False)()
     part: da.Array = da.from_delayed(values, shape, dtype=array.dtype)
     return part
 
 
-def _read(
-    location: Location, place: tuple[slice, ...], dtype: np.dtype[Any]
-) -> npt.NDArray[np.generic]:
-    """A part of a stored array; runs on a worker, which opens it anew."""
-    with reading(location):
-        values = zarr.open_array(**location.zarr_arguments, mode="r")[place]
-    return np.ascontiguousarray(values).astype(dtype, copy=False)
+@dataclass(frozen=True)
+class _Rows(RowReader):
+    """Reads a part of a stored array, which a worker opens anew."""
+
+    location: Location
+    place: tuple[slice, ...]
+    dtype: np.dtype[Any]
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        with reading(self.location):
+            values = zarr.open_array(**self.location.zarr_arguments, mode="r")[self.place]
+        return np.ascontiguousarray(values).astype(self.dtype, copy=False)
+
+    def part(self, start: int, stop: int) -> "_Rows":
+        """Rows from ``start`` to ``stop`` of these."""
+        first = self.place[0].start
+        return replace(self, place=(slice(first + start, first + stop), *self.place[1:]))
 
 
 def _refuse_objects(array: Any, what: str) -> None:

@@ -34,11 +34,11 @@ _PATIENCE_SECONDS = 5.0
 class Wire:
     """The figures of one run."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, measured: bool = True) -> None:
         self._client = client
         self._phases: dict[str, Counter[str]] = {}
         self._before: dict[str, Counter[str]] = {}
-        self._measured = True
+        self._measured = measured
 
     def mark(self, phase: str) -> None:
         """What was sent since the last mark belongs to this phase."""
@@ -133,8 +133,10 @@ def measured(client: Any) -> Iterator[Wire]:
     >>> wire.figures()["total"]
     0
     """
-    threads = client is not None and client.scheduler.address.startswith("inproc://")
-    wire = Wire(None if threads else client)
+    address = getattr(getattr(client, "scheduler", None), "address", "")
+    wire = Wire(None if address.startswith("inproc://") else client)
+    if client is not None and (client.asynchronous or not address):
+        wire = Wire(None, measured=False)
     plugin = _WorkerMeter(f"dask-distill-wire-{uuid.uuid4().hex}")
     wire._begin(plugin)
     try:

@@ -1,0 +1,50 @@
+"""Calls that are made within the task that needs their result: what they give never moves."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dask.delayed import Delayed
+
+
+class Inline:
+    """A call that is made within the task that needs its result, so that no such result moves.
+
+    Arguments may be results of earlier calls, and calls of this kind.
+    """
+
+    # not a dataclass: Dask would look for its own objects in there
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.function = function
+        self.arguments = arguments
+
+
+class _Needed:
+    """Stands for a result of an earlier call within an inline one."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def detached(call: Inline, needed: list[Any]) -> Inline:
+    """A call without the results that it needs, which are put into a list."""
+    arguments: list[Any] = []
+    for argument in call.arguments:
+        if isinstance(argument, Inline):
+            arguments.append(detached(argument, needed))
+        elif isinstance(argument, Delayed):
+            arguments.append(_Needed(len(needed)))
+            needed.append(argument)
+        else:
+            arguments.append(argument)
+    return Inline(call.function, *arguments)
+
+
+def evaluate(call: Inline, *needed: Any) -> Any:
+    """Make an inline call, on a worker."""
+
+    def value(argument: Any) -> Any:
+        if isinstance(argument, Inline):
+            return argument.function(*map(value, argument.arguments))
+        return needed[argument.number] if isinstance(argument, _Needed) else argument
+
+    return value(call)

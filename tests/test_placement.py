@@ -1,0 +1,93 @@
+"""Blocks are read and scored where they lie, in few tasks."""
+
+import time
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from distributed import wait
+
+from dask_distill import distill, open_dataset, rounds
+from dask_distill.placement import keeping_blocks
+from dask_distill.rounds import payload_bytes
+
+
+def stealing(client):
+    return client.run_on_scheduler(
+        lambda dask_scheduler: "stealing" in dask_scheduler.periodic_callbacks
+    )
+
+
+def eventually(client, expected):
+    deadline = time.monotonic() + 30
+    while stealing(client) != expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return stealing(client) == expected
+
+
+def test_keeping_blocks__stops_stealing_until_the_last_run_is_over(local_client):
+    client = local_client()
+    with keeping_blocks(client):
+        assert eventually(client, False)
+        with keeping_blocks(client):
+            pass
+        time.sleep(1)
+        assert not stealing(client)
+    assert eventually(client, True)
+
+
+def test_distill__moves_far_less_than_the_data(local_client, tmp_path):
+    n, d = 100_000, 64
+    X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    zarr.open_group(tmp_path / "s.zarr", mode="w").create_array("X", data=X, chunks=(1_000, d))
+    local_client()
+    coreset = distill(open_dataset(tmp_path / "s.zarr"), size=500, strategy="kcenter")
+    sent = coreset.provenance["bytes_on_the_wire"]
+    # the survey's sample of 10,000 rows travels to where it is put together, and on from there
+    assert sent["total"] < 0.3 * X.nbytes
+
+
+def test_distill__reads_persisted_chunks_where_they_are(local_client):
+    X = np.random.default_rng(0).normal(size=(60_000, 8))
+    expected = distill(X, size=100, strategy="random").indices
+    local_client()
+    held = da.from_array(X, chunks=(7_000, 8)).persist()
+    wait(held)
+    found = distill(held, size=100, strategy="random")
+    assert np.array_equal(found.indices, expected)
+
+
+def test_distill__ten_thousand_chunks_make_few_tasks():
+    X = da.random.default_rng(0).normal(size=(100_000, 4), chunks=(10, 4))
+    assert X.numblocks[0] == 10_000
+    counts = []
+
+    def count(graph, keys, **options):
+        counts.append(len(dict(graph.__dask_graph__())))
+        return dask.threaded.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=count):
+        distill(X, (X[:, 0] > 0).astype(int), size=100, strategy="stratified")
+    assert sum(counts) < 2_000
+
+
+@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+@pytest.mark.parametrize("name", ["auto", "gradient", "entropy", "kcenter", "kmeans", "coverage"])
+def test_coordinator__holds_no_more_of_eight_times_the_rows(monkeypatch, name):
+    """What it holds of a round is bounded by the size asked for and by the survey's sample."""
+    largest, advance = [0], rounds._advance
+
+    def watched(strategy, turn, message, *rest):
+        largest[0] = max(largest[0], payload_bytes(message.content))
+        return advance(strategy, turn, message, *rest)
+
+    monkeypatch.setattr(rounds, "_advance", watched)
+    held = []
+    for n in (16_384, 131_072):
+        X = np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32)
+        largest[0] = 0
+        distill(X, (X[:, 0] > 0).astype(int), size=100, strategy=name)
+        held.append(largest[0])
+    assert held[1] <= 1.05 * held[0]

@@ -116,7 +116,8 @@ def make_plan(
         strategy=strategy.name,
         blocks=blocks,
         block_rows=rows,
-        tasks=3 * chunks + blocks * (8 + 3 * (1 + need.rounds)) + combines * (1 + need.rounds),
+        # a block answers and sends, in the survey and each round; rows are taken by chunks
+        tasks=blocks + (2 * blocks + combines + 8) * (1 + need.rounds) + 2 * chunks,
         worker_bytes=worker,
         lane_bytes=lane,
         # one of the workers, beside its blocks

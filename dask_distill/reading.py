@@ -57,7 +57,7 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> 
     users = np.zeros(len(edges) - 1, np.int64)
     for start, stop in zip(first, last, strict=True):
         users[start:stop] += 1
-    chunks = _chunks(array, users == 1)
+    chunks = _chunks(array, users)
     blocks = []
     for number in range(len(bounds)):
         parts = []
@@ -81,12 +81,12 @@ def _part(chunk: Any, start: int, stop: int, size: int, runner: DaskRunner) -> A
     return runner.call("cut", _rows, chunk, start, stop)
 
 
-def _chunks(array: da.Array, own: npt.NDArray[np.bool_]) -> list[Any]:
+def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
     """Chunks as readers of the source, as calls, or as handles of tasks that several need.
 
-    Computed by the task that uses it is a chunk that one block needs, ``own``, and of whose
-    tasks no other chunk needs one. Handles remain where a chunk is computed once for several
-    blocks, and where it is on the cluster already.
+    Computed by the task that uses it is a chunk that one block needs (of all its ``users``), and
+    of whose tasks no other chunk needs one. Handles remain where a chunk is computed once for
+    several blocks, and where it is on the cluster already.
     """
     plain = dict(array.__dask_graph__())
     handles = list(array.to_delayed().ravel())
@@ -94,17 +94,17 @@ def _chunks(array: da.Array, own: npt.NDArray[np.bool_]) -> list[Any]:
     parts = [_ancestors(graph, handle.key) for handle in handles]
     needed = Counter(key for part in parts for key in part or ())
 
-    def chunk(handle: Any, part: set[Any] | None, alone: bool) -> Any:
+    def chunk(handle: Any, part: set[Any] | None, blocks: int) -> Any:
         reader = _reader(plain, handle.key)
-        if reader is not None:
+        if reader is not None and blocks <= (reader.most_readers or blocks):
             return reader
-        if part is None or not alone:
+        if part is None or blocks > 1:
             return handle
         if any(needed[key] > 1 and not _is_small(graph[key]) for key in part):
             return handle
         return Inline(_compute, {key: graph[key] for key in part}, handle.key)
 
-    return [chunk(*each) for each in zip(handles, parts, own.tolist(), strict=True)]
+    return [chunk(*each) for each in zip(handles, parts, users.tolist(), strict=True)]
 
 
 def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:

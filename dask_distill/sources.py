@@ -34,12 +34,17 @@ _LONGEST_ERROR = 800
 class RowReader:
     """A task of a source: it reads rows, and can be told to read only some of them."""
 
+    @property
+    def most_readers(self) -> int | None:
+        """Tasks that may each read a part; None where a part costs no more than its rows."""
+        return None
+
     def __call__(self) -> npt.NDArray[np.generic]:
         """Read, on a worker."""
         raise NotImplementedError
 
     def part(self, start: int, stop: int) -> "RowReader":
-        """Reads rows from ``start`` to ``stop`` of these; what lies between is not touched."""
+        """Reads rows from ``start`` to ``stop`` of these."""
         raise NotImplementedError
 
 

@@ -30,7 +30,7 @@ from dask_distill._parquet_footers import (
 )
 from dask_distill.dataset import Dataset, from_array
 from dask_distill.errors import InputError
-from dask_distill.sources import chunk_rows, join_rows, missing_name
+from dask_distill.sources import RowReader, chunk_rows, join_rows, missing_name
 
 _LABEL_NAMES = ("y", "label")
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
@@ -170,7 +170,7 @@ def _vector(location: Location, pieces: Sequence[Piece], column: Column, role: s
             f"{what} must have at most {_EXACT_DIGITS} digits, or float64 would round it, got "
             f"{column.kind}; store it as text"
         )
-    return _lazy(location, pieces, [column], column.dtype, what)[:, 0]
+    return _lazy(location, pieces, [column], column.dtype, what, flat=True)
 
 
 def _lazy(
@@ -179,16 +179,57 @@ def _lazy(
     columns: Sequence[Column],
     dtype: np.dtype[Any],
     exact: str | None = None,
+    *,
+    flat: bool = False,
 ) -> da.Array:
     if not pieces:
-        return from_array(np.empty((0, len(columns)), dtype))
-    read = delayed(_read, pure=False, traverse=False)
+        return from_array(np.empty((0,) if flat else (0, len(columns)), dtype))
     parts = []
     for piece in pieces:
-        shape = (sum(part.rows for part in piece), len(columns))
-        values = read(location, piece, tuple(columns), dtype, exact)
+        rows = sum(part.rows for part in piece)
+        shape = (rows,) if flat else (rows, len(columns))
+        reader = _Rows(location, tuple(piece), tuple(columns), dtype, exact, flat)
+        values = delayed(reader, pure=False, traverse=False)()
         parts.append(da.from_delayed(values, shape, dtype=dtype))
     return join_rows(parts)
+
+
+@dataclass(frozen=True)
+class _Rows(RowReader):
+    """Reads the wanted columns of some row groups, whole, and gives some of their rows."""
+
+    location: Location
+    piece: Piece
+    columns: tuple[Column, ...]
+    dtype: np.dtype[Any]
+    exact: str | None
+    flat: bool
+    start: int = 0
+    stop: int | None = None
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        values = _read(self.location, self.piece, self.columns, self.dtype, self.exact)
+        values = values[:, 0] if self.flat else values
+        whole = self.start == 0 and self.stop in (None, len(values))
+        # a view would hold them all
+        return values if whole else values[self.start : self.stop].copy()
+
+    @property
+    def most_readers(self) -> int:
+        """So many that files are read two and a half times at most: those at edges, by both."""
+        return 1 + 3 * len(self.piece) // 2
+
+    def part(self, start: int, stop: int) -> "_Rows":
+        """Of the files that have none of the rows nothing is read."""
+        start, stop, kept, before = self.start + start, self.start + stop, [], 0
+        first = None
+        for part in self.piece:
+            if before < stop and before + part.rows > start:
+                first = before if first is None else first
+                kept.append(part)
+            before += part.rows
+        first = first or 0
+        return replace(self, piece=tuple(kept), start=start - first, stop=stop - first)
 
 
 def _read(

@@ -156,7 +156,8 @@ def test_distill__invariants_of_the_contract(data):
     elif kind == "far apart":
         y = np.array([-(2**63), 2**63 - 1, 0, -1])[y]
     chunks = data.draw(st.integers(1, n), "chunks")
-    name = data.draw(st.sampled_from(NAMES), "strategy")
+    # how many distinct rows are left of those in doubt cannot be told beforehand
+    name = data.draw(st.sampled_from([name for name in NAMES if name != "active"]), "strategy")
     distinct = len(np.unique(X, axis=0)) if name == "kcenter" else n
     size = data.draw(st.integers(1, distinct), "size")
     labels = da.from_array(y, chunks=max(1, chunks // 2))
@@ -495,7 +496,10 @@ def test_coreset__round_trip_is_bit_for_bit(labelled, tmp_path):
     assert back.labels.compute().tolist() == names[coreset.indices].tolist()
     assert np.array_equal(back.carry["time"].compute(), time[coreset.indices])
     assert np.array_equal(back.carry["image"].compute(), labelled.X.reshape(-1, 2, 3)[back.indices])
-    assert back.provenance == json.loads(json.dumps(coreset.provenance))
+    told, before = dict(back.provenance), json.loads(json.dumps(coreset.provenance))
+    # writing moves bytes, too
+    assert told.pop("bytes_on_the_wire")["total"] >= before.pop("bytes_on_the_wire")["total"]
+    assert told == before
     assert back.certificate == coreset.certificate
     group = zarr.open_group(tmp_path / "out.zarr", mode="r")
     assert group["X"].metadata.dimension_names == ("row", "feature")

@@ -63,7 +63,14 @@ html_sidebars = {"tutorial": [], "paper": [], "glossary": []}
 
 # pages that are files of the repository: the text, and where its links lead
 REPOSITORY_PAGES = {
-    "about/measurements": ("benchmarks/README.md", {"(quality/README.md)": "(quality.md)"}),
+    "about/measurements": (
+        "benchmarks/README.md",
+        {
+            "(quality/README.md)": "(quality.md)",
+            "[simulation.csv](simulation.csv)": "{download}`../../benchmarks/simulation.csv`",
+            "(simulation.png)": "(../../benchmarks/simulation.png)",
+        },
+    ),
     "about/quality": (
         "benchmarks/quality/README.md",
         {

@@ -33,7 +33,7 @@ STEP_SECONDS = 120
 # Linux notices a dead connection after this long; the default is 30, and below 11 Dask refuses
 TCP_SECONDS = 15
 JOB = str(Path(__file__).with_name("host_job.py"))
-N, D = 1_300_000, 32
+N, D = 1_800_000, 32
 
 
 class Job:
@@ -105,7 +105,7 @@ def cluster(folder):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A zarr group of 177 MB: a Gaussian mixture with two classes."""
+    """A zarr group of 245 MB: a Gaussian mixture with two classes."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, N)
     X = rng.normal(size=(N, D)).astype(np.float32) + 2 * rng.normal(size=(2, D)).astype("f4")[y]

@@ -7,18 +7,15 @@ not cross the interfaces. Needs root and iproute2.
 
 import itertools
 import os
-import re
 import shutil
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 # of an Ethernet, an IPv4 and a TCP header, the last with time stamps
 HEADER_BYTES = 14 + 20 + 32
 _NETWORK = "10.77.0"
-_PREFIX = "distill"
 _COMMAND_SECONDS = 20
 _numbers = itertools.count()
 
@@ -61,13 +58,12 @@ class Hosts:
     """So many hosts, up while the context lasts."""
 
     def __init__(self, count):
-        self._prefix = f"{_PREFIX}{os.getpid()}x{next(_numbers)}"
+        self._prefix = f"dd{os.getpid() % 100_000}x{next(_numbers)}"
         self._switch = f"{self._prefix}s"
         self._count = count
         self._processes = []
 
     def __enter__(self):
-        _sweep()
         try:
             self._build()
         except BaseException:
@@ -138,22 +134,12 @@ class Hosts:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
-        for name in [self._switch, *(self._name(host) for host in range(self._count))]:
-            _remove(name)
-
-
-def _sweep():
-    """Remove what tests have left whose process was killed before it could."""
-    for name in re.findall(rf"^{_PREFIX}\d+x\w+", _ip("netns", "list"), re.MULTILINE):
-        if not Path("/proc", re.findall(r"\d+", name)[0]).exists():
-            _remove(name)
-
-
-def _remove(name):
-    # whatever a process has started in a session of its own
-    for pid in _ip("netns", "pids", name, check=False).split():
-        _signal(int(pid), signal.SIGKILL)
-    _ip("netns", "delete", name, check=False)
+        names = [self._switch, *(self._name(host) for host in range(self._count))]
+        for name in names:
+            # whatever a process has started in a session of its own
+            for pid in _ip("netns", "pids", name, check=False).split():
+                _signal(int(pid), signal.SIGKILL)
+            _ip("netns", "delete", name, check=False)
 
 
 def _ip(*arguments, check=True):

@@ -114,8 +114,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        plain = asdict(self)
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+        return plain_fields(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -188,6 +187,12 @@ def summarise(trials: Sequence[Trial]) -> tuple[tuple[Score, ...], tuple[Differe
                 limits = interval(gap) if way == "everything" else interval(gap, random)
                 differences.append(Difference(way, metric, model, *limits))
     return tuple(scores), tuple(differences)
+
+
+def plain_fields(result: Any) -> dict[str, Any]:
+    """The fields of a result, JSON-able: a dataclass and those in it as dicts, tuples as lists."""
+    plain = asdict(result)
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
 
 
 def interval(

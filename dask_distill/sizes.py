@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dask_distill._html import facts_table, plain_table
 from dask_distill._text import shown_table
-from dask_distill.evaluation import ALL_MODELS, EVEN, METRICS, interval, signed
+from dask_distill.evaluation import ALL_MODELS, EVEN, METRICS, interval, plain_fields, signed
 from dask_distill.trials import Trial
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ class SizeCurve:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        plain = asdict(self)
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+        return plain_fields(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:

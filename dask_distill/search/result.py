@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dask_distill._html import facts_table
 from dask_distill._text import shown_bytes, shown_table
-from dask_distill.evaluation import METRICS, signed
+from dask_distill.evaluation import METRICS, plain_fields, signed
 from dask_distill.strategies.base import Strategy
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ class StrategySearch:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
-        plain = asdict(replace(self, strategy=Strategy()))
         best = self.trials[self.chosen]
-        plain |= {"strategy": best.strategy, "options": best.options}
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in plain.items()}
+        # a strategy may hold what is no JSON; a trial names it
+        plain = plain_fields(replace(self, strategy=Strategy()))
+        return plain | {"strategy": best.strategy, "options": best.options}
 
     def to_dataframe(self) -> "pd.DataFrame":
         """All trials, one a row; the columns are the attributes of `TrialResult`."""

@@ -189,13 +189,13 @@ def select(
     if request.strategy.warning:
         warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
     client = active_client()
+    saved = None if checkpoint is None else checkpoint.selection()
     with measured(client) as wire, keeping_blocks(client):
         search = None
-        chosen = checkpoint is not None and checkpoint.selection() is not None
-        if isinstance(request.strategy, Search) and not chosen:
+        if isinstance(request.strategy, Search) and saved is None:
             request, search = _decided(dataset, request, progress)
             wire.mark("search")
-        return _select(dataset, request, progress, checkpoint, wire, search)
+        return _select(dataset, request, progress, checkpoint, saved, wire, search)
 
 
 def _select(
@@ -203,6 +203,7 @@ def _select(
     request: Request,
     progress: Progress | None,
     checkpoint: "Checkpoint | None",
+    saved: Mapping[str, Any] | None,
     wire: Wire,
     search: Mapping[str, Any] | None,
 ) -> Coreset:
@@ -214,9 +215,8 @@ def _select(
     limits = limits_here(active_client())
     refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
     raw = raw_blocks(dataset, job.runner)
-    saved = None if checkpoint is None else checkpoint.selection()
     if saved is not None and checkpoint is not None:
-        checkpoint.check(content_fingerprint(dataset, progress))
+        checkpoint.check(content_fingerprint(dataset, raw, job.runner))
         return Coreset(**saved, **rows_of(dataset, saved["indices"]))
     journal = None if checkpoint is None else checkpoint.journal
     known: Schema | None = None
@@ -225,7 +225,7 @@ def _select(
     told: list[Any] = []
     if journal is not None and checkpoint is not None and known is not None:
         # what was surveyed is known, but must be what is there
-        checkpoint.check(content_fingerprint(dataset, progress))
+        checkpoint.check(content_fingerprint(dataset, raw, job.runner))
         outline = job.runner.call("outline", journal.get, "outline")
         schema = job.runner.call("schema", journal.get, "schema")
         told = journal.turns()

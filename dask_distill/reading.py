@@ -14,7 +14,6 @@ from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.inline import Inline
-from dask_distill.progress import Progress
 from dask_distill.rounds import DaskRunner
 from dask_distill.sources import RowReader
 from dask_distill.survey import block_checksum, fingerprint_of
@@ -177,9 +176,7 @@ def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: in
     return RawBlock(number, start, values, labels, times)
 
 
-def content_fingerprint(dataset: Dataset, progress: Progress | None = None) -> str:
-    """Digest of a data set's values, as the survey has it: one pass that reads, and no more."""
-    runner = DaskRunner(progress)
-    raw = raw_blocks(dataset, runner)
+def content_fingerprint(dataset: Dataset, raw: list[Any], runner: DaskRunner) -> str:
+    """Digest of a data set's values, as the survey has it: one pass over its `raw_blocks`."""
     checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in raw])
     return fingerprint_of(dataset.n, dataset.d, checksums)

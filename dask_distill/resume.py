@@ -17,8 +17,9 @@ from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.pipeline import select
 from dask_distill.progress import Progress
-from dask_distill.reading import content_fingerprint
+from dask_distill.reading import content_fingerprint, raw_blocks
 from dask_distill.request import Request
+from dask_distill.rounds import DaskRunner
 
 
 def distill_to_zarr(
@@ -72,7 +73,9 @@ def distill_to_zarr(
     )
     try:
         if checkpoint.complete:
-            checkpoint.check(content_fingerprint(dataset, progress))
+            runner = DaskRunner(progress)
+            raw = raw_blocks(dataset, runner)
+            checkpoint.check(content_fingerprint(dataset, raw, runner))
             written = open_coreset(target, storage_options)
             found = store.summary(target, storage_options=storage_options)
             checkpoint.close()

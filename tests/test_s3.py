@@ -15,7 +15,11 @@ import pytest
 import zarr
 
 from dask_distill import _chunks, distill, open_coreset, open_dataset, store
+from dask_distill.dataset import as_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.request import Request
+from dask_distill.resume import distill_to_zarr
+from dask_distill.strategies import make_strategy
 
 s3fs = pytest.importorskip("s3fs")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -272,3 +276,47 @@ def test_unfinished__a_target_that_is_claimed_is_incomplete(bucket, port):
     assert not store.verify(target, storage_options=storage).ok
     store.write(target, coreset(), {}, overwrite=True, storage_options=storage)
     assert store.verify(target, storage_options=storage).ok
+
+
+@pytest.mark.parametrize("fault", ["503", "lose"])
+@pytest.mark.parametrize("step", [11, pytest.param(1, marks=pytest.mark.soak)])
+def test_s3__requests_fail_once(port, fault, step):
+    """Each ``step``-th request of a run in turn: success or a typed error, and resume completes."""
+    url = f"s3://data/{time.monotonic_ns()}"
+    X = da.from_array(np.random.default_rng(0).normal(size=(64, 3)), chunks=(64, -1))
+    request = Request(make_strategy("random"), size=8)
+    quick = {"config_kwargs": {"retries": {"max_attempts": 1}}}
+
+    def go(target, storage, **more):
+        with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+            done = distill_to_zarr(as_dataset(X), target, request, storage_options=storage, **more)
+        return done[1]["digest"]
+
+    with proxy(port) as (onward, faults):
+        expected = go(f"{url}/whole", options(onward, **quick))
+        calls = faults.seen
+        assert calls > 30
+        for number in range(1, calls + 1, step):
+            target, first = f"{url}/{number}", faults.seen
+            faults.rule = lambda seen, *_, at=first + number: fault if seen == at else None
+            digest, told = expected, ""
+            try:
+                digest = go(target, options(onward, **quick))
+            except DistillError as error:
+                told = str(error)
+            assert digest == expected
+            assert "\n" not in told
+            assert SECRET not in told
+            faults.rule = lambda *_: None
+            if readable(target, options(port)):
+                assert store.verify(target, storage_options=options(port)).digest == expected
+            assert go(target, options(port), resume=True) == expected, (fault, number)
+            assert store.verify(target, storage_options=options(port)).ok
+
+
+def readable(target, storage):
+    try:
+        store.read(target, storage_options=storage)
+    except (IncompleteOutput, InputError):
+        return False
+    return True

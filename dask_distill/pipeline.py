@@ -253,7 +253,9 @@ def _select(
     wire.mark("survey")
     schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
     size = request.rows(facts.n)
-    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
+    # the sample stays where it was put together
+    [place] = job.runner.places([schema])
+    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size, at=place))
     whole, pool, apart = blocks, facts, None
     if request.sets_apart:
         parting = set_apart(
@@ -267,8 +269,9 @@ def _select(
     shown: dict[str, Any] = {}
     if wanted:
         watched = Watched(strategy, groups)
+        [place] = job.runner.places([schema])
         question = job.runner.call(
-            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge
+            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge, at=place
         )
         if journal is not None and told:
             question = job.runner.call("question", _first_question, journal)
@@ -345,7 +348,8 @@ def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tup
         progress=job.progress,
         keep=False,
     )
-    schema = job.runner.call("schema", content, final)
+    [place] = job.runner.places([final])
+    schema = job.runner.call("schema", content, final, at=place)
     outline = job.runner.call("outline", Schema.outline, schema)
     schema, outline = job.runner.settle([], [schema, outline], 0)
     return schema, outline

@@ -11,8 +11,8 @@ from dask_distill.request import Request
 from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
 from dask_distill.threads import local_threads
 
-# what a Python process with our libraries takes before any data
-_PROCESS_BYTES = 350 * 2**20
+# a Python process with our libraries, its services and compiled kernels, before any data
+_PROCESS_BYTES = 512 * 2**20
 # as stored, put together from chunks, as floats, and one more while it is standardised
 _BLOCK_COPIES = 4
 # classes are known only after the survey

@@ -340,7 +340,7 @@ def set_apart(
     schema: Any,
     groups: Groups,
     blocks: list[Any],
-    unreduced: list[Any],
+    unreduced: list[Any] | None,
     runner: DaskRunner,
     ledger: Ledger,
     progress: Progress,
@@ -356,7 +356,7 @@ def set_apart(
     groups : Groups
         Of `lost`.
     blocks, unreduced : handles of `Block`
-        In the space that distances are taken in, and as they are.
+        In the space that distances are taken in, and as they are; None where that is the same.
     runner, ledger, progress : as for `converse`
 
     Raises
@@ -372,7 +372,9 @@ def set_apart(
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     protect_masks = _masks(protection.marks, bounds)
     initial_masks = _masks(initial, bounds)
-    plain = unreduced if protection.function is not None else [None] * len(blocks)
+    plain: list[Any] = [None] * len(blocks)
+    if protection.function is not None and unreduced is not None:
+        plain = unreduced
     marked = [
         runner.call(part("marked", i, blocks), Marked, *marks)
         for i, marks in enumerate(

@@ -8,7 +8,7 @@ from dask_distill import InputError, distill
 
 N, GAP = 4_000, np.timedelta64(24, "h")
 WHEN = np.datetime64("2020-01-01") + np.arange(N) * np.timedelta64(3, "h")
-MONTH = WHEN.astype("M8[M]")
+MONTHS = WHEN.astype("M8[M]")
 SPIKE = np.arange(1_000, 1_040)
 STRATEGIES = {
     "spaced": {"min_gap": "24h"},
@@ -83,24 +83,24 @@ def test_spaced__says_how_many_are_left_beside_rows_set_apart(series):
 
 
 def test_periods__a_protected_row_saves_its_period(series):
-    months = np.unique(MONTH)
+    months = np.unique(MONTHS)
     # one of each month but two, and two rows more: no period is without a row
-    first = np.array([np.flatnonzero(MONTH == month)[0] for month in months[:-2]])
+    first = np.array([np.flatnonzero(month == MONTHS)[0] for month in months[:-2]])
     found = select(series, "periods", size=len(months), protect=first)
-    np.testing.assert_array_equal(np.unique(MONTH[found.indices]), months)
+    np.testing.assert_array_equal(np.unique(MONTHS[found.indices]), months)
     assert found.weights.sum() == pytest.approx(N)
     with pytest.raises(InputError, match=r"number of periods \(2 of period=month\), got 1 beside"):
         select(series, "periods", size=len(months) - 1, protect=first)
     # with more than the periods need, the others get some too
     more = select(series, "periods", size=len(months) + 5, protect=first)
-    assert len(np.unique(MONTH[np.setdiff1d(more.indices, first)])) == 7
+    assert len(np.unique(MONTHS[np.setdiff1d(more.indices, first)])) == 7
 
 
 def test_periods__a_period_that_is_protected_as_a_whole_is_no_gap(series):
-    month = np.flatnonzero(MONTH == np.datetime64("2020-03"))
+    month = np.flatnonzero(np.datetime64("2020-03") == MONTHS)
     found = select(series, "periods", size=len(month) + 60, protect=month)
     drawn = np.setdiff1d(found.indices, month)
-    assert len(np.unique(MONTH[drawn])) == len(np.unique(MONTH)) - 1
+    assert len(np.unique(MONTHS[drawn])) == len(np.unique(MONTHS)) - 1
     # the last span is where time ends, whoever is there
     late = np.arange(N - 700, N)
     spans = select(series, "spans", size=800, protect=late)

@@ -27,6 +27,7 @@ from dask_distill.cli_options import (
 from dask_distill.errors import DistillError, InputError
 
 _PROGRAM = "dask-distill"
+_PASSES = {2: "two", 3: "three", 4: "four"}
 
 
 class _Group(click.Group):
@@ -122,7 +123,11 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
             ("tasks", f"about {made.tasks:,}"),
             ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),
             ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
-            ("read", f"{shown_bytes(made.bytes_read)}, in two passes"),
+            (
+                "read",
+                f"{shown_bytes(made.bytes_read)}, in {_PASSES[made.passes]} passes; to write, up "
+                f"to {shown_bytes(made.bytes_read_to_write)} more",
+            ),
             (
                 "moved",
                 f"about {shown_bytes(made.bytes_moved)} "

@@ -241,9 +241,10 @@ def _select(
         job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    unreduced = blocks
+    unreduced: list[Any] | None = None
     space = Space.of(request, dataset.features.shape[1:])
     if space is not None:
+        unreduced = blocks
         blocks, schema, judge = reduce_blocks(
             space, blocks, schema, judge, job.runner, ledger, job.progress
         )

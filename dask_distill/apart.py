@@ -49,7 +49,7 @@ class Apart(Final):
     counts : (B, 2, C) int64 array
         Rows protected, and chosen already, by block and class (one, where there are no labels).
     chosen : Sample or None
-        All of them with features, where the strategy wants those.
+        All of them with features or times, where the strategy wants those.
     groups : (G,) int64 array
         Protected rows by group; see `lost`.
     """
@@ -126,7 +126,7 @@ class Marked:
 class Parted:
     """A block's memory: which of its rows are set apart, by position in the block.
 
-    ``X`` are features of these rows, protected ones first; ``groups`` counts protected ones.
+    ``X`` and ``time`` are of these rows, protected ones first; ``groups`` counts protected ones.
     """
 
     number: int
@@ -135,6 +135,7 @@ class Parted:
     rows: Rows
     codes: npt.NDArray[np.int32] | None
     X: Features
+    time: npt.NDArray[np.float64] | None
     groups: npt.NDArray[np.int64]
 
 
@@ -223,6 +224,7 @@ class Count:
     fraction: float | None
     size: int | None
     features: bool
+    times: bool
     groups: Groups
 
     def observe(self, state: Marked) -> Parted:
@@ -247,6 +249,7 @@ class Count:
             block.rows[both],
             None if block.codes is None else block.codes[both],
             block.X[both] if self.features else block.X[:0],
+            block.time[both] if self.times and block.time is not None else None,
             self.groups.counted(block.X[first]),
         )
 
@@ -274,7 +277,7 @@ class Count:
                 f"size must be at least the {protected:,} protected rows, got {size:,} of {pool:,};"
                 " raise it, or protect fewer rows"
             )
-        return Collect(counts, self.features, answer.groups)
+        return Collect(counts, self.features or self.times, answer.groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,7 +300,7 @@ class Collect:
     """Which are they?"""
 
     counts: npt.NDArray[np.int64]
-    features: bool
+    told: bool
     groups: npt.NDArray[np.int64]
 
     def observe(self, state: Parted) -> Parted:
@@ -310,14 +313,15 @@ class Collect:
         parts = []
         for part_ in (slice(None, split), slice(split, None)):
             codes = None if state.codes is None else state.codes[part_]
-            parts.append(Sample(state.rows[part_], state.X[part_], codes))
+            time = None if state.time is None else state.time[part_]
+            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time))
         return Gathered(*parts)
 
     def advance(self, answer: Gathered) -> Apart:
         """In row order."""
         protected, initial = _by_row(answer.protected), _by_row(answer.initial)
         chosen = None
-        if self.features and len(protected.rows) + len(initial.rows):
+        if self.told and len(protected.rows) + len(initial.rows):
             chosen = _by_row(_side_by_side(answer.protected, answer.initial))
         return Apart(
             protected.rows, initial.rows, protected.codes, self.counts, chosen, self.groups
@@ -340,7 +344,7 @@ def set_apart(
     schema: Any,
     groups: Groups,
     blocks: list[Any],
-    unreduced: list[Any],
+    unreduced: list[Any] | None,
     runner: DaskRunner,
     ledger: Ledger,
     progress: Progress,
@@ -356,7 +360,7 @@ def set_apart(
     groups : Groups
         Of `lost`.
     blocks, unreduced : handles of `Block`
-        In the space that distances are taken in, and as they are.
+        In the space that distances are taken in, and as they are; None where that is the same.
     runner, ledger, progress : as for `converse`
 
     Raises
@@ -372,7 +376,9 @@ def set_apart(
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     protect_masks = _masks(protection.marks, bounds)
     initial_masks = _masks(initial, bounds)
-    plain = unreduced if protection.function is not None else [None] * len(blocks)
+    plain: list[Any] = [None] * len(blocks)
+    if protection.function is not None and unreduced is not None:
+        plain = unreduced
     marked = [
         runner.call(part("marked", i, blocks), Marked, *marks)
         for i, marks in enumerate(
@@ -380,8 +386,10 @@ def set_apart(
         )
     ]
     asked = delayed(_Asked(protection, initial, request.fraction, request.size), traverse=False)
-    features = request.strategy.counts_chosen
-    question = runner.call("apart-question", _ask, asked, schema, groups, features)
+    strategy = request.strategy
+    question = runner.call(
+        "apart-question", _ask, asked, schema, groups, strategy.counts_chosen, strategy.needs_time
+    )
     final, states = converse(
         delayed(Stepwise(), traverse=False),
         marked,
@@ -419,7 +427,7 @@ class _Asked:
         return self.__dict__ | {"protection": protection, "initial": Marks(rows=self.initial.rows)}
 
 
-def _ask(asked: _Asked, schema: Schema, groups: Groups, features: bool) -> Count:
+def _ask(asked: _Asked, schema: Schema, groups: Groups, features: bool, times: bool) -> Count:
     protection = asked.protection
     marks = protection.marks
     emptiness = Emptiness.of(protection.sparse, schema) if protection.sparse else None
@@ -432,7 +440,7 @@ def _ask(asked: _Asked, schema: Schema, groups: Groups, features: bool) -> Count
         schema.classes,
     )
     classes = 1 if schema.classes is None else len(schema.classes)
-    return Count(rules, schema.n, classes, asked.fraction, asked.size, features, groups)
+    return Count(rules, schema.n, classes, asked.fraction, asked.size, features, times, groups)
 
 
 def _class_codes(protection: Protection, schema: Schema) -> Rows:
@@ -502,7 +510,11 @@ def _side_by_side(left: Sample, right: Sample) -> Sample:
     codes = None
     if left.codes is not None and right.codes is not None:
         codes = np.concatenate([left.codes, right.codes])
-    return Sample(np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X]), codes)
+    time = None
+    if left.time is not None and right.time is not None:
+        time = np.concatenate([left.time, right.time])
+    rows, X = np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X])
+    return Sample(rows, X, codes, time=time)
 
 
 def _by_row(sample: Sample) -> Sample:
@@ -510,4 +522,5 @@ def _by_row(sample: Sample) -> Sample:
     # without features there are fewer of those than rows
     X = sample.X[order] if len(sample.X) == len(order) else sample.X
     codes = None if sample.codes is None else sample.codes[order]
-    return Sample(sample.rows[order], X, codes)
+    time = None if sample.time is None else sample.time[order]
+    return Sample(sample.rows[order], X, codes, time=time)

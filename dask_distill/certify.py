@@ -12,7 +12,7 @@ from dask_distill.coreset import Certificate
 from dask_distill.kernels.nearest import covering_distance
 from dask_distill.progress import Progress
 from dask_distill.rounds import Ledger, Runner, content, converse
-from dask_distill.strategies.base import Strategy
+from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Chosen, Held, Pool
@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 _STREAM = 5
+# questions, about: candidates, those that fall short, a traversal, rows, distances
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,12 @@ def certify_rows(
         random_radius=radii.random,
         metric=certifier.metric,
     )
+
+
+def footprint(n: int, d: int, size: int) -> Footprint:
+    """What a plan reckons with: rows are held as for `KCenter`, and traversed further."""
+    need = KCenter().footprint(n, d, 1, min(n, size + 1))
+    return replace(need, rounds=_ROUNDS)
 
 
 def lower_bound(squared_radii: Floats, k: int) -> float:

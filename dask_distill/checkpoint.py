@@ -28,6 +28,7 @@ from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.journal import Journal
 from dask_distill.protection import digests
 from dask_distill.request import Request
+from dask_distill.targets import target_digest
 
 _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
 _META = "meta"
@@ -44,6 +45,7 @@ def describe_request(dataset: Dataset, request: Request) -> dict[str, Any]:
         "features": [dataset.feature_name, dataset.features.shape, str(dataset.features.dtype)],
         "columns": dataset.columns,
         "labels": None if labels is None else [dataset.label_name, labels.dtype.kind],
+        **({} if request.target is None else {"target digest": target_digest(request.target)}),
         "carry": {name: [array.shape[1:], str(array.dtype)] for name, array in carry.items()},
     }
     plain: dict[str, Any] = json.loads(json.dumps(jsonable(described)))

@@ -16,10 +16,11 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
-    PROTECT,
     QUIET,
+    ROWS_APART,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
+    TASK,
     WORKERS,
     progress_display,
 )
@@ -27,6 +28,7 @@ from dask_distill.cli_synthesize import synthesize
 from dask_distill.errors import DistillError, InputError
 
 _PROGRAM = "dask-distill"
+_PASSES = {2: "two", 3: "three", 4: "four"}
 
 
 class _Group(click.Group):
@@ -74,7 +76,8 @@ def cli() -> None:
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
-@PROTECT
+@TASK
+@ROWS_APART
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
@@ -98,16 +101,18 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @cli.command()
 @click.argument("source")
 @SOURCE_OPTIONS
-@PROTECT
+@TASK
+@ROWS_APART
 @WORKERS
 @STORAGE_OPTION
 @JSON
 def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
     """Tell what run would do with SOURCE; computes nothing."""
+    from dask_distill.cli_request import prepared
     from dask_distill.plan import make_plan
 
-    request = _request(arguments)
-    made = make_plan(_open(source, arguments), request, workers=workers or 1)
+    dataset, request = prepared(source, arguments, read=False)
+    made = make_plan(dataset, request, workers=workers or 1)
     if as_json:
         click.echo(json.dumps(made.as_dict()))
         return
@@ -119,7 +124,11 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
             ("tasks", f"about {made.tasks:,}"),
             ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),
             ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
-            ("read", f"{shown_bytes(made.bytes_read)}, in two passes"),
+            (
+                "read",
+                f"{shown_bytes(made.bytes_read)}, in {_PASSES[made.passes]} passes; to write, up "
+                f"to {shown_bytes(made.bytes_read_to_write)} more",
+            ),
             (
                 "moved",
                 f"about {shown_bytes(made.bytes_moved)} "
@@ -224,39 +233,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def _open(source: str, arguments: dict[str, Any]) -> Any:
-    from dask_distill.dataset import check, with_time
-    from dask_distill.sources import open_dataset
-
-    carry, time = arguments["carry"], arguments.get("time")
-    if time is not None and time not in carry:
-        carry = (*carry, time)
-    # a mask is carried, too: it tells in the output who is there for it
-    protect = [name for name in arguments.get("protect", ()) if "=" not in name]
-    dataset = open_dataset(
-        source,
-        features=arguments["features"],
-        labels=arguments["labels"],
-        carry=tuple(dict.fromkeys([*carry, *protect])),
-        storage_options=arguments["storage"],
-    )
-    return dataset if time is None else check(with_time(dataset, time))
-
-
-def _request(arguments: dict[str, Any]) -> Any:
-    from dask_distill.reduction_spec import named_function
-    from dask_distill.request import Request
-    from dask_distill.strategies import make_strategy
-
-    names = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale")
-    return Request(
-        strategy=make_strategy(arguments["strategy"], arguments["options"]),
-        protect=list(arguments.get("protect", ())) or None,
-        reduce=named_function(arguments.get("reduce")),
-        **{name: arguments[name] for name in names if name in arguments},
-    )
-
-
 def _run(
     source: str,
     target: str,
@@ -278,6 +254,7 @@ def _run(
     """Check everything that can be checked, then start or join a cluster, select and write."""
     import time
 
+    from dask_distill.cli_request import prepared
     from dask_distill.cluster import connect, tls_files
     from dask_distill.performance import check_performance_report, performance_recorded
     from dask_distill.resume import distill_to_zarr, open_checkpoint
@@ -285,8 +262,7 @@ def _run(
 
     started = time.perf_counter()
     check_performance_report(performance_report)
-    request = _request(arguments)
-    dataset = _open(source, arguments)
+    dataset, request = prepared(source, arguments, read=True)
     place: dict[str, Any] = {
         "resume": resume,
         "overwrite": overwrite,

@@ -57,11 +57,27 @@ SOURCE_OPTIONS = options(
         help='After how long rows are no longer alike: a number, "6h", or auto.',
     ),
 )
-PROTECT = click.option(
-    "--protect",
-    multiple=True,
-    metavar="NAME",
-    help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
+TASK = click.option(
+    "--task",
+    type=click.Choice(["classification", "regression", "multilabel"]),
+    default="classification",
+    show_default=True,
+    help="What labels are; for multilabel --labels may name several columns.",
+)
+ROWS_APART = options(
+    click.option(
+        "--protect",
+        multiple=True,
+        metavar="NAME",
+        help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
+    ),
+    click.option(
+        "--initial",
+        multiple=True,
+        metavar="NAME",
+        help="Rows chosen already: a boolean column; or, once or more often, an .npy of row "
+        "numbers or of a mask, or a subset that run has written.",
+    ),
 )
 STORAGE_OPTION = click.option(
     "--storage-option",

@@ -30,6 +30,7 @@ class Dataset:
     features : (n, d) or (n, ...) dask array
         Known chunks, one chunk along every axis but the first.
     labels : (n,) dask array or None
+        (n, L) where it was opened for several labels a row.
     carry : dict of (n, ...) dask arrays
     feature_name, label_name : str
         Names in the output.
@@ -68,7 +69,9 @@ class Dataset:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row's features and label in memory."""
-        label = 0 if self.labels is None else int(self.labels.dtype.itemsize)
+        label = 0
+        if self.labels is not None:
+            label = int(self.labels.dtype.itemsize * np.prod(self.labels.shape[1:], dtype=np.int64))
         return self.d * int(self.features.dtype.itemsize) + label
 
     @property
@@ -172,8 +175,14 @@ def with_time(dataset: Dataset, time: Any) -> Dataset:
     return replace(dataset, time_name=time)
 
 
-def check(dataset: Dataset) -> Dataset:
+def check(dataset: Dataset, *, several: bool = False) -> Dataset:
     """Refuse what metadata shows to be unusable; bring chunks and labels into form.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    several : bool
+        Whether a row may have several labels.
 
     Raises
     ------
@@ -185,7 +194,7 @@ def check(dataset: Dataset) -> Dataset:
     _check_features(features)
     n = int(features.shape[0])
     if labels is not None:
-        labels = _one_label_a_row(labels)
+        labels = _one_row_axis(labels) if several else _one_label_a_row(labels)
         _check_length("labels", labels, n)
     _check_names(dataset, labelled=labels is not None)
     for name, array in carry.items():

@@ -164,6 +164,11 @@ class Watched:
         return facts
 
 
+def group_bytes(d: int) -> int:
+    """Of the groups' centers, at most; they travel to every worker."""
+    return 4 * min(_GROUPS * d, _CENTER_VALUES)
+
+
 def group_counts(selections: list[Selection], apart: Counts | None) -> Counts:
     """(2, G) rows of each group, all and selected; protected rows are both."""
     noted = [selection.counts for selection in selections if isinstance(selection, Noted)]

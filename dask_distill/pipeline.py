@@ -34,7 +34,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
-from dask_distill.targets import as_target, score_blocks, with_task
+from dask_distill.targets import as_target, labels_of, score_blocks, with_task
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
 
@@ -101,12 +101,14 @@ def distill(
         Whether rows with NaN, infinite values or a missing label end the run or are left out.
     task : "classification", "regression" or "multilabel"
         What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
-        quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``.
+        quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``, or
+        under the name they have in the `Dataset`.
     protect : mask, row numbers, name, dict or function, optional
         Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
         from the others. For the forms see `dask_distill.protection.Protection.of`.
-    initial : mask or row numbers, optional
-        Rows chosen already, for instance labelled ones of a pool: not selected again; fraction
+    initial : mask, row numbers, name or Coreset, optional
+        Rows chosen already, for instance labelled ones of a pool: a mask, row numbers, the name
+        of a boolean carried array, or a subset of these rows. They are not selected again; fraction
         and weights are of the others. ``kcenter`` and ``active`` cover what these do not; a
         certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
@@ -156,6 +158,8 @@ def distill(
         task=task,
         time_scale=time_scale,
     )
+    if task in TASKS[1:]:
+        features, labels = labels_of(features, labels)
     classes = labels if task == "classification" else None
     dataset = as_dataset(features, classes, carry=carry, time=time)
     if task in TASKS[1:]:
@@ -237,9 +241,10 @@ def _select(
         job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
     blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
     judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    unreduced = blocks
+    unreduced: list[Any] | None = None
     space = Space.of(request, dataset.features.shape[1:])
     if space is not None:
+        unreduced = blocks
         blocks, schema, judge = reduce_blocks(
             space, blocks, schema, judge, job.runner, ledger, job.progress
         )
@@ -249,7 +254,9 @@ def _select(
     wire.mark("survey")
     schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
     size = request.rows(facts.n)
-    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
+    # the sample stays where it was put together
+    [place] = job.runner.places([schema])
+    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size, at=place))
     whole, pool, apart = blocks, facts, None
     if request.sets_apart:
         parting = set_apart(
@@ -263,8 +270,9 @@ def _select(
     shown: dict[str, Any] = {}
     if wanted:
         watched = Watched(strategy, groups)
+        [place] = job.runner.places([schema])
         question = job.runner.call(
-            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge
+            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge, at=place
         )
         if journal is not None and told:
             question = job.runner.call("question", _first_question, journal)
@@ -341,7 +349,8 @@ def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tup
         progress=job.progress,
         keep=False,
     )
-    schema = job.runner.call("schema", content, final)
+    [place] = job.runner.places([final])
+    schema = job.runner.call("schema", content, final, at=place)
     outline = job.runner.call("outline", Schema.outline, schema)
     schema, outline = job.runner.settle([], [schema, outline], 0)
     return schema, outline

@@ -14,6 +14,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.coreset import Coreset
 from dask_distill.dataset import Dataset, from_array
 from dask_distill.digest import digest_values
 from dask_distill.errors import InputError
@@ -162,6 +163,8 @@ class Protection:
 
 def describe(values: Any) -> Any:
     """JSON-able form of what was given as ``protect`` or ``initial``; reads no dask array."""
+    if isinstance(values, Coreset):
+        return f"a subset of {len(values):,} rows"
     rules = _as_rules(values)
     if values is None or rules is not None:
         return rules
@@ -186,7 +189,14 @@ def digests(protect: Any, initial: Any, dataset: Dataset) -> dict[str, str]:
 
 
 def as_initial(initial: Any, dataset: Dataset) -> Marks:
-    """Rows that are chosen already: a mask, row numbers, or the name of a carried mask."""
+    """Rows that are chosen already: mask, row numbers, name of a carried mask, or a subset.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(initial, Coreset):
+        return _of_subset(initial, dataset)
     if isinstance(initial, str):
         return _column(initial, dataset, "initial")
     return Marks.of(initial, "initial", dataset.n)
@@ -212,6 +222,17 @@ def _as_rules(protect: Any) -> dict[str, Any] | None:
         else:
             rules[key] = value
     return rules
+
+
+def _of_subset(subset: Coreset, dataset: Dataset) -> Marks:
+    """Its rows, if it was selected from as many rows as there are."""
+    shape = subset.provenance.get("input", {}).get("shape", [None])
+    if shape[0] != dataset.n:
+        raise InputError(
+            f"initial must be a subset of these {dataset.n} rows, got one that was selected from "
+            f"{shape[0]} rows; pass row numbers of this source"
+        )
+    return Marks.of(subset.indices, "initial", dataset.n)
 
 
 def _column(name: Any, dataset: Dataset, what: str = "protect") -> Marks:

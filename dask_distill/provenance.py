@@ -28,10 +28,6 @@ def make_provenance(
     """How the subset came about, JSON-able."""
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
-    # reduced blocks are held, and certified where they are
-    passes = 3 if request.certify and facts.reduction is None else 2
-    if request.sets_apart and facts.reduction is None:
-        passes += 1
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
@@ -50,7 +46,7 @@ def make_provenance(
         "rows_dropped": facts.dropped,
         "selected": size,
         "classes": _class_table(facts, taken),
-        "bytes_read": passes * dataset.nbytes,
+        "bytes_read": request.passes * dataset.nbytes,
         "bytes_moved": ledger.bytes_moved(),
         "bytes_on_the_wire": wire,
         "bytes_to_gather_everything": dataset.nbytes,

@@ -62,6 +62,14 @@ class Request:
         """Whether some rows are kept from the strategy."""
         return self.protect is not None or self.initial is not None
 
+    @property
+    def passes(self) -> int:
+        """Times that features and labels are read before the selected rows are written."""
+        if self.reduce is not None or self.time_scale is not None:
+            # reduced blocks are held; a function of the user's sees rows as they are
+            return 2 + (callable(self.protect) and not hasattr(self.protect, "__array__"))
+        return 2 + self.certify + self.sets_apart
+
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
 

@@ -55,6 +55,7 @@ def open_dataset(
     labels: str | os.PathLike[str] | bool | None = None,
     carry: Sequence[str] = (),
     storage_options: Mapping[str, Any] | None = None,
+    task: str = "classification",
 ) -> Dataset:
     """Open a data set without reading its rows.
 
@@ -74,6 +75,9 @@ def open_dataset(
         More arrays or columns to write with the selected rows.
     storage_options : mapping, optional
         For fsspec; needed to read, shown nowhere.
+    task : str
+        "multilabel" where a row has several labels: an (n, L) array; in parquet several columns,
+        named as features are, which become the array "y".
 
     Returns
     -------
@@ -93,13 +97,14 @@ def open_dataset(
     """
     location = _location(source, storage_options)
     label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
+    several = task == "multilabel"
     if label is True or not isinstance(label, str | bool | None):
         raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
     wanted = features if isinstance(features, str | None) else _names("features", features)
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with _clear_errors(location):
         location = _found(location)
-        dataset = _open(location, wanted, label, carried)
+        dataset = _open(location, wanted, label, carried, several)
         return check(
             replace(
                 dataset,
@@ -107,7 +112,8 @@ def open_dataset(
                 feature_name=dataset.feature_name.rpartition("/")[2],
                 label_name=dataset.label_name.rpartition("/")[2],
                 sources=tuple(_shown(Location(url)) for url in dataset.sources),
-            )
+            ),
+            several=several,
         )
 
 
@@ -218,6 +224,7 @@ def _open(
     features: str | Sequence[str] | None,
     labels: str | bool | None,
     carry: tuple[str, ...],
+    several: bool,
 ) -> Dataset:
     """The reader that fits what is there."""
     system, path = open_filesystem(location)
@@ -235,28 +242,24 @@ def _open(
     if is_parquet or not is_file:
         from dask_distill.sources_parquet import open_parquet
 
-        dataset = open_parquet(location, _patterns(features), labels, carry)
-        if dataset.labels is None or dataset.label_name not in (dataset.columns or ()):
-            return dataset
-        # it would make every strategy look perfect
-        raise InputError(
-            f"features must not hold the label, got column {dataset.label_name!r}; leave it out, "
-            "or name another label"
-        )
+        named: list[str] | str | bool | None = labels
+        if several and isinstance(labels, str) and labels:
+            named = _patterns(labels, "labels")
+        return open_parquet(location, _patterns(features), named, carry)
     raise InputError(
         "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
         f"'{location.url}'; convert it, or check the path"
     )
 
 
-def _patterns(features: str | Sequence[str] | None) -> list[str] | None:
+def _patterns(features: str | Sequence[str] | None, what: str = "features") -> list[str] | None:
     if features is None:
         return None
     # a list may hold names with commas, and with blanks at their ends
     given = [t.strip() for t in features.split(",")] if isinstance(features, str) else features
     patterns = [text for text in given if text.strip()]
     if not patterns:
-        raise InputError("features must name at least one column, got none; name some")
+        raise InputError(f"{what} must name at least one column, got none; name some")
     return patterns
 
 

@@ -60,28 +60,42 @@ Piece = tuple[Part, ...]
 def open_parquet(
     location: Location,
     features: Sequence[str] | None,
-    labels: str | bool | None,
+    labels: Sequence[str] | str | bool | None,
     carry: Sequence[str],
 ) -> Dataset:
-    """Lazy arrays of the wanted columns: one task a run of row groups."""
+    """Lazy arrays of the wanted columns: one task a run of row groups.
+
+    A list of labels, which are names or globs, becomes one array of several columns.
+    """
     footers = read_footers(location)
     columns = common_columns(footers)
-    label = _label(labels, columns, location.url)
+    index = footers[0].index
+    several: list[str] = []
+    label = ""
+    if isinstance(labels, list):
+        several = _names(labels, columns, set(carry), index, location.url, "labels")
+    else:
+        label = _label(labels, columns, location.url)  # type: ignore[arg-type]
     for name in carry:
         if name not in columns:
             raise missing_name(f"carry {name}", name, list(columns), location.url)
-    taken = {label, *carry}
-    index = footers[0].index
-    chosen = [columns[n] for n in _feature_names(features, columns, taken, index, location.url)]
+    taken = {label, *several, *carry}
+    chosen = [columns[n] for n in _names(features, columns, taken, index, location.url, "features")]
+    _refuse_labels(chosen, {label, *several})
     dtype = np.result_type(*(column.dtype for column in chosen))
     pieces = _pieces(footers, len(chosen) * dtype.itemsize)
     vectors = {
         name: _vector(location, pieces, columns[name], "labels" if name == label else "carry")
         for name in ([label] if label else []) + list(carry)
     }
+    target = vectors.get(label)
+    if several:
+        parts = [columns[name] for name in several]
+        common = np.result_type(*(column.dtype for column in parts))
+        target = _lazy(location, pieces, parts, common)
     return Dataset(
         _lazy(location, pieces, chosen, dtype),
-        vectors[label] if label else None,
+        target,
         {name: vectors[name] for name in carry},
         label_name=label or "y",
         columns=tuple(column.name for column in chosen),
@@ -97,12 +111,23 @@ def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -
     return str(labels or "")
 
 
-def _feature_names(
+def _refuse_labels(features: Sequence[Column], labels: set[str]) -> None:
+    """They would make every strategy look perfect."""
+    for column in features:
+        if column.name in labels:
+            raise InputError(
+                f"features must not hold the label, got column {column.name!r}; leave it out, or "
+                "name another label"
+            )
+
+
+def _names(
     patterns: Sequence[str] | None,
     columns: dict[str, Column],
     taken: set[str],
     index: frozenset[str],
     source: str,
+    what: str,
 ) -> list[str]:
     """Names and globs resolved; every numeric column where none are given."""
     free = [n for n in columns if n not in taken | index and not _ROW_NUMBERS.fullmatch(n)]
@@ -118,13 +143,13 @@ def _feature_names(
     for pattern in patterns:
         matches = [pattern] if pattern in columns else fnmatch.filter(free, pattern)
         if not matches:
-            raise missing_name("features", pattern, list(columns), source)
+            raise missing_name(what, pattern, list(columns), source)
         names += matches
     other = [f"{name} ({columns[name].kind})" for name in names if not columns[name].is_number]
     if other:
         listed = ", ".join(other[:10]) + (", …" if len(other) > 10 else "")
         raise InputError(
-            f"features must be numbers, got columns {listed}; encode them, or leave them out"
+            f"{what} must be numbers, got columns {listed}; encode them, or leave them out"
         )
     return list(dict.fromkeys(names))
 

@@ -8,6 +8,7 @@ here, from a model on the survey's sample.
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from dask.delayed import delayed
 from dask_distill.block import Block, block_bounds
 from dask_distill.coreset import take_rows
 from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.digest import digest_values
 from dask_distill.errors import InputError
 from dask_distill.kernels.scores import input_length
 from dask_distill.proxy import Scaling
@@ -35,6 +37,7 @@ Float32 = npt.NDArray[np.float32]
 
 STRATA = 10
 _QUANTILE_ROWS = 100_000
+_DIGEST_ROWS = 2**20
 _COVERAGE = ("random", "kcenter", "kmeans", "kmedoids", "hierarchical", "coverage", "dbscan")
 # names that work, by task; gradient becomes `TargetGradient`
 _WORKS = {
@@ -143,7 +146,16 @@ def as_target(labels: Any, task: str) -> da.Array:
     return next(iter(as_dataset(np.zeros((len(labels), 1)), carry={"y": labels}).carry.values()))
 
 
-def with_task(dataset: Dataset, target: da.Array, request: Request) -> tuple[Dataset, Request]:
+def labels_of(features: Any, labels: Any) -> tuple[Any, Any]:
+    """Features and labels apart: those given, or the labels of an opened data set."""
+    if isinstance(features, Dataset) and labels is None:
+        return replace(features, labels=None), features.labels
+    return features, labels
+
+
+def with_task(
+    dataset: Dataset, target: da.Array, request: Request, *, read: bool = True
+) -> tuple[Dataset, Request]:
     """Bring data set and request into the form that a target needs.
 
     Parameters
@@ -153,6 +165,8 @@ def with_task(dataset: Dataset, target: da.Array, request: Request) -> tuple[Dat
     target : (n,) or (n, L) dask array
     request : Request
         With a ``task`` other than "classification".
+    read : bool
+        Whether the target's values are checked and cut into strata; a plan has no need of them.
 
     Returns
     -------
@@ -167,7 +181,7 @@ def with_task(dataset: Dataset, target: da.Array, request: Request) -> tuple[Dat
     """
     task, strategy = request.task, request.strategy
     _refuse(task, strategy, request.proxy)
-    _check_target(target, dataset.n, task)
+    _check_target(target, dataset.n, task, read)
     name = dataset.label_name
     carried = as_dataset(dataset, carry={**dataset.carry, name: target})
     if isinstance(strategy, Gradient):
@@ -177,10 +191,19 @@ def with_task(dataset: Dataset, target: da.Array, request: Request) -> tuple[Dat
         strategy = replace(strategy, trust=2.0, tilt=0.0, proxy="linear")
     grouped = not isinstance(strategy, TargetGradient)
     if task == "regression" and grouped:
-        edges = _edges(target, int(request.seed))
+        edges = _edges(target, int(request.seed)) if read else np.zeros(1)
         strata: Any = da.map_blocks(_strata, target, edges, dtype=np.int64)
         carried = as_dataset(replace(carried, label_name=f"{name}_stratum"), strata)
     return carried, replace(request, strategy=strategy, target=target)
+
+
+def target_digest(target: da.Array) -> str:
+    """Of a target's values, whatever its chunks: to tell two runs apart. Reads it."""
+    tiles = dict.fromkeys(range(1, target.ndim), -1) | {0: _DIGEST_ROWS}
+    parts = target.rechunk(tiles, method="tasks").to_delayed().ravel()
+    checksum = delayed(digest_values, pure=False)
+    digests = dask.compute(*(checksum(part) for part in parts))
+    return digest_values(np.array(digests))
 
 
 def score_blocks(
@@ -241,7 +264,7 @@ def _refuse(task: str, strategy: Strategy, proxy: Any) -> None:
         )
 
 
-def _check_target(target: da.Array, n: int, task: str) -> None:
+def _check_target(target: da.Array, n: int, task: str, read: bool) -> None:
     axes = 1 if task == "regression" else 2
     wanted = "(n,) numbers" if task == "regression" else "(n, L) of 0 and 1"
     if target.ndim != axes or target.shape[0] != n or target.dtype.kind not in "biuf":
@@ -249,6 +272,8 @@ def _check_target(target: da.Array, n: int, task: str) -> None:
             f'labels must be {wanted} for {n} rows with task="{task}", got {target.dtype} of shape '
             f"{target.shape}; convert them, or change task"
         )
+    if not read:
+        return
     valid = da.isfinite(target) if axes == 1 else (target == 0) | (target == 1)
     wrong = int((~valid).sum().compute())
     if wrong:

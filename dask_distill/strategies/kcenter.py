@@ -124,7 +124,7 @@ class KCenter(Stepwise):
         if self.exact:
             # centers are held beside the rows, and pools come a third of the centers at a time
             return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
-        return Footprint(6, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
+        return Footprint(8, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
 
 
 def chosen_before(schema: Schema, space: Space) -> Pool | None:

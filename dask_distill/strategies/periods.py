@@ -51,7 +51,7 @@ class Occupied:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is wanted."""
+    """What is wanted; ``taken`` are the times of rows that were chosen before."""
 
     size: int
     period: str
@@ -59,16 +59,21 @@ class Asked:
     balance: str
     classes: int
     seed: int
+    taken: npt.NDArray[np.float64]
+
+    def periods_of(self, times: npt.NDArray[np.float64], ends: Ends | None) -> Counts:
+        """(m,) number of each time's period."""
+        if ends is None:
+            return period_numbers(times, self.period)
+        width = max(ends.last - ends.first, np.finfo(np.float64).tiny)
+        share = (times - ends.first) / width
+        numbers: Counts = np.clip((share * self.spans).astype(np.int64), 0, self.spans - 1)
+        return numbers
 
     def groups_of(self, block: Block, ends: Ends | None) -> Counts:
         """(m,) number of each row's period and class."""
         assert block.time is not None
-        if ends is None:
-            period = period_numbers(block.time, self.period)
-        else:
-            width = max(ends.last - ends.first, np.finfo(np.float64).tiny)
-            share = (block.time - ends.first) / width
-            period = np.minimum((share * self.spans).astype(np.int64), self.spans - 1)
+        period = self.periods_of(block.time, ends)
         code = 0 if block.codes is None else block.codes.astype(np.int64)
         return period * self.classes + code
 
@@ -89,8 +94,10 @@ class When:
         return Ends(float(state.time.min(initial=np.inf)), float(state.time.max(initial=-np.inf)))
 
     def advance(self, answer: Ends) -> "Count":
-        """Cut time into equal spans."""
-        return Count(self.asked, answer)
+        """Cut time into equal spans, that of rows chosen before too."""
+        taken = self.asked.taken
+        ends = answer.merge(Ends(taken.min(initial=np.inf), taken.max(initial=-np.inf)))
+        return Count(self.asked, ends)
 
 
 @dataclass(frozen=True)
@@ -114,14 +121,17 @@ class Count:
         asked = self.asked
         period = answer.groups // asked.classes
         number, place = np.unique(period, return_inverse=True)
-        if len(number) > asked.size:
+        covered = np.isin(number, asked.periods_of(asked.taken, self.ends))
+        if int((~covered).sum()) > asked.size:
+            beside = " beside those set apart" if len(asked.taken) else ""
             raise InputError(
-                f"size must be at least the number of periods ({len(number)} of period="
-                f"{asked.period or asked.spans}), got {asked.size}; raise it, or choose longer ones"
+                f"size must be at least the number of periods ({int((~covered).sum())} of period="
+                f"{asked.period or asked.spans}), got {asked.size}{beside}; raise it, or choose "
+                "longer ones"
             )
         rows = np.bincount(place, answer.counts).astype(np.int64)
         shares = rows.astype(np.float64) if asked.balance == "proportional" else np.ones(len(rows))
-        of_period = class_quotas(asked.size, shares, rows, 1)
+        of_period = _of_periods(asked.size, shares, rows, covered)
         quotas = np.zeros(len(answer.groups), np.int64)
         for one in range(len(number)):
             members = np.flatnonzero(place == one)
@@ -175,7 +185,8 @@ class Periods(SteppedRanking):
         dates; or into how many equal spans time is cut.
     balance : "proportional" or "equal"
         Whether a period gets rows as it has them, or as many as every other. Each gets one at
-        least.
+        least; where ``size`` is too small for that, those with a row of ``protect`` or
+        ``initial`` go without.
     """
 
     period: float | str = "month"
@@ -212,7 +223,7 @@ class Periods(SteppedRanking):
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Begin with the ends of time, or with the calendar."""
         classes = 1 if schema.classes is None else len(schema.classes)
-        calendar = isinstance(self.period, str)
+        calendar, chosen = isinstance(self.period, str), schema.chosen
         asked = Asked(
             size,
             str(self.period) if calendar else "",
@@ -220,6 +231,7 @@ class Periods(SteppedRanking):
             self.balance,
             classes,
             schema.seed,
+            np.empty(0) if chosen is None or chosen.time is None else chosen.time,
         )
         return Count(asked) if calendar else When(asked)
 
@@ -239,6 +251,17 @@ class Periods(SteppedRanking):
         """Blocks are held for one or two questions before the draw."""
         need = super().footprint(n, d, classes, size)
         return replace(need, rounds=need.rounds + 2, state_bytes_per_row=4.0 * d + 24)
+
+
+def _of_periods(
+    size: int, shares: npt.NDArray[np.float64], rows: Counts, covered: npt.NDArray[np.bool_]
+) -> Counts:
+    """Quotas of the periods; each gets a row, unless there are too few and it is covered."""
+    if size >= len(rows):
+        return class_quotas(size, shares, rows, 1)
+    quotas = (~covered).astype(np.int64)
+    left = size - int(quotas.sum())
+    return quotas + class_quotas(left, shares * covered, rows * covered, 1)
 
 
 def _shared(counts: Counts, quotas: Counts, place: npt.NDArray[np.intp], periods: int) -> Counts:

@@ -19,7 +19,7 @@ _STREAM = 22
 
 @dataclass(frozen=True)
 class Candidates:
-    """One row of each stretch of time, ascending: that of lowest hash.
+    """One row of each stretch of time, ascending: that of lowest hash which is not too near.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class Candidates:
     hashes : (s,) uint64 array
     rows : (s,) int64 array
     times : (s,) float64 array
+    near : (s,) bool array
+        Whether it is too near to a row that was chosen before; so are the others of its stretch.
     counts : (s,) int64 array
         Rows of the stretch.
     """
@@ -35,36 +37,42 @@ class Candidates:
     hashes: npt.NDArray[np.uint64]
     rows: npt.NDArray[np.int64]
     times: npt.NDArray[np.float64]
+    near: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64]
 
     def merge(self, other: "Candidates") -> "Candidates":
         """Of both, those of lowest hash."""
         pairs = zip(
-            (self.stretches, self.hashes, self.rows, self.times, self.counts),
-            (other.stretches, other.hashes, other.rows, other.times, other.counts),
+            (self.stretches, self.hashes, self.rows, self.times, self.near, self.counts),
+            (other.stretches, other.hashes, other.rows, other.times, other.near, other.counts),
             strict=True,
         )
         return Candidates(*(np.concatenate(pair) for pair in pairs)).lowest()
 
     def lowest(self) -> "Candidates":
         """One for each stretch; of equal hashes the lowest row."""
-        order = np.lexsort((self.rows, self.hashes, self.stretches))
+        order = np.lexsort((self.rows, self.hashes, self.near, self.stretches))
         stretches, first, place = np.unique(
             self.stretches[order], return_index=True, return_inverse=True
         )
         counts = np.zeros(len(stretches), np.int64)
         np.add.at(counts, place, self.counts[order])
         kept = order[first]
-        return Candidates(stretches, self.hashes[kept], self.rows[kept], self.times[kept], counts)
+        own = (self.hashes[kept], self.rows[kept], self.times[kept], self.near[kept])
+        return Candidates(stretches, *own, counts)
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Which row do you have of each stretch of time?"""
+    """Which row do you have of each stretch of time?
+
+    ``taken`` are the times of rows that were chosen before, ascending.
+    """
 
     size: int
     gap: float
     seed: int
+    taken: npt.NDArray[np.float64]
 
     def observe(self, state: Block) -> Block:
         """Nothing changes."""
@@ -78,17 +86,20 @@ class Offer:
             row_hash(state.rows, self.seed, stream=_STREAM),
             state.rows,
             state.time,
+            nearest_time(state.time, self.taken) < self.gap,
             np.ones(len(state.rows), np.int64),
         ).lowest()
 
     def advance(self, answer: Candidates) -> Picks:
         """Leave out what is too near to the one before it, and draw among the rest."""
-        kept = spaced_positions(answer.times, self.gap)
+        open_ = np.flatnonzero(~answer.near)
+        kept = open_[spaced_positions(answer.times[open_], self.gap)]
         if len(kept) < self.size:
+            beside = f" beside {len(self.taken):,} set apart" if len(self.taken) else ""
             raise InputError(
                 f"size must be at most the {len(kept)} rows that are left when no two are closer "
-                f"than min_gap={self.gap:g} (of {int(answer.counts.sum()):,}), got {self.size}; "
-                "lower one of them"
+                f"than min_gap={self.gap:g} (of {int(answer.counts.sum()):,}), got {self.size}"
+                f"{beside}; lower one of them"
             )
         chosen = np.sort(kept[np.argsort(answer.hashes[kept], kind="stable")[: self.size]])
         # every row is stood for by the selected one that is nearest in time, stretch by stretch
@@ -107,7 +118,8 @@ class Spaced(Stepwise):
     For series whose neighbours repeat each other: one row of each stretch of time, at random,
     less those that are too near to the one before; of these ``size`` at random. Where fewer are
     left than ``size``, that is an error, with their number. A row weighs the rows that are
-    nearest to it in time, stretch by stretch. Labels are not looked at.
+    nearest to it in time, stretch by stretch. Labels are not looked at. Rows of ``protect`` and
+    ``initial`` are there before: none is drawn too near to them; they may be near each other.
 
     Parameters
     ----------
@@ -131,11 +143,29 @@ class Spaced(Stepwise):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
         """The one question."""
-        return Offer(size, Span.of(self.min_gap, "min_gap").length, schema.seed)
+        taken = np.empty(0)
+        if schema.chosen is not None and schema.chosen.time is not None:
+            taken = np.sort(schema.chosen.time)
+        return Offer(size, Span.of(self.min_gap, "min_gap").length, schema.seed, taken)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Candidates meet: as many as there are stretches, some times the size."""
         return Footprint(1, 4 * d + 16, 40.0 * size, 4.0 * size)
+
+
+def nearest_time(
+    times: npt.NDArray[np.float64], taken: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(m,) how far each time is from the nearest of those taken, which are ascending.
+
+    Examples
+    --------
+    >>> nearest_time(np.array([0.0, 4.0, 9.0]), np.array([3.0, 8.0]))
+    array([3., 1., 1.])
+    """
+    ends = np.concatenate([[-np.inf], taken, [np.inf]])
+    after = np.searchsorted(taken, times) + 1
+    return np.minimum(times - ends[after - 1], ends[after] - times)
 
 
 def spaced_positions(times: npt.NDArray[np.float64], gap: float) -> npt.NDArray[np.intp]:

@@ -123,7 +123,7 @@ def test_job__loses_a_worker_pod_and_ends_with_the_digest_of_a_local_run(
     )
     out, err = job.communicate(timeout=SECONDS)
     assert job.returncode == 0, (out, err, kubernetes.logs())
-    assert "selected  3,000 of 30,000 rows" in out
+    assert "selected     3,000 of 30,000 rows" in out
     assert "run.sh: Successful after" in out
     assert state(kubernetes) == "Successful"
     assert digest(kubernetes, credentials, target) == expected

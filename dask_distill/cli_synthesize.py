@@ -76,20 +76,23 @@ def synthesize(
     from dask_distill._location import Location
     from dask_distill.cluster import connect
     from dask_distill.coreset import open_coreset
+    from dask_distill.synthesis.amounts import check_amounts
     from dask_distill.synthesis.methods import make_method, require_torch
     from dask_distill.synthesis.result import check_target
     from dask_distill.synthesis.run import learnt_from
 
     made_by = make_method(method, options)
-    amounts = _per_class(per_class)
+    amounts = {key: arguments[key] for key in ("fraction", "size", "balance")}
+    amounts["per_class"] = _per_class(per_class)
+    check_amounts(**amounts)
     coreset = open_coreset(subset, storage_options=storage)
     told = learnt_from(coreset, 0) | {"subset": Location(subset).shown}
     check_target(target, {"learnt_from": told}, overwrite, storage)
     require_torch(made_by.name)
-    wanted = {key: arguments[key] for key in ("fraction", "size", "balance", "seed", "max_rows")}
+    wanted = {key: arguments[key] for key in ("seed", "max_rows")} | amounts
     places = {key: arguments[key] for key in CLUSTER_NAMES}
     with connect(**places), progress_display(quiet or as_json) as progress:
-        made = coreset.synthesize(method=made_by, per_class=amounts, progress=progress, **wanted)
+        made = coreset.synthesize(method=made_by, progress=progress, **wanted)
         # a subset that is opened does not know where it lies
         known = made.provenance["learnt_from"] | {"subset": told["subset"]}
         made = replace(made, provenance=made.provenance | {"learnt_from": known})

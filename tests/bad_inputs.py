@@ -255,6 +255,24 @@ def later_format():
     path.write_text(json.dumps(content))
 
 
+def made_rows():
+    import dask.array as da
+
+    from dask_distill import Synthetic
+
+    Synthetic(np.ones(20, "f4"), {}, da.from_array(X)).to_zarr("made.zarr")
+
+
+def subset():
+    from dask_distill import distill
+
+    distill(X, Y, size=12, strategy="random").to_zarr("subset.zarr")
+
+
+def synthesize(*more):
+    return ("synthesize", "subset.zarr", "out.zarr", *more)
+
+
 def plain_group():
     zarr.open_group("old.zarr", mode="w")
 
@@ -641,6 +659,63 @@ BAD: dict[str, Bad] = {
     "a time that is not there": Bad(
         "when",
         command=("run", "in.zarr", "out.zarr", "--size", "3", "--time", "when"),
+    ),
+    # ------------------------------------------------ synthetic rows
+    "synthesize from nothing": Bad(
+        "target 'subset.zarr' does not exist; check the path", nothing, command=synthesize()
+    ),
+    "synthesize from synthetic rows": Bad(
+        "target 'made.zarr' must hold selected rows, got synthetic ones",
+        made_rows,
+        command=("synthesize", "made.zarr", "out.zarr"),
+    ),
+    "synthesize over the subset": Bad(
+        "target 'subset.zarr' must not be, hold or lie in the source",
+        subset,
+        command=("synthesize", "subset.zarr", "subset.zarr", "--overwrite"),
+    ),
+    "an unknown way to synthesize": Bad(
+        "method must be one of gan, diffusion, condensation, got 'vae'",
+        subset,
+        command=synthesize("--method", "vae"),
+    ),
+    "an unknown option of a GAN": Bad(
+        "options of gan must be among steps, batch",
+        subset,
+        command=synthesize("--method", "gan", "--option", "depth=3"),
+    ),
+    "steps that are no number": Bad(
+        "steps of diffusion must be an int of at least 1, got 'many'",
+        subset,
+        command=synthesize("--option", "steps=many"),
+    ),
+    "a size and a fraction of synthetic rows": Bad(
+        "at most one of size, fraction and per_class may be given",
+        subset,
+        command=synthesize("--size", "3", "--fraction", "0.1"),
+    ),
+    "more than all rows": Bad(
+        "fraction must be above 0 and at most 1, got 2",
+        subset,
+        command=synthesize("--fraction", "2"),
+    ),
+    "an unknown balance": Bad(
+        "balance must be sqrt or equal, got 'half'", subset, command=synthesize("--balance", "half")
+    ),
+    "rows of a class that are no number": Bad(
+        "per_class must be ROWS, or LABEL=ROWS for each class named, got '1=few'",
+        subset,
+        command=synthesize("--per-class", "1=few"),
+    ),
+    "no rows of a class": Bad(
+        "per_class of '1' must be an int of at least 1, got 0",
+        subset,
+        command=synthesize("--per-class", "1=0"),
+    ),
+    "evaluate synthetic rows of unknown origin": Bad(
+        "subset must say what the synthetic rows",
+        made_rows,
+        command=("evaluate", "made.zarr", "--source", "in.zarr"),
     ),
     # ------------------------------------------------ other commands
     "plan without source": Bad(

@@ -50,6 +50,30 @@ def rows_to_make(
     >>> rows_to_make(np.array(["a", "b"]), mass, rows=1000, selected=100, per_class={"b": 40})
     array([ 0, 40])
     """
+    check_amounts(fraction=fraction, size=size, per_class=per_class, balance=balance)
+    if per_class is not None:
+        return _per_class(classes, per_class)
+    total = selected if size is None else int(size)
+    if fraction is not None:
+        total = max(1, round(fraction * rows))
+    shares = {None: mass, "sqrt": np.sqrt(mass), "equal": np.ones(len(mass))}[balance]
+    unlimited = np.full(len(classes), total, np.int64)
+    return class_quotas(total, shares, unlimited, floor=1)
+
+
+def check_amounts(
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    per_class: int | Mapping[Any, int] | None = None,
+    balance: str | None = None,
+) -> None:
+    """Refuse amounts that fit no data.
+
+    Raises
+    ------
+    InputError
+    """
     asked = {"fraction": fraction, "size": size, "per_class": per_class}
     given = [name for name, value in asked.items() if value is not None]
     if len(given) > 1:
@@ -58,25 +82,26 @@ def rows_to_make(
         )
     if balance not in (None, "sqrt", "equal"):
         raise InputError(f"balance must be sqrt or equal, got {balance!r}")
-    if per_class is not None:
-        if balance is not None:
-            raise InputError("balance must not be given with per_class, got both; leave one out")
-        return _per_class(classes, per_class)
-    total = selected
-    if fraction is not None:
-        if isinstance(fraction, bool) or not isinstance(fraction, int | float):
-            raise InputError(f"fraction must be a number, got {fraction!r}")
-        if not 0 < fraction <= 1:
-            raise InputError(
-                f"fraction must be above 0 and at most 1, got {fraction:g}; to give a number of "
-                "rows, use size="
-            )
-        total = max(1, round(fraction * rows))
+    if per_class is not None and balance is not None:
+        raise InputError("balance must not be given with per_class, got both; leave one out")
     if size is not None:
-        total = _whole("size", size)
-    shares = {None: mass, "sqrt": np.sqrt(mass), "equal": np.ones(len(mass))}[balance]
-    unlimited = np.full(len(classes), total, np.int64)
-    return class_quotas(total, shares, unlimited, floor=1)
+        _whole("size", size)
+    if isinstance(per_class, Mapping):
+        for label, count in per_class.items():
+            _whole(f"per_class of {str(label)!r}", count)
+        if not per_class:
+            raise InputError("per_class must name at least one class, got none")
+    elif per_class is not None:
+        _whole("per_class", per_class)
+    if fraction is None:
+        return
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float):
+        raise InputError(f"fraction must be a number, got {fraction!r}")
+    if not 0 < fraction <= 1:
+        raise InputError(
+            f"fraction must be above 0 and at most 1, got {fraction:g}; to give a number of "
+            "rows, use size="
+        )
 
 
 def weights_of(
@@ -99,7 +124,7 @@ def weights_of(
 
 def _per_class(classes: npt.NDArray[Any], wanted: int | Mapping[Any, int]) -> Counts:
     if not isinstance(wanted, Mapping):
-        return np.full(len(classes), _whole("per_class", wanted), np.int64)
+        return np.full(len(classes), wanted, np.int64)
     # on the command line every label is a text
     known = {str(label): number for number, label in enumerate(classes.tolist())}
     counts = np.zeros(len(classes), np.int64)
@@ -109,13 +134,10 @@ def _per_class(classes: npt.NDArray[Any], wanted: int | Mapping[Any, int]) -> Co
             raise InputError(
                 f"per_class must name classes of the subset, got {str(label)!r}; there are {listed}"
             )
-        counts[known[str(label)]] = _whole(f"per_class of {str(label)!r}", count)
-    if counts.sum() == 0:
-        raise InputError("per_class must name at least one class, got none")
+        counts[known[str(label)]] = count
     return counts
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InputError(f"{name} must be an int of at least 1, got {value!r}")
-    return int(value)

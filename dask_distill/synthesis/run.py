@@ -16,7 +16,7 @@ from dask_distill.errors import InputError
 from dask_distill.progress import Progress, Silent
 from dask_distill.rounds import DaskRunner, active_client
 from dask_distill.splits import PART_STREAM, first_by_hash, gather_features, gather_labels
-from dask_distill.synthesis.amounts import rows_to_make, weights_of
+from dask_distill.synthesis.amounts import check_amounts, rows_to_make, weights_of
 from dask_distill.synthesis.encoding import Encoder, Floats
 from dask_distill.synthesis.methods import Codes, Material, Method, make_method, require_torch
 from dask_distill.synthesis.result import Synthetic
@@ -83,6 +83,13 @@ def synthesize(
     started = time.perf_counter()
     made_by = make_method(method, options)
     _check(coreset, seed, max_rows)
+    amounts: dict[str, Any] = {
+        "fraction": fraction,
+        "size": size,
+        "per_class": per_class,
+        "balance": balance,
+    }
+    check_amounts(**amounts)
     require_torch(made_by.name)
     runner = DaskRunner(progress)
     part = np.sort(
@@ -96,10 +103,7 @@ def synthesize(
         mass,
         rows=rows,
         selected=len(coreset),
-        fraction=fraction,
-        size=size,
-        per_class=per_class,
-        balance=balance,
+        **amounts,
     )
     weights = weights_of(counts, mass, rows, by_class=per_class is None and balance is None)
     unseen = (counts > 0) & (np.bincount(codes[part], minlength=len(classes)) == 0)
@@ -109,10 +113,7 @@ def synthesize(
             f"class {classes[unseen][0]}; raise it"
         )
     told = {
-        "size": size,
-        "fraction": fraction,
-        "per_class": per_class,
-        "balance": balance,
+        **amounts,
         "options": made_by.describe(),
         "max_rows": int(max_rows),
     }

@@ -413,6 +413,8 @@ def test_report__has_a_section_and_the_verdict(coreset, evaluation, tmp_path):
     assert "<h2>Synthetic rows beside the subset</h2>" in text
     assert text.count(f'<p class="verdict">{evaluation.verdict}</p>') == 1
     assert evaluation.privacy.verdict in text
+    for tag in ("table", "div", "tr", "td", "th", "p", "tbody"):
+        assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>")
     coreset.report(tmp_path / "plain.html")
     assert "Synthetic" not in (tmp_path / "plain.html").read_text("utf-8")
 

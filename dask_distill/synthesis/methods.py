@@ -161,9 +161,9 @@ class Diffusion(Method):
     name: ClassVar[str] = "diffusion"
     least: ClassVar[dict[str, int]] = Method.least | {"levels": 2}
 
-    steps: int = 3000
+    steps: int = 2000
     batch: int = 256
-    width: int = 256
+    width: int = 128
     levels: int = 100
     by_class: bool = False
 
@@ -193,7 +193,7 @@ class Condensation(Method):
 
     name: ClassVar[str] = "condensation"
 
-    steps: int = 500
+    steps: int = 300
     batch: int = 256
     width: int = 128
     initial: str = "real"

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from dask_distill.sizes import SizeCurve
     from dask_distill.sources import open_dataset
     from dask_distill.store import Verification, verify
+    from dask_distill.synthesis import (
+        Synthetic,
+        SyntheticEvaluation,
+        evaluate_synthetic,
+        open_synthetic,
+        synthesize,
+    )
 
 __version__ = "0.1.0"
 
@@ -36,14 +43,19 @@ _HOMES = {
     "SelectionWarning": "pipeline",
     "StrategySearch": "search",
     "SizeCurve": "sizes",
+    "Synthetic": "synthesis",
+    "SyntheticEvaluation": "synthesis",
     "Verification": "store",
     "distill": "pipeline",
     "distill_to_zarr": "resume",
+    "evaluate_synthetic": "synthesis",
     "make_plan": "plan",
     "open_coreset": "coreset",
     "open_dataset": "sources",
+    "open_synthetic": "synthesis",
     "search_strategy": "search",
     "size_curve": "curve",
+    "synthesize": "synthesis",
     "verify": "store",
 }
 

@@ -17,6 +17,8 @@ from dask_distill.errors import IncompleteOutput, InputError
 
 FORMAT_VERSION = 1
 ATTRIBUTE = "dask_distill"
+# of groups whose rows were made, not selected
+SYNTHETIC = "synthetic"
 _WEIGHT_TOLERANCE = 1e-6
 
 
@@ -143,6 +145,8 @@ def broken_invariants(
     problems = []
     if len({layout.shape[0] for layout in layouts.values()}) > 1:
         problems.append(f"arrays have different numbers of rows: {lengths(layouts)}")
+    if content.get(SYNTHETIC) and "index" in layouts:
+        problems.append("array 'index' must not be there: synthetic rows are no rows of a source")
     index, weight = ([f for f in findings if f.name == name] for name in ("index", "weight"))
     if "index" in layouts and layouts["index"].dtype != "<i8":
         problems.append(f"array 'index' must be int64, got {layouts['index'].numpy_dtype}")

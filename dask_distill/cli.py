@@ -25,6 +25,7 @@ from dask_distill.cli_options import (
     WORKERS,
     progress_display,
 )
+from dask_distill.cli_synthesize import synthesize
 from dask_distill.errors import DistillError, InputError
 
 _PROGRAM = "dask-distill"
@@ -156,8 +157,9 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
 
         click.echo(json.dumps(dataclasses.asdict(found)))
     elif found.ok:
+        kind = "synthetic rows" if found.synthetic else "rows"
         click.echo(
-            f"{target}: complete, {found.rows:,} rows, {found.chunks} chunks checked, "
+            f"{target}: complete, {found.rows:,} {kind}, {found.chunks} chunks checked, "
             f"digest {found.digest}"
         )
     else:
@@ -220,6 +222,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 cli.add_command(evaluate)
 cli.add_command(curve)
 cli.add_command(report)
+cli.add_command(synthesize)
 
 
 def main() -> None:

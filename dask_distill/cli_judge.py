@@ -48,6 +48,11 @@ _DRAWS = options(
 @click.argument("target")
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--source", required=True, metavar="SOURCE", help="What was selected from.")
+@click.option(
+    "--subset",
+    metavar="SUBSET",
+    help="What synthetic rows were made from; as recorded in TARGET unless given.",
+)
 @_TEST
 @_FEATURES
 @_LABELS
@@ -60,6 +65,7 @@ def evaluate(
     target: str,
     more: tuple[str, ...],
     source: str,
+    subset: str | None,
     tests: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -68,10 +74,20 @@ def evaluate(
     """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
     from dask_distill.cluster import connect
     from dask_distill.coreset import open_coreset
+    from dask_distill.synthesis.result import is_synthetic, open_synthetic
 
     if more and not tests:
         raise click.UsageError(f"one TARGET is wanted, got {' '.join((target, *more))}")
     storage = arguments["storage"]
+    judged: Any = None
+    if is_synthetic(target, storage):
+        judged = open_synthetic(target, storage)
+        target = _made_from(judged, target, subset)
+    elif subset is not None:
+        raise InputError(
+            f"subset must be given for synthetic rows only, got '{target}' with selected ones; "
+            "leave --subset out"
+        )
     coreset = open_coreset(target, storage_options=storage)
     if coreset.labels is None:
         raise InputError(
@@ -83,17 +99,28 @@ def evaluate(
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
     places = {key: arguments[key] for key in CLUSTER_NAMES}
+    draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with connect(**places), progress_display(quiet or as_json) as progress:
-        found = coreset.evaluate(
-            dataset,
-            test=test,
-            progress=progress,
-            **{key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")},
-        )
+        how = {"test": test, "progress": progress, **draws}
+        if judged is not None:
+            found = judged.evaluate(coreset, dataset, **how)
+        else:
+            found = coreset.evaluate(dataset, **how)
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
         click.echo(str(found))
+
+
+def _made_from(judged: Any, target: str, subset: str | None) -> str:
+    """Where the subset lies that synthetic rows were made from."""
+    known = subset or judged.provenance.get("learnt_from", {}).get("subset")
+    if not known:
+        raise InputError(
+            f"subset must say what the synthetic rows in '{target}' were made from, which they do "
+            "not know; pass --subset"
+        )
+    return str(known)
 
 
 @click.command()
@@ -280,6 +307,11 @@ def _open(
     "--evaluation", metavar="FILE", help="What evaluate --json has printed, to be shown, too."
 )
 @click.option("--curve", metavar="FILE", help="What curve --json has printed, to be shown, too.")
+@click.option(
+    "--synthetic",
+    metavar="FILE",
+    help="What evaluate --json has printed of synthetic rows made from TARGET, to be shown, too.",
+)
 @click.option("--pictures", metavar="DIR", help="Writes every picture there, too.")
 @click.option(
     "--kind", type=click.Choice(["svg", "png"]), default="svg", show_default=True, help="Of those."
@@ -293,6 +325,7 @@ def report(
     source: str | None,
     evaluation: str | None,
     curve: str | None,
+    synthetic: str | None,
     pictures: str | None,
     kind: str,
     features: str | None,
@@ -311,10 +344,14 @@ def report(
         dataset = _open(source, *_names(coreset, source, features, None), storage)
     from dask_distill.evaluation import Evaluation
     from dask_distill.sizes import SizeCurve
+    from dask_distill.synthesis.judged import SyntheticEvaluation
 
     found = None if evaluation is None else _read(Evaluation, evaluation, "evaluate", "evaluation")
     drawn = None if curve is None else _read(SizeCurve, curve, "curve", "curve")
-    coreset.report(file, dataset=dataset, evaluation=found, curve=drawn)
+    beside = None
+    if synthetic is not None:
+        beside = _read(SyntheticEvaluation, synthetic, "evaluate", "synthetic")
+    coreset.report(file, dataset=dataset, evaluation=found, curve=drawn, synthetic=beside)
     written = [file]
     if pictures is not None:
         from dask_distill.pictures import save_pictures

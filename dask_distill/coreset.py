@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from dask_distill import store
 from dask_distill._html import facts_table
+from dask_distill._location import Location
+from dask_distill._manifest import SYNTHETIC
 from dask_distill.errors import InputError
 from dask_distill.progress import Progress, countdown
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
     from dask_distill.sizes import SizeCurve
+    from dask_distill.synthesis import Synthetic, SyntheticEvaluation
 
 RESERVED = ("index", "weight", "score")
 
@@ -304,6 +307,23 @@ class Coreset:
 
         return evaluate(self, features, labels, **options)
 
+    def synthesize(self, **options: Any) -> "Synthetic":
+        """Make rows that are like these and are none of them; see `dask_distill.synthesize`.
+
+        Parameters
+        ----------
+        **options
+            Of `dask_distill.synthesize`: method, size, fraction, per_class, balance, options,
+            seed, max_rows, progress.
+
+        Returns
+        -------
+        Synthetic
+        """
+        from dask_distill.synthesis import synthesize
+
+        return synthesize(self, **options)
+
     def report(
         self,
         path: str | os.PathLike[str],
@@ -311,6 +331,7 @@ class Coreset:
         dataset: "Dataset | None" = None,
         evaluation: "Evaluation | None" = None,
         curve: "SizeCurve | None" = None,
+        synthetic: "SyntheticEvaluation | None" = None,
     ) -> None:
         """Write one self-contained HTML file on what was selected, from what, and how well.
 
@@ -324,10 +345,14 @@ class Coreset:
             Of `evaluate`.
         curve : SizeCurve, optional
             Of `dask_distill.size_curve`.
+        synthetic : SyntheticEvaluation, optional
+            Of synthetic rows that were made from this subset.
         """
         from dask_distill.report import write_report
 
-        write_report(self, path, dataset=dataset, evaluation=evaluation, curve=curve)
+        write_report(
+            self, path, dataset=dataset, evaluation=evaluation, curve=curve, synthetic=synthetic
+        )
 
 
 def open_coreset(
@@ -354,6 +379,11 @@ def open_coreset(
         Where nothing is there, or something else.
     """
     arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
+    if attributes.get(SYNTHETIC):
+        raise InputError(
+            f"target '{Location(os.fspath(target)).shown}' must hold selected rows, got synthetic "
+            "ones; open it with open_synthetic, or name the subset that they were made from"
+        )
     names = attributes["names"]
     certificate = attributes.get("certificate")
     small = {

@@ -116,12 +116,12 @@ def evaluate(
     >>> found.verdict.partition(",")[0]
     'Random does as well here'
     """
-    dataset = _timed(coreset, _labelled_source(coreset, features, labels), time)
-    held_out = None if test is None else _labelled_test(test, dataset.d)
+    dataset = _timed(coreset, labelled_source(coreset, features, labels), time)
+    held_out = None if test is None else labelled_test(test, dataset.d)
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     max_rows = most_rows(dataset, max_rows)
-    job = _Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
+    job = Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
     pool = valid_rows(job.pool, codes[0])
@@ -164,7 +164,7 @@ def evaluate(
 
 
 @dataclass
-class _Gathering:
+class Gathering:
     """Brings the rows together that trainings need, where the tasks run."""
 
     runner: DaskRunner
@@ -275,7 +275,8 @@ def _trial(
     return train_and_test(way, name, model, split.seed, training, test, classes)
 
 
-def _labelled_source(coreset: "Coreset", features: Any, labels: Any) -> Dataset:
+def labelled_source(coreset: "Coreset", features: Any, labels: Any) -> Dataset:
+    """What a subset was selected from, with labels; refuses anything else."""
     if coreset.labels is None:
         raise InputError(
             "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
@@ -308,7 +309,8 @@ def _timed(coreset: "Coreset", dataset: Dataset, time: Any) -> Dataset:
     )
 
 
-def _labelled_test(test: Any, d: int) -> Dataset:
+def labelled_test(test: Any, d: int) -> Dataset:
+    """Held-out rows with labels and the source's features."""
     dataset = as_labelled(test, None, "test")
     if dataset.d != d:
         raise InputError(

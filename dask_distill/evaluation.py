@@ -180,7 +180,7 @@ def summarise(trials: Sequence[Trial]) -> tuple[tuple[Score, ...], tuple[Differe
                 )
             )
         for metric in METRICS:
-            own = _by_seed(mine, "subset", metric)
+            own = _by_seed(mine, ways[0], metric)
             gaps = {way: own - _by_seed(mine, way, metric) for way in ways[1:]}
             random = [gap for way, gap in gaps.items() if way != "everything"]
             for way, gap in gaps.items():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
     from dask_distill.dataset import Dataset
     from dask_distill.sizes import SizeCurve
+    from dask_distill.synthesis import SyntheticEvaluation
 
 __all__ = ["pictures", "render", "render_curve", "write_curve", "write_report"]
 
@@ -32,6 +33,7 @@ def write_report(
     dataset: "Dataset | None" = None,
     evaluation: Evaluation | None = None,
     curve: "SizeCurve | None" = None,
+    synthetic: "SyntheticEvaluation | None" = None,
 ) -> None:
     """Write the report of a subset; a file that is there is replaced.
 
@@ -46,6 +48,8 @@ def write_report(
         What training on the subset costs.
     curve : SizeCurve, optional
         Of `dask_distill.size_curve`.
+    synthetic : SyntheticEvaluation, optional
+        Of synthetic rows that were made from the subset.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def write_report(
         Where the file cannot be written, or jinja2 or matplotlib is not installed.
     """
     file = checked_file(path)
-    text = render(coreset, dataset=dataset, evaluation=evaluation, curve=curve)
+    text = render(coreset, dataset=dataset, evaluation=evaluation, curve=curve, synthetic=synthetic)
     write_whole(file, text.encode())
 
 
@@ -63,12 +67,13 @@ def render(
     dataset: "Dataset | None" = None,
     evaluation: Evaluation | None = None,
     curve: "SizeCurve | None" = None,
+    synthetic: "SyntheticEvaluation | None" = None,
 ) -> str:
     """The report as one HTML text.
 
     Parameters
     ----------
-    coreset, dataset, evaluation, curve : as for `write_report`
+    coreset, dataset, evaluation, curve, synthetic : as for `write_report`
 
     Returns
     -------
@@ -103,6 +108,7 @@ def render(
         evaluation=evaluation,
         table=None if evaluation is None else _table(evaluation),
         curve=curve,
+        synthetic=synthetic,
         command=command(coreset),
         provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
     )

@@ -26,6 +26,7 @@ from dask_distill._location import Location, staged
 from dask_distill._manifest import (
     ATTRIBUTE,
     FORMAT_VERSION,
+    SYNTHETIC,
     broken_digests,
     broken_invariants,
     lay_out,
@@ -56,6 +57,8 @@ class Verification:
         What the manifest speaks of.
     digest : str or None
         Digest of the whole content, where the manifest could be read.
+    synthetic : bool
+        Whether rows were made, not selected.
     """
 
     ok: bool
@@ -64,6 +67,7 @@ class Verification:
     arrays: int
     chunks: int
     digest: str | None
+    synthetic: bool = False
 
 
 def check_target(
@@ -126,6 +130,7 @@ def write(
     run: str | None = None,
     compared: Collection[str] = (),
     amend: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    marks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write arrays and attributes as one group, from the workers, and commit.
 
@@ -153,6 +158,8 @@ def write(
         Arrays whose chunks from before are compared with what would be written now.
     amend : callable, optional
         Given the attributes once the chunks are written, gives them as they are to be stored.
+    marks : mapping, optional
+        More attributes of the group, beside ours: for whoever opens it without us.
 
     Returns
     -------
@@ -188,9 +195,9 @@ def write(
         content |= {"manifest": manifest, "digest": digest}
         commit = {"digest": digest, "attributes_digest": combined_digest(content)}
         with work.guard(f"target '{location.shown}' must be committed"):
-            group.attrs.put({ATTRIBUTE: content})
+            group.attrs.put({**(marks or {}), ATTRIBUTE: content})
             # a reader trusts nothing without this, so it comes when everything else is there
-            group.attrs.put({ATTRIBUTE: content | {"commit": commit}})
+            group.attrs.put({**(marks or {}), ATTRIBUTE: content | {"commit": commit}})
     return {
         "target": location.shown,
         "digest": digest,
@@ -287,6 +294,7 @@ def verify(
         len(layouts),
         len(findings),
         digest if isinstance(digest, str) else None,
+        bool(content.get(SYNTHETIC)),
     )
 
 

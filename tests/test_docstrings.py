@@ -16,12 +16,16 @@ MODULES = [
     *(found.name for found in pkgutil.walk_packages(dask_distill.__path__, "dask_distill.")),
 ]
 NUMBA = importlib.util.find_spec("numba") is not None
+TORCH = importlib.util.find_spec("torch") is not None
+NETWORKS = [f"dask_distill.synthesis.{n}" for n in ("condensation", "diffusion", "gan", "networks")]
 PUBLIC = [name for name in dask_distill.__all__ if not name.startswith("__")]
 
 
 def load(name):
     if name.rpartition(".")[2].startswith("_compiled") and not NUMBA:
         pytest.skip("numba is not installed")
+    if name in NETWORKS and not TORCH:
+        pytest.skip("PyTorch is not installed")
     return importlib.import_module(name)
 
 

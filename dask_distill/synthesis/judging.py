@@ -1,0 +1,305 @@
+"""Trains models on synthetic rows and tests them on real ones, beside the subset; and distances.
+
+Trainings and distances are tasks, as in `dask_distill.evaluate`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.errors import InputError
+from dask_distill.evaluate import Gathering, labelled_source, labelled_test
+from dask_distill.evaluation import ALL_MODELS, Difference, interval, summarise
+from dask_distill.progress import Progress, Silent
+from dask_distill.rounds import DaskRunner
+from dask_distill.splits import (
+    PART_STREAM,
+    Split,
+    check_numbers,
+    class_codes,
+    first_by_hash,
+    most_rows,
+    split_rows,
+    valid_rows,
+)
+from dask_distill.synthesis.distances import all_distances
+from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, verdict_of
+from dask_distill.synthesis.result import Synthetic
+from dask_distill.synthesis.run import rows_digest
+from dask_distill.trials import Table, Trial, as_models, train_and_test
+
+if TYPE_CHECKING:
+    from dask_distill.coreset import Coreset
+
+_COMPARED_ROWS = 10_000
+
+
+def evaluate_synthetic(
+    synthetic: Synthetic,
+    coreset: "Coreset",
+    features: Any,
+    labels: Any = None,
+    *,
+    test: Any = None,
+    models: Any = None,
+    seeds: int = 5,
+    test_rows: int | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SyntheticEvaluation:
+    """Measure what synthetic rows are good for, beside the subset they were made from.
+
+    For each seed, test rows are drawn by hash from the rows that were not selected, which the
+    generator has not seen; models are trained on synthetic rows, on as many of the subset (all,
+    where there are no more), on both, on class-stratified random rows and on everything. Weights
+    count where models take them. How far rows are from real ones, and how near to those they were
+    learnt from, is measured against rows that were not selected.
+
+    Parameters
+    ----------
+    synthetic : Synthetic
+    coreset : Coreset
+        What the synthetic rows were made from.
+    features : Dataset, (n, d) array, or pair of features and labels
+        What that was selected from.
+    labels : (n,) array, optional
+    test : Dataset, or pair of features and labels, optional
+        Held-out rows. Needed where rows have a time, since what was made tells nothing of when.
+    models, seeds, test_rows, max_rows, seed, progress : as for `dask_distill.evaluate.evaluate`
+
+    Returns
+    -------
+    SyntheticEvaluation
+        Print it for tables; `Coreset.report` shows it.
+
+    Raises
+    ------
+    InputError
+        Without labels, or where one was not made from the other.
+    """
+    _check(synthetic, coreset)
+    dataset = labelled_source(coreset, features, labels)
+    held_out = None if test is None else labelled_test(test, dataset.d)
+    if held_out is None and coreset.provenance.get("input", {}).get("time"):
+        raise InputError(
+            "test must be given where rows have a time, got none; pass later rows than the subset's"
+        )
+    named = as_models(models)
+    check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    max_rows = most_rows(dataset, max_rows)
+    job = Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
+    found, handles = job.gather(held_out)
+    used = _evenly(len(synthetic), max_rows)
+    X, its_labels = _rows_of(synthetic, used)
+    codes, classes = class_codes([*found, its_labels])
+    made = Table(X, codes.pop(), synthetic.weights[used])
+    pool = valid_rows(job.pool, codes[0])
+    size = min(len(made.codes), len(job.part))
+    every_seed = tuple(range(seed, seed + seeds))
+    splits = [
+        split_rows(pool, codes[0], coreset.indices, one, len(used), max_rows, test_rows, held_out)
+        for one in every_seed
+    ]
+    tables = [
+        job.runner.call("table", Table, handle, code, weights)
+        for handle, code, weights in zip(
+            handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
+        )
+    ]
+    part = np.sort(
+        first_by_hash(np.arange(len(job.part)), coreset.indices[job.part], seed, PART_STREAM, size)
+    )
+    unseen = None
+    if held_out is None:
+        others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
+        unseen = first_by_hash(others, pool, seed, PART_STREAM, _COMPARED_ROWS)
+    distances = job.runner.call(
+        "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
+    )
+    trials = _train(job.runner, tables, splits, named, made, part, len(classes), progress)
+    fidelities, private = job.runner.fetch(distances)
+    scores, differences = summarise(trials)
+    return SyntheticEvaluation(
+        verdict=verdict_of(scores, differences),
+        added=_added(trials),
+        method=str(synthetic.provenance.get("method", "")),
+        rows=dataset.n,
+        made=len(synthetic),
+        selected=len(coreset),
+        test_rows=len(codes[2]) if held_out else len(splits[0].test),
+        classes=len(classes),
+        seeds=every_seed,
+        scores=scores,
+        differences=differences,
+        fidelity=fidelities,
+        privacy=private,
+        notes=_notes(synthetic, coreset, size, len(used), held_out is None),
+    )
+
+
+def _check(synthetic: Any, coreset: Any) -> None:
+    from dask_distill.coreset import Coreset
+
+    if not isinstance(synthetic, Synthetic) or not isinstance(coreset, Coreset):
+        raise InputError(
+            "evaluate_synthetic needs synthetic rows and the Coreset they were made from, got "
+            f"{type(synthetic).__name__} and {type(coreset).__name__}"
+        )
+    if coreset.labels is None or synthetic.labels is None:
+        raise InputError(
+            "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
+            "--labels"
+        )
+    if synthetic.provenance.get("learnt_from", {}).get("digest") != rows_digest(coreset):
+        raise InputError(
+            "coreset must be the subset that the synthetic rows were made from, got another one; "
+            "name that, or make them again"
+        )
+
+
+def _evenly(count: int, most: int) -> npt.NDArray[np.int64]:
+    """All rows, or so many in even steps: they lie in the order of their classes."""
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).astype(np.int64)
+
+
+def _rows_of(synthetic: Synthetic, used: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+    import dask
+
+    from dask_distill.block import as_features, as_labels
+
+    X, labels = dask.compute(synthetic.features, synthetic.labels)
+    return as_features(X[used]), as_labels(labels[used])
+
+
+def _distances(
+    made: Table,
+    part: npt.NDArray[np.int64],
+    unseen: npt.NDArray[np.int64] | None,
+    split: Split,
+    classes: int,
+    pool: Table,
+    subset: Table,
+    held_out: Table | None = None,
+) -> Any:
+    ways = {
+        "synthetic": made,
+        "subset": subset.take(part),
+        "stratified": pool.take(split.stratified),
+    }
+    others = held_out if held_out is not None else pool.take(unseen)  # type: ignore[arg-type]
+    return all_distances(ways, subset, others, classes)
+
+
+def _train(
+    runner: DaskRunner,
+    tables: list[Any],
+    splits: list[Split],
+    models: dict[str, Any],
+    made: Table,
+    part: npt.NDArray[np.int64],
+    classes: int,
+    progress: Progress | None,
+) -> list[Trial]:
+    """Every model on every way of choosing rows, for every seed."""
+    from dask.delayed import delayed
+
+    progress = progress or Silent()
+    named = {name: delayed(model, traverse=False) for name, model in models.items()}
+    rows = delayed(made, traverse=False)
+    trials = []
+    for split in splits:
+        handle = delayed(split, traverse=False)
+        trials += [
+            runner.call("train", _trial, way, name, model, handle, classes, rows, part, *tables)
+            for way in SYNTHETIC_WAYS
+            for name, model in named.items()
+        ]
+    progress.start("train", len(trials))
+    done = runner.settle(trials, [], len(trials))
+    progress.finish()
+    return runner.fetch_all(done)
+
+
+def _trial(
+    way: str,
+    name: str,
+    model: Any,
+    split: Split,
+    classes: int,
+    made: Table,
+    part: npt.NDArray[np.int64],
+    pool: Table,
+    subset: Table,
+    held_out: Table | None = None,
+) -> Trial:
+    if way == "synthetic":
+        training = made
+    elif way == "subset":
+        training = subset.take(part)
+    elif way == "both":
+        training = together(subset.take(part), made)
+    else:
+        training = pool.take(getattr(split, way))
+    test = pool.take(split.test) if held_out is None else held_out
+    return train_and_test(way, name, model, split.seed, training, test, classes)
+
+
+def together(one: Table, other: Table) -> Table:
+    """Both tables' rows; each row keeps its part of its table's weight by the table's rows.
+
+    Examples
+    --------
+    >>> one = Table(np.zeros((1, 2)), np.array([0]), np.array([5.0], np.float32))
+    >>> together(one, one).weights
+    array([1., 1.], dtype=float32)
+    """
+    weights = [
+        np.ones(len(table.codes), np.float32)
+        if table.weights is None
+        else table.weights / table.weights.mean()
+        for table in (one, other)
+    ]
+    return Table(
+        np.concatenate([one.X, other.X]),
+        np.concatenate([one.codes, other.codes]),
+        np.concatenate(weights),
+    )
+
+
+def _added(trials: list[Trial]) -> Difference:
+    """What synthetic rows add to the subset: means over models, paired by seed."""
+    seeds = sorted({trial.seed for trial in trials})
+    found = {
+        way: np.array(
+            [
+                np.mean([t.accuracy for t in trials if (t.way, t.seed) == (way, seed)])
+                for seed in seeds
+            ]
+        )
+        for way in ("both", "subset", "stratified")
+    }
+    # both are single draws, whose luck varies about as a random subset's does
+    drawn = [found["both"] - found["subset"], found["subset"] - found["stratified"]]
+    return Difference("subset", "accuracy", ALL_MODELS, *interval(drawn[0], drawn))
+
+
+def _notes(
+    synthetic: Synthetic, coreset: "Coreset", size: int, used: int, unseen: bool
+) -> tuple[str, ...]:
+    notes = []
+    if used < len(synthetic):
+        notes.append(f"{used:,} of {len(synthetic):,} synthetic rows were trained on.")
+    if size < len(coreset):
+        notes.append(
+            f"The subset stands for {size:,} of its {len(coreset):,} rows, drawn at random; one "
+            "that is selected at that size may be better."
+        )
+    if size < used:
+        notes.append(f"The subset has {size:,} rows: fewer than the {used:,} synthetic ones.")
+    if unseen:
+        notes.append("Tested on rows of the source that were not selected.")
+    return tuple(notes)

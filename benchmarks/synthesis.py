@@ -1,6 +1,7 @@
 """The subset against rows made from it by GAN, diffusion and condensation: accuracy, distances.
 
     python benchmarks/synthesis.py [--seeds 3] [--rows 4000] [--sets diamonds,flights]
+        [--fractions 0.01,0.1]
 
 A data set is cut in two at random for each seed: rows to select from, and rows to test on. `auto`
 selects 1 % and 10 %; from that each method makes as many rows again, with its default options.
@@ -81,6 +82,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--sets", default="diamonds,flights")
+    parser.add_argument("--fractions", default="0.01,0.1")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(
@@ -89,7 +91,7 @@ def main():
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name in options.sets.split(","):
-        for fraction in (0.01, 0.1):
+        for fraction in map(float, options.fractions.split(",")):
             accuracies, far = judge(name, options.rows, options.seeds, fraction)
             for way, values in accuracies.items():
                 mean, low, high = interval(values - accuracies["subset"])

@@ -9,6 +9,7 @@ from dask.delayed import delayed
 
 from dask_distill.conversation import Final
 from dask_distill.coreset import Certificate
+from dask_distill.journal import Journal
 from dask_distill.kernels.nearest import covering_distance
 from dask_distill.progress import Progress
 from dask_distill.rounds import Ledger, Runner, content, converse
@@ -127,6 +128,7 @@ def certify_rows(
     runner: Runner,
     ledger: Ledger,
     progress: Progress,
+    journal: Journal | None = None,
 ) -> Certificate:
     """Measure and prove, in the metric of the strategy (Euclidean where it has none).
 
@@ -151,7 +153,14 @@ def certify_rows(
     handle = delayed(certifier, traverse=False)
     question = runner.call("certify-question", _ask, handle, outline, len(indices))
     final, _ = converse(
-        handle, blocks, question, runner, phase="certify", ledger=ledger, progress=progress
+        handle,
+        blocks,
+        question,
+        runner,
+        phase="certify",
+        ledger=ledger,
+        progress=progress,
+        journal=journal,
     )
     radii: Radii = runner.fetch(runner.call("certificate", content, final))
     bound = lower_bound(radii.squared_radii, len(indices))

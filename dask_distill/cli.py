@@ -16,6 +16,7 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
+    ON_MISSING,
     QUIET,
     ROWS_APART,
     SOURCE_OPTIONS,
@@ -77,6 +78,7 @@ def cli() -> None:
     help="What to do with rows that have NaN or infinite values.",
 )
 @TASK
+@ON_MISSING
 @ROWS_APART
 @CLUSTER_OPTIONS
 @STORAGE_OPTION
@@ -102,6 +104,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @click.argument("source")
 @SOURCE_OPTIONS
 @TASK
+@ON_MISSING
 @ROWS_APART
 @WORKERS
 @STORAGE_OPTION
@@ -112,6 +115,7 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
     from dask_distill.plan import make_plan
 
     dataset, request = prepared(source, arguments, read=False)
+    _tell_missing(dataset)
     made = make_plan(dataset, request, workers=workers or 1)
     if as_json:
         click.echo(json.dumps(made.as_dict()))
@@ -263,6 +267,7 @@ def _run(
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
+    _tell_missing(dataset)
     place: dict[str, Any] = {
         "resume": resume,
         "overwrite": overwrite,
@@ -318,6 +323,11 @@ def _run(
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": coreset.provenance.get("search"),
     }
+
+
+def _tell_missing(dataset: Any) -> None:
+    for line in dataset.missing_lines():
+        click.echo(f"{_PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
 
 
 @contextmanager

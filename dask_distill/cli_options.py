@@ -64,6 +64,13 @@ TASK = click.option(
     show_default=True,
     help="What labels are; for multilabel --labels may name several columns.",
 )
+ON_MISSING = click.option(
+    "--on-missing",
+    type=click.Choice(["fill", "error"]),
+    default="fill",
+    show_default=True,
+    help="What a chunk that is not stored means in zarr: its fill value, or a loss.",
+)
 ROWS_APART = options(
     click.option(
         "--protect",

@@ -63,6 +63,7 @@ def _opened(source: str, arguments: dict[str, Any]) -> Dataset:
         carry=tuple(dict.fromkeys([*arguments["carry"], *([time] if time else []), *masks])),
         storage_options=arguments["storage"],
         task=task,
+        on_missing=arguments.get("on_missing", "fill"),
     )
     several = task == "multilabel"
     return dataset if time is None else check(with_time(dataset, time), several=several)

@@ -40,6 +40,9 @@ class Dataset:
         Paths and URLs that are read from, without credentials.
     time_name : str or None
         Which of the carried arrays says when each row was.
+    missing : dict
+        Of zarr arrays that lack chunks, which are read as the fill value: how many, and of how
+        many. Counted at opening, if the store can be listed and an array has at most 100,000.
     """
 
     features: da.Array
@@ -50,6 +53,7 @@ class Dataset:
     columns: tuple[str, ...] | None = None
     sources: tuple[str, ...] = ()
     time_name: str | None = None
+    missing: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def time(self) -> da.Array | None:
@@ -79,6 +83,13 @@ class Dataset:
         """Bytes of all features and labels in memory."""
         return self.n * self.row_bytes
 
+    def missing_lines(self) -> list[str]:
+        """For people: which arrays lack chunks."""
+        return [
+            f"{count:,} of {total:,} chunks of {name} are not stored and read as the fill value"
+            for name, (count, total) in self.missing.items()
+        ]
+
     def __repr__(self) -> str:
         labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
         shape = " x ".join(f"{size:,}" for size in self.features.shape)
@@ -93,6 +104,7 @@ class Dataset:
         if self.columns is not None:
             more = ", …" if len(self.columns) > 20 else ""
             facts.append(("columns", ", ".join(self.columns[:20]) + more))
+        facts += [("not stored", line) for line in self.missing_lines()]
         return facts_table("Dataset", [*facts, *(("source", url) for url in self.sources)])
 
 

@@ -9,7 +9,7 @@ out again. Written and read by tasks; nothing is unpickled (see `_codec`).
 import os
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dask.utils import parse_timedelta
@@ -42,15 +42,22 @@ class Journal:
         Of the run's receipts; written to while it has the file ``request.json``.
     worth : float
         Seconds from which on a block's work is written rather than done again.
+    phase : str
+        Whose questions and states these are; each has its own.
     """
 
     folder: Location
     worth: float
+    phase: str = "select"
 
     @classmethod
     def at(cls, folder: Location) -> "Journal":
         """With the settings of this process."""
         return cls(folder, parse_timedelta(setting("checkpoint.worth")))
+
+    def of(self, phase: str) -> "Journal":
+        """That of another conversation of the run."""
+        return replace(self, phase=phase)
 
     def turns(self) -> list[Any]:
         """The turns that were written, without gap from the first; on the client."""
@@ -118,9 +125,9 @@ class Journal:
             if not system.exists(f"{place}/request.json"):
                 return False
             if self.folder.path is None:
-                system.pipe_file(f"{place}/select/{name}", data)
+                system.pipe_file(f"{place}/{self.phase}/{name}", data)
                 return True
-            path = self.folder.path / "select" / name
+            path = self.folder.path / self.phase / name
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
             partial.write_bytes(data)
@@ -132,14 +139,14 @@ class Journal:
         """Whether a value was written, and is sound."""
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            return is_sound(system.cat_file(f"{place}/select/{name}"))
+            return is_sound(system.cat_file(f"{place}/{self.phase}/{name}"))
         return False
 
     def get(self, name: str, known: dict[str, Array] | None = None) -> Any:
         """A value that was written; None where there is none that is sound."""
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            data = system.cat_file(f"{place}/select/{name}")
+            data = system.cat_file(f"{place}/{self.phase}/{name}")
             with suppress(NotDecodable):
                 return decode(data, known)
         return None
@@ -147,7 +154,7 @@ class Journal:
     def _numbers(self, name: str) -> list[int]:
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            entries = system.ls(f"{place}/select/state-{name}", detail=False)
+            entries = system.ls(f"{place}/{self.phase}/state-{name}", detail=False)
             ends = [entry.rpartition("/")[2] for entry in entries]
             return [int(end) for end in ends if end.isdecimal()]
         return []
@@ -155,7 +162,7 @@ class Journal:
     def _remove(self, name: str) -> None:
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            system.rm_file(f"{place}/select/{name}")
+            system.rm_file(f"{place}/{self.phase}/{name}")
 
 
 def _given(state: Any) -> dict[str, Array]:

@@ -12,29 +12,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dask.delayed import delayed
 
-from dask_distill.apart import set_apart
 from dask_distill.certify import certify_rows
-from dask_distill.conversation import Selection
 from dask_distill.coreset import Coreset, rows_of
 from dask_distill.dataset import Dataset, as_dataset
 from dask_distill.errors import InputError
 from dask_distill.inline import Inline
-from dask_distill.lost import Groups, Watched, group_counts, lost
+from dask_distill.lost import Groups, lost
 from dask_distill.placement import keeping_blocks
 from dask_distill.plan import limits_here, make_plan, refuse_unfit
 from dask_distill.progress import Progress, Silent
 from dask_distill.provenance import make_provenance
 from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import Space, reduce_blocks
+from dask_distill.reducing import Notes, Space, reduce_blocks
 from dask_distill.reduction_spec import make_reduction
 from dask_distill.request import TASKS, Request
 from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse
-from dask_distill.selecting import Job, ask, assemble, select_rows
+from dask_distill.selecting import Ground, Job, Selected, select_from
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.survey import Schema, Survey, valid_block
-from dask_distill.targets import as_target, labels_of, score_blocks, with_task
+from dask_distill.targets import as_target, labels_of, with_task
 from dask_distill.validity import OnInvalid
 from dask_distill.wire import Wire, measured
 
@@ -212,7 +210,6 @@ def _select(
     search: Mapping[str, Any] | None,
 ) -> Coreset:
     started = time.perf_counter()
-    strategy = request.strategy
     ledger = Ledger()
     job = Job(DaskRunner(progress), ledger, progress or Silent())
 
@@ -226,13 +223,11 @@ def _select(
     known: Schema | None = None
     if journal is not None and journal.has("schema"):
         known = journal.get("outline")
-    told: list[Any] = []
     if journal is not None and checkpoint is not None and known is not None:
         # what was surveyed is known, but must be what is there
         checkpoint.check(content_fingerprint(dataset, raw, job.runner))
         outline = job.runner.call("outline", journal.get, "outline")
         schema = job.runner.call("schema", journal.get, "schema")
-        told = journal.turns()
     else:
         schema, outline = _survey(job, dataset, raw, request)
     if checkpoint is not None:
@@ -245,53 +240,43 @@ def _select(
     space = Space.of(request, dataset.features.shape[1:])
     if space is not None:
         unreduced = blocks
+        notes = Notes.of(journal, request, known is not None)
         blocks, schema, judge = reduce_blocks(
-            space, blocks, schema, judge, job.runner, ledger, job.progress
+            space, blocks, schema, judge, job.runner, ledger, job.progress, notes
         )
         outline = job.runner.call("outline", Schema.outline, schema)
         schema, outline = job.runner.settle([], [schema, outline], 0)
     facts: Schema = job.runner.fetch(outline)
     wire.mark("survey")
-    schema, blocks = score_blocks(request, dataset, schema, blocks, job.runner)
     size = request.rows(facts.n)
     # the sample stays where it was put together
     [place] = job.runner.places([schema])
     groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size, at=place))
-    whole, pool, apart = blocks, facts, None
-    if request.sets_apart:
-        parting = set_apart(
-            dataset, request, schema, groups, blocks, unreduced, job.runner, ledger, job.progress
-        )
-        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
-        pool = apart.pool(pool)
-    rows = request.rows(pool.n)
-    wanted = rows if apart is None else rows - len(apart.protected)
-    selections: list[Selection] = []
-    shown: dict[str, Any] = {}
-    if wanted:
-        watched = Watched(strategy, groups)
-        [place] = job.runner.places([schema])
-        question = job.runner.call(
-            "question", ask, delayed(strategy, traverse=False), schema, wanted, judge, at=place
-        )
-        if journal is not None and told:
-            question = job.runner.call("question", _first_question, journal)
-        selections, shown = select_rows(job, watched, blocks, question, journal)
-    indices, weights, scores = assemble(selections, facts, wanted, strategy)
-    if apart is not None:
-        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
-        shown |= apart.facts()
-        selections = [*selections, apart.selection()]
-    taken = None
-    if facts.classes is not None:
-        codes = np.concatenate([selection.codes for selection in selections])
-        taken = np.bincount(codes, minlength=len(facts.classes))
+    certifying = None if journal is None else journal.of("certify")
+    found: Selected | None = None
+    # a search may come to another strategy
+    if certifying is not None and known is not None and search is None:
+        found = certifying.get("selected")
+    if found is None:
+        ground = Ground(schema, judge, facts, groups, blocks, unreduced)
+        found = select_from(ground, dataset, request, job, journal)
+        if request.certify and certifying is not None:
+            # whatever becomes of the certificate
+            certifying.put("selected", found)
+    ledger.rounds = list(found.rounds)
+    indices, pool, rows = found.indices, found.pool, len(found.indices)
     wire.mark("select")
     certificate = None
     if request.certify:
-        centers = indices if apart is None else np.union1d(indices, apart.initial)
         certificate = certify_rows(
-            whole, centers, strategy, outline, job.runner, ledger, job.progress
+            blocks,
+            np.union1d(indices, found.initial),
+            request.strategy,
+            outline,
+            job.runner,
+            ledger,
+            job.progress,
+            certifying,
         )
         if space is not None:
             certificate = replace(certificate, space=space.label)
@@ -301,18 +286,17 @@ def _select(
         request,
         pool,
         ledger,
-        taken,
+        found.taken,
         size=rows,
         seconds=time.perf_counter() - started,
-        told=shown,
+        told=found.told,
         wire=wire.figures(),
     )
-    counted = group_counts(selections, None if apart is None else apart.groups)
-    provenance["lost"] = lost(groups, counted, pool, taken, rows)
+    provenance["lost"] = lost(groups, found.counts, pool, found.taken, rows)
     if search is not None:
         provenance["search"] = dict(search)
     coreset = Coreset(
-        indices, weights, scores, certificate, provenance, **rows_of(dataset, indices)
+        indices, found.weights, found.scores, certificate, provenance, **rows_of(dataset, indices)
     )
     if checkpoint is not None:
         checkpoint.save(coreset)
@@ -359,10 +343,6 @@ def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tup
 def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
     """The outline last: a run that resumes looks for it."""
     return journal.put("schema", schema) and journal.put("outline", outline)
-
-
-def _first_question(journal: "Journal") -> Any:
-    return content(journal.turn(0))
 
 
 def _refuse_asynchronous() -> None:

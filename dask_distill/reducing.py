@@ -5,7 +5,12 @@ strategy's questions. What strategies see of the data, the schema with its momen
 is then of the reduced space.
 """
 
+import hashlib
+import time
+import uuid
 from dataclasses import dataclass, replace
+from functools import partial
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -15,6 +20,7 @@ from dask.delayed import delayed
 from dask_distill.block import Block, tile_rows
 from dask_distill.conversation import Final
 from dask_distill.errors import InputError
+from dask_distill.journal import Journal
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.progress import Progress
 from dask_distill.proxy import EstimatorProxy, use_estimator
@@ -80,11 +86,67 @@ class Moments(Final):
     novelty: float | None
 
 
+@dataclass(frozen=True)
+class Notes:
+    """Where a run writes what it has reduced.
+
+    Attributes
+    ----------
+    journal : Journal
+    mark : str
+        Of the user's function, transformer and model: rows reduced by others are not used again.
+    resumed : bool
+        Whether a run that died may have left something.
+    """
+
+    journal: Journal
+    mark: str
+    resumed: bool
+
+    @classmethod
+    def of(cls, journal: Journal | None, request: Request, resumed: bool) -> "Notes | None":
+        """Of a run that is written, if it is."""
+        if journal is None:
+            return None
+        code = None if request.reduce is None else request.reduce.code
+        return cls(journal.of("reduce"), _mark(code, request.proxy), resumed)
+
+    def reducer(self) -> bool:
+        """Whether a fitted reduction is there."""
+        return self.resumed and self.journal.has("reducer")
+
+    def recall(self, block: Block) -> Block | None:
+        """The reduced form of a block, if it is there."""
+        found = self.journal.get(f"block-{block.number}") if self.resumed else None
+        if found is None or found[0] != self.mark or len(found[1]) != len(block.rows):
+            return None
+        _, Z, novelty, judged = found
+        return replace(block, X=Z, novelty=novelty, probabilities=judged)
+
+    def keep(self, block: Block, seconds: float) -> None:
+        """Write a block's reduced form, if it was costly."""
+        if seconds >= self.journal.worth:
+            content = (self.mark, block.X, block.novelty, block.probabilities)
+            self.journal.put(f"block-{block.number}", content)
+
+
+@dataclass(frozen=True)
 class Reducing:
     """The conversation that reduces."""
 
+    notes: Notes | None = None
+
     def observe(self, block: Block, question: Question) -> Block:
         """From here on a block is its reduced form."""
+        if self.notes is None:
+            return self._reduced(block, question)
+        reduced, started = self.notes.recall(block), time.perf_counter()
+        if reduced is None:
+            reduced = self._reduced(block, question)
+            self.notes.keep(reduced, time.perf_counter() - started)
+        return reduced
+
+    def _reduced(self, block: Block, question: Question) -> Block:
         try:
             Z, novelty = question.reduced(block.X, block.time)
         except InputError as error:
@@ -177,6 +239,7 @@ def reduce_blocks(
     runner: DaskRunner,
     ledger: Ledger,
     progress: Progress,
+    notes: Notes | None = None,
 ) -> tuple[list[Any], Any, Any]:
     """Fit a space, and put the blocks into it.
 
@@ -187,6 +250,9 @@ def reduce_blocks(
     schema : handle of the survey's `Schema`
     proxy : handle of the user's estimator, or None
         Judges the features as they are.
+    runner, ledger, progress : as for `converse`
+    notes : Notes, optional
+        What a run that died has reduced is not reduced again.
 
     Returns
     -------
@@ -195,15 +261,17 @@ def reduce_blocks(
     judge : handle of what takes the user's estimator's place
     """
     handle = delayed(space, traverse=False)
-    if space.reduction is not None and space.reduction.fits_at_home:
+    if notes is not None and notes.reducer():
+        reducer: Any = runner.call("reduce-fitted", notes.journal.get, "reducer")
+    elif space.reduction is not None and space.reduction.fits_at_home:
         # the one fit that needs a package which workers need not have
-        reducer: Any = delayed(space.fit(runner.fetch(schema)), traverse=False)
+        reducer = delayed(_fit(space, runner.fetch(schema), notes), traverse=False)
     else:
-        reducer = runner.call("reduce-fit", _fit, handle, schema)
+        reducer = runner.call("reduce-fit", _fit, handle, schema, notes)
     question = runner.call("reduce-question", _ask, handle, reducer, schema, proxy)
     (question,) = runner.settle([], [question], 0)
     final, blocks = converse(
-        delayed(Reducing(), traverse=False),
+        delayed(Reducing(notes), traverse=False),
         blocks,
         question,
         runner,
@@ -216,9 +284,43 @@ def reduce_blocks(
     return blocks, reduced, judge
 
 
-def _fit(space: Space, schema: Schema) -> Reducer:
+def _fit(space: Space, schema: Schema, notes: Notes | None) -> Reducer:
     with single_threaded():
-        return space.fit(schema)
+        reducer = space.fit(schema)
+    if notes is not None:
+        notes.journal.put("reducer", reducer)
+    return reducer
+
+
+def _mark(*own: Any) -> str:
+    """Digest of what is the user's: values, and the code that is in reach; empty for nothing."""
+    if all(value is None for value in own):
+        return ""
+    import cloudpickle
+
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        for value in own:
+            digest.update(cloudpickle.dumps(value))
+            inner = value.func if isinstance(value, partial) else value
+            # of what is importable a pickle has the name alone
+            called = inner if hasattr(inner, "__code__") else getattr(type(inner), "__call__", None)  # noqa: B004
+            digest.update(_code(getattr(called, "__code__", None)))
+    except Exception:
+        # what cannot be known again is never the same
+        return uuid.uuid4().hex
+    return digest.hexdigest()
+
+
+def _code(code: CodeType | None) -> bytes:
+    """A function's instructions and constants, those of functions within it too."""
+    if code is None:
+        return b""
+    parts = [code.co_code, repr((code.co_names, code.co_varnames)).encode()]
+    for constant in code.co_consts:
+        own = isinstance(constant, CodeType)
+        parts.append(_code(constant) if own else repr(constant).encode())
+    return b"\0".join(parts)
 
 
 def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> Question:

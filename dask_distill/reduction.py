@@ -54,6 +54,11 @@ class Reduction:
         raise NotImplementedError
 
     @property
+    def code(self) -> Any:
+        """What of it is the user's own, which no parameter tells; None for ours."""
+        return None
+
+    @property
     def label(self) -> str:
         """Short form, for the certificate."""
         return self.name
@@ -269,6 +274,11 @@ class Transformer(Reduction):
         """The class's name."""
         return type(self.estimator).__name__
 
+    @property
+    def code(self) -> Any:
+        """The estimator."""
+        return self.estimator
+
     def check(self, dataset: Dataset) -> None:
         """Fitted, and on as many features."""
         from sklearn.exceptions import NotFittedError
@@ -312,6 +322,11 @@ class Function(Reduction):
         """Its name."""
         inner = self.function.func if isinstance(self.function, partial) else self.function
         return str(getattr(inner, "__qualname__", type(inner).__name__))
+
+    @property
+    def code(self) -> Any:
+        """The function."""
+        return self.function
 
     def fit(self, schema: Schema, shape: tuple[int, ...]) -> Applied:
         """Nothing but to see what it makes of the sample."""

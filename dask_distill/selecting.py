@@ -9,13 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
+from dask_distill.apart import Apart, set_apart
 from dask_distill.conversation import Selection
+from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError
-from dask_distill.lost import Watched
+from dask_distill.lost import Groups, Watched, group_counts
 from dask_distill.progress import Progress
-from dask_distill.rounds import DaskRunner, Ledger, choose, content, converse
+from dask_distill.request import Request
+from dask_distill.rounds import DaskRunner, Ledger, Round, choose, content, converse
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey import Schema
+from dask_distill.targets import score_blocks
 
 if TYPE_CHECKING:
     from dask_distill.journal import Journal
@@ -28,6 +32,117 @@ class Job:
     runner: DaskRunner
     ledger: Ledger
     progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """What a selection has come to, before it is certified.
+
+    Attributes
+    ----------
+    indices, weights, scores : as in a `Coreset`
+    initial : (i,) int64 array
+        Rows that were chosen before.
+    pool : Schema
+        What the subset stands for.
+    taken : (C,) int64 array or None
+        Rows selected of each class.
+    counts : (2, G) int64 array
+        Rows of each group, all and selected; see `lost`.
+    told : dict
+        For the provenance.
+    rounds : list of Round
+    """
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    scores: dict[str, npt.NDArray[np.float32]]
+    initial: npt.NDArray[np.int64]
+    pool: Schema
+    taken: npt.NDArray[np.int64] | None
+    counts: npt.NDArray[np.int64]
+    told: dict[str, Any]
+    rounds: list[Round]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is selected from: handles of the schema, of the user's model, and of the blocks.
+
+    ``unreduced`` are the blocks as they are in the source, where they are reduced.
+    """
+
+    schema: Any
+    judge: Any
+    facts: Schema
+    groups: Groups
+    blocks: list[Any]
+    unreduced: list[Any] | None
+
+
+def select_from(
+    ground: Ground, dataset: Dataset, request: Request, job: Job, journal: "Journal | None"
+) -> Selected:
+    """The rows that a request asks for; goes on from what a journal has.
+
+    Raises
+    ------
+    InputError, DistillError
+    """
+    schema, facts, groups = ground.schema, ground.facts, ground.groups
+    schema, blocks = score_blocks(request, dataset, schema, ground.blocks, job.runner)
+    pool = facts
+    apart: Apart | None = None
+    if request.sets_apart:
+        parting = set_apart(
+            dataset, request, schema, groups, blocks, ground.unreduced, job.runner, job.ledger,
+            job.progress,
+        )  # fmt: skip
+        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
+        pool = apart.pool(pool)
+    wanted = request.rows(pool.n) - (0 if apart is None else len(apart.protected))
+    selections: list[Selection] = []
+    shown: dict[str, Any] = {}
+    if wanted:
+        question = _question(request.strategy, schema, wanted, ground.judge, job.runner, journal)
+        watched = Watched(request.strategy, groups)
+        selections, shown = select_rows(job, watched, blocks, question, journal)
+    indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
+    initial = np.empty(0, np.int64)
+    if apart is not None:
+        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
+        shown |= apart.facts()
+        selections = [*selections, apart.selection()]
+        initial = apart.initial
+    taken = None
+    if facts.classes is not None:
+        codes = np.concatenate([selection.codes for selection in selections])
+        taken = np.bincount(codes, minlength=len(facts.classes))
+    counts = group_counts(selections, None if apart is None else apart.groups)
+    rounds = list(job.ledger.rounds)
+    return Selected(indices, weights, scores, initial, pool, taken, counts, shown, rounds)
+
+
+def _question(
+    strategy: Strategy,
+    schema: Any,
+    wanted: int,
+    judge: Any,
+    runner: DaskRunner,
+    journal: "Journal | None",
+) -> Any:
+    """The first question: that of the run that died, or a new one."""
+    if journal is not None and journal.turns():
+        return runner.call("question", _first_question, journal)
+    # the sample stays where it was put together
+    [place] = runner.places([schema])
+    return runner.call(
+        "question", ask, delayed(strategy, traverse=False), schema, wanted, judge, at=place
+    )
+
+
+def _first_question(journal: "Journal") -> Any:
+    return content(journal.turn(0))
 
 
 def select_rows(

@@ -56,6 +56,7 @@ def open_dataset(
     carry: Sequence[str] = (),
     storage_options: Mapping[str, Any] | None = None,
     task: str = "classification",
+    on_missing: str = "fill",
 ) -> Dataset:
     """Open a data set without reading its rows.
 
@@ -78,6 +79,11 @@ def open_dataset(
     task : str
         "multilabel" where a row has several labels: an (n, L) array; in parquet several columns,
         named as features are, which become the array "y".
+    on_missing : "fill" or "error"
+        What a chunk of a zarr array that is not stored means. zarr does not store chunks that hold
+        the fill value alone, and reads a chunk that was lost as such; the two cannot be told
+        apart. With "fill" they are read as zarr has it, and counted in ``Dataset.missing``; with
+        "error" they are refused, here or where they are read.
 
     Returns
     -------
@@ -98,13 +104,15 @@ def open_dataset(
     location = _location(source, storage_options)
     label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
     several = task == "multilabel"
+    if on_missing not in ("fill", "error"):
+        raise InputError(f'on_missing must be "fill" or "error", got {on_missing!r:.60}')
     if label is True or not isinstance(label, str | bool | None):
         raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
     wanted = features if isinstance(features, str | None) else _names("features", features)
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with _clear_errors(location):
         location = _found(location)
-        dataset = _open(location, wanted, label, carried, several)
+        dataset = _open(location, wanted, label, carried, several, on_missing == "error")
         return check(
             replace(
                 dataset,
@@ -225,6 +233,7 @@ def _open(
     labels: str | bool | None,
     carry: tuple[str, ...],
     several: bool,
+    complete: bool,
 ) -> Dataset:
     """The reader that fits what is there."""
     system, path = open_filesystem(location)
@@ -238,7 +247,7 @@ def _open(
     if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in _ZARR_FILES):
         from dask_distill.sources_zarr import open_zarr
 
-        return open_zarr(location, features, labels, carry)
+        return open_zarr(location, features, labels, carry, complete=complete)
     if is_parquet or not is_file:
         from dask_distill.sources_parquet import open_parquet
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from dask.delayed import delayed
+from zarr.storage import WrapperStore
 
 from dask_distill._location import Location, reading
 from dask_distill._manifest import ATTRIBUTE
@@ -21,6 +22,9 @@ from dask_distill.errors import InputError
 from dask_distill.sources import RowReader, chunk_rows, join_rows, missing_name, one_name
 
 _PICKLING = ("pickle", "object", "json2")
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+# more chunks than this are not counted: a listing of an object store takes a request a thousand
+_MOST_COUNTED = 100_000
 # stored chunks are read whole, unless they are more than so many of ours
 _MOST_AT_ONCE = 8
 
@@ -30,8 +34,11 @@ def open_zarr(
     features: str | Sequence[str] | None,
     labels: str | bool | None,
     carry: Sequence[str],
+    *,
+    complete: bool = False,
 ) -> Dataset:
-    """Lazy arrays of a group (or one array alone, as features)."""
+    """Lazy arrays of a group (or one array alone, as features); complete ones, if that is asked."""
+    missing: dict[str, tuple[int, int]] = {}
     node = zarr.open(**location.zarr_arguments, mode="r")
     if isinstance(node, zarr.Array):
         if features is not None or labels or carry:
@@ -39,7 +46,9 @@ def open_zarr(
                 f"features, labels and carry name arrays of a group, got the single array "
                 f"'{location.url}'; leave them out, or give the group"
             )
-        return Dataset(_lazy(location, node, "features"), sources=(location.url,))
+        _count_missing(location, node, "features", missing, complete)
+        array = _lazy(location, node, "features", complete)
+        return Dataset(array, sources=(location.url,), missing=missing)
     if node.metadata.consolidated_metadata is not None:
         # a copy of the metadata, which does not know of arrays that came later
         node = zarr.open_group(**location.zarr_arguments, mode="r", use_consolidated=False)
@@ -48,13 +57,23 @@ def open_zarr(
     y = labels if isinstance(labels, str) else ""
     if labels is None and usual_labels in node:
         y = usual_labels
+
+    def member(name: str, what: str) -> da.Array:
+        array = node.get(name)
+        if not isinstance(array, zarr.Array):
+            there = sorted(name for name, _ in node.arrays())
+            raise missing_name(what, name, there, location.url)
+        _count_missing(location.child(name), array, name, missing, complete)
+        return _lazy(location.child(name), array, what, complete)
+
     return Dataset(
-        _member(location, node, X, "features"),
-        _member(location, node, y, "labels") if y else None,
-        {name: _member(location, node, name, f"carry {name}") for name in carry},
+        member(X, "features"),
+        member(y, "labels") if y else None,
+        {name: member(name, f"carry {name}") for name in carry},
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
+        missing=missing,
     )
 
 
@@ -73,15 +92,50 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str]:
     return str(names.get("features") or "X"), str(names.get("labels") or "y")
 
 
-def _member(location: Location, group: Any, name: str, what: str) -> da.Array:
-    array = group.get(name)
-    if not isinstance(array, zarr.Array):
-        there = sorted(name for name, _ in group.arrays())
-        raise missing_name(what, name, there, location.url)
-    return _lazy(location.child(name), array, what)
+def _count_missing(
+    location: Location,
+    array: Any,
+    name: str,
+    missing: dict[str, tuple[int, int]],
+    complete: bool,
+) -> None:
+    """Note how many chunks, or shards, are not stored: by one listing, where that tells."""
+    grid = [-(-size // unit) for size, unit in zip(array.shape, _stored(array), strict=True)]
+    total = math.prod(grid)
+    if not 0 < total <= _MOST_COUNTED:
+        return
+    try:
+        system, path = location.filesystem()
+        found = set(system.find(path))
+    except Exception:
+        # a store that cannot be listed may be read all the same
+        return
+    if not any(f"{path}/{file}" in found for file in ("zarr.json", ".zarray")):
+        # not what is there, then
+        return
+    keys = (array.metadata.encode_chunk_key(place) for place in np.ndindex(*grid))
+    absent = [key for key in keys if f"{path}/{key}" not in found]
+    if absent and complete:
+        raise _incomplete(location, absent[0], f" ({len(absent):,} of {total:,})")
+    if absent:
+        missing[name] = (len(absent), total)
 
 
-def _lazy(location: Location, array: Any, what: str) -> da.Array:
+def _incomplete(location: Location, key: str, more: str = "") -> InputError:
+    return InputError(
+        f"source must have every chunk where on_missing is error, got none '{key}'{more} in "
+        f"'{location.shown}'; restore it, or pass on_missing=\"fill\" / --on-missing fill if it "
+        "held the fill value alone"
+    )
+
+
+def _stored(array: Any) -> tuple[int, ...]:
+    """Shape of what is one object in the store."""
+    shape: tuple[int, ...] = array.shards or array.chunks
+    return shape
+
+
+def _lazy(location: Location, array: Any, what: str, complete: bool) -> da.Array:
     """A dask array whose chunks are whole stored chunks (or shards), several to a task."""
     _refuse_objects(array, what)
     shape, dtype = array.shape, array.dtype
@@ -93,18 +147,18 @@ def _lazy(location: Location, array: Any, what: str) -> da.Array:
         return from_array(np.empty(shape, dtype))
     row_bytes = math.prod(shape[1:]) * max(1, dtype.itemsize)
     most_rows = _MOST_AT_ONCE * chunk_rows(row_bytes, shape[0])
-    stored = array.shards or array.chunks
+    stored = _stored(array)
     if stored[0] > most_rows:
         # of a shard one can read a part
         stored = array.chunks
     unit = stored[0]
     if unit <= most_rows or len(shape) == 1 or stored[1] >= shape[1]:
         rows = chunk_rows(row_bytes, shape[0], unit)
-        return join_rows([_part(location, array, rows) for rows in _runs(shape[0], rows)])
+        return join_rows([_part(location, array, complete, run) for run in _runs(shape[0], rows)])
     width = chunk_rows(unit * row_bytes // shape[1], shape[1], stored[1])
     columns = _runs(shape[1], width)
     grid = [
-        join_rows([_part(location, array, rows, part) for rows in _runs(shape[0], unit)])
+        join_rows([_part(location, array, complete, run, part) for run in _runs(shape[0], unit)])
         for part in columns
     ]
     # rows of chunks that are high and narrow: all columns come together piece by piece
@@ -116,10 +170,10 @@ def _runs(size: int, step: int) -> list[slice]:
     return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
-def _part(location: Location, array: Any, *place: slice) -> da.Array:
+def _part(location: Location, array: Any, complete: bool, *place: slice) -> da.Array:
     """Some rows, and of them some columns, as one task."""
     shape = tuple(run.stop - run.start for run in place) + array.shape[len(place) :]
-    reader = _Rows(location, place, array.dtype)
+    reader = _Rows(location, place, array.dtype, complete)
     values = delayed(reader, pure=False, traverse=False)()
     part: da.Array = da.from_delayed(values, shape, dtype=array.dtype)
     return part
@@ -132,16 +186,36 @@ class _Rows(RowReader):
     location: Location
     place: tuple[slice, ...]
     dtype: np.dtype[Any]
+    complete: bool = False
 
     def __call__(self) -> npt.NDArray[np.generic]:
         with reading(self.location):
-            values = zarr.open_array(**self.location.zarr_arguments, mode="r")[self.place]
+            array = zarr.open_array(**self.location.zarr_arguments, mode="r")
+            if self.complete:
+                store = _Complete(array.store, self.location)
+                array = zarr.open_array(store=store, path=array.path, mode="r")
+            values = array[self.place]
         return np.ascontiguousarray(values).astype(self.dtype, copy=False)
 
     def part(self, start: int, stop: int) -> "_Rows":
         """Rows from ``start`` to ``stop`` of these."""
         first = self.place[0].start
         return replace(self, place=(slice(first + start, first + stop), *self.place[1:]))
+
+
+class _Complete(WrapperStore[Any]):
+    """A store in which a chunk that is not there is an error; asks nothing more of the store."""
+
+    def __init__(self, store: Any, location: Location) -> None:
+        super().__init__(store)
+        self.location = location
+
+    async def get(self, key: str, *arguments: Any, **more: Any) -> Any:
+        """As the store does; metadata may be missing."""
+        found = await self._store.get(key, *arguments, **more)
+        if found is None and key.rpartition("/")[2] not in _METADATA:
+            raise _incomplete(self.location, key)
+        return found
 
 
 def _refuse_objects(array: Any, what: str) -> None:

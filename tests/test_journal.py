@@ -9,13 +9,17 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from dask_distill import pipeline, store
+from dask_distill import selecting, store
 from dask_distill._codec import NotDecodable, NotEncodable, decode, encode
+from dask_distill.certify import _Certifier
 from dask_distill.conversation import Selection
 from dask_distill.dataset import as_dataset
 from dask_distill.errors import DistillError
 from dask_distill.journal import Journal
 from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.reducers import Linear
+from dask_distill.reducing import Reducing
+from dask_distill.reduction import PCA, Function
 from dask_distill.request import Request
 from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import make_strategy
@@ -106,7 +110,7 @@ class Counter:
         self.calls = {}
         self.asked = self.observed = self.advanced = 0
         self.fail_observe = self.fail_advance = None
-        self.wrap(monkeypatch, pipeline, "ask", "asked")
+        self.wrap(monkeypatch, selecting, "ask", "asked")
         self.wrap(monkeypatch, kind, "observe", "observed", "fail_observe")
         self.wrap(monkeypatch, kind, "advance", "advanced", "fail_advance")
 
@@ -234,3 +238,142 @@ def test_resume__a_users_model_is_not_written_and_no_hindrance(labelled, tmp_pat
             distill_to_zarr(dataset(labelled), tmp_path / "t", request)
     found = distill_to_zarr(dataset(labelled), tmp_path / "t", request, resume=True)[1]["digest"]
     assert found == expected
+
+
+# ---------------------------------------------------------------- reductions and certificates
+
+
+class Calls:
+    """Counts calls of a function or method; the one of a number fails."""
+
+    def __init__(self, whole, fail=None):
+        self.whole, self.fail, self.number = whole, fail, 0
+
+    def __call__(self, *args):
+        self.number += 1
+        if self.number - 1 == self.fail:
+            raise DistillError("the cluster died")
+        return self.whole(*args)
+
+
+def counted(patch, where, name, fail=None):
+    calls = Calls(getattr(where, name), fail)
+    patch.setattr(where, name, lambda *args: calls(*args))
+    return calls
+
+
+def written(labelled, target, request, *, resume=False, dies=False, scheduler="sync", worth="0s"):
+    words = "the cluster died; what is finished is kept"
+    with (
+        dask.config.set({"scheduler": scheduler, "distill.checkpoint.worth": worth}),
+        pytest.raises(DistillError, match=words) if dies else nullcontext(),
+    ):
+        return distill_to_zarr(dataset(labelled), target, request, resume=resume)[0]
+
+
+def halves(rows):
+    """A reduction of the user's."""
+    return rows[:, :3] / 2
+
+
+def quarters(rows):
+    """Another one, which goes by the same name below."""
+    return rows[:, :3] / 4
+
+
+@pytest.mark.parametrize("reduce", [PCA(3), Function(halves)], ids=["pca", "function"])
+@pytest.mark.parametrize("phase", ["reduce", "select"])
+def test_resume__a_reduction_is_not_fitted_or_applied_again(
+    labelled, tmp_path, monkeypatch, reduce, phase
+):
+    request = Request(make_strategy("kcenter"), size=60, reduce=reduce)
+    applied = "_reduced"
+    with monkeypatch.context() as patch:
+        blocks = counted(patch, Reducing, applied)
+        seen = counted(patch, type(request.strategy), "observe")
+        whole = written(labelled, tmp_path / "whole", request)
+    where, name, fail = (
+        (Reducing, applied, blocks.number * 3 // 4)
+        if phase == "reduce"
+        else (type(request.strategy), "observe", seen.number * 3 // 4)
+    )
+    with monkeypatch.context() as patch:
+        counted(patch, where, name, fail)
+        written(labelled, tmp_path / "t", request, dies=True)
+    with monkeypatch.context() as patch:
+        fits = counted(patch, PCA, "fit")
+        again = counted(patch, Reducing, applied)
+        observed = counted(patch, type(request.strategy), "observe")
+        found = written(labelled, tmp_path / "t", request, resume=True)
+    assert fits.number == 0
+    assert again.number == (blocks.number - fail if phase == "reduce" else 0)
+    if phase == "select":
+        assert observed.number <= 0.4 * seen.number
+    assert np.array_equal(found.indices, whole.indices)
+    digests = [store.summary(tmp_path / name)["digest"] for name in ("whole", "t")]
+    assert digests[0] == digests[1]
+
+
+def test_resume__what_another_function_has_reduced_is_not_used(labelled, tmp_path, monkeypatch):
+    before = Request(make_strategy("kcenter"), size=60, reduce=Function(halves))
+    with monkeypatch.context() as patch:
+        patch.setattr(quarters, "__qualname__", "halves")
+        after = Request(make_strategy("kcenter"), size=60, reduce=Function(quarters))
+        whole = written(labelled, tmp_path / "whole", after)
+        with monkeypatch.context() as inner:
+            counted(inner, Reducing, "_reduced", 3)
+            written(labelled, tmp_path / "t", before, dies=True)
+        with monkeypatch.context() as inner:
+            blocks = counted(inner, Reducing, "_reduced")
+            found = written(labelled, tmp_path / "t", after, resume=True)
+    assert blocks.number == whole.provenance["input"]["blocks"]
+    assert np.array_equal(found.indices, whole.indices)
+
+
+@pytest.mark.parametrize("at_home", [False, True])
+def test_resume__quick_reductions_are_not_written(labelled, tmp_path, monkeypatch, at_home):
+    monkeypatch.setattr(PCA, "fits_at_home", at_home)
+    request = Request(make_strategy("kcenter"), size=60, reduce=PCA(3))
+    with monkeypatch.context() as patch:
+        counted(patch, type(request.strategy), "observe", 20)
+        written(labelled, tmp_path / "t", request, dies=True, worth="1h")
+    assert [path.name for path in tmp_path.glob(".t.resume-*/reduce/*")] == ["reducer"]
+    with monkeypatch.context() as patch:
+        rows, fits = counted(patch, Linear, "__call__"), counted(patch, PCA, "fit")
+        found = written(labelled, tmp_path / "t", request, resume=True)
+    # the blocks, and the sample
+    assert rows.number == found.provenance["input"]["blocks"] + 1
+    assert fits.number == 0
+    assert store.verify(tmp_path / "t").ok
+    assert len(found) == 60
+
+
+@pytest.mark.parametrize("reduce", [None, PCA(3)], ids=["plain", "reduced"])
+@pytest.mark.parametrize("place", ["observe", "advance"])
+def test_resume__a_certificate_goes_on_and_nothing_is_selected_again(
+    labelled, tmp_path, monkeypatch, reduce, place
+):
+    apart = {"initial": np.arange(0, 2_000, 40), "protect": {"sparse": 0.001}}
+    request = Request(make_strategy("stratified"), size=200, certify=True, reduce=reduce, **apart)
+    with monkeypatch.context() as patch:
+        seen = counted(patch, _Certifier, "observe")
+        said = counted(patch, _Certifier, "advance")
+        whole = written(labelled, tmp_path / "whole", request)
+    with monkeypatch.context() as patch:
+        fail = seen.number * 4 // 5 if place == "observe" else said.number - 1
+        counted(patch, _Certifier, place, fail)
+        written(labelled, tmp_path / "t", request, dies=True)
+    with monkeypatch.context() as patch:
+        selected = counted(patch, selecting, "select_rows")
+        parted = counted(patch, selecting, "set_apart")
+        observed = counted(patch, _Certifier, "observe")
+        advanced = counted(patch, _Certifier, "advance")
+        found = written(labelled, tmp_path / "t", request, resume=True)
+    assert (selected.number, parted.number) == (0, 0)
+    assert advanced.number <= 2 if place == "observe" else advanced.number == 1
+    assert observed.number <= 0.4 * seen.number
+    assert found.certificate == whole.certificate
+    assert found.provenance["lost"] == whole.provenance["lost"]
+    assert found.provenance["classes"] == whole.provenance["classes"]
+    digests = [store.summary(tmp_path / name)["digest"] for name in ("whole", "t")]
+    assert digests[0] == digests[1]

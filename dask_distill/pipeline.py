@@ -249,9 +249,7 @@ def _select(
     facts: Schema = job.runner.fetch(outline)
     wire.mark("survey")
     size = request.rows(facts.n)
-    # the sample stays where it was put together
-    [place] = job.runner.places([schema])
-    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size, at=place))
+    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
     certifying = None if journal is None else journal.of("certify")
     found: Selected | None = None
     # a search may come to another strategy
@@ -333,8 +331,7 @@ def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tup
         progress=job.progress,
         keep=False,
     )
-    [place] = job.runner.places([final])
-    schema = job.runner.call("schema", content, final, at=place)
+    schema = job.runner.call("schema", content, final)
     outline = job.runner.call("outline", Schema.outline, schema)
     schema, outline = job.runner.settle([], [schema, outline], 0)
     return schema, outline

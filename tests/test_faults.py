@@ -141,7 +141,14 @@ def test_workers__a_block_that_kills_them_is_named(labelled):
     X = da.from_array(labelled.X[:12_288], chunks=(4096, -1))
     X = X.map_blocks(poisoned, meta=np.empty((0, 0), "f4"))
     with (
-        dask.config.set({"distill.local.allowed-failures": 1, "logging.distributed": "critical"}),
+        dask.config.set(
+            {
+                "distill.local.allowed-failures": 1,
+                "logging.distributed": "critical",
+                # one task at a time: Dask blames all that a worker had when it died
+                "distributed.scheduler.worker-saturation": 1.0,
+            }
+        ),
         connect(workers=1),
         pytest.raises(DistillError, match="must not kill its worker") as caught,
     ):

@@ -45,8 +45,9 @@ def test_distill__moves_far_less_than_the_data(local_client, tmp_path):
     local_client()
     coreset = distill(open_dataset(tmp_path / "s.zarr"), size=500, strategy="kcenter")
     sent = coreset.provenance["bytes_on_the_wire"]
-    # the survey's sample of 10,000 rows travels to where it is put together, and on from there
-    assert sent["total"] < 0.3 * X.nbytes
+    # the survey's sample of 10,000 rows travels to where it is put together, and on from there:
+    # two to three times its 2.6 MB, as the scheduler puts the tasks that need it
+    assert sent["total"] < 0.4 * X.nbytes
 
 
 def test_distill__reads_persisted_chunks_where_they_are(local_client):

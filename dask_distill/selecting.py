@@ -134,11 +134,7 @@ def _question(
     """The first question: that of the run that died, or a new one."""
     if journal is not None and journal.turns():
         return runner.call("question", _first_question, journal)
-    # the sample stays where it was put together
-    [place] = runner.places([schema])
-    return runner.call(
-        "question", ask, delayed(strategy, traverse=False), schema, wanted, judge, at=place
-    )
+    return runner.call("question", ask, delayed(strategy, traverse=False), schema, wanted, judge)
 
 
 def _first_question(journal: "Journal") -> Any:

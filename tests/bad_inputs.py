@@ -33,7 +33,9 @@ def group(**arrays):
             if array.dtype.kind == "U":
                 array = array.astype(np.dtypes.StringDType())
             chunks = (max(1, min(8, len(array))), *(max(1, s) for s in array.shape[1:]))
-            root.create_array(name, data=array, chunks=chunks)
+            # chunks of zeros are stored too: a source without chunks is another case
+            config = {"write_empty_chunks": True}
+            root.create_array(name, data=array, chunks=chunks, config=config)
 
     return make
 

@@ -4,7 +4,7 @@ Trainings are tasks on the active client, or on Dask's threads. The rows they ne
 once, where the tasks run; labels alone come here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +139,9 @@ def evaluate(
             handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
         )
     ]
-    trials = _train(job.runner, tables, splits, named, len(classes), progress or Silent())
+    ways = ("subset", "random", "stratified", "everything")
+    fixed = (len(classes), *tables)
+    trials = run_trials(job.runner, _trial, ways, named, splits, fixed, progress or Silent())
     scores, differences = summarise(trials)
     everything, tests = len(splits[0].everything), len(splits[0].test)
     bounded = everything == max_rows < dataset.n - tests
@@ -231,26 +233,30 @@ def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
     return int((pool[mine] != subset[its]).any(axis=1).sum())
 
 
-def _train(
+def run_trials(
     runner: DaskRunner,
-    tables: Sequence[Any],
-    splits: Sequence[Split],
+    trial: Callable[..., Trial],
+    ways: Iterable[str],
     models: dict[str, Any],
-    classes: int,
+    splits: Sequence[Split],
+    fixed: Sequence[Any],
     progress: Progress,
 ) -> list[Trial]:
-    """Every model on every way of choosing rows, for every seed."""
+    """Every model on every way of choosing rows, for every seed; a task each.
+
+    ``trial`` is called with way, name of the model, model, split, and what is ``fixed``.
+    """
     from dask.delayed import delayed
 
     named = {name: delayed(model, traverse=False) for name, model in models.items()}
     trials = []
     for split in splits:
         handle = delayed(split, traverse=False)
-        for way in ("subset", "random", "stratified", "everything"):
-            trials += [
-                runner.call("train", _trial, way, name, model, handle, classes, *tables)
-                for name, model in named.items()
-            ]
+        trials += [
+            runner.call("train", trial, way, name, model, handle, *fixed)
+            for way in ways
+            for name, model in named.items()
+        ]
     progress.start("train", len(trials))
     done = runner.settle(trials, [], len(trials))
     progress.finish()

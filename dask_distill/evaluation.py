@@ -72,8 +72,26 @@ class Difference:
     high: float
 
 
+class Compared:
+    """Looks up the scores and differences of a result."""
+
+    scores: tuple[Score, ...]
+    differences: tuple[Difference, ...]
+
+    def score(self, way: str, model: str = ALL_MODELS) -> Score:
+        """The means of one way of choosing rows."""
+        return next(s for s in self.scores if (s.way, s.model) == (way, model))
+
+    def difference(
+        self, against: str, metric: str = "accuracy", model: str = ALL_MODELS
+    ) -> Difference:
+        """How much better what is judged is than another way."""
+        wanted = (against, metric, model)
+        return next(d for d in self.differences if (d.against, d.metric, d.model) == wanted)
+
+
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Compared):
     """What training on the subset costs or gains.
 
     Attributes
@@ -123,15 +141,6 @@ class Evaluation:
         values["scores"] = tuple(Score(**score) for score in plain["scores"])
         values["differences"] = tuple(Difference(**each) for each in plain["differences"])
         return cls(**values | {key: tuple(plain[key]) for key in ("seeds", "notes")})
-
-    def score(self, way: str, model: str = ALL_MODELS) -> Score:
-        """The means of one way of choosing rows."""
-        return next(s for s in self.scores if (s.way, s.model) == (way, model))
-
-    def difference(self, against: str, metric: str, model: str = ALL_MODELS) -> Difference:
-        """How much better the subset is than another way."""
-        wanted = (against, metric, model)
-        return next(d for d in self.differences if (d.against, d.metric, d.model) == wanted)
 
     def __str__(self) -> str:
         """The table and the verdict, for a terminal."""

@@ -119,7 +119,8 @@ def make_plan(
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
     offers = min(n, int(1.5 * sample)) * d * value
     pools = [int(min(n, need.pool_rows) * (d * value + 48)) for need in needs]
-    apart = _rows_apart(request, dataset, selected)
+    marks = _marks(request, dataset)
+    apart = _rows_apart(request, marks, dataset.n, selected)
     if strategy.counts_chosen:
         pools[0] += apart * (d * value + 48)
     chunks = len(dataset.features.chunks[0])
@@ -153,7 +154,7 @@ def make_plan(
         coordinator_bytes=int(worker + 3 * offers + 3 * max(pools) + fit + 40 * (selected + apart)),
         passes=request.passes,
         bytes_read=request.passes * (dataset.nbytes + _bytes(dataset.time))
-        + _bytes_beside(request, dataset),
+        + _bytes_beside(request, marks),
         bytes_read_to_write=min(
             dataset.nbytes + sum(_bytes(array) for array in dataset.carry.values()),
             selected * (chunk + sum(_chunk_bytes(array) for array in dataset.carry.values())),
@@ -170,16 +171,14 @@ def make_plan(
     )
 
 
-def _rows_apart(request: Request, dataset: Dataset, selected: int) -> int:
+def _rows_apart(request: Request, marks: Sequence[Marks | None], n: int, selected: int) -> int:
     """Rows set apart: as many as are named, else as many as are selected."""
     found = 0
-    for marks, given in zip(
-        _marks(request, dataset), (request.protect, request.initial), strict=True
-    ):
+    for marked, given in zip(marks, (request.protect, request.initial), strict=True):
         if given is not None:
-            known = None if marks is None else marks.rows
+            known = None if marked is None else marked.rows
             found += selected if known is None else len(known)
-    return min(found, dataset.n)
+    return min(found, n)
 
 
 def _marks(request: Request, dataset: Dataset) -> tuple[Marks | None, Marks | None]:
@@ -190,9 +189,9 @@ def _marks(request: Request, dataset: Dataset) -> tuple[Marks | None, Marks | No
     )
 
 
-def _bytes_beside(request: Request, dataset: Dataset) -> int:
+def _bytes_beside(request: Request, marks: Sequence[Marks | None]) -> int:
     """Of what is read beside the passes: masks, and a target that is no class, which is checked."""
-    masks = [None if marks is None else marks.mask for marks in _marks(request, dataset)]
+    masks = [None if marked is None else marked.mask for marked in marks]
     return sum(_bytes(mask) for mask in masks) + 2 * _bytes(request.target)
 
 

@@ -10,6 +10,7 @@ from dask_distill.evaluation import (
     EVEN,
     METRICS,
     WAYS,
+    Compared,
     Difference,
     Score,
     plain_fields,
@@ -102,7 +103,7 @@ class Privacy:
 
 
 @dataclass(frozen=True)
-class SyntheticEvaluation:
+class SyntheticEvaluation(Compared):
     """What synthetic rows are good for, beside the subset they were made from.
 
     Attributes
@@ -160,17 +161,6 @@ class SyntheticEvaluation:
                 "notes": tuple(plain["notes"]),
             }
         )
-
-    def score(self, way: str, model: str = ALL_MODELS) -> Score:
-        """The means of one way of choosing rows."""
-        return next(s for s in self.scores if (s.way, s.model) == (way, model))
-
-    def difference(
-        self, against: str, metric: str = "accuracy", model: str = ALL_MODELS
-    ) -> Difference:
-        """How much better synthetic rows are than another way."""
-        wanted = (against, metric, model)
-        return next(d for d in self.differences if (d.against, d.metric, d.model) == wanted)
 
     @property
     def ways(self) -> list[tuple[str, Score]]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from dask.delayed import delayed
 
 from dask_distill.errors import InputError
-from dask_distill.evaluate import Gathering, labelled_source, labelled_test
+from dask_distill.evaluate import Gathering, labelled_source, labelled_test, run_trials
 from dask_distill.evaluation import ALL_MODELS, Difference, interval, summarise
 from dask_distill.progress import Progress, Silent
 from dask_distill.rounds import DaskRunner
@@ -118,7 +119,10 @@ def evaluate_synthetic(
     distances = job.runner.call(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )
-    trials = _train(job.runner, tables, splits, named, made, part, len(classes), progress)
+    fixed = (len(classes), delayed(made, traverse=False), part, *tables)
+    trials = run_trials(
+        job.runner, _trial, SYNTHETIC_WAYS, named, splits, fixed, progress or Silent()
+    )
     fidelities, private = job.runner.fetch(distances)
     scores, differences = summarise(trials)
     return SyntheticEvaluation(
@@ -192,36 +196,6 @@ def _distances(
     }
     others = held_out if held_out is not None else pool.take(unseen)  # type: ignore[arg-type]
     return all_distances(ways, subset, others, classes)
-
-
-def _train(
-    runner: DaskRunner,
-    tables: list[Any],
-    splits: list[Split],
-    models: dict[str, Any],
-    made: Table,
-    part: npt.NDArray[np.int64],
-    classes: int,
-    progress: Progress | None,
-) -> list[Trial]:
-    """Every model on every way of choosing rows, for every seed."""
-    from dask.delayed import delayed
-
-    progress = progress or Silent()
-    named = {name: delayed(model, traverse=False) for name, model in models.items()}
-    rows = delayed(made, traverse=False)
-    trials = []
-    for split in splits:
-        handle = delayed(split, traverse=False)
-        trials += [
-            runner.call("train", _trial, way, name, model, handle, classes, rows, part, *tables)
-            for way in SYNTHETIC_WAYS
-            for name, model in named.items()
-        ]
-    progress.start("train", len(trials))
-    done = runner.settle(trials, [], len(trials))
-    progress.finish()
-    return runner.fetch_all(done)
 
 
 def _trial(

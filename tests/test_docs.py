@@ -26,6 +26,8 @@ DOCS = ROOT / "docs"
 _VARIES = re.compile(
     r"\b[\d.]+ (?:s|B|KiB|MiB|GiB)\b|\b[0-9a-f]{32}\b|(?<=survey )[\d.]+"
     r"|(?<=select )[\d.]+|(?<=write )[\d.]+"
+    # the column of seconds, behind one of shares
+    r"|(?<=% )[\d.]+(?![\d.]*%)"
 )
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 # which of the verdicts it is may hang by a thread
@@ -102,6 +104,8 @@ def test_page__shows_what_happens(page, tmp_path, monkeypatch):
         ("−0.5 points (−1.4 to +0.9)", "−0.4 points (−1.4 to +0.9)", True),
         ("−3.5 points", "+3.5 points", False),
         ("10 rows", "10 columns", False),
+        ("24.7%   1.4\nall", "24.7%   9.4\nall", True),
+        ("24.7%  31.4%", "24.7%  39.4%", False),
         ("one line", "one line\nmore", False),
     ],
 )

@@ -209,8 +209,10 @@ class Pod:
         # what an image would bring
         environment = {"PATH": f"{self.node.programs}:/usr/sbin:/usr/bin:/sbin:/bin"}
         environment["LANG"] = "C.UTF-8"
-        if "PYTHONPATH" in os.environ:
-            environment["PYTHONPATH"] = os.environ["PYTHONPATH"]
+        # OpenBLAS's: which of its kernels this machine uses is no matter of the pod
+        for name, value in os.environ.items():
+            if name == "PYTHONPATH" or name.startswith("OPENBLAS_"):
+                environment[name] = value
         for source in self.container.get("envFrom") or []:
             if "secretRef" in source:
                 environment |= self._data(SECRETS, source["secretRef"]["name"])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dask_distill.distiller import Distiller
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
     from dask_distill.evaluation import Evaluation
+    from dask_distill.growing import grow
     from dask_distill.pipeline import SelectionWarning, distill
     from dask_distill.plan import Plan, make_plan
     from dask_distill.request import Request
@@ -49,6 +50,7 @@ _HOMES = {
     "distill": "pipeline",
     "distill_to_zarr": "resume",
     "evaluate_synthetic": "synthesis",
+    "grow": "growing",
     "make_plan": "plan",
     "open_coreset": "coreset",
     "open_dataset": "sources",

@@ -19,6 +19,8 @@ FORMAT_VERSION = 1
 ATTRIBUTE = "dask_distill"
 # of groups whose rows were made, not selected
 SYNTHETIC = "synthetic"
+# where arrays lie of rows that are kept beside the subset, as many as they may be
+SUMMARY = "summary/"
 _WEIGHT_TOLERANCE = 1e-6
 
 
@@ -33,8 +35,9 @@ def lay_out(arrays: Mapping[str, da.Array]) -> dict[str, Layout]:
                 f"array '{name}' must not also be a group, got '{inner[0]}'; rename one"
             )
     layouts = {name: Layout.of(name, array) for name, array in arrays.items()}
-    if len({layout.shape[0] for layout in layouts.values()}) > 1:
-        raise InputError(f"arrays must have the same number of rows, got {lengths(layouts)}")
+    for part in _by_group(layouts):
+        if len({layout.shape[0] for layout in part.values()}) > 1:
+            raise InputError(f"arrays must have the same number of rows, got {lengths(part)}")
     return layouts
 
 
@@ -143,8 +146,11 @@ def broken_invariants(
     layouts: Mapping[str, Layout], findings: Sequence[Finding], content: Mapping[str, Any]
 ) -> list[str]:
     problems = []
-    if len({layout.shape[0] for layout in layouts.values()}) > 1:
-        problems.append(f"arrays have different numbers of rows: {lengths(layouts)}")
+    problems += [
+        f"arrays have different numbers of rows: {lengths(part)}"
+        for part in _by_group(layouts)
+        if len({layout.shape[0] for layout in part.values()}) > 1
+    ]
     if content.get(SYNTHETIC) and "index" in layouts:
         problems.append("array 'index' must not be there: synthetic rows are no rows of a source")
     index, weight = ([f for f in findings if f.name == name] for name in ("index", "weight"))
@@ -165,6 +171,17 @@ def broken_invariants(
         if rows and all(sound) and not math.isclose(total, rows, rel_tol=_WEIGHT_TOLERANCE):
             problems.append(f"array 'weight' sums to {total:.6g}, not to {rows} rows")
     return problems
+
+
+def _by_group(layouts: Mapping[str, Layout]) -> list[dict[str, Layout]]:
+    """The selected rows' arrays, and those of rows that are kept beside them."""
+    kept = {name: layout for name, layout in layouts.items() if name.startswith(SUMMARY)}
+    return [{name: layouts[name] for name in layouts if name not in kept}, kept]
+
+
+def selected_rows(layouts: Mapping[str, Layout]) -> int:
+    """Rows of the subset itself."""
+    return max((layout.shape[0] for layout in _by_group(layouts)[0].values()), default=0)
 
 
 def lengths(layouts: Mapping[str, Layout]) -> str:

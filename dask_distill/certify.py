@@ -164,13 +164,7 @@ def certify_rows(
     )
     radii: Radii = runner.fetch(runner.call("certificate", content, final))
     bound = lower_bound(radii.squared_radii, len(indices))
-    return Certificate(
-        radius=radii.selected,
-        lower_bound=bound,
-        ratio=radii.selected / bound if bound > 0 else (1.0 if radii.selected == 0 else np.inf),
-        random_radius=radii.random,
-        metric=certifier.metric,
-    )
+    return Certificate.of(radii.selected, bound, radii.random, metric=certifier.metric)
 
 
 def footprint(n: int, d: int, size: int) -> Footprint:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from dask_distill._text import shown_bytes
+from dask_distill.cli_follow import follow
 from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
@@ -223,6 +224,7 @@ cli.add_command(evaluate)
 cli.add_command(curve)
 cli.add_command(report)
 cli.add_command(synthesize)
+cli.add_command(follow)
 
 
 def main() -> None:
@@ -377,8 +379,8 @@ def _print_result(result: dict[str, Any]) -> None:
             (
                 "coverage",
                 f"every row within {certificate['radius']:.4g} of a selected one "
-                f"(random subset: {certificate['random_radius']:.4g}; no subset of this "
-                f"size below {certificate['lower_bound']:.4g})",
+                f"({_random(certificate)}no subset of this size below "
+                f"{certificate['lower_bound']:.4g})",
             )
         )
     lines += [
@@ -392,6 +394,11 @@ def _print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     _print_table(lines)
+
+
+def _random(certificate: dict[str, Any]) -> str:
+    radius = certificate["random_radius"]
+    return "" if radius is None else f"random subset: {radius:.4g}; "
 
 
 def _sent(result: dict[str, Any]) -> str:

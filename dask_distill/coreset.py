@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from dask_distill.checkpoint import Checkpoint
     from dask_distill.dataset import Dataset
     from dask_distill.evaluation import Evaluation
+    from dask_distill.growing import Summary
     from dask_distill.sizes import SizeCurve
     from dask_distill.synthesis import Synthetic, SyntheticEvaluation
-
-RESERVED = ("index", "weight", "score")
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,30 @@ class Certificate:
         No choice of as many centers, anywhere in space, has a smaller covering radius.
     ratio : float
         radius / lower_bound: the selection is at most this much worse than the best possible.
-    random_radius : float
-        Covering radius of a uniform random subset of the same size.
+    random_radius : float or None
+        Covering radius of a uniform random subset of the same size; None where it is not known.
     metric : str
     space : str
         "features", or the reduction in whose space the distances are.
+    measured : bool
+        Whether ``radius`` was measured. Of data that grew it is a bound: no row is farther.
     """
 
     radius: float
     lower_bound: float
     ratio: float
-    random_radius: float
+    random_radius: float | None
     metric: str = "euclidean"
     space: str = "features"
+    measured: bool = True
+
+    @classmethod
+    def of(
+        cls, radius: float, lower_bound: float, random_radius: float | None, **more: Any
+    ) -> "Certificate":
+        """With the ratio that follows."""
+        ratio = radius / lower_bound if lower_bound > 0 else (1.0 if radius == 0 else np.inf)
+        return cls(radius, lower_bound, ratio, random_radius, **more)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -82,6 +92,8 @@ class Coreset:
         JSON-able: parameters, versions, seed, input fingerprint, rows, classes, bytes, seconds.
     features, labels, carry : dask arrays of the selected rows
         Lazy, chunks known; labels is None for an unlabelled data set.
+    summary : Summary or None
+        Of data that grows: what is remembered of all rows; see `update`.
     """
 
     indices: npt.NDArray[np.int64]
@@ -94,6 +106,7 @@ class Coreset:
     carry: dict[str, da.Array] = field(repr=False, default_factory=dict)
     feature_name: str = "X"
     label_name: str = "y"
+    summary: "Summary | None" = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -129,6 +142,7 @@ class Coreset:
         *,
         progress: Progress | None = None,
         checkpoint: "Checkpoint | None" = None,
+        run: str | None = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
 
@@ -144,6 +158,9 @@ class Coreset:
             Takes the chunks that are written.
         checkpoint : Checkpoint, optional
             Of a run that may be resumed: chunks that are written stay, and are used again.
+        run : str, optional
+            Names the place beside the target where it is written until the commit. What a writer
+            of that name has left, if it died, is removed.
 
         Returns
         -------
@@ -170,6 +187,8 @@ class Coreset:
         rows["weight"] = da.from_array(self.weights, chunks=-1)
         for name, values in self.scores.items():
             rows[f"score/{name}"] = da.from_array(values, chunks=-1)
+        if self.summary is not None:
+            rows |= self.summary.arrays()
         attributes = {
             "provenance": self.provenance,
             "certificate": None if self.certificate is None else self.certificate.as_dict(),
@@ -179,7 +198,10 @@ class Coreset:
                 "carry": list(self.carry),
             },
         }
-        run = None
+        if self.summary is not None:
+            attributes["growing"] = self.summary.attributes()
+        if run is not None:
+            store.discard_unfinished(target, run, storage_options=options)
         if checkpoint is not None:
             run = checkpoint.run
             attributes["request"] = {
@@ -288,6 +310,60 @@ class Coreset:
             on_part=None if progress is None else countdown("write", progress),
         )
 
+    def update(
+        self,
+        features: Any,
+        labels: Any = None,
+        *,
+        carry: Mapping[str, Any] | None = None,
+        time: Any = None,
+        progress: Progress | None = None,
+    ) -> "Coreset":
+        """Select anew, from these rows and those that came before; old ones are not read again.
+
+        Best begun with `dask_distill.grow`. A subset that `distill` has made remembers its own
+        rows alone: they stand for all that came before, and what is chosen is as good as they are.
+
+        Parameters
+        ----------
+        features : (m, d) array, DataFrame or Dataset
+            More rows, with the columns and types of those before.
+        labels : (m,) array, optional
+            Where those before have labels.
+        carry : dict of (m, ...) arrays, optional
+            The same names as before.
+        time : (m,) array or str, optional
+            As for `distill`.
+        progress : Progress, optional
+
+        Returns
+        -------
+        Coreset
+            Of all rows that have come, numbered in that order. This one stays as it is.
+
+        Raises
+        ------
+        InputError
+            Where the rows do not fit those before, or the strategy cannot follow.
+
+        References
+        ----------
+        As for `dask_distill.grow`.
+
+        Examples
+        --------
+        >>> from dask_distill import grow
+        >>> coreset = grow(np.arange(20.0).reshape(10, 2), size=2, strategy="random")
+        >>> coreset.update(np.arange(20.0, 40.0).reshape(10, 2)).provenance["rows"]
+        20
+        """
+        from dask_distill.dataset import as_dataset
+        from dask_distill.growing.start import summary_of
+        from dask_distill.growing.update import grown
+
+        batch = as_dataset(features, labels, carry=carry, time=time)
+        return grown(summary_of(self), batch, progress=progress)
+
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":
         """Measure what training on these rows costs, against random ones and everything.
 
@@ -391,6 +467,12 @@ def open_coreset(
         for name, array in arrays.items()
         if name in ("index", "weight") or name.startswith("score/")
     }
+    growing = attributes.get("growing")
+    summary = None
+    if growing is not None:
+        from dask_distill.growing.summary import Summary
+
+        summary = Summary.stored(growing, arrays, names)
     values = dict(zip(small, dask.compute(*small.values()), strict=True))
     return Coreset(
         indices=values["index"],
@@ -407,6 +489,7 @@ def open_coreset(
         carry={name: arrays[name] for name in names["carry"]},
         feature_name=names["features"],
         label_name=names["labels"] or "y",
+        summary=summary,
     )
 
 

@@ -14,7 +14,7 @@ from dask_distill._html import facts_table
 from dask_distill.errors import InputError
 
 _CHUNK_BYTES = 16 * 2**20
-_RESERVED = ("index", "weight", "score")
+_RESERVED = ("index", "weight", "score", "summary")
 _NUMBERS = "biuf"
 _TEXT = "UOT"
 # float64 holds every whole number up to here

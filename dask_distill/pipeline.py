@@ -163,7 +163,7 @@ def distill(
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
     request.check(dataset)
-    _refuse_asynchronous()
+    refuse_asynchronous()
     return select(dataset, request, progress=progress)
 
 
@@ -342,7 +342,13 @@ def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
     return journal.put("schema", schema) and journal.put("outline", outline)
 
 
-def _refuse_asynchronous() -> None:
+def refuse_asynchronous() -> None:
+    """End where the active client cannot be waited for.
+
+    Raises
+    ------
+    InputError
+    """
     client = active_client()
     if client is not None and client.asynchronous:
         raise InputError(

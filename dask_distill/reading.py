@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask._task_spec import Alias, DataNode, GraphNode, Task
+from dask.delayed import delayed
 from dask.sizeof import sizeof
 
 from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
@@ -15,7 +16,7 @@ from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.inline import Inline
 from dask_distill.rounds import DaskRunner
-from dask_distill.sources import RowReader
+from dask_distill.sources import RowReader, join_rows
 from dask_distill.survey import block_checksum, fingerprint_of
 from dask_distill.times import as_times
 
@@ -44,6 +45,26 @@ def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
             zip(features, labels, times, starts, bounds, strict=True)
         )
     ]
+
+
+def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
+    """Rows from ``start`` to ``stop``; of a stored array no others are read."""
+    plain = dict(array.__dask_graph__())
+    edges = np.cumsum((0, *array.chunks[0])).tolist()
+    parts = []
+    for number, (handle, first) in enumerate(zip(array.to_delayed().ravel(), edges, strict=False)):
+        rows = array.chunks[0][number]
+        a, b = max(0, start - first), min(rows, stop - first)
+        if a >= b:
+            continue
+        reader = _reader(plain, handle.key)
+        if reader is None or b - a == rows:
+            parts.append(array[first + a : first + b])
+            continue
+        part = delayed(reader.part(a, b), pure=False, traverse=False)()
+        shape = (b - a, *array.shape[1:])
+        parts.append(da.from_delayed(part, shape, dtype=array.dtype))
+    return join_rows(parts)
 
 
 def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> list[Inline]:

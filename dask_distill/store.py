@@ -22,7 +22,7 @@ from dask_distill._chunks import (
     create_array,
     lazy_array,
 )
-from dask_distill._location import Location, staged
+from dask_distill._location import Location, discard, staged
 from dask_distill._manifest import (
     ATTRIBUTE,
     FORMAT_VERSION,
@@ -34,8 +34,9 @@ from dask_distill._manifest import (
     misfit,
     open_content,
     parse_manifest,
+    selected_rows,
 )
-from dask_distill._remote import beside, staged_remotely
+from dask_distill._remote import beside, discard_remotely, staged_remotely
 from dask_distill._tasks import checking_tasks, finding_tasks, run_tasks, writing_tasks
 from dask_distill.digest import combined_digest, jsonable
 from dask_distill.errors import IncompleteOutput, InputError
@@ -205,6 +206,21 @@ def write(
     }
 
 
+def discard_unfinished(
+    target: str | os.PathLike[str],
+    run: str,
+    *,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Remove what a run of that name has left beside a target."""
+    final = _location(target, storage_options).resolved()
+    left = beside(final, f"partial-{run}")
+    if left.path is None:
+        discard_remotely(left)
+    else:
+        discard(left.path)
+
+
 def read(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, da.Array], dict[str, Any]]:
@@ -285,7 +301,7 @@ def verify(
     findings = run_tasks(checking_tasks(location.resolved(), content, sound), None)
     problems += [finding.problem for finding in findings if finding.problem]
     problems += broken_invariants(layouts, findings, content)
-    rows = max((layout.shape[0] for layout in layouts.values()), default=0)
+    rows = selected_rows(layouts)
     digest = content.get("digest")
     return Verification(
         not problems,

@@ -210,9 +210,11 @@ class Pod:
         environment = {"PATH": f"{self.node.programs}:/usr/sbin:/usr/bin:/sbin:/bin"}
         environment["LANG"] = "C.UTF-8"
         # OpenBLAS's: which of its kernels this machine uses is no matter of the pod
-        for name, value in os.environ.items():
-            if name == "PYTHONPATH" or name.startswith("OPENBLAS_"):
-                environment[name] = value
+        environment |= {
+            name: value
+            for name, value in os.environ.items()
+            if name == "PYTHONPATH" or name.startswith("OPENBLAS_")
+        }
         for source in self.container.get("envFrom") or []:
             if "secretRef" in source:
                 environment |= self._data(SECRETS, source["secretRef"]["name"])

@@ -1,5 +1,7 @@
 """Priority sampling: mergeable, proportionate, unbiased."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +35,7 @@ def test_thinned__in_parts_equals_all_at_once(n, cuts, most, floor, classes, hal
     whole, threshold = thin(rows, -np.inf)
     held, least = rows[:0], -np.inf
     edges = [0, *sorted(min(cut, n) for cut in cuts), n]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         held, least = thin(np.concatenate([held, rows[start:stop]]), least)
     assert np.array_equal(held, whole)
     assert least == threshold

@@ -1,0 +1,6 @@
+"""Subsets of data that grows: batches are read once, and what must be known of old rows is kept."""
+
+from dask_distill.growing.summary import Summary
+from dask_distill.growing.update import grow
+
+__all__ = ["Summary", "grow"]

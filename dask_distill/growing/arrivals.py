@@ -1,0 +1,361 @@
+"""What a batch has to tell: whether it can be used, its classes, and the rows to be kept.
+
+Conversations of one question where rows are kept by chance, of two where they are kept by how
+far apart they are: what is far from all that is kept, and then what is nearest to what.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import RawBlock, as_labels
+from dask_distill.conversation import Final
+from dask_distill.errors import InputError
+from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
+from dask_distill.kernels.nearest import update_squared_distances
+from dask_distill.kernels.reservoir import priorities, thinned
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.stepwise import Stepwise
+from dask_distill.survey import block_checksum
+from dask_distill.validity import Invalid, OnInvalid, invalid_rows, merge_invalid, refuse_invalid
+
+Features = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.generic]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Arrival(Stepwise):
+    """The conversation about a batch: its steps know what to do."""
+
+    name: ClassVar[str] = "arrival"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of the rows of some blocks.
+
+    Attributes
+    ----------
+    checksums : tuple of (block number, checksum)
+    invalid : Invalid
+    valid : int
+    labels, counts : arrays or None
+        Labels, sorted, and the rows of each.
+    """
+
+    checksums: tuple[tuple[int, int], ...]
+    invalid: Invalid
+    valid: int
+    labels: Labels | None
+    counts: Rows | None
+
+    @classmethod
+    def of(cls, block: RawBlock) -> tuple["Facts", Rows, Features, Labels | None]:
+        """Of one block; and its valid rows, numbered from the start of the batch."""
+        bad, invalid = invalid_rows(block)
+        rows = block.start + np.arange(len(block.X), dtype=np.int64)
+        X, labels = block.X, block.y
+        if bad is not None:
+            rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
+            labels = None if labels is None else labels[~bad]
+        names = counts = None
+        if labels is not None:
+            labels = as_labels(labels)
+            names, counts = np.unique(labels, return_counts=True)
+        checksum = (block.number, block_checksum(block))
+        return cls((checksum,), invalid, len(rows), names, counts), rows, X, labels
+
+    def merge(self, other: "Facts") -> "Facts":
+        """They add up."""
+        names = counts = None
+        if self.labels is not None and other.labels is not None:
+            both = joined_labels(self.labels, other.labels)
+            names, inverse = np.unique(both, return_inverse=True)
+            counts = np.zeros(len(names), np.int64)
+            assert self.counts is not None
+            assert other.counts is not None
+            np.add.at(counts, inverse, np.concatenate([self.counts, other.counts]))
+        return Facts(
+            self.checksums + other.checksums,
+            merge_invalid(self.invalid, other.invalid),
+            self.valid + other.valid,
+            names,
+            counts,
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which rows are kept by chance; see `dask_distill.kernels.reservoir.thinned`."""
+
+    least: float
+    most: int | None
+    floor: int
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rows that may be kept, numbered from the start of all batches."""
+
+    rule: Rule
+    rows: Rows
+    priority: Floats
+    labels: Labels | None
+
+    def thinned(self) -> "Drawn":
+        """As few as the rule allows."""
+        codes = None
+        if self.labels is not None:
+            codes = np.unique(self.labels, return_inverse=True)[1].astype(np.int64)
+        kept, least = thinned(
+            self.priority,
+            self.rows,
+            codes,
+            least=self.rule.least,
+            most=self.rule.most,
+            floor=self.rule.floor,
+        )
+        labels = None if self.labels is None else self.labels[kept]
+        return Drawn(replace(self.rule, least=least), self.rows[kept], self.priority[kept], labels)
+
+    def merge(self, other: "Drawn") -> "Drawn":
+        """Together, and thinned: no part may have kept a row that both would not."""
+        labels = None
+        if self.labels is not None and other.labels is not None:
+            labels = joined_labels(self.labels, other.labels)
+        return Drawn(
+            replace(self.rule, least=max(self.rule.least, other.rule.least)),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.priority, other.priority]),
+            labels,
+        ).thinned()
+
+
+@dataclass(frozen=True)
+class Told:
+    """Facts and rows of some blocks."""
+
+    facts: Facts
+    drawn: Drawn
+
+    def merge(self, other: "Told") -> "Told":
+        """Each with its like."""
+        return Told(self.facts.merge(other.facts), self.drawn.merge(other.drawn))
+
+
+@dataclass(frozen=True)
+class Sampled(Final):
+    """What a batch brings, where rows are kept by chance."""
+
+    facts: Facts
+    drawn: Drawn
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What are you, and which of your rows may be kept? ``first`` is the batch's first row."""
+
+    rule: Rule
+    first: int
+    seed: int
+    half_life: float | None
+    on_invalid: OnInvalid
+
+    def observe(self, state: RawBlock) -> RawBlock:
+        """The block is the state."""
+        return state
+
+    def answer(self, state: RawBlock) -> Told:
+        """Rows by the hash of their numbers: features need not be seen, but must be valid."""
+        facts, rows, _, labels = Facts.of(state)
+        rows = self.first + rows
+        priority = priorities(rows, np.ones(len(rows)), self.seed, half_life=self.half_life)
+        return Told(facts, Drawn(self.rule, rows, priority, labels).thinned())
+
+    def advance(self, answer: Told) -> Sampled:
+        """Nothing more to ask."""
+        refuse_invalid(answer.facts.invalid, self.on_invalid)
+        return Sampled(answer.facts, answer.drawn)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A block that waits for the second question: valid rows where distances are taken."""
+
+    facts: Facts
+    rows: Rows
+    X: Features
+    squared: Floats
+    nearest: Rows
+
+
+@dataclass(frozen=True)
+class Offered:
+    """Facts, and rows far from all that is kept and from each other."""
+
+    facts: Facts
+    rows: Rows
+    X: Features
+
+    def merge(self, other: "Offered") -> "Offered":
+        """Side by side."""
+        return Offered(
+            self.facts.merge(other.facts),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.X, other.X]),
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows kept so far, as `Summary` has them, where distances are taken."""
+
+    rows: Rows
+    X: Features
+    masses: Floats
+    reach: Floats
+    separation: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What are you, and which of your rows are far from all that is kept?
+
+    ``share`` is what one block may offer, ``most`` what may be kept in the end.
+    """
+
+    kept: Kept
+    space: Space
+    first: int
+    share: int
+    most: int
+    on_invalid: OnInvalid
+
+    def observe(self, state: RawBlock | Held) -> Held:
+        """How far is each row from what is kept?"""
+        if isinstance(state, Held):
+            return state
+        facts, rows, X, _ = Facts.of(state)
+        Z = self.space(X)
+        squared, nearest = np.full(len(Z), np.inf), np.full(len(Z), -1)
+        update_squared_distances(Z, squared, self.kept.X, nearest)
+        return Held(facts, self.first + rows, Z, squared, nearest)
+
+    def answer(self, state: Held) -> Offered:
+        """Farthest first, until what is left is near enough."""
+        limit = self.kept.separation**2
+        far = np.flatnonzero(state.squared > limit)
+        picks = far[:0]
+        if len(far):
+            X = np.ascontiguousarray(state.X[far])
+            started = len(self.kept.rows) > 0
+            traversal = FarthestFirst.resume(X, state.squared[far]) if started else FarthestFirst(X)
+            traversal.extend(self.share, stop_squared=limit)
+            picks = np.sort(far[traversal.indices])
+        return Offered(state.facts, state.rows[picks], state.X[picks])
+
+    def advance(self, answer: Offered) -> "Measure":
+        """Keep all, or half of what may be kept, so that this is seldom done."""
+        refuse_invalid(answer.facts.invalid, self.on_invalid)
+        kept = self.kept
+        order = np.argsort(answer.rows)
+        rows = np.concatenate([kept.rows, answer.rows[order]])
+        X = np.concatenate([kept.X.astype(answer.X.dtype), answer.X[order]])
+        masses = np.concatenate([kept.masses, np.zeros(len(order))])
+        # a row covers itself
+        reach = np.concatenate([kept.reach, np.zeros(len(order))])
+        together = Kept(rows, X, masses, reach, kept.separation)
+        return Measure(self.first, answer.facts, thinned_out(together, self.most))
+
+
+def thinned_out(kept: Kept, most: int) -> Kept:
+    """At most so many rows; what those stood for that are left out goes to the nearest.
+
+    A row p that is left out covered rows up to ``reach[p]`` away; the row nearest to it covers
+    them within its distance to p and ``reach[p]`` (triangle inequality).
+    """
+    if len(kept.rows) <= most:
+        return kept
+    traversal = FarthestFirst(kept.X)
+    traversal.extend(max(1, most // 2))
+    picks = np.sort(traversal.indices)
+    nearest, squared = nearest_center(kept.X, kept.X[picks])
+    distances = np.sqrt(squared)
+    masses = np.bincount(nearest, weights=kept.masses, minlength=len(picks)).astype(np.float64)
+    reach = np.zeros(len(picks))
+    np.maximum.at(reach, nearest, distances + kept.reach)
+    separation = max(kept.separation, float(distances.max()))
+    return Kept(kept.rows[picks], kept.X[picks], masses, reach, separation)
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Rows of the batch nearest to each kept row, and the squared distance of the farthest."""
+
+    at: Rows
+    masses: Floats
+    squared: Floats
+
+    def merge(self, other: "Assigned") -> "Assigned":
+        """Counts added, the larger of the distances."""
+        at, inverse = np.unique(np.concatenate([self.at, other.at]), return_inverse=True)
+        masses, squared = np.zeros(len(at)), np.zeros(len(at))
+        np.add.at(masses, inverse, np.concatenate([self.masses, other.masses]))
+        np.maximum.at(squared, inverse, np.concatenate([self.squared, other.squared]))
+        return Assigned(at, masses, squared)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Which of these is each of your rows nearest to, and how far?"""
+
+    first: int
+    facts: Facts
+    kept: Kept
+
+    def observe(self, state: Held) -> Held:
+        """Measured anew: what was nearest may be left out."""
+        nearest, squared = nearest_center(state.X, self.kept.X)
+        return replace(state, nearest=nearest, squared=squared)
+
+    def answer(self, state: Held) -> Assigned:
+        """By row that is kept, if any of the block is nearest to it."""
+        if len(state.rows) == 0:
+            return Assigned(state.nearest, np.empty(0), np.empty(0))
+        at, inverse = np.unique(state.nearest, return_inverse=True)
+        masses = np.bincount(inverse).astype(np.float64)
+        squared = np.zeros(len(at))
+        np.maximum.at(squared, inverse, state.squared)
+        return Assigned(at, masses, squared)
+
+    def advance(self, answer: Assigned) -> "Covered":
+        """What each kept row stands for now."""
+        masses, reach = self.kept.masses.copy(), self.kept.reach.copy()
+        masses[answer.at] += answer.masses
+        reach[answer.at] = np.maximum(reach[answer.at], np.sqrt(answer.squared))
+        # exactly as many as rows came: a kept row of this batch counts itself
+        return Covered(self.facts, replace(self.kept, masses=masses, reach=reach))
+
+
+@dataclass(frozen=True)
+class Covered(Final):
+    """What a batch brings, where rows are kept by how far apart they are."""
+
+    facts: Facts
+    kept: Kept
+
+
+def joined_labels(left: Labels, right: Labels) -> Labels:
+    """Labels of both; those of no rows have a type that means nothing."""
+    if not len(left) or not len(right):
+        return left if len(left) else right
+    if (left.dtype.kind in "OUST") != (right.dtype.kind in "OUST"):
+        raise InputError(
+            f"labels must be all ints or all strings, got {left.dtype} and {right.dtype} in "
+            "different parts of the data; convert them to one type"
+        )
+    return np.concatenate([left, right])

@@ -1,0 +1,66 @@
+"""Whether a batch fits what came before it, as far as metadata tells."""
+
+from typing import Any
+
+import numpy as np
+
+from dask_distill.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.growing.summary import Settings, Summary
+from dask_distill.request import Request
+from dask_distill.validity import OnInvalid
+
+
+def check_batch(summary: Summary, dataset: Dataset) -> None:
+    """Refuse a batch that does not fit what came before, without reading a row.
+
+    Raises
+    ------
+    InputError
+    """
+    settings, before = summary.settings, summary.dataset
+    made_request(settings, 1).check(dataset)
+    if before is None:
+        return
+    for what, now, then in (
+        ("features of shape", dataset.features.shape[1:], before.features.shape[1:]),
+        ("features of type", dataset.features.dtype, before.features.dtype),
+        ("labels", dataset.labels is not None, before.labels is not None),
+        ("carried arrays", sorted(dataset.carry), sorted(before.carry)),
+    ):
+        if now != then:
+            raise InputError(
+                f"a batch must have {what} {then} like those before it, got {now}; convert it, or "
+                "begin a new subset"
+            )
+    if dataset.columns and before.columns and dataset.columns != before.columns:
+        odd = sorted(set(dataset.columns) ^ set(before.columns)) or "another order"
+        raise InputError(
+            f"a batch must have the columns of those before it, got a difference in {odd}; convert "
+            "it, or begin a new subset"
+        )
+    arrays: list[tuple[str, Any, Any]] = [
+        (f"carry {name}", array, before.carry[name]) for name, array in dataset.carry.items()
+    ]
+    if dataset.labels is not None:
+        arrays.append(("labels", dataset.labels, before.labels))
+    for name, array, like in arrays:
+        kinds = [_kind(dtype) for dtype in (array.dtype, like.dtype)]
+        if kinds[0] != kinds[1] or array.shape[1:] != like.shape[1:]:
+            raise InputError(
+                f"{name} of a batch must be like that before it ({like.dtype}, {like.shape[1:]}), "
+                f"got {array.dtype}, {array.shape[1:]}; convert it, or begin a new subset"
+            )
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """Text of any width is one kind, and so are whole numbers."""
+    return next((kinds for kinds in ("OUST", "biu", "f") if dtype.kind in kinds), dtype.kind)
+
+
+def made_request(settings: Settings, size: int) -> Request:
+    """What would be asked of a data set that does not grow."""
+    on_invalid: OnInvalid = "drop" if settings.on_invalid == "drop" else "raise"
+    return Request(
+        strategy=settings.made_strategy(), size=size, seed=settings.seed, on_invalid=on_invalid
+    )

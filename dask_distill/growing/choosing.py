@@ -1,0 +1,147 @@
+"""The subset, of the rows that are kept, and what it stands for."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.block import as_features
+from dask_distill.coreset import Certificate, Coreset, rows_of
+from dask_distill.growing.batch import made_request
+from dask_distill.growing.summary import Summary
+from dask_distill.kernels.nearest import nearest_center
+from dask_distill.pipeline import select
+from dask_distill.progress import Progress
+from dask_distill.rounds import DaskRunner
+from dask_distill.strategies.space import Space
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+def chosen(summary: Summary, progress: Progress | None) -> Coreset:
+    """A subset of the rows that are kept, which stands for all."""
+    settings, kept = summary.settings, summary.dataset
+    assert kept is not None
+    size = min(settings.wanted(summary.counted), len(summary.rows))
+    request = replace(made_request(settings, size), certify=settings.covering)
+    found = select(kept, request, progress=progress)
+    at = found.indices
+    if settings.covering:
+        weights, certificate = _standing_for(summary, found)
+    else:
+        weights, certificate = _weighed(summary, found), None
+    shares = (weights * (summary.counted / math.fsum(weights))).astype(np.float32)
+    told = found.provenance
+    provenance = told | {
+        "parameters": told["parameters"] | {"fraction": settings.fraction, "certify": False},
+        "input": told["input"]
+        | {
+            "fingerprint": summary.fingerprint,
+            "shape": [summary.n_source, *told["input"]["shape"][1:]],
+        },
+        "rows": summary.counted,
+        "rows_dropped": summary.n_source - summary.n,
+        "classes": _class_table(summary, told["classes"]),
+        "bytes_to_gather_everything": summary.n_source * kept.row_bytes,
+        "growing": {
+            "batches": summary.batches,
+            "kept": len(summary.rows),
+            "oversample": settings.oversample,
+            "window": settings.window,
+            "half_life": settings.half_life,
+        },
+    }
+    return Coreset(
+        summary.rows[at],
+        shares,
+        found.scores,
+        certificate,
+        provenance,
+        **rows_of(kept, at),
+        summary=summary,
+    )
+
+
+def _weighed(summary: Summary, found: Coreset) -> Floats:
+    """Weights of the strategy, times what rows stand for; of each class, what there is of it."""
+    masses = summary.represented()
+    weights: Floats = found.weights * masses[found.indices]
+    labels = summary.labels()
+    options = summary.settings.made_strategy()
+    if labels is None or getattr(options, "balance", "proportional") != "proportional":
+        return weights
+    classes, codes = np.unique(labels, return_inverse=True)
+    exact = summary.settings.window is None and summary.settings.half_life is None
+    if exact and summary.classes is not None and summary.counts is not None:
+        known = dict(zip(summary.classes, summary.counts, strict=True))
+        due = np.array([known[label] for label in classes.tolist()], np.float64)
+    else:
+        due = np.bincount(codes, weights=masses, minlength=len(classes)).astype(np.float64)
+    selected = codes[found.indices]
+    have = np.bincount(selected, weights=weights, minlength=len(classes))
+    return weights * (due / np.where(have > 0, have, 1))[selected]
+
+
+def _standing_for(summary: Summary, found: Coreset) -> tuple[Floats, Certificate | None]:
+    """Weights, and the bound that holds for all rows that came.
+
+    Each row lies within ``reach`` of a kept one, and that within its distance of the selected
+    one nearest to it: by the triangle inequality no row is farther from a selected one than the
+    largest sum of both. The lower bound is proven by kept rows alone: they are rows of the data,
+    of which no choice of centers can cover fewer than it must cover of all.
+    """
+    assert summary.dataset is not None
+    assert found.certificate is not None
+    space = Space(found.certificate.metric, None, None, None)
+    parts = summary.dataset.features.to_delayed().ravel()
+    runner = DaskRunner()
+    call = runner.call(
+        "stand-for", _stand_for, space, found.indices, summary.masses, summary.reach, *parts
+    )
+    weights, radius = runner.fetch(call)
+    if math.isinf(radius):
+        # of a subset that was selected without a certificate
+        return weights, None
+    known = found.certificate
+    return weights, Certificate.of(
+        radius, known.lower_bound, None, metric=known.metric, measured=False
+    )
+
+
+def _stand_for(
+    space: Space, at: Rows, masses: Floats, reach: Floats, *parts: Any
+) -> tuple[Floats, float]:
+    """Rows nearest to each selected one, and how far any is at most; runs as a task."""
+    X = space(flat(*parts))
+    nearest, squared = nearest_center(X, X[at])
+    weights = np.bincount(nearest, weights=masses, minlength=len(at)).astype(np.float64)
+    return weights, float((np.sqrt(squared) + reach).max())
+
+
+def _class_table(
+    summary: Summary, table: list[dict[str, Any]] | None
+) -> list[dict[str, Any]] | None:
+    """Rows of each class: all that came, or about what the window has."""
+    if table is None or summary.classes is None or summary.counts is None:
+        return table
+    selected = {entry["label"]: entry["selected"] for entry in table}
+    known = dict(zip(summary.classes, summary.counts, strict=True))
+    if summary.settings.window is not None:
+        labels = summary.labels()
+        assert labels is not None
+        names, codes = np.unique(labels, return_inverse=True)
+        masses = np.bincount(codes, weights=summary.represented())
+        shares = masses * summary.counted / masses.sum()
+        known = dict(zip(names.tolist(), np.rint(shares).astype(int).tolist(), strict=True))
+    return [
+        {"label": label, "rows": rows, "selected": selected.get(label, 0)}
+        for label, rows in known.items()
+    ]
+
+
+def flat(*parts: Any) -> npt.NDArray[np.floating]:
+    """Rows of some chunks as (m, d) floats."""
+    return np.concatenate([as_features(part) for part in parts])

@@ -1,0 +1,198 @@
+"""Follow a source that is appended to: take what is new, commit, and wait.
+
+All that must be known to go on lies in the target: a follower that is killed is started again.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dask_distill import store
+from dask_distill._location import Location
+from dask_distill.coreset import Coreset, open_coreset
+from dask_distill.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.growing.pieces import Look, pieces_of
+from dask_distill.growing.summary import Settings, Summary
+from dask_distill.growing.update import grown
+from dask_distill.progress import Progress
+
+MOST_ROWS = 1_000_000
+# names the place beside the target where a batch is written until it is committed
+_RUN = "follow"
+
+
+@dataclass(frozen=True)
+class Committed:
+    """One batch, taken and committed.
+
+    Attributes
+    ----------
+    coreset : Coreset
+    receipt : dict
+        As from `Coreset.to_zarr`.
+    new_rows : int
+    seconds : float
+    """
+
+    coreset: Coreset
+    receipt: dict[str, Any]
+    new_rows: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        told = self.coreset.provenance
+        return {
+            "batch": told["growing"]["batches"],
+            "new_rows": self.new_rows,
+            "rows": told["rows"],
+            "selected": told["selected"],
+            "kept": told["growing"]["kept"],
+            "target": self.receipt["target"],
+            "digest": self.receipt["digest"],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def follow(
+    source: str,
+    target: str,
+    settings: Settings,
+    *,
+    opening: Mapping[str, Any] | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    interval: float = 60.0,
+    once: bool = False,
+    max_rows: int = MOST_ROWS,
+    stop: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Committed]:
+    """Take what is new in a source, batch by batch, and commit after each.
+
+    Parameters
+    ----------
+    source : path or URL
+        A zarr group whose arrays are appended to, or a folder that gets parquet or .npz files.
+        Files whose names begin with "_" or "." are not looked at.
+    target : path or URL
+        Of the subset. One that this has written is gone on with: nothing else may be there.
+    settings : Settings
+        As for `grow`.
+    opening : mapping, optional
+        How to open the source: features, labels, carry, time, on_missing; see `open_dataset`.
+    storage_options : mapping, optional
+    interval : float
+        Seconds between two looks. What is new is taken once two looks have found the same of
+        it, so that nothing is taken which is still being written.
+    once : bool
+        Take what is there, without a second look, and end.
+    max_rows : int
+        A batch has no more, but for a single larger file.
+    stop : Event, optional
+        Ends the wait, and what follows it.
+    progress : Progress, optional
+
+    Yields
+    ------
+    Committed
+
+    Raises
+    ------
+    InputError
+        Where source or target cannot be used, or the target follows another source or other
+        settings. What was committed stays.
+    """
+    place = Location(source, dict(storage_options or {}))
+    stop = stop or threading.Event()
+    _check(interval, max_rows)
+    summary = _begun(place, target, settings, storage_options)
+    pieces = pieces_of(place, dict(opening or {}))
+    before: Look | None = None
+    failed = ""
+    while True:
+        begun = time.perf_counter()
+        try:
+            look = pieces.look()
+        except InputError as error:
+            # a writer may be at it: what two looks find wrong is wrong
+            if once or str(error) == failed:
+                raise
+            failed = str(error)
+            before = None
+        else:
+            failed = ""
+            settled = look if once else look.settled(before)
+            before = look
+            for batch, taken in pieces.batches(settled, summary.taken, max_rows):
+                summary, committed = _commit(
+                    summary, batch, taken, target, storage_options, begun, progress
+                )
+                yield committed
+                begun = time.perf_counter()
+                if stop.is_set():
+                    return
+        if once or stop.wait(interval):
+            return
+
+
+def _check(interval: float, max_rows: int) -> None:
+    if not 0 < interval < float("inf"):
+        raise InputError(f"interval must be a number of seconds above 0, got {interval}")
+    if max_rows < 1:
+        raise InputError(f"max_rows must be at least 1, got {max_rows}")
+
+
+def _begun(
+    place: Location,
+    target: str,
+    settings: Settings,
+    storage_options: Mapping[str, Any] | None,
+) -> Summary:
+    """What is known of rows taken before: of none, where nothing is there."""
+    there = Location(target.rstrip("/") or "/", dict(storage_options or {}))
+    options = dict(storage_options or {})
+    if not target or not there.exists():
+        store.check_target(target, storage_options=options, sources=[place.url])
+        return Summary.begin(settings)
+    store.check_target(target, overwrite=True, storage_options=options, sources=[place.url])
+    summary = open_coreset(target, options).summary
+    if summary is None or summary.taken.get("source") != place.resolved().shown:
+        followed = "none" if summary is None else summary.taken.get("source", "none")
+        raise InputError(
+            f"target '{there.shown}' must follow the source '{place.resolved().shown}', got a "
+            f"subset that follows {followed}; choose another target"
+        )
+    for name in settings.__dataclass_fields__:
+        now, then = getattr(settings, name), getattr(summary.settings, name)
+        if now != then:
+            raise InputError(
+                f"{name} must be {then!r} as it was when '{there.shown}' began, got {now!r}; "
+                "choose another target, or leave it as it was"
+            )
+    return summary
+
+
+def _commit(
+    summary: Summary,
+    batch: Dataset,
+    taken: Mapping[str, Any],
+    target: str,
+    storage_options: Mapping[str, Any] | None,
+    begun: float,
+    progress: Progress | None,
+) -> tuple[Summary, Committed]:
+    """One batch, selected anew with all before it, in the target's place."""
+    coreset = grown(summary, batch, progress=progress)
+    assert coreset.summary is not None
+    following = coreset.summary.having_taken(taken)
+    coreset = replace(coreset, summary=following)
+    receipt = coreset.to_zarr(
+        target, storage_options, overwrite=summary.batches > 0, progress=progress, run=_RUN
+    )
+    # what comes next reads these rows from the target: nothing piles up in memory
+    written = open_coreset(target, storage_options)
+    assert written.summary is not None
+    return written.summary, Committed(written, receipt, batch.n, time.perf_counter() - begun)

@@ -1,0 +1,102 @@
+"""From a subset that was selected once to one that can be updated."""
+
+import math
+from typing import Any
+
+import dask
+import numpy as np
+
+from dask_distill.coreset import Coreset
+from dask_distill.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.growing.summary import Settings, Summary
+
+# what a later batch could not follow, by its name in the provenance
+_UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy")
+
+
+def summary_of(coreset: Coreset) -> Summary:
+    """What a subset remembers; of one that `distill` has made, its own rows are all.
+
+    Parameters
+    ----------
+    coreset : Coreset
+
+    Returns
+    -------
+    Summary
+        Rows stand for as many as they weigh. For ``kcenter`` each stands for rows as far away as
+        the certificate says; without one it is not known how far.
+
+    Raises
+    ------
+    InputError
+        Where the subset was selected in a way that a later batch cannot follow.
+    """
+    if coreset.summary is not None:
+        return coreset.summary
+    told = coreset.provenance
+    parameters = told.get("parameters", {})
+    _refuse(parameters)
+    settings = Settings.of(
+        parameters["strategy"],
+        parameters["options"],
+        parameters["fraction"],
+        # of a fraction, the provenance holds the rows it came to
+        None if parameters["fraction"] is not None else parameters["size"],
+        None,
+        seed=told["seed"],
+        on_invalid=parameters["on_invalid"],
+    )
+    features, labels, carry = dask.persist(coreset.features, coreset.labels, coreset.carry)
+    columns = told["input"]["columns"]
+    dataset = Dataset(
+        features,
+        labels,
+        carry,
+        feature_name=coreset.feature_name,
+        label_name=coreset.label_name,
+        columns=None if columns is None else tuple(columns),
+        time_name=told["input"].get("time"),
+    )
+    classes = told["classes"]
+    n = told["rows"]
+    reach, least = math.inf, math.log2(n / len(coreset))
+    if settings.covering:
+        reach, least = _reach(coreset), 0.0
+    return Summary(
+        settings,
+        dataset,
+        coreset.indices,
+        coreset.weights.astype(np.float64),
+        np.full(len(coreset), reach),
+        # a sample can be no finer than the rows that are left
+        least,
+        told["input"]["shape"][0],
+        n,
+        None if classes is None else tuple(entry["label"] for entry in classes),
+        None if classes is None else tuple(entry["rows"] for entry in classes),
+        1,
+        told["input"]["fingerprint"],
+    )
+
+
+def _refuse(parameters: dict[str, Any]) -> None:
+    for name in _UNFIT:
+        if parameters.get(name) is not None:
+            raise InputError(
+                f"a subset to be updated must be selected without {name}, got "
+                f"{parameters[name]!r}; select again, and begin with grow()"
+            )
+    if parameters.get("task", "classification") != "classification":
+        raise InputError(
+            f"a subset to be updated must be of classes or without labels, got task "
+            f"{parameters['task']!r}; select again without it"
+        )
+
+
+def _reach(coreset: Coreset) -> float:
+    certificate = coreset.certificate
+    if certificate is None or certificate.space != "features":
+        return math.inf
+    return certificate.radius

@@ -3,6 +3,7 @@
 All that must be known to go on lies in the target: a follower that is killed is started again.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,10 @@ from dask_distill.progress import Progress
 MOST_ROWS = 1_000_000
 # names the place beside the target where a batch is written until it is committed
 _RUN = "follow"
+# looks in a row that may find a source that cannot be used
+_PATIENCE = 10
+
+logger = logging.getLogger("dask_distill")
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,12 @@ def follow(
     storage_options : mapping, optional
     interval : float
         Seconds between two looks. What is new is taken once two looks have found the same of
-        it, so that nothing is taken which is still being written.
+        it, so that nothing is taken which is still being written. Once something was
+        taken, ten looks in a row may find a source that cannot be used.
     once : bool
         Take what is there, without a second look, and end.
     max_rows : int
-        A batch has no more, but for a single larger file.
+        A batch ends with the file that reaches so many, or at this row of a zarr group.
     stop : Event, optional
         Ends the wait, and what follows it.
     progress : Progress, optional
@@ -109,31 +115,32 @@ def follow(
     stop = stop or threading.Event()
     _check(interval, max_rows)
     summary = _begun(place, target, settings, storage_options)
-    pieces = pieces_of(place, dict(opening or {}))
+    # rows whose chunks are not there are still to come
+    pieces = pieces_of(place, {"on_missing": "error"} | dict(opening or {}))
     before: Look | None = None
-    failed = ""
+    working, failures = False, 0
     while True:
         begun = time.perf_counter()
         try:
             look = pieces.look()
-        except InputError as error:
-            # a writer may be at it: what two looks find wrong is wrong
-            if once or str(error) == failed:
-                raise
-            failed = str(error)
-            before = None
-        else:
-            failed = ""
             settled = look if once else look.settled(before)
             before = look
             for batch, taken in pieces.batches(settled, summary.taken, max_rows):
                 summary, committed = _commit(
                     summary, batch, taken, target, storage_options, begun, progress
                 )
+                working = True
                 yield committed
                 begun = time.perf_counter()
                 if stop.is_set():
                     return
+            failures = 0
+        except InputError as error:
+            # before anything was taken it is the user's; after that a writer may be at it
+            failures += 1
+            if once or not working or failures > _PATIENCE:
+                raise
+            logger.warning("%s; looking again (%d of %d)", error, failures, _PATIENCE)
         if once or stop.wait(interval):
             return
 

@@ -131,15 +131,21 @@ class AddedFiles:
         known = set(done)
         names = [name for name, _ in look.files if name not in known]
         waiting: list[Dataset] = []
-        for number, name in enumerate(names):
-            dataset = opened(self.place.child(name), self.opening)
-            if waiting and sum(part.n for part in waiting) + dataset.n > max_rows:
-                yield self._joined(waiting, done)
-                waiting = []
+        for name in names:
+            try:
+                dataset = opened(self.place.child(name), self.opening)
+            except InputError:
+                if waiting:
+                    # those before it are sound
+                    yield self._joined(waiting, done)
+                raise
             waiting.append(dataset)
             done = [*done, name]
-            if number == len(names) - 1:
+            if sum(part.n for part in waiting) >= max_rows:
                 yield self._joined(waiting, done)
+                waiting = []
+        if waiting:
+            yield self._joined(waiting, done)
 
     def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
         told = {"source": self.place.shown, "files": done}

@@ -2,5 +2,6 @@
 
 from dask_distill.growing.summary import Summary
 from dask_distill.growing.update import grow
+from dask_distill.kernels.sieve import Sieve
 
-__all__ = ["Summary", "grow"]
+__all__ = ["Sieve", "Summary", "grow"]

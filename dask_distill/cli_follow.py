@@ -98,12 +98,8 @@ def follow(
     tls, *files = (arguments[name] for name in _TLS)
     stop = threading.Event()
     taken = 0
-    with (
-        _stopped_by_signals(stop),
-        connect(**places, tls=tls, security=tls_files(*files)),
-        progress_display(quiet or as_json) as progress,
-    ):
-        for done in batches(
+    with _stopped_by_signals(stop), progress_display(quiet or as_json) as progress:
+        following = batches(
             source,
             target,
             settings,
@@ -114,12 +110,14 @@ def follow(
             max_rows=arguments["max_rows"],
             stop=stop,
             progress=progress,
-        ):
-            taken += 1
-            if as_json:
-                click.echo(json.dumps(done.as_dict()))
-            elif not quiet:
-                click.echo(_line(done.as_dict()))
+        )
+        with connect(**places, tls=tls, security=tls_files(*files)):
+            for done in following:
+                taken += 1
+                if as_json:
+                    click.echo(json.dumps(done.as_dict()))
+                elif not quiet:
+                    click.echo(_line(done.as_dict()))
     if not as_json and not quiet:
         word = "batch" if taken == 1 else "batches"
         click.echo(f"took {taken} {word}; the same command goes on from there")

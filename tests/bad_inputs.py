@@ -271,8 +271,17 @@ def subset():
     distill(X, Y, size=12, strategy="random").to_zarr("subset.zarr")
 
 
+def subset_and_source():
+    subset()
+    good()
+
+
 def synthesize(*more):
     return ("synthesize", "subset.zarr", "out.zarr", *more)
+
+
+def follow(*more):
+    return ("follow", "in.zarr", "out.zarr", "--once", "--quiet", *more)
 
 
 def plain_group():
@@ -661,6 +670,56 @@ BAD: dict[str, Bad] = {
     "a time that is not there": Bad(
         "when",
         command=("run", "in.zarr", "out.zarr", "--size", "3", "--time", "when"),
+    ),
+    # ------------------------------------------------ data that grows
+    "a source to follow that is not there": Bad(
+        "source 'in.zarr' does not exist; check the path", nothing, command=follow(*size())
+    ),
+    "a file to follow": Bad(
+        "source 'in.npz' must be a folder of files or a zarr group to be followed, got a file",
+        lambda: np.savez("in.npz", X=X),
+        command=("follow", "in.npz", "out.zarr", *size(), "--once"),
+    ),
+    "a strategy that cannot follow": Bad(
+        "strategy gradient cannot follow data that grows: .* use one of kcenter, auto",
+        command=follow(*size("--strategy", "gradient")),
+    ),
+    "following in a reduced space": Bad(
+        "reduce cannot be used on data that grows, got pca:2: .* leave it out",
+        command=follow(*size("--reduce", "pca:2")),
+    ),
+    "a window smaller than the subset": Bad(
+        "window must be a number of rows, at least size 3, got 2",
+        command=follow(*size("--window", "2")),
+    ),
+    "a half-life of nothing": Bad(
+        "half_life must be a number of rows above 0, got 0.0",
+        command=follow(*size("--half-life", "0")),
+    ),
+    "a window of a part": Bad(
+        "window needs a subset of fixed size, got fraction=0.5; pass size=",
+        command=follow("--fraction", "0.5", "--window", "9"),
+    ),
+    "too few rows to keep": Bad(
+        "oversample must be a number from 1 to 1000, got 0.5",
+        command=follow(*size("--oversample", "0.5")),
+    ),
+    "no time between two looks": Bad(
+        "interval must be a number of seconds above 0, got 0",
+        command=follow(*size("--interval", "0")),
+    ),
+    "batches without rows": Bad(
+        "max_rows must be at least 1, got 0", command=follow(*size("--max-rows", "0"))
+    ),
+    "a subset that follows nothing": Bad(
+        "target 'subset.zarr' must follow the source .*in.zarr', got a subset that follows none",
+        subset_and_source,
+        command=("follow", "in.zarr", "subset.zarr", *size(), "--once"),
+    ),
+    "NaN in what is followed": Bad(
+        "features has 1 NaN value, first in row 3, column 1",
+        group(X=SPOILED, y=Y),
+        command=follow(*size()),
     ),
     # ------------------------------------------------ synthetic rows
     "synthesize from nothing": Bad(

@@ -6,8 +6,9 @@ All that must be known to go on lies in the target: a follower that is killed is
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from dask_distill import store
@@ -15,7 +16,7 @@ from dask_distill._location import Location
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
-from dask_distill.growing.pieces import Look, pieces_of
+from dask_distill.growing.pieces import Look, Pieces, pieces_of
 from dask_distill.growing.summary import Settings, Summary
 from dask_distill.growing.update import grown
 from dask_distill.progress import Progress
@@ -101,9 +102,10 @@ def follow(
         Ends the wait, and what follows it.
     progress : Progress, optional
 
-    Yields
-    ------
-    Committed
+    Returns
+    -------
+    iterator of Committed
+        Works as it is asked for the next; source and target are checked before.
 
     Raises
     ------
@@ -117,6 +119,19 @@ def follow(
     summary = _begun(place, target, settings, storage_options)
     # rows whose chunks are not there are still to come
     pieces = pieces_of(place, {"on_missing": "error"} | dict(opening or {}))
+    commit = partial(_commit, target=target, storage_options=storage_options, progress=progress)
+    return _followed(pieces, summary, commit, interval, once, max_rows, stop)
+
+
+def _followed(
+    pieces: Pieces,
+    summary: Summary,
+    commit: Callable[..., tuple[Summary, Committed]],
+    interval: float,
+    once: bool,
+    max_rows: int,
+    stop: threading.Event,
+) -> Iterator[Committed]:
     before: Look | None = None
     working, failures = False, 0
     while True:
@@ -126,9 +141,7 @@ def follow(
             settled = look if once else look.settled(before)
             before = look
             for batch, taken in pieces.batches(settled, summary.taken, max_rows):
-                summary, committed = _commit(
-                    summary, batch, taken, target, storage_options, begun, progress
-                )
+                summary, committed = commit(summary, batch, taken, begun)
                 working = True
                 yield committed
                 begun = time.perf_counter()
@@ -186,9 +199,10 @@ def _commit(
     summary: Summary,
     batch: Dataset,
     taken: Mapping[str, Any],
+    begun: float,
+    *,
     target: str,
     storage_options: Mapping[str, Any] | None,
-    begun: float,
     progress: Progress | None,
 ) -> tuple[Summary, Committed]:
     """One batch, selected anew with all before it, in the target's place."""

@@ -2,13 +2,11 @@
 
 import importlib
 import importlib.util
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import dask
 from dask.utils import parse_timedelta
 
 from dask_distill.config import setting
@@ -73,7 +71,7 @@ def connect(
     from distributed import Client
 
     if scheduler_address is None and scheduler_file is None:
-        started = _local(workers, tls=True) if tls else _started(cluster or "local", workers)
+        started = _started(cluster or "local", workers, **({"tls": True} if tls else {}))
         with started as place, Client(place) as client, _watched(client):
             yield client
         return
@@ -185,49 +183,15 @@ def _check_tls(tls: bool, security: Any, cluster: str | None, joined: bool) -> N
         )
 
 
-def _started(cluster: str, workers: int | None) -> AbstractContextManager[Any]:
+def _started(cluster: str, workers: int | None, **options: Any) -> AbstractContextManager[Any]:
     """A cluster of a kind: what `Client` takes."""
-    if cluster == "local":
-        return _local(workers)
     # optional libraries, and the modules that know them, are not imported for other clusters
     module = importlib.import_module(f"dask_distill.cluster_{cluster}")
-    started: AbstractContextManager[Any] = getattr(module, f"{cluster}_cluster")(workers)
+    start = getattr(module, f"{cluster}_cluster")
+    started: AbstractContextManager[Any] = start(workers, **options)
     return started
 
 
 def _watched(client: Any) -> Any:
     seconds = parse_timedelta(setting("no-workers-timeout"))
     return ended_without_workers(client, seconds)
-
-
-@contextmanager
-def _local(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
-    """Worker processes of one thread each, seen by this machine alone."""
-    from distributed import LocalCluster
-
-    resilience = {
-        "distributed.scheduler.allowed-failures": setting("local.allowed-failures"),
-        "distributed.scheduler.no-workers-timeout": setting("no-workers-timeout"),
-        "distributed.deploy.lost-worker-timeout": setting("local.lost-worker-timeout"),
-    }
-    encrypted: dict[str, Any] = {}
-    if tls:
-        from distributed.security import Security
-
-        encrypted = {"security": Security.temporary(), "protocol": "tls://"}
-    count = workers or setting("local.workers") or len(os.sched_getaffinity(0))
-    with (
-        dask.config.set(resilience),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            memory_limit=setting("local.memory-limit"),
-            dashboard_address="127.0.0.1:0",
-            # workers slow to stop would be warned of; what fails on one is told here
-            silence_logs=logging.CRITICAL,
-            **encrypted,
-        ) as cluster,
-    ):
-        yield cluster

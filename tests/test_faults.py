@@ -13,6 +13,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from distributed import Status
 
 from dask_distill import distill, store
 from dask_distill.cluster import connect
@@ -156,6 +157,18 @@ def test_workers__a_block_that_kills_them_is_named(labelled):
     text = str(caught.value)
     assert "block 2 (rows 8,192 to 12,287" in text or "chunk 2 of the source" in text
     assert "2 workers died of it, the last at tcp://127.0.0.1:" in text
+
+
+def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatch):
+    monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
+    with connect(workers=1) as client:
+        (nanny,) = client.cluster.workers.values()
+        # its nanny would not start it again
+        nanny.status = Status.starting
+        os.kill(nanny.pid, signal.SIGKILL)
+        coreset = distill(labelled.X[:500], labelled.y[:500], size=10, strategy="random")
+        assert len(coreset) == 10
+        assert list(client.cluster.workers.values()) != [nanny]
 
 
 def test_workers__all_gone_ends_in_an_error(labelled):

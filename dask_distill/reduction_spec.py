@@ -21,6 +21,9 @@ _KINDS: dict[str, type[PCA] | type[RandomProjection] | type[Autoencoder]] = {
     Autoencoder.name: Autoencoder,
 }
 
+# names with a number of features: what the command line has by a word
+SIZED = tuple(_KINDS)
+
 
 def make_reduction(reduce: Any) -> Reduction | None:
     """What ``reduce=`` asks for.

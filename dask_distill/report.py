@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from dask_distill.errors import InputError
 from dask_distill.evaluation import ALL_MODELS, METRICS, WAYS, Evaluation, points
 from dask_distill.lost import shown as shown_lost
 from dask_distill.pictures import MISSING, curve_drawing, drawings, pictures
+from dask_distill.report_words import circumstances, command
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dask_distill.sizes import SizeCurve
     from dask_distill.synthesis import SyntheticEvaluation
 
-__all__ = ["pictures", "render", "render_curve", "write_curve", "write_report"]
+__all__ = ["command", "pictures", "render", "render_curve", "write_curve", "write_report"]
 
 _MOST_CLASSES = 100
 
@@ -110,6 +110,7 @@ def render(
         curve=curve,
         synthetic=synthetic,
         command=command(coreset),
+        circumstances=circumstances(coreset),
         provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
     )
 
@@ -152,62 +153,6 @@ def _environment() -> Any:
     )
     environment.filters["bytes"] = shown_bytes
     return environment
-
-
-def command(coreset: "Coreset") -> str:
-    """The command line that selects the same rows, shell-quoted; a Python call for arrays.
-
-    Examples
-    --------
-    >>> from dask_distill import distill
-    >>> command(distill(np.arange(90.0).reshape(30, 3), size=5, strategy="random"))
-    "distill(features, size=5, strategy='random', seed=0)"
-    """
-    told = coreset.provenance
-    parameters, source = told.get("parameters", {}), told.get("input", {})
-    sources = source.get("sources") or []
-    by = "size" if parameters.get("fraction") is None else "fraction"
-    amount, strategy = parameters.get(by), parameters.get("strategy", "auto")
-    options = _changed_options(strategy, parameters.get("options", {}))
-    certified, seed = coreset.certificate is not None, told.get("seed", 0)
-    drop, proxy = parameters.get("on_invalid") == "drop", parameters.get("proxy")
-    if not sources or proxy:
-        words = ["features"] + (["labels"] if coreset.labels is not None else [])
-        words += [f"{by}={amount!r}", f"strategy={strategy!r}"]
-        words += [f"options={options!r}"] if options else []
-        words += ["certify=True"] if certified else []
-        words += ['on_invalid="drop"'] if drop else []
-        words += [f"proxy={proxy}(...)"] if proxy else []
-        return f"distill({', '.join([*words, f'seed={seed}'])})"
-    words = ["dask-distill", "run", sources[0], "TARGET"]
-    if not str(sources[0]).endswith(".npy"):
-        columns = source.get("columns")
-        words += ["--features", ",".join(columns) if columns else coreset.feature_name]
-    if coreset.labels is not None:
-        words += ["--labels", sources[1] if len(sources) > 1 else coreset.label_name]
-    for name in coreset.carry:
-        words += ["--carry", name]
-    words += [f"--{by}", f"{amount}", "--strategy", strategy]
-    for key, value in options.items():
-        words += ["--option", f"{key}={value}"]
-    words += ["--seed", str(seed)]
-    words += ["--certify"] if certified else []
-    words += ["--on-invalid", "drop"] if drop else []
-    return shlex.join(str(word) for word in words)
-
-
-def _changed_options(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Options that are not as the strategy has them by itself."""
-    from dask_distill.strategies import STRATEGIES, make_strategy
-
-    if strategy not in STRATEGIES:
-        return options
-    usual = make_strategy(strategy)
-    return {
-        key: value
-        for key, value in options.items()
-        if value is not None and getattr(usual, key, None) != value
-    }
 
 
 def _classes(told: dict[str, Any], selected: int) -> dict[str, Any] | None:

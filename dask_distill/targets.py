@@ -44,6 +44,8 @@ _WORKS = {
     "regression": ("auto", "stratified", "gradient", "combined", "novelty", *_COVERAGE),
     "multilabel": ("auto", "gradient", "novelty", *_COVERAGE),
 }
+# behind the name of a target: what its strata are called
+STRATUM = "_stratum"
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def with_task(
     if task == "regression" and grouped:
         edges = _edges(target, int(request.seed)) if read else np.zeros(1)
         strata: Any = da.map_blocks(_strata, target, edges, dtype=np.int64)
-        carried = as_dataset(replace(carried, label_name=f"{name}_stratum"), strata)
+        carried = as_dataset(replace(carried, label_name=f"{name}{STRATUM}"), strata)
     return carried, replace(request, strategy=strategy, target=target)
 
 

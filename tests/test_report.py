@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
-from dask_distill import InputError, distill, open_coreset, open_dataset, size_curve
+from dask_distill import InputError, distill, grow, open_coreset, open_dataset, size_curve
 from dask_distill.cli import cli
 from dask_distill.dataset import as_dataset
 from dask_distill.report import command, pictures, render
@@ -172,6 +172,60 @@ def test_command__gives_the_same_rows_again(labelled, tmp_path, monkeypatch):
     assert words[2].endswith("it's in.npz")
     secret = replace(coreset, provenance=coreset.provenance | {"seed": 4})
     assert command(secret).endswith("--seed 4")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"reduce": "pca:2"}, "--reduce pca:2"),
+        (
+            {"time": "hour", "time_scale": 6.0},
+            "--carry hour --size 40 .* --time hour --time-scale 6.0",
+        ),
+        ({"protect": {"class": [3], "rare": 5}}, "--protect class=3 --protect rare=5"),
+        ({"initial": "known"}, "--initial known"),
+        ({"task": "regression"}, "--task regression"),
+        ({"protect": np.arange(3)}, r"distill\(features, .*protect=<3 row numbers>, seed=0\)"),
+        ({"reduce": np.cos}, r"distill\(features, .*reduce=<"),
+    ],
+)
+def test_command__tells_all_that_was_asked_for(labelled, tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    hour, known = np.arange(900.0), np.arange(900) % 100 == 0
+    y = hour if "task" in options else labelled.y[:900]
+    np.savez("in.npz", X=labelled.X[:900], y=y, hour=hour, known=known)
+    named = (options.get("time"), options.get("initial"))
+    carry = [name for name in ("hour", "known") if name in named]
+    dataset = open_dataset("in.npz", carry=carry)
+    coreset = distill(dataset, size=40, strategy="kcenter", **options)
+    assert re.search(words, command(coreset)), command(coreset)
+    if command(coreset).startswith("dask-distill"):
+        # it can be run, and gives the same rows
+        line = shlex.split(command(coreset).replace("TARGET", "again.zarr"))[1:]
+        done = CliRunner().invoke(cli, [*line, "--quiet", "--workers", "1"])
+        assert done.exit_code == 0, done.output
+        assert np.array_equal(open_coreset("again.zarr").indices, coreset.indices)
+
+
+def test_report__tells_of_spaces_time_searches_and_batches(labelled, tmp_path):
+    X, y = labelled.X[:900], labelled.y[:900]
+    for options, words in (
+        ({"reduce": "pca:2"}, r"Compared in</th><td>pca:2, 2 features, \d+% of the variance"),
+        ({"time": np.arange(900.0), "time_scale": 5.0}, "alike for 5 of time"),
+        ({"protect": np.arange(3)}, "Protected</th><td>3 rows"),
+        (
+            {"strategy": "search", "options": {"trials": 3}},
+            r"Trial 0</th><td>auto .*: [\d.]+% accuracy",
+        ),
+    ):
+        assert re.search(words, render(distill(X, y, size=40, **options)))
+    coreset = grow(X[:500], y[:500], size=40, half_life=300.0).update(X[500:], y[500:])
+    text = render(coreset)
+    assert re.search(r"2 batches, each read when it came; \d+ rows are remembered", text)
+    assert "Half-life</th><td>300 rows" in text
+    assert "grow(features, labels, size=40" in text
+    certified = grow(X[:500], size=40, strategy="kcenter")
+    assert "a bound, since old rows were not read again" in render(certified)
 
 
 def test_command_line__writes_the_file(labelled, tmp_path, monkeypatch, evaluation):

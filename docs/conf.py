@@ -69,6 +69,7 @@ REPOSITORY_PAGES = {
             "(quality/README.md)": "(quality.md)",
             "[simulation.csv](simulation.csv)": "{download}`../../benchmarks/simulation.csv`",
             "(simulation.png)": "(../../benchmarks/simulation.png)",
+            "(kcenter_growth.svg)": "(../../benchmarks/kcenter_growth.svg)",
         },
     ),
     "about/quality": (

@@ -66,8 +66,8 @@ def main():
             building = time.perf_counter() - started
     print(
         f"{options.chunks:,} chunks of {rows:,} x 64 in zarr: opening {opening:.2f} s, building "
-        f"the first round {building:.2f} s, {len(blocks):,} blocks, {runner.tasks:,} tasks; the aim "
-        "was 2 s"
+        f"the first round {building:.2f} s, {len(blocks):,} blocks, {runner.tasks:,} tasks; the "
+        "aim was 2 s"
     )
 
 

@@ -64,8 +64,9 @@ def local_cluster(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
 def _replacing(cluster: Any, count: int) -> Iterator[None]:
     """Start others for workers that stay dead.
 
-    A nanny starts its worker again, but for one that dies while it starts; and `LocalCluster`
-    does not miss it.
+    A nanny starts its worker again, but for one that dies while it starts. And a worker that
+    happens to be down when the time for lost ones is over, counted from any death before, is
+    given up by `LocalCluster` together with its nanny.
     """
     from tornado.ioloop import PeriodicCallback
 
@@ -74,7 +75,8 @@ def _replacing(cluster: Any, count: int) -> Iterator[None]:
     def look() -> None:
         nonlocal dead
         found = {name for name, nanny in cluster.workers.items() if not nanny.is_alive()}
-        for name in found & dead:
+        found |= set(cluster.worker_spec) - set(cluster.workers)
+        for name in found & dead & set(cluster.workers):
             nanny = cluster.workers.pop(name)
             cluster.loop.add_callback(nanny.close)
         if found & dead:

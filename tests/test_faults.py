@@ -171,6 +171,20 @@ def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatc
         assert list(client.cluster.workers.values()) != [nanny]
 
 
+def test_workers__one_that_is_given_up_is_replaced(labelled, monkeypatch):
+    monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
+    # counted from the first death; if the worker is down then, for whatever reason, it is given up
+    with (
+        dask.config.set({"distill.local.lost-worker-timeout": "0.1s"}),
+        connect(workers=1) as client,
+    ):
+        (nanny,) = client.cluster.workers.values()
+        os.kill(nanny.pid, signal.SIGKILL)
+        coreset = distill(labelled.X[:500], labelled.y[:500], size=10, strategy="random")
+        assert len(coreset) == 10
+        assert list(client.cluster.workers.values()) != [nanny]
+
+
 def test_workers__all_gone_ends_in_an_error(labelled):
     from distributed import LocalCluster
 

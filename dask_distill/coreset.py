@@ -159,8 +159,8 @@ class Coreset:
         checkpoint : Checkpoint, optional
             Of a run that may be resumed: chunks that are written stay, and are used again.
         run : str, optional
-            Names the place beside the target where it is written until the commit. What a writer
-            of that name has left, if it died, is removed.
+            Names the place beside the target where it is written until the commit; what is
+            written stays there if it fails.
 
         Returns
         -------
@@ -200,8 +200,6 @@ class Coreset:
         }
         if self.summary is not None:
             attributes["growing"] = self.summary.attributes()
-        if run is not None:
-            store.discard_unfinished(target, run, storage_options=options)
         if checkpoint is not None:
             run = checkpoint.run
             attributes["request"] = {

@@ -208,17 +208,26 @@ def write(
 
 def discard_unfinished(
     target: str | os.PathLike[str],
-    run: str,
+    prefix: str,
     *,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Remove what a run of that name has left beside a target."""
+    """Remove what runs whose names begin so have left beside a target."""
     final = _location(target, storage_options).resolved()
-    left = beside(final, f"partial-{run}")
-    if left.path is None:
-        discard_remotely(left)
-    else:
-        discard(left.path)
+    with final.guard(f"target '{final.shown}' must be within reach"):
+        system, path = beside(final, f"partial-{prefix}").filesystem()
+        folder, _, start = path.rpartition("/")
+        try:
+            found = system.ls(folder, detail=False)
+        except FileNotFoundError:
+            return
+    for name in (place.rstrip("/").rpartition("/")[2] for place in found):
+        if name.startswith(start):
+            left = beside(final, name.removeprefix(start.removesuffix(f"partial-{prefix}")))
+            if left.path is None:
+                discard_remotely(left)
+            else:
+                discard(left.path)
 
 
 def read(

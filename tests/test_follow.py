@@ -14,7 +14,7 @@ import pytest
 import zarr
 from click.testing import CliRunner
 
-from dask_distill import InputError, grow, open_coreset, store
+from dask_distill import IncompleteOutput, InputError, grow, open_coreset, store
 from dask_distill.cli import cli
 from dask_distill.growing.follow import follow
 from dask_distill.growing.summary import Settings
@@ -211,3 +211,30 @@ def test_cli__says_what_it_took(tmp_path):
     assert done.exit_code == 0, done.output
     assert "batch 1: 500 new rows, 500 in all; selected 40, kept 400" in done.output
     assert "took 1 batch; the same command goes on from there" in done.output
+
+
+def test_follow__another_one_on_the_same_target_ends_the_first(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out.zarr"
+    for name in "abc":
+        put(source, name, ord(name))
+    first = follow(str(source), str(target), SETTINGS, once=True, max_rows=1)
+    next(first)
+    second = follow(str(source), str(target), SETTINGS, once=True, max_rows=1)
+    next(second)
+    with pytest.raises(IncompleteOutput, match="another has taken its place"):
+        next(first)
+    assert [each.new_rows for each in second] == [500]
+    assert store.verify(target).ok
+    assert open_coreset(target).provenance["rows"] == 1500
+
+
+def test_follow__what_a_killed_one_has_left_is_removed(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out.zarr"
+    put(source, "a", 0)
+    left = tmp_path / ".out.zarr.partial-follow-0123"
+    (left / "X").mkdir(parents=True)
+    other = tmp_path / ".out.zarr.partial-0123"
+    other.mkdir()
+    list(follow(str(source), str(target), SETTINGS, once=True))
+    assert not left.exists()
+    assert other.exists()

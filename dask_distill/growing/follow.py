@@ -6,6 +6,7 @@ All that must be known to go on lies in the target: a follower that is killed is
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,8 +23,8 @@ from dask_distill.growing.update import grown
 from dask_distill.progress import Progress
 
 MOST_ROWS = 1_000_000
-# names the place beside the target where a batch is written until it is committed
-_RUN = "follow"
+# what places beside the target are called where a batch is written until it is committed
+_RUN = "follow-"
 # looks in a row that may find a source that cannot be used
 _PATIENCE = 10
 
@@ -119,7 +120,12 @@ def follow(
     summary = _begun(place, target, settings, storage_options)
     # rows whose chunks are not there are still to come
     pieces = pieces_of(place, {"on_missing": "error"} | dict(opening or {}))
-    commit = partial(_commit, target=target, storage_options=storage_options, progress=progress)
+    # of a follower that was killed; of one that is alive, that ends it
+    store.discard_unfinished(target, _RUN, storage_options=dict(storage_options or {}))
+    run = f"{_RUN}{uuid.uuid4().hex[:12]}"
+    commit = partial(
+        _commit, run=run, target=target, storage_options=storage_options, progress=progress
+    )
     return _followed(pieces, summary, commit, interval, once, max_rows, stop)
 
 
@@ -201,6 +207,7 @@ def _commit(
     taken: Mapping[str, Any],
     begun: float,
     *,
+    run: str,
     target: str,
     storage_options: Mapping[str, Any] | None,
     progress: Progress | None,
@@ -211,7 +218,7 @@ def _commit(
     following = coreset.summary.having_taken(taken)
     coreset = replace(coreset, summary=following)
     receipt = coreset.to_zarr(
-        target, storage_options, overwrite=summary.batches > 0, progress=progress, run=_RUN
+        target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
     )
     # what comes next reads these rows from the target: nothing piles up in memory
     written = open_coreset(target, storage_options)

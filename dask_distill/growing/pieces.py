@@ -101,7 +101,8 @@ class AppendedRows:
             stop = min(look.rows, start + max_rows)
             dataset = opened(self.place, self.opening)
             told = {"source": self.place.shown, "rows": stop}
-            yield _each(dataset, lambda array, a=start, b=stop: run_of_rows(array, a, b)), told
+            part = _each(dataset, lambda array, a=start, b=stop: run_of_rows(array, a, b))
+            yield part, told
             start = stop
 
 
@@ -149,7 +150,8 @@ class AddedFiles:
 
     def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
         told = {"source": self.place.shown, "files": done}
-        return joined_datasets(parts), told
+        # not each of the files: they may be many
+        return replace(joined_datasets(parts), sources=(self.place.shown,)), told
 
 
 def opened(place: Location, opening: Mapping[str, Any]) -> Dataset:

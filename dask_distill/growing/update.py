@@ -175,7 +175,9 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     coreset = chosen(following, progress)
     told = coreset.provenance
     provenance = told | {
-        "bytes_read": told["bytes_read"] + 2 * dataset.nbytes,
+        # once for what it has, once for the rows that are kept; and those kept before
+        "bytes_read": 2 * dataset.nbytes
+        + (0 if summary.dataset is None else summary.dataset.nbytes),
         "bytes_moved": told["bytes_moved"] + ledger.bytes_moved(),
         "bytes_on_the_wire": joined(wire.figures(), told["bytes_on_the_wire"]),
         "rounds": told["rounds"] + len(ledger.rounds),

@@ -73,7 +73,7 @@ def follow(
     """Select from SOURCE as it grows; commit to TARGET after each batch.
 
     SOURCE is a zarr group whose arrays are appended to, or a folder that gets parquet or .npz
-    files. Each row is read once. What was taken is noted in TARGET: start the command again, after
+    files. What was taken is not read again. It is noted in TARGET: start the command again, after
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
     from dask_distill.cluster import connect, tls_files

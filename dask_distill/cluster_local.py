@@ -35,6 +35,8 @@ def local_cluster(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": setting("local.allowed-failures"),
         "distributed.scheduler.no-workers-timeout": setting("no-workers-timeout"),
         "distributed.deploy.lost-worker-timeout": setting("local.lost-worker-timeout"),
+        # one task at a time: Dask blames all that a worker had when it died
+        "distributed.scheduler.worker-saturation": 1.0,
     }
     encrypted: dict[str, Any] = {}
     if tls:

@@ -37,7 +37,7 @@ STRATEGIES = [
 
 
 # storms that everybody runs; the others, to 200, are for `make soak`
-IN_MAKE_TEST = 5
+IN_MAKE_TEST = 20
 
 
 def kill(pid):
@@ -142,14 +142,7 @@ def test_workers__a_block_that_kills_them_is_named(labelled):
     X = da.from_array(labelled.X[:12_288], chunks=(4096, -1))
     X = X.map_blocks(poisoned, meta=np.empty((0, 0), "f4"))
     with (
-        dask.config.set(
-            {
-                "distill.local.allowed-failures": 1,
-                "logging.distributed": "critical",
-                # one task at a time: Dask blames all that a worker had when it died
-                "distributed.scheduler.worker-saturation": 1.0,
-            }
-        ),
+        dask.config.set({"distill.local.allowed-failures": 1, "logging.distributed": "critical"}),
         connect(workers=1),
         pytest.raises(DistillError, match="must not kill its worker") as caught,
     ):
@@ -304,7 +297,7 @@ def test_client__killed_then_resumed_gives_the_same_digest(source, tmp_path, wor
 
 
 @pytest.mark.parametrize(
-    "seed", [pytest.param(seed, marks=pytest.mark.soak if seed > 1 else ()) for seed in range(100)]
+    "seed", [pytest.param(seed, marks=pytest.mark.soak if seed > 6 else ()) for seed in range(100)]
 )
 def test_client__a_hundred_deaths_at_random_moments(source, tmp_path, seed):
     place, digest = source

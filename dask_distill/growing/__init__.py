@@ -1,4 +1,4 @@
-"""Subsets of data that grows: batches are read once, and what must be known of old rows is kept."""
+"""Subsets of data that grows: what must be known of old rows is kept; they are not read again."""
 
 from dask_distill.growing.summary import Summary
 from dask_distill.growing.update import grow

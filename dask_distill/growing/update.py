@@ -72,7 +72,7 @@ def grow(
     """Select rows of a first batch, so that `Coreset.update` can add others.
 
     Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
-    Every later batch is read once, and no old one again. Rows are numbered in the order in which
+    Every batch is read when it comes, and never again. Rows are numbered in the order in which
     they come, over all batches.
 
     Most strategies choose from a random sample: which rows are in it depends on seed and row

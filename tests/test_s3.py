@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import _chunks, distill, open_coreset, open_dataset, store
+from dask_distill import _chunks, distill, grow, open_coreset, open_dataset, store
 from dask_distill.dataset import as_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.growing.follow import follow
+from dask_distill.growing.summary import Settings
 from dask_distill.request import Request
 from dask_distill.resume import distill_to_zarr
 from dask_distill.strategies import make_strategy
@@ -72,6 +74,32 @@ def keys(system, place):
 def debris(system, url):
     """What lies beside the target `t`."""
     return [key for key in keys(system, url) if "/.t." in key]
+
+
+def test_follow__from_and_to_s3_goes_on_where_it_was(bucket, port, labelled):
+    url, system = bucket
+    storage = options(port)
+    settings = Settings.of("stratified", None, None, 50, None)
+    group = zarr.open_group(f"{url}/in", mode="w", storage_options=storage)
+    for name, values in {"X": labelled.X, "y": labelled.y}.items():
+        group.create_array(
+            name, shape=(0, *values.shape[1:]), chunks=(500, *values.shape[1:]), dtype=values.dtype
+        )
+    opening = {"on_missing": "fill"}
+    for stop in (1500, 2500):
+        for name, values in {"X": labelled.X, "y": labelled.y}.items():
+            group[name].append(values[group[name].shape[0] : stop])
+        (done,) = follow(
+            f"{url}/in", f"{url}/t", settings, opening=opening, storage_options=storage, once=True
+        )
+        assert done.coreset.provenance["rows"] == stop
+    expected = grow(labelled.X[:2500], labelled.y[:2500], size=50, strategy="stratified")
+    read = open_coreset(f"{url}/t", storage_options=storage)
+    assert np.array_equal(read.indices, expected.indices)
+    assert store.verify(f"{url}/t", storage_options=storage).ok
+    assert not debris(system, url)
+    stored = [system.cat_file(key).decode("latin-1") for key in keys(system, f"{url}/t")]
+    assert not any(SECRET in text for text in (*stored, repr(done), repr(read)))
 
 
 def test_run__from_and_to_s3_is_the_same_subset(bucket, port, labelled, tmp_path):

@@ -1,13 +1,14 @@
 """Every storage call fails once, enumerated: success or a typed error, and resume completes.
 
 Locally an audit hook sees every file that this process opens, makes, moves, lists or removes,
-whichever library does it. Requests to S3 fail one by one in test_s3.py.
+whichever library does it; looks (stat) are wrapped. Requests to S3 fail one by one in test_s3.py.
 """
 
 import errno
 import os
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -32,13 +33,18 @@ class Disk:
         self.lock = threading.Lock()
         self.folder = None
         self.seen, self.fail, self.failed = 0, None, None
+        # whether looks are counted, or everything else
+        self.looks = False
 
-    def watch(self, folder, fail=None):
+    def watch(self, folder, fail=None, looks=False):
+        self.looks = looks
         self.seen, self.fail, self.failed = 0, fail, None
         self.folder = os.fspath(folder)
 
     def call(self, event, path):
-        if self.folder is None or not isinstance(path, str | os.PathLike):
+        if self.folder is None or self.looks != event.endswith("stat"):
+            return
+        if not isinstance(path, str | os.PathLike):
             return
         if not os.fspath(path).startswith(self.folder):
             return
@@ -79,6 +85,18 @@ def synced(monkeypatch, disk):
         monkeypatch.setattr(os, "fsync", fsync)
 
 
+@pytest.fixture
+def looked(monkeypatch, disk):
+    """No audit event tells of these."""
+
+    def look(whole, path, *args, **options):
+        disk.call(f"os.{whole.__name__}", path)
+        return whole(path, *args, **options)
+
+    for whole in (os.stat, os.lstat):
+        monkeypatch.setattr(os, whole.__name__, partial(look, whole))
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faults")
@@ -109,10 +127,20 @@ def readable(target, known):
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    ("overwrite", "step"),
-    [(False, 1), (True, 5), pytest.param(True, 1, marks=pytest.mark.soak)],
+    ("overwrite", "step", "looks"),
+    [
+        (False, 1, False),
+        (True, 5, False),
+        pytest.param(True, 1, False, marks=pytest.mark.soak),
+        (False, 4, True),
+        (True, 9, True),
+        pytest.param(False, 1, True, marks=pytest.mark.soak),
+        pytest.param(True, 1, True, marks=pytest.mark.soak),
+    ],
 )
-def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite, step):
+def test_local__every_call_fails_once(
+    source, tmp_path, disk, synced, looked, overwrite, step, looks
+):
     new = run(source, tmp_path / "whole")
     old = run(source, tmp_path / "old", seed=1)
 
@@ -123,7 +151,7 @@ def test_local__every_call_fails_once(source, tmp_path, disk, synced, overwrite,
         target = folder / "t"
         if overwrite:
             run(source, target, seed=1)
-        disk.watch(folder, number)
+        disk.watch(folder, number, looks)
         told = ""
         try:
             run(source, target, overwrite=overwrite)

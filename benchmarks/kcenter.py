@@ -123,11 +123,6 @@ def on_a_cluster(n=200_000, d=64, k=20_000):
 
 
 def growth(d=64):
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
     sizes = [250_000, 500_000, 1_000_000]
     figures = {}
     for strategy in (KCenter(), KCenter(exact=True)):
@@ -154,6 +149,15 @@ def growth(d=64):
                     f"{watch.client() / 2**20:.0f} MiB, {found.provenance['selection']}",
                     flush=True,
                 )
+    draw(sizes, figures)
+
+
+def draw(sizes, figures):
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(6, 4))
     for name in ("two rounds", "exact"):
         axes.plot(sizes, [figures[name, n] for n in sizes], marker="o", label=name)
@@ -164,6 +168,9 @@ def growth(d=64):
         ylabel="seconds",
         title="k-center on 2 workers of one thread",
     )
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.set_yticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
+    axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(HERE / "kcenter_growth.svg", bbox_inches="tight")

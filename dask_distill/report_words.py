@@ -8,6 +8,7 @@ from dask_distill.targets import STRATUM
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset
+    from dask_distill.growing.summary import Settings
 
 _TRIALS = 5
 
@@ -103,7 +104,7 @@ def _words(coreset: "Coreset", place: str) -> list[Any]:
     }
     if summary is not None:
         more |= {
-            "--oversample": f"{summary.settings.oversample:g}",
+            "--oversample": _oversample(summary.settings),
             "--window": summary.settings.window,
             "--half-life": summary.settings.half_life,
         }
@@ -153,7 +154,8 @@ def _call(coreset: "Coreset", given: dict[str, Any]) -> str:
     for name in ("window", "half_life"):
         value = getattr(summary.settings, name)
         words += [] if value is None else [f"{name}={value!r}"]
-    words += [f"oversample={summary.settings.oversample:g}", _seed(told)]
+    kept = _oversample(summary.settings)
+    words += ([] if kept is None else [f"oversample={kept}"]) + [_seed(told)]
     return f"grow({', '.join(words)}), and update(...) with each batch after the first"
 
 
@@ -173,6 +175,14 @@ def _amount(coreset: "Coreset") -> tuple[str, Any]:
         return "size", coreset.summary.settings.size
     by = "size" if parameters.get("fraction") is None else "fraction"
     return by, parameters.get(by)
+
+
+def _oversample(settings: "Settings") -> str | None:
+    """As it was given."""
+    from dask_distill.growing.summary import usual_oversample
+
+    kept = settings.oversample
+    return None if kept == usual_oversample(settings.fraction) else repr(kept)
 
 
 def _seed(told: dict[str, Any]) -> str:

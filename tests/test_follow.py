@@ -75,6 +75,25 @@ def test_folder__new_files_are_taken_once_in_the_order_of_their_names(tmp_path):
     assert store.verify(target).ok
 
 
+def test_folder__files_without_rows_are_passed_over(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out.zarr"
+    put(source, "a", 0)
+    put(source, "b", 1, rows=0)
+    put(source, "c", 2)
+    (done,) = follow(str(source), str(target), SETTINGS, once=True)
+    assert done.new_rows == 1000
+    assert open_coreset(target).summary.taken["files"] == ["a.parquet", "b.parquet", "c.parquet"]
+
+
+def test_folder__files_that_differ_are_not_mixed(tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out.zarr"
+    source.mkdir()
+    for name, labels in (("a", [0, 1] * 20), ("b", ["u", "v"] * 20)):
+        np.savez(source / f"{name}.npz", X=np.arange(80.0).reshape(40, 2), y=labels)
+    with pytest.raises(InputError, match="labels of a batch must be like"):
+        list(follow(str(source), str(target), SETTINGS, once=True))
+
+
 def test_zarr__rows_behind_those_taken(tmp_path):
     source, target = tmp_path / "in.zarr", tmp_path / "out.zarr"
     parts = [append(source, seed, 450) for seed in range(2)]

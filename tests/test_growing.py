@@ -86,6 +86,57 @@ def test_half_life__recent_rows_have_the_larger_part(rows):
     assert part == pytest.approx(0.5, abs=0.08)
 
 
+def test_half_life__classes_weigh_what_they_are(rows):
+    X, _ = rows
+    y = (np.arange(N) % 100 == 0).astype(int)
+    coreset = grown(X, y, cuts(3_000), size=300, half_life=2_000.0, strategy="stratified")
+    share = coreset.weights[coreset.labels.compute() == 1].sum() / N
+    aged = np.exp2((np.arange(N) - N) / 2_000.0)
+    assert share == pytest.approx((aged * y).sum() / aged.sum(), abs=0.008)
+
+
+def test_half_life__however_short_every_weight_is_above_0(rows, tmp_path):
+    coreset = grown(*rows, cuts(4_000), size=200, half_life=5.0)
+    assert coreset.weights.min() > 0
+    coreset.to_zarr(tmp_path / "subset.zarr")
+    assert store.verify(tmp_path / "subset.zarr").ok
+
+
+@pytest.mark.parametrize("window", [500, 5_000])
+def test_window__never_fewer_rows_than_asked_for(rows, window):
+    X, y = rows
+    coreset = None
+    for start in range(0, N, 250):
+        batch = (X[start : start + 250], y[start : start + 250])
+        options = {"size": 60, "window": window, "oversample": 1.0}
+        coreset = grow(*batch, **options) if coreset is None else coreset.update(*batch)
+        assert len(coreset) == 60
+
+
+def test_fraction__of_few_rows_leaves_some(rows):
+    coreset = grow(rows[0][:5], fraction=0.01, strategy="random")
+    assert len(coreset) == 1
+    assert len(coreset.update(rows[0][5:1000])) == 10
+
+
+@pytest.mark.parametrize("strategy", ["auto", "stratified"])
+def test_update__rows_come_sorted_by_class(rows, strategy):
+    X, _ = rows
+    y = np.arange(N) // 3_000
+    many = grown(X, y, cuts(2_000, 4_000), size=60, strategy=strategy)
+    assert same(many, grown(X, y, [(0, N)], size=60, strategy=strategy))
+    first = grow(X[:2_000], y[:2_000], size=60, strategy=strategy)
+    assert first.provenance["classes"] == [{"label": 0, "rows": 2_000, "selected": 60}]
+    assert np.array_equal(first.labels.compute(), np.zeros(60))
+
+
+def test_update__rare_classes_get_about_their_share(rows):
+    X, _ = rows
+    y = (np.arange(N) % 100 == 0).astype(int)
+    coreset = grown(X, y, cuts(4_000), size=20, strategy="stratified")
+    assert coreset.labels.compute().sum() <= 2
+
+
 @pytest.mark.parametrize("order", ["random", "sorted"])
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_kcenter__the_bound_holds_and_the_radius_is_near_that_of_one_run(order, metric):
@@ -241,6 +292,18 @@ def test_update__a_batch_that_does_not_fit_is_refused(rows):
             coreset.update(*batch)
     with pytest.raises(InputError, match="carried arrays"):
         coreset.update(X[:10], y[:10], carry={"id": np.arange(10)})
+    # these would become floats, and lose their last digits
+    known = grow(X[:100], y[:100], size=10, carry={"id": np.arange(100, dtype=np.uint64)})
+    for other in (np.arange(10), np.arange(10.0)):
+        with pytest.raises(InputError, match="carry id of a batch must be like that before it"):
+            known.update(X[:10], y[:10], carry={"id": other})
+
+
+def test_grow__numbers_of_numpys_are_as_good_as_pythons(rows, tmp_path):
+    X, y = rows
+    coreset = grow(X[:500], y[:500], size=np.int64(20), half_life=np.float32(300))
+    coreset.to_zarr(tmp_path / "subset.zarr")
+    assert open_coreset(tmp_path / "subset.zarr").summary.settings == coreset.summary.settings
 
 
 @pytest.mark.parametrize(
@@ -252,6 +315,7 @@ def test_update__a_batch_that_does_not_fit_is_refused(rows):
         ({"window": 50, "half_life": 5.0}, "at most one of window and half_life"),
         ({"half_life": 0.0}, "half_life must be a number of rows above 0"),
         ({"oversample": 0.5}, "oversample must be a number from 1 to 1000"),
+        ({"oversample": 1.5, "strategy": "kcenter"}, "oversample must be at least 2 for kcenter"),
         ({"window": 50, "on_invalid": "drop"}, "on_invalid must be"),
         ({"window": 50, "strategy": "kcenter"}, "need a strategy that samples"),
         ({"strategy": "kcenter", "options": {"scale": "standard"}}, "option scale of kcenter"),

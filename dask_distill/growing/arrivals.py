@@ -108,9 +108,7 @@ class Drawn:
 
     def thinned(self) -> "Drawn":
         """As few as the rule allows."""
-        codes = None
-        if self.labels is not None:
-            codes = np.unique(self.labels, return_inverse=True)[1].astype(np.int64)
+        codes = class_codes(self.labels, len(self.rows))
         kept, least = thinned(
             self.priority,
             self.rows,
@@ -225,7 +223,8 @@ class Kept:
 class Spread:
     """What are you, and which of your rows are far from all that is kept?
 
-    ``share`` is what one block may offer, ``most`` what may be kept in the end.
+    ``share`` is what one block may offer, ``most`` what may be kept in the end, of which ``size``
+    are to be selected.
     """
 
     kept: Kept
@@ -233,6 +232,7 @@ class Spread:
     first: int
     share: int
     most: int
+    size: int
     on_invalid: OnInvalid
 
     def observe(self, state: RawBlock | Held) -> Held:
@@ -269,10 +269,10 @@ class Spread:
         # a row covers itself
         reach = np.concatenate([kept.reach, np.zeros(len(order))])
         together = Kept(rows, X, masses, reach, kept.separation)
-        return Measure(self.first, answer.facts, thinned_out(together, self.most))
+        return Measure(self.first, answer.facts, thinned_out(together, self.most, self.size))
 
 
-def thinned_out(kept: Kept, most: int) -> Kept:
+def thinned_out(kept: Kept, most: int, size: int) -> Kept:
     """At most so many rows; what those stood for that are left out goes to the nearest.
 
     A row p that is left out covered rows up to ``reach[p]`` away; the row nearest to it covers
@@ -281,7 +281,8 @@ def thinned_out(kept: Kept, most: int) -> Kept:
     if len(kept.rows) <= most:
         return kept
     traversal = FarthestFirst(kept.X)
-    traversal.extend(max(1, most // 2))
+    # one more than are selected proves how well that can be done
+    traversal.extend(max(size + 1, most // 2))
     picks = np.sort(traversal.indices)
     nearest, squared = nearest_center(kept.X, kept.X[picks])
     distances = np.sqrt(squared)
@@ -347,6 +348,13 @@ class Covered(Final):
 
     facts: Facts
     kept: Kept
+
+
+def class_codes(labels: Labels | None, rows: int) -> Rows:
+    """(n,) numbers of classes, in any order; one class where there are no labels."""
+    if labels is None:
+        return np.zeros(rows, np.int64)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def joined_labels(left: Labels, right: Labels) -> Labels:

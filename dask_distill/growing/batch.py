@@ -10,6 +10,9 @@ from dask_distill.growing.summary import Settings, Summary
 from dask_distill.request import Request
 from dask_distill.validity import OnInvalid
 
+_TEXT = "OUST"
+_WHOLE = "biu"
+
 
 def check_batch(summary: Summary, dataset: Dataset) -> None:
     """Refuse a batch that does not fit what came before, without reading a row.
@@ -39,23 +42,37 @@ def check_batch(summary: Summary, dataset: Dataset) -> None:
             f"a batch must have the columns of those before it, got a difference in {odd}; convert "
             "it, or begin a new subset"
         )
+    check_alike(dataset, before)
+
+
+def check_alike(dataset: Dataset, before: Dataset) -> None:
+    """Refuse labels and carried arrays that cannot be put behind those of another data set.
+
+    Raises
+    ------
+    InputError
+    """
     arrays: list[tuple[str, Any, Any]] = [
         (f"carry {name}", array, before.carry[name]) for name, array in dataset.carry.items()
     ]
     if dataset.labels is not None:
         arrays.append(("labels", dataset.labels, before.labels))
     for name, array, like in arrays:
-        kinds = [_kind(dtype) for dtype in (array.dtype, like.dtype)]
-        if kinds[0] != kinds[1] or array.shape[1:] != like.shape[1:]:
+        if not _joins(array.dtype, like.dtype) or array.shape[1:] != like.shape[1:]:
             raise InputError(
                 f"{name} of a batch must be like that before it ({like.dtype}, {like.shape[1:]}), "
                 f"got {array.dtype}, {array.shape[1:]}; convert it, or begin a new subset"
             )
 
 
-def _kind(dtype: np.dtype[Any]) -> str:
-    """Text of any width is one kind, and so are whole numbers."""
-    return next((kinds for kinds in ("OUST", "biu", "f") if dtype.kind in kinds), dtype.kind)
+def _joins(one: np.dtype[Any], other: np.dtype[Any]) -> bool:
+    """Whether both are text, or one type holds the values of both as they are."""
+    if one.kind in _TEXT or other.kind in _TEXT:
+        return one.kind in _TEXT and other.kind in _TEXT
+    if one.kind in _WHOLE and other.kind in _WHOLE:
+        # int64 and uint64 would become floats
+        return np.result_type(one, other).kind in _WHOLE
+    return one.kind == other.kind
 
 
 def made_request(settings: Settings, size: int) -> Request:

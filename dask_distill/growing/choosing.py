@@ -15,6 +15,7 @@ from dask_distill.kernels.nearest import nearest_center
 from dask_distill.pipeline import select
 from dask_distill.progress import Progress
 from dask_distill.rounds import DaskRunner
+from dask_distill.strategies.random import Random
 from dask_distill.strategies.space import Space
 
 Floats = npt.NDArray[np.float64]
@@ -23,10 +24,17 @@ Rows = npt.NDArray[np.int64]
 
 def chosen(summary: Summary, progress: Progress | None) -> Coreset:
     """A subset of the rows that are kept, which stands for all."""
-    settings, kept = summary.settings, summary.dataset
-    assert kept is not None
+    settings, remembered = summary.settings, summary.dataset
+    assert remembered is not None
+    kept = remembered
     size = min(settings.wanted(summary.counted), len(summary.rows))
     request = replace(made_request(settings, size), certify=settings.covering)
+    labels = summary.labels()
+    if labels is not None and len(np.unique(labels)) == 1:
+        # no classes to choose from: so far rows are as without labels
+        kept = replace(kept, labels=None)
+        if request.strategy.requires_labels(None):
+            request = replace(request, strategy=Random())
     found = select(kept, request, progress=progress)
     at = found.indices
     if settings.covering:
@@ -34,9 +42,12 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
     else:
         weights, certificate = _weighed(summary, found), None
     shares = (weights * (summary.counted / math.fsum(weights))).astype(np.float32)
+    # after a hundred half-lives a row counts for next to nothing, but is there
+    shares = np.maximum(shares, np.finfo(np.float32).tiny)
     told = found.provenance
     provenance = told | {
-        "parameters": told["parameters"] | {"fraction": settings.fraction, "certify": False},
+        "parameters": told["parameters"]
+        | {"strategy": settings.strategy, "fraction": settings.fraction, "certify": False},
         "input": told["input"]
         | {
             "fingerprint": summary.fingerprint,
@@ -44,7 +55,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
         },
         "rows": summary.counted,
         "rows_dropped": summary.n_source - summary.n,
-        "classes": _class_table(summary, told["classes"]),
+        "classes": _class_table(summary, at),
         "bytes_to_gather_everything": summary.n_source * kept.row_bytes,
         "growing": {
             "batches": summary.batches,
@@ -60,7 +71,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
         found.scores,
         certificate,
         provenance,
-        **rows_of(kept, at),
+        **rows_of(remembered, at),
         summary=summary,
     )
 
@@ -121,18 +132,16 @@ def _stand_for(
     return weights, float((np.sqrt(squared) + reach).max())
 
 
-def _class_table(
-    summary: Summary, table: list[dict[str, Any]] | None
-) -> list[dict[str, Any]] | None:
+def _class_table(summary: Summary, at: Rows) -> list[dict[str, Any]] | None:
     """Rows of each class: all that came, or about what the window has."""
-    if table is None or summary.classes is None or summary.counts is None:
-        return table
-    selected = {entry["label"]: entry["selected"] for entry in table}
+    labels = summary.labels()
+    if labels is None or summary.classes is None or summary.counts is None:
+        return None
+    names, codes = np.unique(labels, return_inverse=True)
+    taken = np.bincount(codes[at], minlength=len(names)).tolist()
+    selected = dict(zip(names.tolist(), taken, strict=True))
     known = dict(zip(summary.classes, summary.counts, strict=True))
     if summary.settings.window is not None:
-        labels = summary.labels()
-        assert labels is not None
-        names, codes = np.unique(labels, return_inverse=True)
         masses = np.bincount(codes, weights=summary.represented())
         shares = masses * summary.counted / masses.sum()
         known = dict(zip(names.tolist(), np.rint(shares).astype(int).tolist(), strict=True))

@@ -10,6 +10,7 @@ import dask.array as da
 from dask_distill._location import Location
 from dask_distill.dataset import Dataset, check, with_time
 from dask_distill.errors import InputError
+from dask_distill.growing.batch import check_alike
 from dask_distill.reading import run_of_rows
 from dask_distill.sources import join_rows, open_dataset
 
@@ -136,6 +137,9 @@ class AddedFiles:
             try:
                 dataset = opened(self.place.child(name), self.opening)
             except InputError:
+                if self._is_empty(name):
+                    done = [*done, name]
+                    continue
                 if waiting:
                     # those before it are sound
                     yield self._joined(waiting, done)
@@ -147,6 +151,19 @@ class AddedFiles:
                 waiting = []
         if waiting:
             yield self._joined(waiting, done)
+
+    def _is_empty(self, name: str) -> bool:
+        """Whether a file has no rows: an hour in which nothing happened."""
+        if name.endswith(".npz"):
+            return False
+        from pyarrow import ArrowException, parquet
+
+        system, path = self.place.child(name).filesystem()
+        try:
+            with system.open(path, "rb") as file:
+                return bool(parquet.read_metadata(file).num_rows == 0)
+        except (OSError, ArrowException):
+            return False
 
     def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
         told = {"source": self.place.shown, "files": done}
@@ -178,6 +195,7 @@ def joined_datasets(parts: list[Dataset]) -> Dataset:
                 f"files must have the same columns and types, got {_form(part)} in "
                 f"'{part.sources[0]}' and {_form(first)} in '{first.sources[0]}'; convert one"
             )
+        check_alike(part, first)
     if len(parts) == 1:
         return first
     labels = [part.labels for part in parts if part.labels is not None]

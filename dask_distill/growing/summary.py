@@ -21,13 +21,15 @@ from dask_distill.strategies.kcenter import KCenter
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-# rows of each class that are kept, however rare it is
-CLASS_FLOOR = 50
+# rows of each class that are kept, however rare it is: few, since quotas are of the rows kept
+CLASS_FLOOR = 10
 _SAMPLED = (
     "auto", "coverage", "hierarchical", "kmeans", "kmedoids", "periods", "random", "spaced",
     "strata", "stratified",
 )  # fmt: skip
 _ALL_KEPT = 0.4
+# with fewer, what is kept could not be halved and still be enough
+_LEAST_SPREAD = 2
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ class Settings:
 
         Ten for each one selected, as far as that is at most 40 % of the rows; two at least.
         """
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
         # the fraction's own errors first
-        resolve_size(fraction, size, max(1, size if isinstance(size, int) else 1))
+        resolve_size(fraction, size, max(1, int(size)) if whole and size is not None else 1)
         if oversample is None:
-            share = 10.0 if fraction is None else _ALL_KEPT / float(fraction)
-            oversample = max(2.0, min(10.0, share))
-        made = cls(strategy, dict(options or {}), fraction, size, oversample, **more)
+            oversample = usual_oversample(fraction)
+        plain = {name: _plain(value) for name, value in more.items()}
+        kept = (_plain(fraction), _plain(size), _plain(oversample))
+        made = cls(strategy, dict(options or {}), *kept, **plain)
         made.check()
         return made
 
@@ -95,6 +99,11 @@ class Settings:
             raise InputError(
                 f"oversample must be a number from 1 to 1000, got {kept!r}; leave it out for the "
                 "default"
+            )
+        if self.covering and kept < _LEAST_SPREAD:
+            raise InputError(
+                f"oversample must be at least {_LEAST_SPREAD} for kcenter, got {kept}; leave it "
+                "out for the default"
             )
         if window is not None and half_life is not None:
             raise InputError("at most one of window and half_life may be given, got both; drop one")
@@ -154,8 +163,12 @@ class Settings:
 
     @property
     def floor(self) -> int:
-        """Rows of each class that are kept; those of a window are not known in advance."""
-        return 0 if self.window is not None else CLASS_FLOOR
+        """Rows of each class that are kept.
+
+        None with a window, of which one cannot know in advance which will be the last; nor with
+        a half-life, where they would count for more than they do.
+        """
+        return CLASS_FLOOR if self.window is None and self.half_life is None else 0
 
     def wanted(self, n: int) -> int:
         """Rows to select of n."""
@@ -169,11 +182,13 @@ class Settings:
             return None
         return math.ceil(self.oversample * self.wanted(n))
 
-    @property
-    def least(self) -> float:
-        """Priority that rows must surpass from the beginning."""
+    def least(self, n: int) -> float:
+        """Priority that rows must surpass once n have come."""
         if self.window is not None and self.size is not None:
-            return _threshold(self.window / (self.oversample * self.size))
+            wanted = self.oversample * self.size
+            # which rows are kept is chance: there must not be fewer than are to be selected
+            wanted += 4 * math.sqrt(wanted) + 50
+            return _threshold(min(self.window, n) / wanted)
         if self.fraction is not None:
             return _threshold(1 / (self.oversample * self.fraction))
         return -math.inf
@@ -224,7 +239,7 @@ class Summary:
     @classmethod
     def begin(cls, settings: Settings) -> "Summary":
         """Of nothing."""
-        return cls(settings, least=-math.inf if settings.covering else settings.least)
+        return cls(settings)
 
     def __repr__(self) -> str:
         return (
@@ -317,6 +332,17 @@ class Summary:
     def having_taken(self, taken: Mapping[str, Any]) -> "Summary":
         """With a note of what came from where."""
         return replace(self, taken=dict(taken))
+
+
+def usual_oversample(fraction: float | None) -> float:
+    """Rows kept for each one selected, where nothing else is asked for."""
+    share = 10.0 if fraction is None else _ALL_KEPT / float(fraction)
+    return max(2.0, min(10.0, share))
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _threshold(mass: float) -> float:

@@ -25,6 +25,7 @@ from dask_distill.growing.arrivals import (
     Sample,
     Sampled,
     Spread,
+    class_codes,
     joined_labels,
 )
 from dask_distill.growing.batch import check_batch, made_request
@@ -212,7 +213,7 @@ def _arrived(
     limits = limits_here(active_client())
     refuse_unfit(make_plan(dataset, plain, workers=len(limits) or 1), limits)
     blocks = raw_blocks(dataset, runner)
-    question = _question(summary, most, len(blocks), dataset.d, runner)
+    question = _question(summary, dataset, most, len(blocks), runner)
     final, _ = converse(
         delayed(Arrival(), traverse=False),
         blocks,
@@ -246,29 +247,33 @@ def _arrived(
     return _having(following, summary, dataset, rows)
 
 
-def _question(summary: Summary, most: int | None, blocks: int, d: int, runner: DaskRunner) -> Any:
+def _question(
+    summary: Summary, dataset: Dataset, most: int | None, blocks: int, runner: DaskRunner
+) -> Any:
     """A handle of the first question."""
     settings = summary.settings
     on_invalid: OnInvalid = "drop" if settings.on_invalid == "drop" else "raise"
     first = summary.n_source
     if not settings.covering:
-        rule = Rule(summary.least, most, settings.floor)
+        least = max(summary.least, settings.least(first + dataset.n))
+        rule = Rule(least, most, settings.floor)
         return Sample(rule, first, settings.seed, settings.half_life, on_invalid)
     assert most is not None
     share = math.ceil(_SHARES * most / blocks)
+    size = settings.wanted(summary.n + dataset.n)
     strategy = settings.made_strategy()
     assert isinstance(strategy, KCenter)
     space = Space(strategy.metric, None, None, None)
     kept = Kept(
         summary.rows,
-        np.empty((0, d)),
+        np.empty((0, dataset.d)),
         summary.masses,
         summary.reach,
         max(0.0, summary.least),
     )
     parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
     return runner.call(
-        "question", _spread, Spread(kept, space, first, share, most, on_invalid), *parts
+        "question", _spread, Spread(kept, space, first, share, most, size, on_invalid), *parts
     )
 
 
@@ -310,10 +315,10 @@ def _sampled(summary: Summary, told: Sampled, now: int) -> tuple[Rows, Floats, f
     rows = np.concatenate([summary.rows, drawn.rows])
     masses = np.concatenate([summary.masses, np.ones(len(drawn.rows))])
     priority = priorities(rows, masses, settings.seed, half_life=settings.half_life)
-    codes, old = None, summary.labels()
-    if drawn.labels is not None:
-        labels = drawn.labels if old is None else joined_labels(old, drawn.labels)
-        codes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    labels, old = drawn.labels, summary.labels()
+    if labels is not None and old is not None:
+        labels = joined_labels(old, labels)
+    codes = class_codes(labels, len(rows))
     rule = drawn.rule
     kept, least = thinned(priority, rows, codes, least=rule.least, most=rule.most, floor=rule.floor)
     if settings.window is not None:

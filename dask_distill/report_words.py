@@ -18,6 +18,7 @@ def command(coreset: "Coreset") -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dask_distill import distill
     >>> command(distill(np.arange(90.0).reshape(30, 3), size=5, strategy="random"))
     "distill(features, size=5, strategy='random', seed=0)"
@@ -41,6 +42,7 @@ def circumstances(coreset: "Coreset") -> list[tuple[str, str]]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dask_distill import distill
     >>> circumstances(distill(np.arange(90.0).reshape(30, 3), size=5, reduce="pca:2"))[0][0]
     'Compared in'

@@ -52,7 +52,7 @@ _TLS = ("tls", "tls_ca_file", "tls_cert", "tls_key")
 @click.option(
     "--interval", type=float, default=60.0, show_default=True, help="Seconds between two looks."
 )
-@click.option("--once", is_flag=True, help="Take what is there, and end.")
+@click.option("--once", is_flag=True, help="Take what is there, and end; no writer may be at work.")
 @click.option(
     "--max-rows", type=int, default=1_000_000, show_default=True, help="Most rows of a batch."
 )

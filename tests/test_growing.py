@@ -299,6 +299,17 @@ def test_update__a_batch_that_does_not_fit_is_refused(rows):
             known.update(X[:10], y[:10], carry={"id": other})
 
 
+@pytest.mark.parametrize("balance", ["equal", "sqrt"])
+def test_update__classes_are_balanced_as_in_one_run(rows, balance):
+    X, _ = rows
+    y = (np.arange(N) % 100 == 0).astype(int)
+    options = {"balance": balance}
+    many = grown(X, y, cuts(3_000, 5_000), size=100, options=options)
+    assert same(many, grown(X, y, [(0, N)], size=100, options=options))
+    once = distill(X, y, size=100, options=options)
+    assert many.labels.compute().sum() == pytest.approx(once.labels.compute().sum(), abs=4)
+
+
 def test_grow__numbers_of_numpys_are_as_good_as_pythons(rows, tmp_path):
     X, y = rows
     coreset = grow(X[:500], y[:500], size=np.int64(20), half_life=np.float32(300))

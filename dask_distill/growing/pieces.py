@@ -116,7 +116,8 @@ class AddedFiles:
 
     def look(self) -> Look:
         """Files of ours to take, with their sizes."""
-        with self.place.guard(f"source '{self.place.shown}' must be within reach"):
+        # out of reach for a moment is no reason to end
+        with self.place.guard(f"source '{self.place.shown}' must be within reach", InputError):
             system, path = self.place.filesystem()
             found = system.find(path, detail=True)
         inside = {

@@ -161,14 +161,18 @@ class Settings:
         """Whether rows are kept by how far apart they are, not by chance."""
         return self.strategy == KCenter.name
 
-    @property
-    def floor(self) -> int:
-        """Rows of each class that are kept.
+    def floor(self, classes: int) -> int:
+        """Rows of each class that are kept, once there are so many classes.
 
         None with a window, of which one cannot know in advance which will be the last; nor with
         a half-life, where they would count for more than they do.
         """
-        return CLASS_FLOOR if self.window is None and self.half_life is None else 0
+        if self.window is not None or self.half_life is not None:
+            return 0
+        if self.size is None or self.options.get("balance") != "equal":
+            return CLASS_FLOOR
+        # every class must have what an equal part of the subset asks of it
+        return max(CLASS_FLOOR, math.ceil(2 * self.size / max(1, classes)))
 
     def wanted(self, n: int) -> int:
         """Rows to select of n."""

@@ -88,8 +88,8 @@ def grow(
     fraction : float, optional
         Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
     size : int, optional
-        Rows to select, as soon as there are so many; what is kept stays bounded. Exactly one
-        of ``fraction`` and ``size`` is given.
+        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
+        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
     strategy : str
         kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
         or stratified.
@@ -242,7 +242,7 @@ def _arrived(
         kept = told.kept
         following = replace(following, masses=kept.masses, reach=kept.reach, least=kept.separation)
         return _having(following, summary, dataset, kept.rows)
-    rows, masses, least = _sampled(summary, told, following.n_source)
+    rows, masses, least = _sampled(summary, told, following)
     following = replace(following, masses=masses, reach=np.full(len(rows), math.inf), least=least)
     return _having(following, summary, dataset, rows)
 
@@ -256,7 +256,9 @@ def _question(
     first = summary.n_source
     if not settings.covering:
         least = max(summary.least, settings.least(first + dataset.n))
-        rule = Rule(least, most, settings.floor)
+        # those of the batch are not known yet
+        floor = settings.floor(len(summary.classes or ()))
+        rule = Rule(least, most, floor)
         return Sample(rule, first, settings.seed, settings.half_life, on_invalid)
     assert most is not None
     share = math.ceil(_SHARES * most / blocks)
@@ -309,7 +311,7 @@ def _chained(before: str, fingerprint: str) -> str:
     return hashlib.blake2b(f"{before} {fingerprint}".encode(), digest_size=16).hexdigest()
 
 
-def _sampled(summary: Summary, told: Sampled, now: int) -> tuple[Rows, Floats, float]:
+def _sampled(summary: Summary, told: Sampled, following: Summary) -> tuple[Rows, Floats, float]:
     """Rows that are kept by chance, of old ones and new: numbers, masses, threshold."""
     settings, drawn = summary.settings, told.drawn
     rows = np.concatenate([summary.rows, drawn.rows])
@@ -319,10 +321,10 @@ def _sampled(summary: Summary, told: Sampled, now: int) -> tuple[Rows, Floats, f
     if labels is not None and old is not None:
         labels = joined_labels(old, labels)
     codes = class_codes(labels, len(rows))
-    rule = drawn.rule
-    kept, least = thinned(priority, rows, codes, least=rule.least, most=rule.most, floor=rule.floor)
+    rule, floor = drawn.rule, settings.floor(len(following.classes or ()))
+    kept, least = thinned(priority, rows, codes, least=rule.least, most=rule.most, floor=floor)
     if settings.window is not None:
-        kept &= rows >= now - settings.window
+        kept &= rows >= following.n_source - settings.window
     return rows[kept], masses[kept], least
 
 

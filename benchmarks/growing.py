@@ -26,10 +26,10 @@ from dask_distill.kernels.nearest import covering_distance
 sys.path.insert(0, str(Path(__file__).parent / "quality"))
 from sets import load
 
-MODELS = {
-    "linear": lambda: LogisticRegression(max_iter=300),
-    "boosting": lambda: HistGradientBoostingClassifier(max_iter=60, random_state=0),
-}
+MODELS = (
+    lambda: LogisticRegression(max_iter=300),
+    lambda: HistGradientBoostingClassifier(max_iter=60, random_state=0),
+)
 READS = Counter()
 
 
@@ -56,14 +56,15 @@ def in_batches(X, y, batches, **options):
     return coreset, late, READS.total() / batches
 
 
-def accuracies(X, y, coreset, test):
+def mean_accuracy(models, X, y, coreset, test):
+    """Of models trained on the subset with its weights, in per cent."""
     scores = []
-    for make in MODELS.values():
+    for make in models:
         model = make()
         weights = coreset.weights / coreset.weights.mean()
         model.fit(X[coreset.indices], y[coreset.indices], sample_weight=weights)
         scores.append(100 * model.score(*test))
-    return np.array(scores)
+    return float(np.mean(scores))
 
 
 def main():
@@ -94,8 +95,9 @@ def main():
                 size = len(X) // 100
                 one = distill(X, y, size=size, seed=seed)
                 many, late, reads = in_batches(X, y, options.batches, size=size, seed=seed)
-                judged = [accuracies(X, y, each, (Z, labels[test])) for each in (one, many)]
-                rows.append((judged[0].mean(), judged[1].mean(), late, reads))
+                test_part = (Z, labels[test])
+                judged = [mean_accuracy(MODELS, X, y, each, test_part) for each in (one, many)]
+                rows.append((*judged, late, reads))
             one, many, late, reads = np.array(rows).T
             gap = many - one
             error = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else np.nan

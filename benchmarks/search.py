@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from growing import mean_accuracy
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -28,16 +29,6 @@ MODELS = (
     lambda: LogisticRegression(max_iter=300),
     lambda: HistGradientBoostingClassifier(max_iter=60, random_state=0, l2_regularization=1.0),
 )
-
-
-def judged(X, y, coreset, test):
-    scores = []
-    for make in MODELS:
-        model = make()
-        weights = coreset.weights / coreset.weights.mean()
-        model.fit(X[coreset.indices], y[coreset.indices], sample_weight=weights)
-        scores.append(100 * model.score(*test))
-    return float(np.mean(scores))
 
 
 def main():
@@ -68,7 +59,8 @@ def main():
             chosen = usual
             if found.chosen:
                 chosen = distill(X, y, fraction=0.05, strategy=found.strategy, seed=seed)
-            scores = [judged(X, y, each, (Z, labels[test])) for each in (usual, chosen)]
+            test_part = (Z, labels[test])
+            scores = [mean_accuracy(MODELS, X, y, each, test_part) for each in (usual, chosen)]
             rows.append((*scores, found.seconds / selecting))
         auto, best, cost = np.array(rows).T
         gain = best - auto

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dask_distill._location import Location
+from dask_distill._location import Location, discard
 from dask_distill.errors import DistillError, InputError
 
 _ROOT = "zarr.json"
@@ -72,6 +72,14 @@ def beside(target: Location, ending: str) -> Location:
         )
     head, _, name = target.url.rpartition("/")
     return Location(f"{head}/.{name}.{ending}", target.options)
+
+
+def discard_anywhere(work: Location) -> None:
+    """Remove what lies at a place, local or remote."""
+    if work.path is None:
+        discard_remotely(work)
+    else:
+        discard(work.path)
 
 
 def discard_remotely(work: Location) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from dask_distill._location import Location, sync
 from dask_distill._manifest import FORMAT_VERSION, open_content
-from dask_distill._remote import beside, discard_remotely
+from dask_distill._remote import beside, discard_anywhere
 from dask_distill.coreset import Certificate, Coreset
 from dask_distill.dataset import Dataset
 from dask_distill.digest import jsonable
@@ -346,13 +346,6 @@ def _recorded(target: Location) -> dict[str, Any] | None:
 
 
 def _discard(folder: Location) -> None:
-    from dask_distill._location import discard
-
-    if folder.path is not None:
-        discard(folder.path)
-        return
-    try:
-        discard_remotely(folder)
-    except DistillError:
-        # what is left says what it is, and harms nobody
-        return
+    # what is left says what it is, and harms nobody
+    with suppress(DistillError):
+        discard_anywhere(folder)

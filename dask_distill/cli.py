@@ -17,6 +17,7 @@ from dask_distill.cli_judge import curve, evaluate, report
 from dask_distill.cli_options import (
     CLUSTER_OPTIONS,
     JSON,
+    ON_INVALID,
     ON_MISSING,
     QUIET,
     ROWS_APART,
@@ -71,13 +72,7 @@ def cli() -> None:
 @SOURCE_OPTIONS
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
-@click.option(
-    "--on-invalid",
-    type=click.Choice(["raise", "drop"]),
-    default="raise",
-    show_default=True,
-    help="What to do with rows that have NaN or infinite values.",
-)
+@ON_INVALID
 @TASK
 @ON_MISSING
 @ROWS_APART

@@ -13,6 +13,7 @@ from dask_distill.cli_options import (
     CLUSTER_NAMES,
     CLUSTER_OPTIONS,
     JSON,
+    ON_INVALID,
     QUIET,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
@@ -29,13 +30,7 @@ _TLS = ("tls", "tls_ca_file", "tls_cert", "tls_key")
 @click.argument("target")
 @SOURCE_OPTIONS
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--on-invalid",
-    type=click.Choice(["raise", "drop"]),
-    default="raise",
-    show_default=True,
-    help="What to do with rows that have NaN or infinite values.",
-)
+@ON_INVALID
 @click.option(
     "--on-missing",
     type=click.Choice(["fill", "error"]),

@@ -64,6 +64,13 @@ TASK = click.option(
     show_default=True,
     help="What labels are; for multilabel --labels may name several columns.",
 )
+ON_INVALID = click.option(
+    "--on-invalid",
+    type=click.Choice(["raise", "drop"]),
+    default="raise",
+    show_default=True,
+    help="What to do with rows that have NaN or infinite values.",
+)
 ON_MISSING = click.option(
     "--on-missing",
     type=click.Choice(["fill", "error"]),

@@ -25,7 +25,7 @@ from dask_distill.errors import InputError
 
 _CHUNK_BYTES = 16 * 2**20
 _MOST_CHUNKS = 4096
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 _ZIP_ENTRY = "<4s22xHH"
 _QUERY = re.compile(r"\?[^\s'\"]+")
 _LONGEST_ERROR = 800
@@ -244,7 +244,7 @@ def _open(
         return _open_npy(location, features, labels, carry)
     is_file = system.isfile(path)
     is_parquet = is_file and name.endswith((".parquet", ".parq", ".pq"))
-    if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in _ZARR_FILES):
+    if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in ZARR_FILES):
         from dask_distill.sources_zarr import open_zarr
 
         return open_zarr(location, features, labels, carry, complete=complete)

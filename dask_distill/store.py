@@ -22,7 +22,7 @@ from dask_distill._chunks import (
     create_array,
     lazy_array,
 )
-from dask_distill._location import Location, discard, staged
+from dask_distill._location import Location, staged
 from dask_distill._manifest import (
     ATTRIBUTE,
     FORMAT_VERSION,
@@ -36,7 +36,7 @@ from dask_distill._manifest import (
     parse_manifest,
     selected_rows,
 )
-from dask_distill._remote import beside, discard_remotely, staged_remotely
+from dask_distill._remote import beside, discard_anywhere, staged_remotely
 from dask_distill._tasks import checking_tasks, finding_tasks, run_tasks, writing_tasks
 from dask_distill.digest import combined_digest, jsonable
 from dask_distill.errors import IncompleteOutput, InputError
@@ -215,19 +215,16 @@ def discard_unfinished(
     """Remove what runs whose names begin so have left beside a target."""
     final = _location(target, storage_options).resolved()
     with final.guard(f"target '{final.shown}' must be within reach"):
-        system, path = beside(final, f"partial-{prefix}").filesystem()
-        folder, _, start = path.rpartition("/")
+        first = beside(final, f"partial-{prefix}")
+        system, path = first.filesystem()
         try:
-            found = system.ls(folder, detail=False)
+            found = system.ls(path.rpartition("/")[0], detail=False)
         except FileNotFoundError:
             return
+    folder, _, start = first.url.rpartition("/")
     for name in (place.rstrip("/").rpartition("/")[2] for place in found):
         if name.startswith(start):
-            left = beside(final, name.removeprefix(start.removesuffix(f"partial-{prefix}")))
-            if left.path is None:
-                discard_remotely(left)
-            else:
-                discard(left.path)
+            discard_anywhere(Location(f"{folder}/{name}", final.options))
 
 
 def read(

@@ -19,6 +19,7 @@ from dask_distill.conversation import Final
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.kernels.reservoir import lowest_in_class
 from dask_distill.validity import (
     Invalid,
     OnInvalid,
@@ -334,7 +335,7 @@ def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
     """What an offer must hold of these rows; ``inverse`` numbers their labels in any way."""
     chosen = offer.hashes <= offer.limit
     if inverse is not None:
-        chosen |= _lowest_in_class(offer.hashes, offer.rows, inverse, offer.floor)
+        chosen |= lowest_in_class(offer.hashes, offer.rows, inverse, offer.floor)
     return replace(
         offer,
         hashes=offer.hashes[chosen],
@@ -343,22 +344,6 @@ def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
         labels=None if offer.labels is None else offer.labels[chosen],
         time=None if offer.time is None else offer.time[chosen],
     )
-
-
-def _lowest_in_class(
-    hashes: npt.NDArray[np.uint64],
-    rows: npt.NDArray[np.int64],
-    inverse: npt.NDArray[np.intp],
-    floor: int,
-) -> npt.NDArray[np.bool_]:
-    """Mask of the rows that are among the ``floor`` lowest hashes of their class."""
-    order = np.lexsort((rows, hashes, inverse))
-    grouped = inverse[order]
-    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    mask = np.zeros(len(rows), bool)
-    mask[order[rank < floor]] = True
-    return mask
 
 
 def _merge_offers(left: Offer, right: Offer) -> Offer:

@@ -269,7 +269,10 @@ class Spread:
         # a row covers itself
         reach = np.concatenate([kept.reach, np.zeros(len(order))])
         together = Kept(rows, X, masses, reach, kept.separation)
-        return Measure(self.first, answer.facts, thinned_out(together, self.most, self.size))
+        left = thinned_out(together, self.most, self.size)
+        # distances to these are known, unless some were given up
+        known = len(kept.rows) if left is together else 0
+        return Measure(answer.facts, left, known)
 
 
 def thinned_out(kept: Kept, most: int, size: int) -> Kept:
@@ -312,15 +315,23 @@ class Assigned:
 
 @dataclass(frozen=True)
 class Measure:
-    """Which of these is each of your rows nearest to, and how far?"""
+    """Which of these is each of your rows nearest to, and how far?
 
-    first: int
+    Of the first ``known`` of them, blocks know it.
+    """
+
     facts: Facts
     kept: Kept
+    known: int
 
     def observe(self, state: Held) -> Held:
-        """Measured anew: what was nearest may be left out."""
-        nearest, squared = nearest_center(state.X, self.kept.X)
+        """Against those that are new; or against all, where what was nearest may be left out."""
+        if not self.known:
+            nearest, squared = nearest_center(state.X, self.kept.X)
+            return replace(state, nearest=nearest, squared=squared)
+        nearest, squared = state.nearest.copy(), state.squared.copy()
+        fresh = self.kept.X[self.known :]
+        update_squared_distances(state.X, squared, fresh, nearest, first=self.known)
         return replace(state, nearest=nearest, squared=squared)
 
     def answer(self, state: Held) -> Assigned:

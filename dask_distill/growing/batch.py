@@ -8,7 +8,6 @@ from dask_distill.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.summary import Settings, Summary
 from dask_distill.request import Request
-from dask_distill.validity import OnInvalid
 
 _TEXT = "OUST"
 _WHOLE = "biu"
@@ -77,7 +76,9 @@ def _joins(one: np.dtype[Any], other: np.dtype[Any]) -> bool:
 
 def made_request(settings: Settings, size: int) -> Request:
     """What would be asked of a data set that does not grow."""
-    on_invalid: OnInvalid = "drop" if settings.on_invalid == "drop" else "raise"
     return Request(
-        strategy=settings.made_strategy(), size=size, seed=settings.seed, on_invalid=on_invalid
+        strategy=settings.made_strategy(),
+        size=size,
+        seed=settings.seed,
+        on_invalid=settings.on_invalid,
     )

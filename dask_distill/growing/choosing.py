@@ -19,6 +19,7 @@ from dask_distill.strategies.random import Random
 from dask_distill.strategies.space import Space
 
 Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.generic]
 Rows = npt.NDArray[np.int64]
 
 
@@ -40,7 +41,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
     if settings.covering:
         weights, certificate = _standing_for(summary, found)
     else:
-        weights, certificate = _weighed(summary, found), None
+        weights, certificate = _weighed(summary, labels, found), None
     shares = (weights * (summary.counted / math.fsum(weights))).astype(np.float32)
     # after a hundred half-lives a row counts for next to nothing, but is there
     shares = np.maximum(shares, np.finfo(np.float32).tiny)
@@ -55,7 +56,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
         },
         "rows": summary.counted,
         "rows_dropped": summary.n_source - summary.n,
-        "classes": _class_table(summary, at),
+        "classes": _class_table(summary, labels, at),
         "bytes_to_gather_everything": summary.n_source * kept.row_bytes,
         "growing": {
             "batches": summary.batches,
@@ -76,11 +77,10 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
     )
 
 
-def _weighed(summary: Summary, found: Coreset) -> Floats:
+def _weighed(summary: Summary, labels: Labels | None, found: Coreset) -> Floats:
     """Weights of the strategy, times what rows stand for; of each class, what there is of it."""
     masses = summary.represented()
     weights: Floats = found.weights * masses[found.indices]
-    labels = summary.labels()
     options = summary.settings.made_strategy()
     if labels is None or getattr(options, "balance", "proportional") != "proportional":
         return weights
@@ -132,9 +132,8 @@ def _stand_for(
     return weights, float((np.sqrt(squared) + reach).max())
 
 
-def _class_table(summary: Summary, at: Rows) -> list[dict[str, Any]] | None:
+def _class_table(summary: Summary, labels: Labels | None, at: Rows) -> list[dict[str, Any]] | None:
     """Rows of each class: all that came, or about what the window has."""
-    labels = summary.labels()
     if labels is None or summary.classes is None or summary.counts is None:
         return None
     names, codes = np.unique(labels, return_inverse=True)

@@ -114,18 +114,17 @@ def follow(
         Where source or target cannot be used, or the target follows another source or other
         settings. What was committed stays.
     """
-    place = Location(source, dict(storage_options or {}))
+    options = dict(storage_options or {})
+    place = Location(source, options)
     stop = stop or threading.Event()
     _check(interval, max_rows)
-    summary = _begun(place, target, settings, storage_options)
+    summary = _begun(place, target, settings)
     # rows whose chunks are not there are still to come
     pieces = pieces_of(place, {"on_missing": "error"} | dict(opening or {}))
     # of a follower that was killed; of one that is alive, that ends it
-    store.discard_unfinished(target, _RUN, storage_options=dict(storage_options or {}))
+    store.discard_unfinished(target, _RUN, storage_options=options)
     run = f"{_RUN}{uuid.uuid4().hex[:12]}"
-    commit = partial(
-        _commit, run=run, target=target, storage_options=storage_options, progress=progress
-    )
+    commit = partial(_commit, run=run, target=target, storage_options=options, progress=progress)
     return _followed(pieces, summary, commit, interval, once, max_rows, stop)
 
 
@@ -175,11 +174,10 @@ def _begun(
     place: Location,
     target: str,
     settings: Settings,
-    storage_options: Mapping[str, Any] | None,
 ) -> Summary:
     """What is known of rows taken before: of none, where nothing is there."""
-    there = Location(target.rstrip("/") or "/", dict(storage_options or {}))
-    options = dict(storage_options or {})
+    options = place.options
+    there = Location(target.rstrip("/") or "/", options)
     if not target or not there.exists():
         store.check_target(target, storage_options=options, sources=[place.url])
         return Summary.begin(settings)
@@ -209,14 +207,13 @@ def _commit(
     *,
     run: str,
     target: str,
-    storage_options: Mapping[str, Any] | None,
+    storage_options: Mapping[str, Any],
     progress: Progress | None,
 ) -> tuple[Summary, Committed]:
     """One batch, selected anew with all before it, in the target's place."""
     coreset = grown(summary, batch, progress=progress)
     assert coreset.summary is not None
-    following = coreset.summary.having_taken(taken)
-    coreset = replace(coreset, summary=following)
+    coreset = replace(coreset, summary=replace(coreset.summary, taken=dict(taken)))
     receipt = coreset.to_zarr(
         target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
     )

@@ -12,10 +12,9 @@ from dask_distill.dataset import Dataset, check, with_time
 from dask_distill.errors import InputError
 from dask_distill.growing.batch import check_alike
 from dask_distill.reading import run_of_rows
-from dask_distill.sources import join_rows, open_dataset
+from dask_distill.sources import ZARR_FILES, join_rows, open_dataset
 
 _ENDINGS = (".parquet", ".parq", ".pq", ".npz")
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def pieces_of(place: Location, opening: dict[str, Any]) -> Pieces:
                 f"source '{place.shown}' must be a folder of files or a zarr group to be followed, "
                 "got a file; name the folder that it lies in"
             )
-        zarr = any(system.exists(f"{path.rstrip('/')}/{name}") for name in _ZARR_FILES)
+        zarr = any(system.exists(f"{path.rstrip('/')}/{name}") for name in ZARR_FILES)
     place = place.resolved()
     return AppendedRows(place, opening) if zarr else AddedFiles(place, opening)
 
@@ -98,9 +97,11 @@ class AppendedRows:
                 f"source '{self.place.shown}' must have the {start:,} rows that were taken, got "
                 f"{look.rows:,}; rows can be added to what is followed, not taken away"
             )
+        if start >= look.rows:
+            return
+        dataset = opened(self.place, self.opening)
         while start < look.rows:
             stop = min(look.rows, start + max_rows)
-            dataset = opened(self.place, self.opening)
             told = {"source": self.place.shown, "rows": stop}
             part = _each(dataset, lambda array, a=start, b=stop: run_of_rows(array, a, b))
             yield part, told
@@ -139,14 +140,14 @@ class AddedFiles:
                 dataset = opened(self.place.child(name), self.opening)
             except InputError:
                 if self._is_empty(name):
-                    done = [*done, name]
+                    done.append(name)
                     continue
                 if waiting:
                     # those before it are sound
                     yield self._joined(waiting, done)
                 raise
             waiting.append(dataset)
-            done = [*done, name]
+            done.append(name)
             if sum(part.n for part in waiting) >= max_rows:
                 yield self._joined(waiting, done)
                 waiting = []
@@ -167,7 +168,7 @@ class AddedFiles:
             return False
 
     def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
-        told = {"source": self.place.shown, "files": done}
+        told = {"source": self.place.shown, "files": list(done)}
         # not each of the files: they may be many
         return replace(joined_datasets(parts), sources=(self.place.shown,)), told
 
@@ -208,7 +209,6 @@ def joined_datasets(parts: list[Dataset]) -> Dataset:
             carry={
                 name: da.concatenate([part.carry[name] for part in parts]) for name in first.carry
             },
-            sources=tuple(source for part in parts for source in part.sources),
         )
     )
 

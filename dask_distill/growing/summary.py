@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import dask.array as da
@@ -17,6 +17,7 @@ from dask_distill.request import resolve_size
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
+from dask_distill.validity import OnInvalid
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -59,7 +60,7 @@ class Settings:
     window: int | None = None
     half_life: float | None = None
     seed: int = 0
-    on_invalid: str = "raise"
+    on_invalid: OnInvalid = "raise"
 
     @classmethod
     def of(
@@ -332,10 +333,6 @@ class Summary:
             counts=None if counts is None else tuple(counts),
             **told,
         )
-
-    def having_taken(self, taken: Mapping[str, Any]) -> "Summary":
-        """With a note of what came from where."""
-        return replace(self, taken=dict(taken))
 
 
 def usual_oversample(fraction: float | None) -> float:

@@ -205,9 +205,7 @@ def _arrived(
     settings = summary.settings
     n = summary.n + dataset.n
     most = settings.most(n)
-    plain = (
-        made_request(settings, 1) if most is None else made_request(settings, min(most, dataset.n))
-    )
+    plain = made_request(settings, 1 if most is None else min(most, dataset.n))
     if not settings.covering:
         plain = replace(plain, strategy=Random())
     limits = limits_here(active_client())
@@ -252,8 +250,7 @@ def _question(
 ) -> Any:
     """A handle of the first question."""
     settings = summary.settings
-    on_invalid: OnInvalid = "drop" if settings.on_invalid == "drop" else "raise"
-    first = summary.n_source
+    on_invalid, first = settings.on_invalid, summary.n_source
     if not settings.covering:
         least = max(summary.least, settings.least(first + dataset.n))
         # those of the batch are not known yet

@@ -3,6 +3,8 @@
 Which rows are kept does not depend on the batches in which they came.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -72,7 +74,7 @@ def thinned(
     rows : (n,) int64 array
         The lowest wins ties.
     codes : (n,) int array or None
-        Class numbers, in any order.
+        Class numbers from 0, in any order.
     least : float
         Rows of this priority or less are not kept.
     most : int or None
@@ -100,12 +102,41 @@ def thinned(
         least = float(priority[order[most]])
         kept = np.zeros(len(rows), bool)
         kept[order[:most]] = True
-    if codes is not None and floor and len(rows):
-        order = np.lexsort((rows, -priority, codes))
-        starts = np.flatnonzero(np.diff(codes[order], prepend=codes[order[0]] - 1))
-        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-        kept[order[rank < floor]] = True
+    if codes is not None and floor:
+        kept |= lowest_in_class(-priority, rows, codes, floor)
     return kept, least
+
+
+def lowest_in_class(
+    keys: npt.NDArray[Any], rows: Rows, codes: npt.NDArray[np.integer], count: int
+) -> npt.NDArray[np.bool_]:
+    """Find the rows of lowest key in each class.
+
+    Parameters
+    ----------
+    keys : (n,) array
+    rows : (n,) int64 array
+        The lowest wins ties.
+    codes : (n,) int array
+        Class numbers from 0, in any order.
+    count : int
+        Rows of each class.
+
+    Returns
+    -------
+    (n,) bool array
+
+    Examples
+    --------
+    >>> lowest_in_class(np.array([3, 1, 2]), np.arange(3), np.array([0, 0, 1]), 1).tolist()
+    [False, True, True]
+    """
+    order = np.lexsort((rows, keys, codes))
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    mask = np.zeros(len(rows), bool)
+    mask[order[rank < count]] = True
+    return mask
 
 
 def represented(

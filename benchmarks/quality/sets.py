@@ -13,8 +13,10 @@ _FASHION = Path("/usr/share/datasets/fashion-mnist")
 KEEL = ("letter", "magic", "penbased", "satimage", "phoneme", "ring", "twonorm", "spambase")
 KEEL_MORE = ("banana", "optdigits", "texture", "segment", "marketing", "splice")
 
+SECTIONS = 20
+
 DEFAULT = ("flights", "diamonds", "digits", "fashion", *KEEL, "paper")
-FULL = (*DEFAULT, *KEEL_MORE)
+FULL = (*DEFAULT, "packages", *KEEL_MORE)
 
 
 def load(name):
@@ -35,6 +37,7 @@ def _make(name):
         "diamonds": _diamonds,
         "digits": _digits,
         "fashion": _fashion,
+        "packages": _packages,
         "paper": _paper,
         # with 20,000 rows to test on
         "paper120": lambda: _paper(120_000),
@@ -84,6 +87,32 @@ def _fashion():
         np.concatenate([X.reshape(len(X), -1) for X, _ in parts]),
         np.concatenate([y for _, y in parts]),
     )
+
+
+def _packages():
+    """Section of a Debian package (the 20 largest) from its one line of description.
+
+    Words by TF-IDF, in 64 dimensions by latent semantic analysis.
+    """
+    import subprocess
+
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    listed = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True, text=True)
+    texts, sections = [], []
+    for entry in listed.stdout.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in entry.splitlines() if ": " in line)
+        text, section = fields.get("Description"), fields.get("Section")
+        if text and section:
+            texts.append(text)
+            sections.append(section)
+    names, counts = np.unique(sections, return_counts=True)
+    known = set(names[np.argsort(-counts)[:SECTIONS]].tolist())
+    rows = [i for i, section in enumerate(sections) if section in known]
+    words = TfidfVectorizer(sublinear_tf=True, min_df=5).fit_transform([texts[i] for i in rows])
+    X = TruncatedSVD(64, random_state=0).fit_transform(words)
+    return X, np.array(sections)[rows]
 
 
 def _paper(rows=100_000):

@@ -74,19 +74,22 @@ class Block:
 def block_rows(n: int, d: int) -> int:
     """Rows in a block for a data set of n rows and d features.
 
-    About 32 MiB of float32, but at least 16 blocks where there are rows enough, and at most
-    4,096 of them.
+    About 32 MiB of float32, but some 16 blocks where there are rows enough, and at most 4,096 of
+    them. A power of two where it can be: stored chunks often are, and lie in one block then.
 
     Examples
     --------
     >>> block_rows(336_776, 24), block_rows(1_000, 24)
-    (21504, 4096)
+    (16384, 4096)
     """
     rows = min(_BLOCK_BYTES // (4 * d), -(-n // _PARALLEL_BLOCKS))
     least = min(_LEAST_ROWS, max(tile_rows(d), _BLOCK_BYTES // (4 * d)))
-    rows = max(rows, least, -(-n // _MOST_BLOCKS))
+    rows = max(1 << round(math.log2(max(1, rows))), 1 << int(math.log2(least)))
+    enough = -(-n // _MOST_BLOCKS)
+    if rows >= enough:
+        return rows
     unit = min(1024, tile_rows(d))
-    return -(-rows // unit) * unit
+    return -(-enough // unit) * unit
 
 
 def tile_rows(d: int) -> int:

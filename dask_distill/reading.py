@@ -80,19 +80,29 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> 
     chunks = _chunks(array, users)
     blocks = []
     for number in range(len(bounds)):
-        parts = []
+        parts: list[Any] = []
         for place in range(first[number], last[number]):
             start, stop = (starts[number : number + 2] - edges[place]).tolist()
             rows = max(0, start), min(stop, array.chunks[0][place])
-            parts.append(_part(chunks[place], *rows, array.chunks[0][place], runner))
+            part = _part(chunks[place], *rows, array.chunks[0][place], runner)
+            both = _one_run(parts[-1], part) if parts else None
+            parts[-1:] = [both] if both else [*parts[-1:], part]
+        parts = [Inline(part) if isinstance(part, RowReader) else part for part in parts]
         blocks.append(Inline(_stacked, *parts))
     return blocks
+
+
+def _one_run(left: Any, right: Any) -> RowReader | None:
+    """What reads both, where both are read from the source and one goes on from the other."""
+    if isinstance(left, RowReader) and isinstance(right, RowReader):
+        return left.followed_by(right)
+    return None
 
 
 def _part(chunk: Any, start: int, stop: int, size: int, runner: DaskRunner) -> Any:
     """Some rows of a chunk, such that no others are sent."""
     if isinstance(chunk, RowReader):
-        return Inline(chunk.part(start, stop))
+        return chunk.part(start, stop)
     if stop - start == size:
         return chunk
     if isinstance(chunk, Inline):

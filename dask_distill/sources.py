@@ -47,6 +47,10 @@ class RowReader:
         """Reads rows from ``start`` to ``stop`` of these."""
         raise NotImplementedError
 
+    def followed_by(self, other: "RowReader") -> "RowReader | None":
+        """Reads these rows and then those in one go; None where they are not one run."""
+        return None
+
 
 def open_dataset(
     source: str | os.PathLike[str],
@@ -436,6 +440,12 @@ class _Rows(RowReader):
     def part(self, start: int, stop: int) -> "_Rows":
         """Rows from ``start`` to ``stop`` of these."""
         return replace(self, start=self.start + start, stop=self.start + stop)
+
+    def followed_by(self, other: RowReader) -> "_Rows | None":
+        """Both, where the others come next in the same array."""
+        if not isinstance(other, _Rows) or other != replace(self, start=self.stop, stop=other.stop):
+            return None
+        return replace(self, stop=other.stop)
 
 
 def _read(stored: _Stored, start: int, stop: int) -> npt.NDArray[np.generic]:

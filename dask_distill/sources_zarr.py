@@ -202,6 +202,15 @@ class _Rows(RowReader):
         first = self.place[0].start
         return replace(self, place=(slice(first + start, first + stop), *self.place[1:]))
 
+    def followed_by(self, other: RowReader) -> "_Rows | None":
+        """Both, where the others come next in the same array: decoded side by side, not copied."""
+        if not isinstance(other, _Rows):
+            return None
+        first, then = self.place[0], other.place[0]
+        if first.stop != then.start or other != replace(self, place=(then, *self.place[1:])):
+            return None
+        return replace(self, place=(slice(first.start, then.stop), *self.place[1:]))
+
 
 class _Complete(WrapperStore[Any]):
     """A store in which a chunk that is not there is an error; asks nothing more of the store."""

@@ -346,6 +346,48 @@ def test_distill__building_the_graph_computes_nothing(labelled):
     assert len(blocks) == len(block_bounds(dataset.n, dataset.d))
 
 
+@pytest.mark.parametrize("kind", ["zarr", "npy"])
+@pytest.mark.parametrize("chunk", [1000, 4096, 30_000])
+def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkeypatch, kind, chunk):
+    from dask_distill import sources, sources_zarr
+    from dask_distill.dataset import Dataset
+    from dask_distill.reading import raw_blocks
+    from dask_distill.rounds import DaskRunner
+
+    X = np.random.default_rng(0).normal(size=(9000, 3)).astype(np.float32)
+    if kind == "zarr":
+        zarr.create_array(tmp_path / "X", data=X, chunks=(chunk, 3))
+    else:
+        np.save(tmp_path / "X.npy", X)
+    monkeypatch.setattr(sources, "_CHUNK_BYTES", 12 * chunk)
+    monkeypatch.setattr("dask_distill.reading.block_bounds", lambda n, d: (4096, 4096, 808))
+    dataset = open_dataset(tmp_path / ("X" if kind == "zarr" else "X.npy"))
+    assert dataset.features.chunks[0][0] == min(chunk, 9000)
+    readers = sources_zarr._Rows if kind == "zarr" else sources._Rows
+    reads, read = [], readers.__call__
+
+    def count(self):
+        values = read(self)
+        reads.append(len(values))
+        return values
+
+    monkeypatch.setattr(readers, "__call__", count)
+    runner = DaskRunner()
+
+    def parts(dataset):
+        blocks = raw_blocks(dataset, runner)
+        return runner.fetch_all([runner.call("X", lambda block: block.X, b) for b in blocks])
+
+    found = parts(dataset)
+    assert np.concatenate(found).tobytes() == X.tobytes()
+    assert sorted(reads) == [808, 4096, 4096]
+    # what comes from two sources does not come in one go
+    both = da.concatenate([dataset.features[:4000], dataset.features])
+    monkeypatch.setattr("dask_distill.reading.block_bounds", lambda n, d: (8192, 4808))
+    found = parts(Dataset(both))
+    assert np.concatenate(found).tobytes() == X[:4000].tobytes() + X.tobytes()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_distill__reads_the_source_once_for_the_sample_and_twice_in_all_beside(
     labelled, tmp_path, name

@@ -183,6 +183,19 @@ def test_scaling__standardises_at_any_offset_and_unit(kind, offset, unit):
     np.testing.assert_allclose(Z.std(axis=0, dtype=float), 1, rtol=1e-4)
 
 
+@pytest.mark.parametrize("d", [1, 3, 64, 5000])
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 200, 4096])
+def test_scaling__rows_side_by_side_are_as_one_by_one_in_every_bit(rows, d):
+    rng = np.random.default_rng(rows + d)
+    X = rng.normal(3, 2, size=(rows, d)).astype(np.float32)
+    scaling = Scaling(rng.normal(3, 1, d), rng.uniform(0.1, 2, d))
+    expected = (X - scaling.mean.astype("f4")) * scaling.inverse.astype("f4")
+    assert scaling(X).tobytes() == expected.tobytes()
+    assert scaling(np.asfortranarray(X)).tobytes() == expected.tobytes()
+    room = np.full((rows, 2 * d), np.nan, np.float32)
+    assert scaling(X, out=room[:, ::2]).tobytes() == expected.tobytes()
+
+
 def test_fit__runs_on_one_thread_in_a_process_that_has_not_loaded_scikit_learn():
     script = """
 import sys

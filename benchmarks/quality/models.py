@@ -53,10 +53,27 @@ def make(name, n, classes, seed):
     )
 
 
+def binned(X, X_test):
+    """Each feature as the number of its quantile among the training rows.
+
+    scikit-learn 1.9 takes 0.1 s a feature to bin rows with weights, unless values are few.
+    """
+    edges = np.quantile(X, np.linspace(0, 1, 256)[1:-1], axis=0)
+    columns = [np.unique(column) for column in edges.T]
+    return tuple(
+        np.column_stack(
+            [np.searchsorted(c, values[:, j], side="right") for j, c in enumerate(columns)]
+        ).astype(np.float32)
+        for values in (X, X_test)
+    )
+
+
 def train_and_test(name, X, y, weights, X_test, y_test, seed):
     """Fit on a subset (all models but kNN with its weights) and judge on the test rows."""
     model = make(name, len(y), len(np.unique(y)), seed)
     started = time.process_time()
+    if name == "boosting":
+        X, X_test = binned(X, X_test)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name == "knn" or weights is None:

@@ -115,12 +115,14 @@ def entropy(probabilities: Float) -> Float32:
     return np.maximum(total, 0).astype(np.float32)
 
 
-def margin(probabilities: Float) -> Float32:
+def margin(probabilities: Float, top: tuple[Float, Float] | None = None) -> Float32:
     """Distance between the two most probable classes: small where the model hesitates.
 
     Parameters
     ----------
     probabilities : (n, C) float array, C >= 2.
+    top : two (n,) float arrays, optional
+        What `top_two` says of them, where that is known.
 
     Returns
     -------
@@ -135,11 +137,13 @@ def margin(probabilities: Float) -> Float32:
     >>> margin(np.array([[0.75, 0.25, 0.0]]))
     array([0.5], dtype=float32)
     """
-    best, second = _top_two(probabilities)
+    best, second = top or top_two(probabilities)
     return (best - second).astype(np.float32)
 
 
-def trust_gap(probabilities: Float, labels: Codes) -> Float32:
+def trust_gap(
+    probabilities: Float, labels: Codes, top: tuple[Float, Float] | None = None
+) -> Float32:
     """By how much the best other class beats an example's own: above 0, the model disagrees.
 
     Parameters
@@ -147,6 +151,8 @@ def trust_gap(probabilities: Float, labels: Codes) -> Float32:
     probabilities : (n, C) float array, C >= 2.
     labels : (n,) int array
         Class numbers, 0 <= label < C.
+    top : two (n,) float arrays, optional
+        What `top_two` says of them, where that is known.
 
     Returns
     -------
@@ -162,13 +168,28 @@ def trust_gap(probabilities: Float, labels: Codes) -> Float32:
     array([ 0.5, -0.5], dtype=float32)
     """
     own = probabilities[np.arange(len(labels)), labels]
-    best, second = _top_two(probabilities)
+    best, second = top or top_two(probabilities)
     # where the own class is the best one, the best other is the second
     return (np.where(own >= best, second, best) - own).astype(np.float32)
 
 
-def _top_two(probabilities: Float) -> tuple[Float, Float]:
-    """The largest and the second largest of each row, class by class: no sort, no copy."""
+def top_two(probabilities: Float) -> tuple[Float, Float]:
+    """The largest and the second largest of each row.
+
+    Parameters
+    ----------
+    probabilities : (n, C) float array, C >= 2.
+
+    Returns
+    -------
+    best, second : (n,) float arrays
+
+    Examples
+    --------
+    >>> top_two(np.array([[0.25, 0.75, 0.0]]))
+    (array([0.75]), array([0.25]))
+    """
+    # class by class: no sort, no copy
     best = np.maximum(probabilities[:, 0], probabilities[:, 1])
     second = np.minimum(probabilities[:, 0], probabilities[:, 1])
     for column in probabilities.T[2:]:

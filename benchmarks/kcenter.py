@@ -9,6 +9,7 @@ import argparse
 import itertools
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -18,11 +19,13 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import dask.array as da
 import numpy as np
 import psutil
+import zarr
 from mixture import mixture, mixture_with_clusters
 
-from dask_distill import distill
+from dask_distill import distill, open_dataset
 from dask_distill.block import Block
 from dask_distill.certify import lower_bound
+from dask_distill.in_memory import select_in_memory
 from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first, nearest_center
 from dask_distill.progress import Silent
 from dask_distill.rounds import Ledger, LocalRunner, content, converse
@@ -122,34 +125,34 @@ def on_a_cluster(n=200_000, d=64, k=20_000):
     )
 
 
-def growth(d=64):
-    sizes = [250_000, 500_000, 1_000_000]
+def growth(sizes, d=64):
     figures = {}
     for strategy in (KCenter(), KCenter(exact=True)):
         name = "exact" if strategy.exact else "two rounds"
         for n in sizes:
-            with cluster() as client:
-                lazy = da.map_blocks(
-                    block_of_mixture,
-                    chunks=((n // 16,) * 16, (d,)),
-                    dtype=np.float32,
-                    rows=n // 16,
-                    d=d,
-                    meta=np.empty((0, 0), np.float32),
-                )
+            with tempfile.TemporaryDirectory() as folder, cluster() as client:
+                write_mixture(Path(folder) / "X", n, d)
+                source = open_dataset(Path(folder) / "X")
+                idle = PeakMemory(client)
+                # what the libraries take that a worker loads for its first tasks
+                client.run(small_run)
+                distill(mixture(20_000, d), size=200, strategy=strategy)
+                libraries = idle.workers()
                 watch = PeakMemory(client)
                 started = time.perf_counter()
-                found = distill(lazy, size=n // 10, strategy=strategy)
+                found = distill(source, size=n // 10, strategy=strategy)
                 seconds = time.perf_counter() - started
                 figures[name, n] = seconds
                 data = n * d * 4
                 print(
                     f"{name}: n={n:,} d={d} k={n // 10:,}, 2 workers: {seconds:.0f} s, memory of "
-                    f"the workers above start / data: {watch.workers() / data:.2f}, client "
-                    f"{watch.client() / 2**20:.0f} MiB, {found.provenance['selection']}",
+                    f"the workers / data: {watch.workers() / data:.2f}, and "
+                    f"{libraries / 2**20:.0f} MiB of a first small run with its libraries; client "
+                    f"{watch.client() / 2**20:.0f} MiB; {found.provenance['selection']}",
                     flush=True,
                 )
-    draw(sizes, figures)
+    if len(sizes) > 1:
+        draw(sizes, figures)
 
 
 def draw(sizes, figures):
@@ -176,8 +179,15 @@ def draw(sizes, figures):
     figure.savefig(HERE / "kcenter_growth.svg", bbox_inches="tight")
 
 
-def block_of_mixture(rows, d, block_id=(0,)):
-    return mixture_with_clusters(rows, d, draw=block_id[0])[0]
+def small_run():
+    select_in_memory(mixture(20_000, 64), None, KCenter(), 200)
+
+
+def write_mixture(place, n, d, chunk=32_768):
+    array = zarr.create_array(place, shape=(n, d), chunks=(chunk, d), dtype="f4")
+    for draw, start in enumerate(range(0, n, chunk)):
+        rows = min(chunk, n - start)
+        array[start : start + rows] = mixture_with_clusters(rows, d, draw=draw)[0]
 
 
 def cluster():
@@ -251,11 +261,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[250_000, 500_000, 1_000_000])
     arguments = parser.parse_args()
     sys.path.insert(0, str(HERE))
     if arguments.cluster:
         on_a_cluster()
     elif arguments.growth:
-        growth()
+        growth(arguments.sizes)
     else:
         in_process()

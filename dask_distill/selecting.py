@@ -13,6 +13,7 @@ from dask_distill.apart import Apart, set_apart
 from dask_distill.conversation import Selection
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError
+from dask_distill.inline import Inline
 from dask_distill.lost import Groups, Watched, group_counts
 from dask_distill.progress import Progress
 from dask_distill.request import Request
@@ -201,13 +202,18 @@ def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -
     lanes = min(len(blocks), runner.parallelism())
     edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
     return [
-        runner.call("join", _join, handle, question, *blocks[start:stop])
+        # as one list, of which nobody else holds the blocks
+        runner.call("join", _join, handle, question, Inline(_listed, *blocks[start:stop]))
         for start, stop in pairwise(edges)
     ]
 
 
-def _join(strategy: Watched, question: Any, *blocks: Any) -> Any:
-    return strategy.join(question, list(blocks))
+def _join(strategy: Watched, question: Any, blocks: list[Any]) -> Any:
+    return strategy.join(question, blocks)
+
+
+def _listed(*blocks: Any) -> list[Any]:
+    return list(blocks)
 
 
 def _facts(strategy: Watched, final: Any) -> dict[str, Any]:

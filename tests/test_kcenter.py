@@ -1,7 +1,9 @@
 """k-center over blocks: the sequential traversal's rows, or nearly its radius; the certificate."""
 
 import itertools
+import tracemalloc
 import warnings
+from dataclasses import replace
 
 import dask
 import dask.array as da
@@ -17,6 +19,9 @@ from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
 from dask_distill.strategies import KCenter, exact_rounds, make_strategy, two_rounds
+from dask_distill.strategies.exact_rounds import First
+from dask_distill.strategies.space import Space
+from dask_distill.strategies.two_rounds import Covering, Traverse
 from dask_distill.survey import Schema
 
 
@@ -180,6 +185,51 @@ def test_two_rounds__radius_is_nearly_that_of_the_sequential_traversal(k, order)
     far, nearest = distances_to(X, rows)
     assert choice.told["covering_radius"] == pytest.approx(far.max(), rel=1e-12)
     assert np.array_equal(weights, np.bincount(nearest, minlength=k))
+
+
+def test_blocks__hold_their_rows_once_while_they_wait():
+    X, _ = mixture(20_000, 32)
+    block, space = Block(0, np.arange(len(X)), X, None), Space("euclidean", None, None)
+    aim = Covering(2000, len(X))
+    select(X[:2000], [2000], 20, KCenter())
+    tracemalloc.start()
+    try:
+        state = Traverse.begin(aim, space, 3800, np.array([len(X)])).observe(block)
+        traversing, _ = tracemalloc.get_traced_memory()
+        first = First(replace(aim, exact=True), space=space).observe(block)
+        beginning = tracemalloc.get_traced_memory()[0] - traversing
+    finally:
+        tracemalloc.stop()
+    # distances, marks and picks: fewer bytes than a copy of the rows
+    assert state.X is X
+    assert len(state.traversal.indices) > 2000
+    assert traversing < 0.4 * X.nbytes
+    assert first.X is X
+    assert beginning < 0.4 * X.nbytes
+
+
+def test_join__holds_no_block_twice():
+    X, _ = mixture(40_000, 32)
+
+    def blocks():
+        return [Block(i, np.arange(5000) + 5000 * i, X[5000 * i :][:5000], None) for i in range(8)]
+
+    question = KCenter(exact=True, reduce=lambda Z: Z[:, :16] * 2).ask(
+        Schema(40_000, 40_000, 32, None, None, np.full(8, 5000), None, None, None, None, 0, "", 0),
+        10,
+        None,
+    )
+    given = blocks()
+    held = KCenter(exact=True).join(question, given)
+    np.testing.assert_array_equal(held.X, X[:, :16] * 2)
+    np.testing.assert_array_equal(held.rows, np.arange(40_000))
+    assert given == []
+    # the user's function may give other types for other rows
+    kinds = iter([np.float32, np.float64] * 4)
+    mixed = replace(question.space, reduce=lambda Z: Z.astype(next(kinds)))
+    held = KCenter(exact=True).join(replace(question, space=mixed), blocks())
+    assert held.X.dtype == np.float64
+    np.testing.assert_array_equal(held.X, X)
 
 
 def test_two_rounds__a_merge_that_is_spread_gives_the_same_rows(monkeypatch):

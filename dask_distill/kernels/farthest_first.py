@@ -186,6 +186,10 @@ class FarthestFirst:
         if len(self.indices) < k and stop == 0.0:
             self._exhausted = True
 
+    def rest(self) -> None:
+        """Let go of what can be made again, more memory than the rows take; go on when you like."""
+        self._traversal.rest()
+
     def squared_distances(self) -> Floats:
         """(n,) float64 array: every row's squared distance to the picks."""
         return self._traversal.catch_up().copy()

@@ -104,11 +104,15 @@ class LazyTraversal:
         """Arrays that are changed in place."""
         return {"_squared": self._squared, "_seen": self._seen, "nearest": self.nearest}
 
+    def rest(self) -> None:
+        """Let go of what can be made again: the filter copies of rows and picks."""
+        self.__dict__.update(self.__getstate__())
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_rows": None, "_centers": None, "_scratch": None}
 
     def _prepare(self) -> None:
-        """Make the filter copies; after unpickling they are made again."""
+        """Make the filter copies; after a rest and after unpickling they are made again."""
         if self._rows is None:
             self._rows = self._filter.rows(self._X)
         if self._centers is None:

@@ -65,7 +65,7 @@ class Strategy:
         return False
 
     def join(self, question: Any, blocks: list[Block]) -> Any:
-        """On a worker: neighbouring blocks as one state."""
+        """On a worker: neighbouring blocks as one state; the list may be emptied on the way."""
         raise NotImplementedError
 
     def facts(self, choice: Any) -> dict[str, Any]:

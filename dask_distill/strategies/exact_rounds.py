@@ -95,10 +95,7 @@ class First:
         if isinstance(state, Block):
             assert self.space is not None
             state = Held.of(state, self.space)
-        picks = np.arange(len(state.rows))
-        if self.cut is not None:
-            picks = candidates(state, self.cut)
-        return state.restart(picks)
+        return state.restart(None if self.cut is None else candidates(state, self.cut))
 
     def answer(self, state: Held) -> Pool:
         """The block's first row."""

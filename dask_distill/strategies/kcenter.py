@@ -93,7 +93,7 @@ class KCenter(Stepwise):
     def join(self, question: First, blocks: list[Block]) -> Held:
         """On a worker: some blocks as one state."""
         assert question.space is not None
-        return Held.joined([Held.of(block, question.space) for block in blocks])
+        return Held.joined(blocks, question.space)
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> First | Traverse:
         """Begin the one traversal, or one in each block."""
@@ -119,10 +119,12 @@ class KCenter(Stepwise):
         return Traverse.begin(aim, space, wanted, schema.block_counts, initial)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
-        """Blocks hold their rows, filter copies and bounds; candidates meet on the coordinator."""
-        held = 2 * 4 * d + 40
+        """Blocks hold their rows and bounds; candidates meet on the coordinator."""
+        held = 4 * d + 40
         if self.exact:
-            # centers are held beside the rows, and pools come a third of the centers at a time
+            # filter copies and centers are held beside the rows, and pools come a third of the
+            # centers at a time
+            held += 4 * d
             return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
         return Footprint(8, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
 

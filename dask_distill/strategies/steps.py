@@ -74,20 +74,27 @@ class Held:
         return cls(block.number, block.rows, space(block.X), block.codes)
 
     @classmethod
-    def joined(cls, parts: list[Self]) -> Self:
-        """Neighbouring blocks as one."""
-        codes = [part.codes for part in parts if part.codes is not None]
-        return cls(
-            parts[0].number,
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.X for part in parts]),
-            np.concatenate(codes) if codes else None,
-        )
+    def joined(cls, blocks: list[Block], space: Space) -> Self:
+        """Neighbouring blocks as one; they are taken from the list, so that none is held twice."""
+        number, rows = blocks[0].number, np.concatenate([block.rows for block in blocks])
+        codes = [block.codes for block in blocks if block.codes is not None]
+        together = np.concatenate(codes) if codes else None
+        part = space(blocks.pop(0).X)
+        X, at = np.empty((len(rows), part.shape[1]), part.dtype), 0
+        while True:
+            # the user's function may give other types in other blocks
+            X = X.astype(np.result_type(X, part), copy=False)
+            X[at : at + len(part)] = part
+            at += len(part)
+            if not blocks:
+                return cls(number, rows, X, together)
+            part = space(blocks.pop(0).X)
 
-    def restart(self, picks: Rows) -> Self:
-        """Let some rows take part in a traversal over all blocks, and forget our own."""
-        front = Frontier.of(np.ascontiguousarray(self.X[picks]))
-        return replace(self, traversal=None, front=front, front_rows=self.rows[picks])
+    def restart(self, picks: Rows | None) -> Self:
+        """Let some rows, or all, take part in a traversal over all blocks; forget our own."""
+        X, rows = (self.X, self.rows) if picks is None else (self.X[picks], self.rows[picks])
+        front = Frontier.of(np.ascontiguousarray(X))
+        return replace(self, traversal=None, front=front, front_rows=rows)
 
 
 @dataclass(frozen=True)

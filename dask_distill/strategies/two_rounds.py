@@ -127,6 +127,8 @@ class Traverse:
         else:
             traversal = FarthestFirst(state.X)
         traversal.extend(target)
+        # many blocks wait while few go on
+        traversal.rest()
         return replace(state, traversal=traversal)
 
     def answer(self, state: Held) -> Radii:
@@ -239,7 +241,7 @@ class Cover:
         fresh = self.chosen.fresh
         if state.squared is None or state.nearest is None:
             nearest, squared = self._first(state)
-            # the traversals have done their work: let their bounds go
+            # the traversals have done their work: let them go
             return replace(
                 state, traversal=None, front=None, front_rows=None, nearest=nearest, squared=squared
             )

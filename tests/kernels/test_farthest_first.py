@@ -173,7 +173,7 @@ def test_farthest_first__equals_gonzalez_for_any_input(kind, n, d, part, start, 
     steps=st.lists(st.integers(1, 60), min_size=1, max_size=6),
     kind=st.sampled_from(["mixture", "lattice", "duplicates"]),
     d=st.sampled_from([2, 6, 30]),
-    between=st.sampled_from(["nothing", "copy", "pickle", "distances", "numpy"]),
+    between=st.sampled_from(["nothing", "copy", "pickle", "rest", "distances", "numpy"]),
     seed=st.integers(0, 1000),
 )
 def test_extend__any_split_gives_the_same_picks(steps, kind, d, between, seed):
@@ -186,6 +186,8 @@ def test_extend__any_split_gives_the_same_picks(steps, kind, d, between, seed):
             traversal.extend(k)
             if between == "copy":
                 traversal = traversal.copy()
+            elif between == "rest":
+                traversal.rest()
             elif between == "pickle":
                 traversal = pickle.loads(pickle.dumps(traversal))
             elif between == "distances":

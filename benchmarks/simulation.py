@@ -30,6 +30,7 @@ from dask_distill import distill, open_dataset, rounds
 from dask_distill.dataset import as_dataset
 from dask_distill.plan import make_plan
 from dask_distill.request import Request
+from dask_distill.rounds import FAN_IN
 from dask_distill.strategies import make_strategy
 
 HERE = Path(__file__).parent
@@ -41,8 +42,6 @@ D = 64
 TASK_SECONDS = 1.6e-3
 # of a network card of 10 Gbit/s
 BYTES_A_SECOND = 1.25e9
-# answers that one task combines
-FAN_IN = 8
 GIBIBYTE = 2**30
 # what a coordinator may be expected to have, and to be allowed to take
 COORDINATOR_BYTES, COORDINATOR_SECONDS = 64 * GIBIBYTE, 600
@@ -95,7 +94,7 @@ def compute(strategy, n, workers, fraction):
     )
     made = make_plan(dataset(n), request, workers=workers)
     need = request.strategy.footprint(n, D, 10, made.size)
-    levels = max(1, math.ceil(math.log(made.blocks, FAN_IN)))
+    levels = max(1, math.ceil(round(math.log(made.blocks, FAN_IN), 9)))
     answer = need.answer_bytes_per_block
     # what a round sends through the top of the tree, and the tasks that client and scheduler see
     seconds = made.tasks * TASK_SECONDS

@@ -13,6 +13,7 @@ from dask_distill.errors import InputError
 from dask_distill.lost import group_bytes
 from dask_distill.protection import Marks, Protection, as_initial
 from dask_distill.request import Request
+from dask_distill.rounds import FAN_IN
 from dask_distill.survey import SAMPLE_FLOOR, SAMPLE_ROWS
 from dask_distill.threads import local_threads
 
@@ -124,7 +125,7 @@ def make_plan(
     if strategy.counts_chosen:
         pools[0] += apart * (d * value + 48)
     chunks = len(dataset.features.chunks[0])
-    combines = -(-blocks // 7)
+    combines = -(-blocks // (FAN_IN - 1))
     fit = 0
     if strategy.uses_proxy and dataset.labels is not None:
         # the sample with its Fourier features, and the solver's copies of it

@@ -28,8 +28,8 @@ from dask_distill.journal import Journal, Recalled
 from dask_distill.progress import Progress, Silent
 from dask_distill.threads import local_threads, single_threaded
 
-# answers that one task combines
-_FAN_IN = 8
+# answers that one task combines: rows that are not thinned move once a level
+FAN_IN = 32
 
 
 @dataclass(frozen=True)
@@ -398,11 +398,11 @@ def content(turn: Turn) -> Any:
 
 
 def _tree(strategy: Any, answers: list[Any], runner: Runner, phase: str) -> Any:
-    """Combine by eights, in block order: the shape depends on the number of blocks alone."""
+    """Combine some at a time, in block order: the shape depends on the number of blocks alone."""
     while len(answers) > 1:
         answers = [
-            runner.call(f"{phase}-combine", _combine, strategy, *answers[i : i + _FAN_IN])
-            for i in range(0, len(answers), _FAN_IN)
+            runner.call(f"{phase}-combine", _combine, strategy, *answers[i : i + FAN_IN])
+            for i in range(0, len(answers), FAN_IN)
         ]
     return answers[0]
 

@@ -1,5 +1,6 @@
 """k-center over blocks: the sequential traversal's rows, or nearly its radius; the certificate."""
 
+import functools
 import itertools
 import tracemalloc
 import warnings
@@ -21,7 +22,7 @@ from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
 from dask_distill.strategies import KCenter, exact_rounds, make_strategy, two_rounds
 from dask_distill.strategies.exact_rounds import First
 from dask_distill.strategies.space import Space
-from dask_distill.strategies.two_rounds import Covering, Traverse
+from dask_distill.strategies.two_rounds import Covering, Followers, Traverse
 from dask_distill.survey import Schema
 
 
@@ -206,6 +207,46 @@ def test_blocks__hold_their_rows_once_while_they_wait():
     assert traversing < 0.4 * X.nbytes
     assert first.X is X
     assert beginning < 0.4 * X.nbytes
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    parts=st.lists(st.lists(st.integers(0, 40), max_size=60), min_size=1, max_size=5),
+    order=st.randoms(),
+)
+def test_followers__add_up_to_the_counts_of_all_rows(parts, order):
+    told = [Followers.of(np.array(part, np.int64)) for part in parts]
+    order.shuffle(told)
+    counts = functools.reduce(Followers.merge, told).dense(41)
+    expected = np.bincount(np.concatenate([np.array(p, np.int64) for p in parts]), minlength=41)
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.dtype == np.int64
+
+
+def test_followers__are_wide_only_where_they_must_be():
+    few = Followers.of(np.array([3, 3, 7]))
+    assert (few.centers.dtype, few.counts.dtype) == (np.int32, np.int32)
+    many = Followers(np.array([2**31, 2**31 + 1]), np.array([2**31 - 1, 5], np.int32))
+    both = many.merge(many)
+    assert both.counts.tolist() == [2**32 - 2, 10]
+    assert both.centers.tolist() == [2**31, 2**31 + 1]
+    assert Followers.of(np.array([2**31])).centers.dtype == np.int64
+    assert Followers().merge(few).dense(8).tolist() == [0, 0, 0, 2, 0, 0, 0, 1]
+
+
+def test_questions__carry_centers_to_the_blocks_once(monkeypatch):
+    """Rows of the centers are most of what a question weighs."""
+    asked = []
+
+    def watched(self, state, _observe=two_rounds.Worst.observe):
+        asked.append(self)
+        return _observe(self, state)
+
+    monkeypatch.setattr(two_rounds.Worst, "observe", watched)
+    X, _ = mixture(6000, 8)
+    select(X, even(6000, 4), 300, KCenter())
+    assert asked
+    assert all(len(worst.cover.chosen.fresh) == 0 for worst in asked)
 
 
 def test_join__holds_no_block_twice():

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.block import Block
+from dask_distill.block import Block, block_bounds
 from dask_distill.errors import InputError
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.exact_rounds import First
@@ -126,7 +126,11 @@ class KCenter(Stepwise):
             # centers at a time
             held += 4 * d
             return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
-        return Footprint(8, held, OVERSAMPLING * size / n * held, OVERSAMPLING * size)
+        # centers go out once, their numbers and radii with most questions, and at last each block
+        # tells its rows by center, where it has any
+        blocks, rounds = len(block_bounds(n, d)), 11
+        told = (170 + 4 * d) * size + 8 * min(n, size * blocks)
+        return Footprint(rounds, held, told / blocks / rounds, OVERSAMPLING * size)
 
 
 def chosen_before(schema: Schema, space: Space) -> Pool | None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
+from dask_distill.block import Block, block_rows
 from dask_distill.conversation import Final, Selection
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.ranking import KEY_BITS, ascending_keys, descend, digit_histogram
@@ -33,6 +33,8 @@ REPORTED = ("gradient", "el2n", "entropy", "margin")
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 _STREAM = 3
+# a score's leading digit is its exponent and seven bits of its mantissa
+_SCORE_CELLS = 4096
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,10 @@ class Ranking(Strategy):
         groups = classes if self.grouped else 1
         rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
         held = 16 + (16 if self.uses_proxy else 0)
-        return Footprint(rounds, held, 16 * 2 ** (_HISTOGRAM_BITS + 1), 0)
+        # only the first digit's histogram is more than some cells; scores lie in few of its cells
+        rows, cells = block_rows(n, d), 2.0 ** (_HISTOGRAM_BITS + 1)
+        filled = min(rows, _SCORE_CELLS) if self.uses_proxy else cells * -np.expm1(-rows / cells)
+        return Footprint(rounds, held, 16 * filled / rounds, 0)
 
 
 def _first(groups: npt.NDArray[np.int32], wanted: Counts) -> npt.NDArray[np.intp]:

@@ -7,9 +7,10 @@ centers that were kept back go to the worst rows.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from dask_distill.block import Block
 from dask_distill.errors import InputError
@@ -204,18 +205,63 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Followers:
+    """How many rows are nearest to a center: only of centers that have any.
+
+    A block knows few of very many centers: their numbers and counts are far less than one number
+    for each center there is.
+
+    Attributes
+    ----------
+    centers : (p,) int array, ascending
+    counts : (p,) int array
+        Both of 32 bits where they fit.
+    """
+
+    centers: npt.NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int32))
+    counts: npt.NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int32))
+
+    @classmethod
+    def of(cls, nearest: Rows) -> Self:
+        """Of each row's nearest center."""
+        return cls(*map(_narrow, np.unique(nearest, return_counts=True)))
+
+    def merge(self, other: "Followers") -> "Followers":
+        """Add up."""
+        centers, place = np.unique(
+            np.concatenate([self.centers, other.centers]), return_inverse=True
+        )
+        counts = np.zeros(len(centers), np.int64)
+        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        return Followers(centers, _narrow(counts))
+
+    def dense(self, centers: int) -> Rows:
+        """Of each center."""
+        every = np.zeros(centers, np.int64)
+        every[self.centers] = self.counts
+        return every
+
+
+def _narrow(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Integers in 32 bits, where they fit."""
+    fit = values.max(initial=0) <= np.iinfo(np.int32).max
+    return values.astype(np.int32 if fit else np.int64, copy=False)
+
+
+@dataclass(frozen=True)
 class Distances:
     """Of each block the largest squared distances, descending; of each center its rows.
 
-    ``largest`` holds by block the values, and whether there are others.
+    ``largest`` holds by block the values, and whether there are others. ``followers`` are told
+    when no center is missing.
     """
 
     largest: dict[int, tuple[Floats, bool]]
-    counts: Rows
+    followers: Followers
 
     def merge(self, other: "Distances") -> "Distances":
         """Blocks side by side, counts added."""
-        return Distances(self.largest | other.largest, self.counts + other.counts)
+        return Distances(self.largest | other.largest, self.followers.merge(other.followers))
 
     def every(self) -> Floats:
         """All values told."""
@@ -273,12 +319,13 @@ class Cover:
         """The largest distances in proportion to the block; all outliers may lie in one."""
         assert state.squared is not None
         assert state.nearest is not None
-        counts = np.bincount(state.nearest, minlength=len(self.chosen)).astype(np.int64)
+        complete = len(self.chosen) == self.aim.total
+        followers = Followers.of(state.nearest) if complete else Followers()
         share = int(8 * _REPAIR * self.aim.size * len(state.rows) / self.aim.n)
         take = min(len(state.rows), max(16 + share, self.aim.outliers + 1))
         place = len(state.rows) - take
         largest = np.sort(np.partition(state.squared, place)[place:] if take else state.squared)
-        return Distances({state.number: (largest[::-1], place > 0)}, counts)
+        return Distances({state.number: (largest[::-1], place > 0)}, followers)
 
     def advance(self, answer: Distances) -> Any:
         """Ask for the worst rows while centers are left; then the choice is made."""
@@ -296,7 +343,9 @@ class Cover:
         place = len(every) - min(len(every) - 1, int(_WORST * missing)) - 1
         threshold = max(float(np.partition(every, place)[place]), answer.floor())
         # where very many are equally far, the worst rows must be more than none
-        return Worst(self, min(threshold, float(np.nextafter(largest, 0))))
+        # the blocks know all centers by now
+        known = replace(self, chosen=replace(self.chosen, fresh=self.chosen.fresh[:0]))
+        return Worst(known, min(threshold, float(np.nextafter(largest, 0))))
 
 
 @dataclass(frozen=True)
@@ -342,6 +391,6 @@ def _choice(cover: Cover, answer: Distances) -> Picks:
     }
     if aim.initial:
         told["initial"] = aim.initial
-    weights = answer.counts.astype(np.float64)
+    weights = answer.followers.dense(len(chosen)).astype(np.float64)
     new = slice(aim.initial, None)
     return Picks.of(chosen.rows[new], weights[new], {"insertion_radius": radii[new]}, told)

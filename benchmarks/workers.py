@@ -2,8 +2,9 @@
 
     python benchmarks/workers.py [--rows N] [--repeats N]
 
-On LocalClusters of workers of one thread, from the same zarr, 1 %: selection alone, the faster of
-some runs each. `gradient` and `entropy` are scoring; `auto` and `kcenter` send candidates.
+On LocalClusters of workers of one thread (for zarr's codecs, too: one worker would read with all
+cores), from the same zarr, 1 %: selection alone, the faster of some runs each. `gradient` and
+`entropy` are scoring; `auto` and `kcenter` send candidates.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+os.environ["ZARR_THREADING__MAX_WORKERS"] = "1"
 
 import zarr
 from distributed import Client, LocalCluster

@@ -5,9 +5,10 @@ stratified draws from the same rows. Intervals are of 95 %: over sets (each set'
 observation) in the first table, over seeds where it is about one set.
 
     python benchmarks/quality/summary.py [results.csv ...]
+    python benchmarks/quality/summary.py --strategies results-strategies.csv.gz
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,8 @@ def kept_accuracy(table):
     return (100 * ratio).rename("kept").reset_index()
 
 
-def markdown(table):
-    """All tables."""
+def markdown(table, by_set=True):
+    """All tables; those of single sets only where that is wanted."""
     lines = []
     for measure, title in (("accuracy", "Accuracy"), ("balanced", "Balanced accuracy")):
         found = differences(table, measure)
@@ -92,16 +93,17 @@ def markdown(table):
         )
     found = differences(table)
     found = found[found.rare == 0]
-    lines += ["## Accuracy by set, mean of the models, ± over seeds", ""]
-    by_set = over_seeds(found, ["set"])
-    for (_rare, _noise, strategy), part in by_set.groupby(["rare", "noise", "strategy"]):
-        lines += [f"`{strategy}`, {_labels(part.iloc[0])}", ""]
-        cells = part.assign(text=[f"{r.mean:+.2f} ± {r.half:.2f}" for r in part.itertuples()])
-        wide = cells.pivot(index="set", columns="fraction", values="text")
-        lines += _table(
-            ["set", *[f"{f:.0%}" for f in wide.columns]],
-            [(name, *row) for name, row in zip(wide.index, wide.to_numpy(), strict=True)],
-        )
+    if by_set:
+        lines += ["## Accuracy by set, mean of the models, ± over seeds", ""]
+        each = over_seeds(found, ["set"])
+        for (_rare, _noise, strategy), part in each.groupby(["rare", "noise", "strategy"]):
+            lines += [f"`{strategy}`, {_labels(part.iloc[0])}", ""]
+            cells = part.assign(text=[f"{r.mean:+.2f} ± {r.half:.2f}" for r in part.itertuples()])
+            wide = cells.pivot(index="set", columns="fraction", values="text")
+            lines += _table(
+                ["set", *[f"{f:.0%}" for f in wide.columns]],
+                [(name, *row) for name, row in zip(wide.index, wide.to_numpy(), strict=True)],
+            )
     lines += ["## Accuracy by model, mean over sets", ""]
     models = found.groupby(["rare", "noise", "strategy", "fraction", "model"]).points.mean()
     wide = models.unstack()
@@ -117,6 +119,8 @@ def markdown(table):
             for key, row in zip(wide.index, wide.to_numpy(), strict=True)
         ],
     )
+    if not by_set:
+        return "\n".join(lines)
     worse = over_seeds(found, ["set", "model"])
     worse = worse[(worse["mean"] < -0.3) & (worse["mean"] + worse.half < 0)]
     lines += ["## Set and model below -0.3 points, beyond the interval over seeds", ""]
@@ -180,6 +184,31 @@ def picture(table, path):
     figure.savefig(path, dpi=110)
 
 
+def picture_of_strategies(table, path):
+    """Each strategy's mean over sets by fraction, the best at 10 % on top."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = over_sets(differences(table[(table.noise == 0) & (table.rare == 0)]))
+    wide = found.pivot(index="strategy", columns="fraction", values="mean").sort_values(0.1)
+    figure, axis = plt.subplots(figsize=(7, 0.34 * len(wide) + 1.2))
+    for colour, fraction in zip(_COLOURS, wide.columns, strict=False):
+        axis.plot(wide[fraction], wide.index, "o", color=colour, label=f"{fraction:.0%}")
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_xscale("symlog", linthresh=2, linscale=0.8)
+    ticks = [-50, -20, -10, -5, -2, -1, 0, 1, 2, 5]
+    axis.set_xticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("accuracy, points above class-stratified random (mean over sets and models)")
+    axis.grid(axis="y", alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(title="rows selected", frameon=False, loc="upper left")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
 def _labels(row):
     noise = f"{row.noise:.0%} wrong" if row.noise else "as they are"
     return f"{noise}, class at 0.1 %" if row.rare else noise
@@ -190,13 +219,21 @@ def _table(head, rows):
     return [*lines, *[f"| {' | '.join(map(str, row))} |" for row in rows], ""]
 
 
-def write(files, folder=Path(__file__).parent):
-    """summary.md and picture.png of these results."""
+def write(files, folder=Path(__file__).parent, strategies=False):
+    """summary.md and picture.png of these results, or summary-strategies.md and its picture."""
     table = pd.concat([pd.read_csv(file) for file in files])
-    (folder / "summary.md").write_text(markdown(table) + "\n")
-    picture(table, folder / "picture.png")
+    if strategies:
+        (folder / "summary-strategies.md").write_text(markdown(table, by_set=False) + "\n")
+        picture_of_strategies(table, folder / "strategies.png")
+    else:
+        (folder / "summary.md").write_text(markdown(table) + "\n")
+        picture(table, folder / "picture.png")
     print(over_sets(differences(table)).round(2).to_string())
 
 
 if __name__ == "__main__":
-    write(sys.argv[1:] or [Path(__file__).parent / "results.csv"])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", default=[Path(__file__).parent / "results.csv"])
+    parser.add_argument("--strategies", action="store_true", help="every strategy: without sets")
+    given = parser.parse_args()
+    write(given.files, strategies=given.strategies)

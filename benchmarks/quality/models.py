@@ -5,14 +5,18 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
 
 MODELS = ("logistic", "boosting", "knn", "mlp")
+# models whose training takes long enough to be worth a selection
+DEARER = ("mlp, as many epochs", "forest", "svm")
 # as many steps for a small subset as for the whole, within reason
 _MLP_STEPS = 800
+_EPOCHS = 50
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,12 @@ def make(name, n, classes, seed):
         )
     if name == "knn":
         return KNeighborsClassifier(5 if n >= 300 else 3, algorithm="brute")
+    if name == "forest":
+        return RandomForestClassifier(100, random_state=seed)
+    if name == "svm":
+        return SVC(C=10)
+    if name == "mlp, as many epochs":
+        return MLPClassifier((64,), max_iter=_EPOCHS, n_iter_no_change=_EPOCHS, random_state=seed)
     batch = min(n, 64 if n < 5000 else 200)
     epochs = int(np.clip(_MLP_STEPS * batch / n, 10, 100))
     return MLPClassifier(

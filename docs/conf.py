@@ -76,10 +76,14 @@ REPOSITORY_PAGES = {
         "benchmarks/quality/README.md",
         {
             "(summary.md)": "(quality-tables.md)",
+            "(../README.md)": "(measurements.md)",
+            "(summary-strategies.md)": "(quality-strategies.md)",
             "(picture.png)": "(../../benchmarks/quality/picture.png)",
+            "(strategies.png)": "(../../benchmarks/quality/strategies.png)",
         },
     ),
     "about/quality-tables": ("benchmarks/quality/summary.md", {}),
+    "about/quality-strategies": ("benchmarks/quality/summary-strategies.md", {}),
     "about/contributing": ("CONTRIBUTING.md", {}),
     "about/changelog": ("CHANGELOG.md", {}),
 }

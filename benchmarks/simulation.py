@@ -6,6 +6,7 @@ held against small runs in this process, where bytes, rounds and tasks are count
 
 python benchmarks/simulation.py          the table, simulation.csv and simulation.png
 python benchmarks/simulation.py --check  the small runs alone
+python benchmarks/simulation.py --held   the coordinator's share of ever more rows, at a fixed size
 """
 
 import argparse
@@ -35,6 +36,7 @@ from dask_distill.strategies import make_strategy
 
 HERE = Path(__file__).parent
 STRATEGIES = ("stratified", "gradient", "auto", "kcenter")
+HELD = ("random", *STRATEGIES, "strata")
 ROWS = (10**8, 10**9, 10**10, 10**11)
 WORKERS = (100, 1_000, 10_000)
 D = 64
@@ -70,8 +72,12 @@ class Case:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--held", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    if arguments.held:
+        held()
+        return
     check()
     if arguments.check:
         return
@@ -156,11 +162,21 @@ def check():
     print()
 
 
-def small_run(name, n, d=16):
+def held(size=1_000, sizes=(250_000, 1_000_000, 4_000_000)):
+    """Counted: the largest answer that comes to the coordinator, of a fixed number of rows."""
+    print(f"MiB held by the coordinator, in this process, d=4, 4 classes, {size:,} rows selected\n")
+    print(f"{'strategy':<12}" + "".join(f"{n:>12,}" for n in sizes))
+    for name in HELD:
+        runs = [small_run(name, n, d=4, size=size)[0]["held"] for n in sizes]
+        print(f"{name:<12}" + "".join(f"{found / 2**20:>12.2f}" for found in runs), flush=True)
+
+
+def small_run(name, n, d=16, size=None):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, n)
     X = rng.normal(size=(n, d)).astype(np.float32) + 2 * rng.normal(size=(4, d))[y].astype("f4")
-    request = Request(strategy=make_strategy(name), fraction=0.01)
+    asked = {"size": size} if size else {"fraction": 0.01}
+    request = Request(strategy=make_strategy(name), **asked)
     folder = tempfile.TemporaryDirectory()
     group = zarr.open_group(f"{folder.name}/source.zarr", mode="w")
     group.create_array("X", data=X, chunks=(n // 50, d))
@@ -184,7 +200,7 @@ def small_run(name, n, d=16):
     rounds._advance = watched
     try:
         with dask.config.set(scheduler=count):
-            told = distill(data, fraction=0.01, strategy=name).provenance
+            told = distill(data, strategy=name, **asked).provenance
     finally:
         rounds._advance = advance
         folder.cleanup()

@@ -86,7 +86,10 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> 
             rows = max(0, start), min(stop, array.chunks[0][place])
             part = _part(chunks[place], *rows, array.chunks[0][place], runner)
             both = _one_run(parts[-1], part) if parts else None
-            parts[-1:] = [both] if both else [*parts[-1:], part]
+            if both is None:
+                parts.append(part)
+            else:
+                parts[-1] = both
         parts = [Inline(part) if isinstance(part, RowReader) else part for part in parts]
         blocks.append(Inline(_stacked, *parts))
     return blocks

@@ -5,6 +5,8 @@ bits gives every quantile to a relative precision that does not depend on the ra
 second one, of the bin that matters, gives the exact threshold.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -150,3 +152,32 @@ def quantile_bounds(histogram: Counts, quantile: float) -> tuple[float, float]:
     limits = ascending_keys(np.array([-np.inf, np.inf], np.float32))
     low, high = scores_of(np.clip(edges, *limits))
     return float(low), float(high)
+
+
+def add_histograms(
+    left: tuple[npt.NDArray[Any], ...], right: tuple[npt.NDArray[Any], ...]
+) -> tuple[npt.NDArray[Any], ...]:
+    """Add up two histograms of which only the cells that are not empty are known.
+
+    Parameters
+    ----------
+    left, right : tuples of (p,) and of (q,) int arrays
+        Cells, each once, and one or more counts by cell.
+
+    Returns
+    -------
+    tuple of (r,) arrays
+        Cells, ascending, and int64 sums.
+
+    Examples
+    --------
+    >>> one = np.array([1, 5]), np.array([2, 3])
+    >>> other = np.array([5, 7]), np.array([4, 6])
+    >>> [part.tolist() for part in add_histograms(one, other)]
+    [[1, 5, 7], [2, 7, 6]]
+    """
+    cells, place = np.unique(np.concatenate([left[0], right[0]]), return_inverse=True)
+    totals = [np.zeros(len(cells), np.int64) for _ in left[1:]]
+    for total, *parts in zip(totals, left[1:], right[1:], strict=True):
+        np.add.at(total, place, np.concatenate(parts))
+    return cells, *totals

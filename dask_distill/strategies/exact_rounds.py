@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dask_distill.block import Block
 from dask_distill.errors import DistillError
 from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
 
@@ -46,10 +47,7 @@ class Levels:
 
     def merge(self, other: "Levels") -> "Levels":
         """Add up."""
-        keys, place = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
-        counts = np.zeros(len(keys), np.int64)
-        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
-        return Levels(keys, counts)
+        return Levels(*add_histograms((self.keys, self.counts), (other.keys, other.counts)))
 
     def edges(self) -> Floats:
         """The largest number below each level; -1 for that of the zeros."""

@@ -10,6 +10,7 @@ from dask_distill.block import Block
 from dask_distill.budget import class_quotas
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.ranking import add_histograms
 from dask_distill.kernels.timeline import period_numbers
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import Counts, RankChoice, Ranked, RankQuestion
@@ -43,10 +44,7 @@ class Occupied:
 
     def merge(self, other: "Occupied") -> "Occupied":
         """They add up."""
-        groups, place = np.unique(np.concatenate([self.groups, other.groups]), return_inverse=True)
-        counts = np.zeros(len(groups), np.int64)
-        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
-        return Occupied(groups, counts)
+        return Occupied(*add_histograms((self.groups, self.counts), (other.groups, other.counts)))
 
 
 @dataclass(frozen=True)

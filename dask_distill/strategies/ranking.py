@@ -14,7 +14,13 @@ import numpy.typing as npt
 from dask_distill.block import Block, block_rows
 from dask_distill.conversation import Final, Selection
 from dask_distill.kernels.hashing import row_keys
-from dask_distill.kernels.ranking import KEY_BITS, ascending_keys, descend, digit_histogram
+from dask_distill.kernels.ranking import (
+    KEY_BITS,
+    add_histograms,
+    ascending_keys,
+    descend,
+    digit_histogram,
+)
 from dask_distill.proxy import (
     EstimatorProxy,
     Scaling,
@@ -193,10 +199,7 @@ class Ranking(Strategy):
         """Counts add up; ties stay apart by block."""
         if left.cells is None or right.cells is None:
             return RankAnswer(None, left.counts, left.ties + right.ties)
-        both = np.concatenate([left.cells, right.cells])
-        cells, place = np.unique(both, return_inverse=True)
-        counts = np.zeros(len(cells), np.int64)
-        np.add.at(counts, place, np.concatenate([left.counts, right.counts]))
+        cells, counts = add_histograms((left.cells, left.counts), (right.cells, right.counts))
         return RankAnswer(cells, counts)
 
     def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:

@@ -14,7 +14,7 @@ from dask_distill.block import Block
 from dask_distill.conversation import Selection
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
-from dask_distill.kernels.ranking import ascending_keys
+from dask_distill.kernels.ranking import add_histograms, ascending_keys
 from dask_distill.kernels.sampling import chance_rate, pareto_keys, uniforms
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.ranking import (
@@ -68,11 +68,11 @@ class Worth:
 
     def merge(self, other: "Worth") -> "Worth":
         """Cells add up."""
-        cells, place = np.unique(np.concatenate([self.cells, other.cells]), return_inverse=True)
-        counts, sums = np.zeros(len(cells), np.int64), np.zeros(len(cells), np.int64)
-        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
-        np.add.at(sums, place, np.concatenate([self.sums, other.sums]))
-        return Worth(cells, counts, sums)
+        return Worth(
+            *add_histograms(
+                (self.cells, self.counts, self.sums), (other.cells, other.counts, other.sums)
+            )
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from dask_distill.kernels.farthest_first import (
 )
 from dask_distill.kernels.frontier import nearest_of_separated, settled
 from dask_distill.kernels.outliers import centers_with_outliers
+from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.exact_rounds import First, candidates
 from dask_distill.strategies.space import Space
 from dask_distill.strategies.steps import Aim, Chosen, Floats, Held, Pool, Rows
@@ -228,11 +229,7 @@ class Followers:
 
     def merge(self, other: "Followers") -> "Followers":
         """Add up."""
-        centers, place = np.unique(
-            np.concatenate([self.centers, other.centers]), return_inverse=True
-        )
-        counts = np.zeros(len(centers), np.int64)
-        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        centers, counts = add_histograms((self.centers, self.counts), (other.centers, other.counts))
         return Followers(centers, _narrow(counts))
 
     def dense(self, centers: int) -> Rows:

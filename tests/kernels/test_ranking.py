@@ -1,5 +1,7 @@
 """Ranking without a sort: against NumPy's sort and quantiles."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from dask_distill.kernels.ranking import (
     KEY_BITS,
+    add_histograms,
     ascending_keys,
     descend,
     digit_histogram,
@@ -153,3 +156,19 @@ def test_quantile_bounds__of_16_bits_are_within_a_hundredth():
 def test_quantile_bounds__refuse_an_empty_histogram():
     with pytest.raises(ValueError, match="at least one score"):
         quantile_bounds(np.zeros(16, np.int64), 0.5)
+
+
+sparse = st.dictionaries(st.integers(0, 12), st.integers(1, 2**40), max_size=8)
+
+
+@given(sparse, sparse)
+def test_add_histograms__as_counters_do(left, right):
+    def parts(counts):
+        cells = np.array(sorted(counts), np.int64)
+        values = np.array([counts[cell] for cell in cells.tolist()], np.int64)
+        return cells, values, 2 * values
+
+    cells, counts, doubles = add_histograms(parts(left), parts(right))
+    assert dict(zip(cells.tolist(), counts.tolist(), strict=True)) == Counter(left) + Counter(right)
+    assert (np.diff(cells) > 0).all()
+    assert (counts.dtype, doubles.tolist()) == (np.int64, (2 * counts).tolist())

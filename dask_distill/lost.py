@@ -77,10 +77,18 @@ class Groups:
     def __call__(self, X: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """(m,) group of each row."""
         out = np.zeros(len(X), np.uint8)
+        if len(self) == 0:
+            return out
+        step = tile_rows(X.shape[1])
+        # the same memory for all tiles: fresh arrays would cost page faults
+        Z = np.empty((min(len(X), step), X.shape[1]), np.float32)
+        distances = np.empty((len(Z), len(self)), np.float32)
         start = 0
-        for tile in tiles(X, tile_rows(X.shape[1])) if len(self) else ():
+        for tile in tiles(X, step):
             stop = start + len(tile)
-            out[start:stop] = _to_centers(self.centers, self.scaling(tile)).argmin(axis=1)
+            self.scaling(tile, out=Z[: len(tile)])
+            near = _to_centers(self.centers, Z[: len(tile)], out=distances[: len(tile)])
+            out[start:stop] = near.argmin(axis=1)
             start = stop
         return out
 
@@ -255,8 +263,8 @@ def _seen(inner: Any, groups: npt.NDArray[np.uint8], rows: Rows) -> Seen:
     return Seen(inner, groups, int(rows[0]), None if gapless else rows)
 
 
-def _to_centers(centers: Float32, Z: Float32) -> Float32:
+def _to_centers(centers: Float32, Z: Float32, out: Float32 | None = None) -> Float32:
     """(m, G) half squared distances, but for the rows' own lengths."""
     half = np.einsum("ij,ij->i", centers, centers) / np.float32(2)
-    distances: Float32 = half - Z @ centers.T
-    return distances
+    distances: Float32 = np.matmul(Z, centers.T, out=out)
+    return np.subtract(half, distances, out=distances)

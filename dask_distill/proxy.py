@@ -16,6 +16,7 @@ from dask_distill.block import tile_rows
 from dask_distill.errors import InputError
 from dask_distill.kernels import scores as kernels
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.softmax import cross_fit
 from dask_distill.survey import Sample, Schema
 from dask_distill.threads import single_threaded
 
@@ -24,6 +25,10 @@ Rows = npt.NDArray[np.int64]
 
 FOURIER_FEATURES = 600
 FOLDS = 3
+# rows whose Fourier features are made at once
+_FOURIER_ROWS = 256
+# the models have mostly stopped before
+_STEPS = 100
 _BANDWIDTH_ROWS = 200
 _STREAM_FOLD = 2
 # features of rows that are standardised side by side: the loop runs over all of them
@@ -99,7 +104,7 @@ class SoftmaxProxy:
         # rows first is twice as fast to multiply, classes first is faster for all that follows
         logits = np.ascontiguousarray((Z @ np.ascontiguousarray(self.weights.T)).T)
         logits += self.intercepts[:, None]
-        return _softmax(logits).T
+        return _softmax(logits, axis=0).T
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,7 @@ class EnsembleProxy:
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """Mean over the members, or the one member for rows of the sample."""
-        features = fourier(Z, self.frequencies, self.phases)
-        each = [member.probabilities(X, features, rows) for member in self.members]
+        each = self._each(Z)
         mean = each[0].copy()
         for other in each[1:]:
             mean += other
@@ -132,8 +136,26 @@ class EnsembleProxy:
         hit = np.flatnonzero(self.seen_rows[at] == rows)
         for fold, member in enumerate(each):
             mine = hit[self.seen_fold[at[hit]] == fold]
-            mean[mine] = member[mine]
-        return mean
+            mean[:, mine] = member[:, mine]
+        return mean.T
+
+    def _each(self, Z: Float32) -> Float32:
+        """What each member says: (members, C, m)."""
+        weights = np.ascontiguousarray(np.concatenate([m.weights for m in self.members]).T)
+        intercepts = np.concatenate([m.intercepts for m in self.members])[:, None]
+        each = np.empty(
+            (len(self.members), len(intercepts) // len(self.members), len(Z)), np.float32
+        )
+        # Fourier features of few rows stay where the processor has them at hand
+        room = np.empty((min(len(Z), _FOURIER_ROWS), len(weights)), np.float32)
+        for start in range(0, len(Z), _FOURIER_ROWS):
+            part = slice(start, min(start + _FOURIER_ROWS, len(Z)))
+            features = room[: part.stop - start]
+            fourier(Z[part], self.frequencies, self.phases, out=features)
+            logits = np.ascontiguousarray((features @ weights).T)
+            logits += intercepts
+            each[:, :, part] = _softmax(logits.reshape(*each.shape[:2], -1), axis=1)
+        return each
 
 
 @dataclass(frozen=True)
@@ -178,11 +200,13 @@ def fit_softmax(schema: Schema) -> SoftmaxProxy:
     """
     sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
-    return _fit(Z, codes, schema, strength=1.0, iterations=100)
+    return _fit(Z, codes, schema)
 
 
 def fit_ensemble(schema: Schema) -> EnsembleProxy:
     """Fit one softmax model a fold, on Fourier features, each without its fold.
+
+    They stop learning where what they say of their folds gets worse: see `kernels.softmax`.
 
     Parameters
     ----------
@@ -202,10 +226,11 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     phases = rng.uniform(0, 2 * np.pi, FOURIER_FEATURES).astype(np.float32)
     features = fourier(Z, frequencies, phases)
     fold = _folds(sample.rows, codes, schema.seed)
-    members = tuple(
-        _fit(features[fold != f], codes[fold != f], schema, strength=1 / 3, iterations=80)
-        for f in range(FOLDS)
-    )
+    assert schema.counts is not None
+    with single_threaded():
+        fit = cross_fit(features, codes, fold, len(schema.counts), strength=1 / 3, steps=_STEPS)
+    intercepts = np.where(fit.seen, fit.intercepts, _unseen(schema))
+    members = tuple(map(SoftmaxProxy, fit.weights, intercepts))
     return EnsembleProxy(frequencies, phases, members, sample.rows, fold)
 
 
@@ -316,10 +341,13 @@ def score(
     return out
 
 
-def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
+def fourier(
+    Z: Float32, frequencies: Float32, phases: Float32, out: Float32 | None = None
+) -> Float32:
     """Random Fourier features beside the plain ones: (m, D + d)."""
     D = len(phases)
-    out = np.empty((len(Z), D + Z.shape[1]), np.float32)
+    if out is None:
+        out = np.empty((len(Z), D + Z.shape[1]), np.float32)
     np.matmul(Z, frequencies, out=out[:, :D])
     out[:, :D] += phases
     np.cos(out[:, :D], out=out[:, :D])
@@ -327,17 +355,21 @@ def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
     return out
 
 
-def _softmax(logits: Float32) -> Float32:
-    """Softmax over axis 0, in place."""
-    logits -= logits.max(axis=0)
+def _softmax(logits: Float32, axis: int) -> Float32:
+    """Softmax over an axis, in place."""
+    logits -= logits.max(axis=axis, keepdims=True)
     np.exp(logits, out=logits)
-    logits /= logits.sum(axis=0)
+    logits /= logits.sum(axis=axis, keepdims=True)
     return logits
 
 
-def _fit(
-    Z: Float32, codes: npt.NDArray[np.int32], schema: Schema, *, strength: float, iterations: int
-) -> SoftmaxProxy:
+def _unseen(schema: Schema) -> Float32:
+    """Intercepts of classes that a fit has not seen: what their shares say, far below the rest."""
+    assert schema.counts is not None
+    return (np.log(np.maximum(schema.counts, 1) / schema.n) - 10).astype(np.float32)
+
+
+def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxProxy:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -345,8 +377,7 @@ def _fit(
     C = len(schema.counts)
     weights = np.zeros((C, Z.shape[1]), np.float32)
     present = np.unique(codes)
-    # a class that the fit has not seen gets what its share of the data says, far below the rest
-    intercepts = (np.log(np.maximum(schema.counts, 1) / schema.n) - 10).astype(np.float32)
+    intercepts = _unseen(schema)
     if len(present) == 1:
         intercepts[present] = 0
         return SoftmaxProxy(weights, intercepts)
@@ -354,7 +385,7 @@ def _fit(
     with single_threaded(), warnings.catch_warnings():
         # a proxy need not converge to be a judge
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=strength, max_iter=iterations, tol=1e-3).fit(Z, codes)
+        model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3).fit(Z, codes)
     if len(present) == 2:
         weights[present[0]], intercepts[present[0]] = 0, 0
         weights[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]

@@ -3,8 +3,9 @@
 A representative of each cell, weighted by the rows that the cell holds, stands for the cloud.
 """
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,10 @@ Rows = npt.NDArray[np.int64]
 # rows that vote on a cell's main direction; more do not change the cut
 _DIRECTION_ROWS = 512
 _POWER_ITERATIONS = 3
+# values that are worked on at once: what the processor keeps at hand
+_VALUES = 2**19
+# cells that are cut in one go differ in size by no more than this factor
+_SIMILAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,30 @@ class Cells:
         return len(self.bounds) - 1
 
 
+class Room:
+    """Memory that is used again for every cell and class: new arrays would cost page faults."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[np.dtype[Any], int], Any] = {}
+
+    def take(self, X: Float, rows: Rows, place: int = 0) -> Float:
+        """``X[rows]``, until the next call for the same place."""
+        count = rows.size * X.shape[1]
+        values = self._values.get((X.dtype, place))
+        if values is None or len(values) < count:
+            values = self._values[X.dtype, place] = np.empty(max(count, _VALUES), X.dtype)
+        out: Float = values[:count].reshape(*rows.shape, X.shape[1])
+        # any other mode goes by way of a copy
+        X.take(rows, axis=0, out=out, mode="clip")
+        return out
+
+
 def halve(
-    X: Float, count: int, rng: np.random.Generator, mass: npt.NDArray[np.float64] | None = None
+    X: Float,
+    count: int,
+    rng: np.random.Generator,
+    mass: npt.NDArray[np.float64] | None = None,
+    room: Room | None = None,
 ) -> Cells:
     """Split rows into ``count`` cells of equal mass by cuts across the main direction.
 
@@ -43,6 +70,8 @@ def halve(
         Draws the rows that vote on a direction, and which part of an odd split is larger.
     mass : (n,) float array > 0, optional
         What the cells share out equally; 1 a row where not given.
+    room : Room, optional
+        Where calls that follow each other share one.
 
     Returns
     -------
@@ -70,27 +99,22 @@ def halve(
     if mass is None:
         mass = np.ones(n)
     order = np.arange(n, dtype=np.int64)
-    bounds = [0]
-    stack = [(0, n, count)]
-    while stack:
-        start, stop, parts = stack.pop()
-        if parts == 1:
-            bounds.append(stop)
-            continue
-        left_parts = parts // 2
-        if parts % 2 and rng.random() < 0.5:
-            left_parts += 1
-        rows = order[start:stop]
-        # for cells of a few rows methods cost half of what functions and operators do
-        by_position = _positions(X.take(rows, axis=0), rng).argsort(kind="stable")
-        order[start:stop] = rows = rows.take(by_position)
-        cumulative = mass.take(rows).cumsum()
-        cut = int(cumulative.searchsorted(cumulative[-1] * left_parts / parts)) + 1
-        # each part must keep a row for each of its cells
-        cut = min(max(cut, left_parts), stop - start - (parts - left_parts))
-        stack.append((start + cut, stop, parts - left_parts))
-        stack.append((start, start + cut, left_parts))
-    return Cells(order, np.array(bounds, np.int64))
+    starts, parts = np.zeros(1, np.int64), np.array([count], np.int64)
+    room = room or Room()
+    # level by level: to cut many small cells takes hardly more calls than to cut one
+    while (divided := np.flatnonzero(parts > 1)).size:
+        sizes = np.diff(starts, append=n)
+        left = parts // 2
+        left[divided] += (parts[divided] % 2) & (rng.random(len(divided)) < 0.5)
+        cuts = np.zeros_like(starts)
+        for some in _similar(divided, sizes, X.shape[1]):
+            level = _Level(starts[some], sizes[some], left[some], parts[some])
+            cuts[some] = level.cut(X, mass, order, room, rng)
+        starts = np.insert(starts, divided + 1, (starts + cuts)[divided])
+        right = (parts - left)[divided]
+        parts[divided] = left[divided]
+        parts = np.insert(parts, divided + 1, right)
+    return Cells(order, np.append(starts, n))
 
 
 def representatives(
@@ -99,6 +123,7 @@ def representatives(
     rng: np.random.Generator,
     weight: npt.NDArray[np.float64] | None = None,
     near: float = 0.7,
+    room: Room | None = None,
 ) -> Rows:
     """Pick one row of each cell, such that together they have the mean of the whole cloud.
 
@@ -116,6 +141,8 @@ def representatives(
     near : float
         The part of a cell to pick from, by distance to its mean: 0 picks the medoid-like
         nearest row, 1 any row.
+    room : Room, optional
+        Where calls that follow each other share one.
 
     Returns
     -------
@@ -136,26 +163,24 @@ def representatives(
     picks = np.empty(len(cells), np.int64)
     first = cells.order[: cells.bounds[1]]
     carried = len(first) * (_mean(X[first]) - X[first[rng.integers(len(first))]])
-    for cell in range(len(cells)):
-        rows = cells.order[cells.bounds[cell] : cells.bounds[cell + 1]]
-        if len(rows) == 1:
-            picks[cell] = rows[0]
-            continue
-        cloud = X.take(rows, axis=0)
-        own = None if weight is None else weight.take(rows)
-        size = X.dtype.type(len(rows) if own is None else own.sum())
-        cloud -= _mean(cloud, own)
-        distance = np.einsum("ij,ij->i", cloud, cloud)
-        candidates = max(1, math.ceil(len(rows) * near))
-        if len(rows) == 2 and weight is None and near > 0:
-            # two rows are equally near to their mean
-            candidates = 2
-        nearest = distance.argsort(kind="stable")[:candidates]
-        # |carried + size offset|^2 but for what is the same for all
-        off_by = 2 * cloud.take(nearest, axis=0).dot(carried) + size * distance.take(nearest)
-        best = nearest[int(off_by.argmin())]
-        picks[cell] = rows[best]
-        carried = carried + size * cloud[best]
+    sizes = np.diff(cells.bounds)
+    allowed = np.maximum(1, np.ceil(sizes * near)).astype(np.int64)
+    if weight is None and near > 0:
+        # two rows are equally near to their mean
+        allowed[sizes == 2] = 2
+    room = room or Room()
+    for run in _runs(sizes * X.shape[1]):
+        rows = cells.order[cells.bounds[run.start] : cells.bounds[run.stop]]
+        own = None if weight is None else weight[rows]
+        candidates, offsets = _nearest(room.take(X, rows), sizes[run], allowed[run], own, room)
+        # |carried + offset|^2 / 2 but for what is the same for all
+        off_by = np.einsum("ij,ij->i", offsets, offsets) / 2
+        stop = 0
+        for cell, count in enumerate(allowed[run].tolist(), run.start):
+            start, stop = stop, stop + count
+            best = start + int((offsets[start:stop].dot(carried) + off_by[start:stop]).argmin())
+            picks[cell] = rows[candidates[best]]
+            carried += offsets[best]
     return picks
 
 
@@ -174,41 +199,144 @@ def totals(cells: Cells, values: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     return np.add.reduceat(values[cells.order], cells.bounds[:-1])
 
 
-def _positions(cloud: Float, rng: np.random.Generator) -> Float:
-    """Where each row lies along the main direction; ``cloud`` is centred in place."""
-    voters = cloud
-    if len(cloud) > _DIRECTION_ROWS:
-        voters = cloud[rng.integers(0, len(cloud), _DIRECTION_ROWS)]
+def _similar(which: Rows, sizes: Rows, d: int) -> Iterator[Rows]:
+    """Groups of cells of about the same size, of not too many values; large ones alone."""
+    which = which[sizes[which].argsort(kind="stable")]
+    ordered = sizes[which]
+    start = 0
+    while start < len(which):
+        stop = start + 1
+        largest = int(_SIMILAR * ordered[start])
+        if ordered[start] <= _DIRECTION_ROWS:
+            most = max(1, _VALUES // (largest * d))
+            stop = min(start + most, int(ordered.searchsorted(largest, side="right")))
+        yield which[start:stop]
+        start = stop
+
+
+def _runs(values: Rows) -> Iterator[slice]:
+    """Runs of cells of not too many values, or of one."""
+    ends = values.cumsum()
+    start = 0
+    while start < len(values):
+        most = _VALUES + (ends[start - 1] if start else 0)
+        stop = max(start + 1, int(ends.searchsorted(most, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Cells that are cut in one go: first row, rows, and parts that go to the left and in all."""
+
+    starts: Rows
+    sizes: Rows
+    left: Rows
+    parts: Rows
+
+    def cut(
+        self,
+        X: Float,
+        mass: npt.NDArray[np.float64],
+        order: Rows,
+        room: Room,
+        rng: np.random.Generator,
+    ) -> Rows:
+        """Arrange each cell's rows along its main direction: how many go to the left."""
+        place = np.arange(self.sizes.max())
+        within = place < self.sizes[:, None]
+        # shorter cells repeat their first row
+        at = self.starts[:, None] + np.where(within, place, 0)
+        rows = order[at]
+        positions = _positions(room.take(X, rows), within, rng)
+        positions[~within] = np.inf
+        rows = np.take_along_axis(rows, positions.argsort(axis=1, kind="stable"), axis=1)
+        order[at[within]] = rows[within]
+        cumulative = np.where(within, mass[rows], 0.0).cumsum(axis=1)
+        wanted = cumulative[:, -1] * self.left / self.parts
+        cuts = (cumulative < wanted[:, None]).sum(axis=1) + 1
+        # each part must keep a row for each of its cells
+        return np.clip(cuts, self.left, self.sizes - (self.parts - self.left))
+
+
+def _positions(cloud: Float, within: npt.NDArray[np.bool_], rng: np.random.Generator) -> Float:
+    """Where rows lie along the main direction of their cell; ``cloud`` is centred in place.
+
+    Parameters
+    ----------
+    cloud : (cells, m, d) float array
+    within : (cells, m) bool array
+        Which rows are the cell's own.
+    rng : numpy.random.Generator
+        Draws the rows that vote, where there is one cell of many.
+    """
+    voters, voting = cloud, within.astype(cloud.dtype)
+    if len(cloud) == 1 and cloud.shape[1] > _DIRECTION_ROWS:
+        voters = cloud.take(rng.integers(0, cloud.shape[1], _DIRECTION_ROWS), axis=1)
+        voting = np.ones(voters.shape[:2], cloud.dtype)
     # an offset far above the spread would drown it
-    centre = _mean(voters)
+    centre = _per_cell(voting / voting.sum(axis=1, keepdims=True), voters)[:, None]
     cloud -= centre
-    return cloud.dot(_main_direction(cloud if voters is cloud else voters - centre))
+    if voters is not cloud:
+        voters -= centre
+    direction = _main_directions(voters, voting)
+    return np.matmul(cloud, direction[:, :, None])[:, :, 0]
 
 
-def _main_direction(centred: Float) -> Float:
-    """First principal direction of rows around the origin, by a few power iterations."""
-    squared = np.einsum("ij,ij->i", centred, centred)
-    direction = centred[int(squared.argmax())]
+def _main_directions(centred: Float, voting: Float) -> Float:
+    """First principal direction of each cell's rows around the origin, by power iterations."""
+    squared = np.einsum("bij,bij->bi", centred, centred) * voting
+    directions = centred[np.arange(len(centred)), squared.argmax(axis=1)]
     for turn in range(_POWER_ITERATIONS + 1):
         if turn:
-            direction = centred.T.dot(centred.dot(direction))
-        length = np.sqrt(direction.dot(direction))
-        if not length > 1e-30:
-            # all rows alike: any direction serves
-            direction = np.zeros(centred.shape[1], centred.dtype)
-            direction[0] = 1
-            return direction
-        direction = direction / length
-    return direction
+            along = np.matmul(centred, directions[:, :, None])[:, :, 0]
+            directions = _per_cell(along * voting, centred)
+        length = np.sqrt(np.einsum("bj,bj->b", directions, directions))
+        # where all rows are alike any direction serves
+        alike = ~(length > 1e-30)
+        directions[alike] = np.eye(1, centred.shape[2])
+        length[alike] = 1
+        directions /= length[:, None]
+    return directions
 
 
-def _mean(cloud: Float, weight: npt.NDArray[np.float64] | None = None) -> Float:
+def _per_cell(values: Float, clouds: Float) -> Float:
+    """Sum of each cell's rows times their values: (cells, d)."""
+    return np.matmul(values[:, None, :], clouds)[:, 0]
+
+
+def _nearest(
+    cloud: Float,
+    sizes: Rows,
+    allowed: Rows,
+    weight: npt.NDArray[np.float64] | None,
+    room: Room,
+) -> tuple[Rows, Float]:
+    """The rows of each cell that are nearest to its mean; ``cloud`` is centred in place.
+
+    Returns
+    -------
+    (k,) int64 array
+        So many positions for each cell as are allowed, nearest first.
+    (k, d) float array
+        How far the cell would be off with each for its mean: offset times the rows it stands for.
+    """
+    starts = np.cumsum(sizes) - sizes
+    cell = np.repeat(np.arange(len(sizes)), sizes)
+    # an offset far above the spread would drown it
+    cloud -= room.take(cloud, starts[cell], place=1)
+    stand_for = sizes if weight is None else np.add.reduceat(weight, starts)
+    weighted = cloud if weight is None else cloud * weight[:, None]
+    mean: Float = np.add.reduceat(weighted, starts, axis=0) / stand_for[:, None]
+    cloud -= room.take(mean.astype(cloud.dtype), cell, place=1)
+    distance = np.einsum("ij,ij->i", cloud, cloud)
+    nearest = np.lexsort((distance, cell))
+    nearest = nearest[np.arange(len(cell)) - starts[cell] < allowed[cell]]
+    offsets = room.take(cloud, nearest, place=1)
+    offsets *= stand_for[cell[nearest], None].astype(cloud.dtype)
+    return nearest, offsets
+
+
+def _mean(cloud: Float) -> Float:
     """Mean row, added up in float64: (d,) in the type of the rows."""
-    # called for every cell: what `numpy.average` does beside it takes longer than the sums
-    if weight is None:
-        mean = np.add.reduce(cloud, axis=0, dtype=np.float64)
-        mean /= len(cloud)
-    else:
-        mean = np.add.reduce(cloud * weight[:, None], axis=0)
-        mean /= np.add.reduce(weight)
-    return mean.astype(np.float32) if cloud.dtype == np.float32 else mean
+    return cloud.mean(axis=0, dtype=np.float64).astype(cloud.dtype)

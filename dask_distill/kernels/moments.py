@@ -54,8 +54,11 @@ def _moments_in(X: npt.NDArray[np.floating], step: int, unit: float) -> tuple[Fl
         total += scaled.sum(axis=0, dtype=np.float64)
     mean = total / len(X)
     squares = np.zeros(X.shape[1])
+    # the same memory for all tiles: fresh arrays would cost page faults
+    room = np.empty((min(len(X), step), X.shape[1]))
     for tile in tiles(X, step):
-        deviation = (tile if unit == 1 else tile / np.float64(unit)) - mean
+        deviation = room[: len(tile)]
+        np.subtract(tile if unit == 1 else tile / np.float64(unit), mean, out=deviation)
         squares += np.einsum("ij,ij->j", deviation, deviation)
     return mean, np.sqrt(squares / len(X))
 

@@ -19,7 +19,7 @@ from dask_distill.block import Block
 from dask_distill.budget import class_quotas
 from dask_distill.conversation import Final, Selection
 from dask_distill.errors import InputError
-from dask_distill.kernels.cells import halve, representatives, totals
+from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.proxy import (
     Proxy,
     Scaling,
@@ -242,13 +242,14 @@ class Auto(Strategy):
         )
         none = np.zeros(int(known.sum()))
         made = [Cut(np.flatnonzero(known), none, none)]
+        room = Room()
         for code in np.flatnonzero(question.allocation.cells[state.number]):
             wanted = int(question.allocation.cells[state.number, code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
             rng = _rng(question.seed, state.number, code)
             # candidates may be any row of their cells, since the pool is cut once more
             near = question.near if question.allocation.local[code] else 1.0
-            made.append(cut(Z[rows], rows, judged, wanted, near, rng))
+            made.append(cut(Z[rows], rows, judged, wanted, near, rng, room))
         every = np.concatenate([part.positions for part in made])
         picks, place = np.unique(every, return_inverse=True)
         counts = np.concatenate([part.counts for part in made])
@@ -291,12 +292,13 @@ class Auto(Strategy):
         parts = [part for _, part in sorted(answer.candidates, key=lambda item: item[0])]
         rows, counts = [question.settled.rows], [question.settled.counts]
         pool = pooled(parts, question.reserve)
+        room = Room()
         for code in np.unique(pool.codes):
             mine = np.flatnonzero(pool.codes == code)
             rng = _rng(question.seed, _STREAM_POOL, code)
             Z, stand_for = pool.Z[mine], pool.counts[mine]
-            cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine])
-            picks = representatives(Z, cells, rng, weight=stand_for, near=question.near)
+            cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine], room)
+            picks = representatives(Z, cells, rng, stand_for, question.near, room)
             rows.append(pool.rows[mine[picks]])
             counts.append(totals(cells, stand_for))
         covered = question.covered + answer.cell_rows
@@ -363,11 +365,13 @@ class Auto(Strategy):
         chosen: list[Rows] = []
         counts: list[Floats] = []
         covered = np.zeros(len(quotas))
+        room = Room()
         for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
             wanted = int(quotas[code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
             rng = _rng(seed, _STREAM_SAMPLE, code)
-            made = cut(scaling(sample.X[rows]), rows, judged, wanted, self.pick, rng)
+            Z = scaling(sample.X[rows])
+            made = cut(Z, rows, judged, wanted, self.pick, rng, room)
             chosen.append(sample.rows[made.positions])
             counts.append(made.counts)
             covered[code] = len(rows)

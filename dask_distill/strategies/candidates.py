@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.kernels.cells import halve, representatives, totals
+from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.strategies.trust import JudgedRows
 
 Rows = npt.NDArray[np.int64]
@@ -113,7 +113,13 @@ class Cut:
 
 
 def cut(
-    Z: Float32, rows: Rows, judged: JudgedRows, wanted: int, near: float, rng: np.random.Generator
+    Z: Float32,
+    rows: Rows,
+    judged: JudgedRows,
+    wanted: int,
+    near: float,
+    rng: np.random.Generator,
+    room: Room,
 ) -> Cut:
     """Halve rows into so many cells, and pick one row of each.
 
@@ -128,11 +134,13 @@ def cut(
     near : float
         The part of a cell, nearest to its mean, of which a row is taken.
     rng : numpy.random.Generator
+    room : Room
+        For all classes.
     """
     mass = judged.mass[rows]
-    cells = halve(Z, wanted, rng, mass)
+    cells = halve(Z, wanted, rng, mass, room)
     return Cut(
-        rows[representatives(Z, cells, rng, near=near)],
+        rows[representatives(Z, cells, rng, near=near, room=room)],
         np.diff(cells.bounds).astype(np.float64),
         totals(cells, mass),
     )

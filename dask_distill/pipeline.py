@@ -249,7 +249,8 @@ def _select(
     facts: Schema = job.runner.fetch(outline)
     wire.mark("survey")
     size = request.rows(facts.n)
-    groups: Groups = job.runner.fetch(job.runner.call("groups", Groups.of, schema, size))
+    # made while the strategy makes its first question
+    (groups,) = job.runner.settle([], [job.runner.call("groups", Groups.of, schema, size)], 0)
     certifying = None if journal is None else journal.of("certify")
     found: Selected | None = None
     # a search may come to another strategy
@@ -290,7 +291,7 @@ def _select(
         told=found.told,
         wire=wire.figures(),
     )
-    provenance["lost"] = lost(groups, found.counts, pool, found.taken, rows)
+    provenance["lost"] = lost(job.runner.fetch(groups), found.counts, pool, found.taken, rows)
     if search is not None:
         provenance["search"] = dict(search)
     coreset = Coreset(

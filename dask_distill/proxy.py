@@ -141,18 +141,18 @@ class EnsembleProxy:
 
     def _each(self, Z: Float32) -> Float32:
         """What each member says: (members, C, m)."""
+        D, count = len(self.phases), len(self.members)
         weights = np.ascontiguousarray(np.concatenate([m.weights for m in self.members]).T)
         intercepts = np.concatenate([m.intercepts for m in self.members])[:, None]
-        each = np.empty(
-            (len(self.members), len(intercepts) // len(self.members), len(Z)), np.float32
-        )
+        lifted = np.vstack([self.frequencies, self.phases])
+        each = np.empty((count, len(intercepts) // count, len(Z)), np.float32)
         # Fourier features of few rows stay where the processor has them at hand
-        room = np.empty((min(len(Z), _FOURIER_ROWS), len(weights)), np.float32)
+        room = np.empty((min(len(Z), _FOURIER_ROWS), D), np.float32)
         for start in range(0, len(Z), _FOURIER_ROWS):
             part = slice(start, min(start + _FOURIER_ROWS, len(Z)))
-            features = room[: part.stop - start]
-            fourier(Z[part], self.frequencies, self.phases, out=features)
-            logits = np.ascontiguousarray((features @ weights).T)
+            logits = _waves(Z[part], lifted, out=room[: part.stop - start]) @ weights[:D]
+            logits += Z[part] @ weights[D:]
+            logits = np.ascontiguousarray(logits.T)
             logits += intercepts
             each[:, :, part] = _softmax(logits.reshape(*each.shape[:2], -1), axis=1)
         return each
@@ -341,18 +341,18 @@ def score(
     return out
 
 
-def fourier(
-    Z: Float32, frequencies: Float32, phases: Float32, out: Float32 | None = None
-) -> Float32:
+def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
     """Random Fourier features beside the plain ones: (m, D + d)."""
-    D = len(phases)
-    if out is None:
-        out = np.empty((len(Z), D + Z.shape[1]), np.float32)
-    np.matmul(Z, frequencies, out=out[:, :D])
-    out[:, :D] += phases
-    np.cos(out[:, :D], out=out[:, :D])
-    out[:, D:] = Z
-    return out
+    return np.hstack([_waves(Z, np.vstack([frequencies, phases])), Z])
+
+
+def _waves(Z: Float32, lifted: Float32, out: Float32 | None = None) -> Float32:
+    """Random Fourier features alone: (m, D), of frequencies above phases, (d + 1, D)."""
+    # a feature of ones adds the phases within the product
+    ones = np.ones((len(Z), len(lifted)), np.float32)
+    ones[:, :-1] = Z
+    waves: Float32 = np.matmul(ones, lifted, out=out)
+    return np.cos(waves, out=waves)
 
 
 def _softmax(logits: Float32, axis: int) -> Float32:

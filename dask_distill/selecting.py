@@ -14,7 +14,7 @@ from dask_distill.conversation import Selection
 from dask_distill.dataset import Dataset
 from dask_distill.errors import DistillError
 from dask_distill.inline import Inline
-from dask_distill.lost import Groups, Watched, group_counts
+from dask_distill.lost import Watched, group_counts
 from dask_distill.progress import Progress
 from dask_distill.request import Request
 from dask_distill.rounds import DaskRunner, Ledger, Round, choose, content, converse
@@ -68,7 +68,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class Ground:
-    """What is selected from: handles of the schema, of the user's model, and of the blocks.
+    """What is selected from: handles of schema, user's model, groups of rows, and blocks.
 
     ``unreduced`` are the blocks as they are in the source, where they are reduced.
     """
@@ -76,7 +76,7 @@ class Ground:
     schema: Any
     judge: Any
     facts: Schema
-    groups: Groups
+    groups: Any
     blocks: list[Any]
     unreduced: list[Any] | None
 
@@ -90,11 +90,12 @@ def select_from(
     ------
     InputError, DistillError
     """
-    schema, facts, groups = ground.schema, ground.facts, ground.groups
+    schema, facts = ground.schema, ground.facts
     schema, blocks = score_blocks(request, dataset, schema, ground.blocks, job.runner)
     pool = facts
     apart: Apart | None = None
     if request.sets_apart:
+        groups = job.runner.fetch(ground.groups)
         parting = set_apart(
             dataset, request, schema, groups, blocks, ground.unreduced, job.runner, job.ledger,
             job.progress,
@@ -106,7 +107,8 @@ def select_from(
     shown: dict[str, Any] = {}
     if wanted:
         question = _question(request.strategy, schema, wanted, ground.judge, job.runner, journal)
-        watched = Watched(request.strategy, groups)
+        (question,) = job.runner.settle([], [question], 0)
+        watched = Watched(request.strategy, job.runner.fetch(ground.groups))
         selections, shown = select_rows(job, watched, blocks, question, journal)
     indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
     initial = np.empty(0, np.int64)

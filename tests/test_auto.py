@@ -188,8 +188,8 @@ def test_auto__at_most_two_and_a_half_rows_move_for_each_selected(order, classes
 
 
 def test_auto__nothing_moves_where_blocks_have_quota_enough():
-    X, y = mixture(15_000, 2)
-    assert select(X, y, 3000, blocks=8, strategy=Auto(proxy="linear")).candidates == 0
+    X, y = mixture(40_000, 2)
+    assert select(X, y, 24_000, blocks=8, strategy=Auto(proxy="linear")).candidates == 0
 
 
 def test_auto__nothing_moves_where_the_sample_is_large_enough():
@@ -206,14 +206,28 @@ def test_auto__provenance_tells_how_many_rows_met():
 
 
 def test_allocate__gives_each_class_one_place():
-    quotas = np.array([900, 40, 5, 3])
-    counts = np.array([9000, 4000, 500, 3])
-    by_block = np.array([[4500, 2000, 250, 3], [4500, 2000, 250, 0]])
+    quotas = np.array([90_000, 20_000, 5, 3])
+    counts = np.array([900_000, 200_000, 500, 3])
+    by_block = np.array([[450_000, 100_000, 250, 3], [450_000, 100_000, 250, 0]])
     found = allocate(quotas, counts, by_block, np.array([500, 200, 300, 3]), by_block * 1.0)
     assert found.local.tolist() == [True, True, False, True]
     assert found.sampled.tolist() == [False, False, True, False]
-    assert found.cells.sum(axis=0).tolist() == [900, 40, 0, 3]
+    assert found.cells.sum(axis=0).tolist() == [90_000, 20_000, 0, 3]
     assert np.all(found.cells <= by_block)
+
+
+def test_allocate__the_smallest_classes_meet_while_candidates_are_few():
+    quotas = np.array([5000, 900, 800, 4000])
+    counts = quotas * 10
+    by_block = np.stack([counts // 2, counts // 2])
+    # the last lies in one block
+    by_block[:, 3] = [counts[3], 0]
+    found = allocate(quotas, counts, by_block, np.array([100, 100, 100, 100]), by_block * 1.0)
+    assert found.local.tolist() == [False, False, False, True]
+    assert found.cells.sum(axis=0).tolist() == [12_500, 2250, 2000, 4000]
+    more = np.array([10_000, 900, 800, 4000])
+    found = allocate(more, more * 10, by_block * 2, np.full(4, 100), by_block * 1.0)
+    assert found.local.tolist() == [True, False, False, True]
 
 
 def test_allocate__candidates_where_neither_blocks_nor_sample_suffice():

@@ -5,13 +5,14 @@ A representative of each cell, weighted by the rows that the cell holds, stands 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+Values = TypeVar("Values", bound=npt.NDArray[np.floating])
 
 # rows that vote on a cell's main direction; more do not change the cut
 _DIRECTION_ROWS = 512
@@ -39,13 +40,13 @@ class Room:
     def __init__(self) -> None:
         self._values: dict[tuple[np.dtype[Any], int], Any] = {}
 
-    def take(self, X: Float, rows: Rows, place: int = 0) -> Float:
+    def take(self, X: Values, rows: Rows, place: int = 0) -> Values:
         """``X[rows]``, until the next call for the same place."""
         count = rows.size * X.shape[1]
         values = self._values.get((X.dtype, place))
         if values is None or len(values) < count:
             values = self._values[X.dtype, place] = np.empty(max(count, _VALUES), X.dtype)
-        out: Float = values[:count].reshape(*rows.shape, X.shape[1])
+        out: Any = values[:count].reshape(*rows.shape, X.shape[1])
         # any other mode goes by way of a copy
         X.take(rows, axis=0, out=out, mode="clip")
         return out
@@ -270,7 +271,8 @@ def _positions(cloud: Float, within: npt.NDArray[np.bool_], rng: np.random.Gener
     rng : numpy.random.Generator
         Draws the rows that vote, where there is one cell of many.
     """
-    voters, voting = cloud, within.astype(cloud.dtype)
+    voters: Any = cloud
+    voting: Any = within.astype(cloud.dtype)
     if len(cloud) == 1 and cloud.shape[1] > _DIRECTION_ROWS:
         voters = cloud.take(rng.integers(0, cloud.shape[1], _DIRECTION_ROWS), axis=1)
         voting = np.ones(voters.shape[:2], cloud.dtype)
@@ -327,8 +329,8 @@ def _nearest(
     cloud -= room.take(cloud, starts[cell], place=1)
     stand_for = sizes if weight is None else np.add.reduceat(weight, starts)
     weighted = cloud if weight is None else cloud * weight[:, None]
-    mean: Float = np.add.reduceat(weighted, starts, axis=0) / stand_for[:, None]
-    cloud -= room.take(mean.astype(cloud.dtype), cell, place=1)
+    mean: Any = (np.add.reduceat(weighted, starts, axis=0) / stand_for[:, None]).astype(cloud.dtype)
+    cloud -= room.take(mean, cell, place=1)
     distance = np.einsum("ij,ij->i", cloud, cloud)
     nearest = np.lexsort((distance, cell))
     nearest = nearest[np.arange(len(cell)) - starts[cell] < allowed[cell]]

@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 SAMPLE_FACTOR = 20
 # a block finishes a class alone from this mean quota a block; below, rounding is too coarse
 LOCAL_QUOTA = 20
+# unless so many candidates, those of the smallest classes first, are all that would meet
+POOL_ROWS = 25_000
 # candidates offered for each row selected, where blocks do not finish alone
 POOL_FACTOR = 2.5
 # so many rows' worth of what the class is like on the whole go into a block's share
@@ -61,8 +63,13 @@ def allocate(
     Allocation
     """
     blocks = (block_classes > 0).sum(axis=0)
+    # cells over the whole class are finer than those of each block
+    offers = np.where(blocks > 1, POOL_FACTOR * quotas, 0.0)
+    smallest = np.argsort(quotas, kind="stable")
+    meets = np.empty(len(quotas), bool)
+    meets[smallest] = np.cumsum(offers[smallest]) <= POOL_ROWS
     # a class that lies in one block has nobody to meet
-    local = (quotas >= LOCAL_QUOTA * blocks) | (blocks <= 1)
+    local = ((quotas >= LOCAL_QUOTA * blocks) & ~meets) | (blocks <= 1)
     sampled = ~local & ((sizes >= SAMPLE_FACTOR * quotas) | (sizes == counts))
     cells = np.zeros_like(block_classes)
     for code in np.flatnonzero((quotas > 0) & ~sampled):

@@ -249,7 +249,7 @@ class Auto(Strategy):
             rng = _rng(question.seed, state.number, code)
             # candidates may be any row of their cells, since the pool is cut once more
             near = question.near if question.allocation.local[code] else 1.0
-            made.append(cut(Z[rows], rows, judged, wanted, near, rng, room))
+            made.append(cut(room.take(Z, rows, place=2), rows, judged, wanted, near, rng, room))
         every = np.concatenate([part.positions for part in made])
         picks, place = np.unique(every, return_inverse=True)
         counts = np.concatenate([part.counts for part in made])

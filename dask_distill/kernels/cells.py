@@ -173,15 +173,17 @@ def representatives(
     for run in _runs(sizes * X.shape[1]):
         rows = cells.order[cells.bounds[run.start] : cells.bounds[run.stop]]
         own = None if weight is None else weight[rows]
-        candidates, offsets = _nearest(room.take(X, rows), sizes[run], allowed[run], own, room)
-        # |carried + offset|^2 / 2 but for what is the same for all
-        off_by = np.einsum("ij,ij->i", offsets, offsets) / 2
-        stop = 0
-        for cell, count in enumerate(allowed[run].tolist(), run.start):
-            start, stop = stop, stop + count
-            best = start + int((offsets[start:stop].dot(carried) + off_by[start:stop]).argmin())
-            picks[cell] = rows[candidates[best]]
-            carried += offsets[best]
+        # squares may overflow
+        with np.errstate(over="ignore", invalid="ignore"):
+            near_rows, offsets = _nearest(room.take(X, rows), sizes[run], allowed[run], own, room)
+            # |carried + offset|^2 / 2 but for what is the same for all
+            off_by = np.einsum("ij,ij->i", offsets, offsets) / 2
+            stop = 0
+            for cell, count in enumerate(allowed[run].tolist(), run.start):
+                start, stop = stop, stop + count
+                best = start + int((offsets[start:stop].dot(carried) + off_by[start:stop]).argmin())
+                picks[cell] = rows[near_rows[best]]
+                carried += offsets[best]
     return picks
 
 
@@ -249,7 +251,9 @@ class _Level:
         # shorter cells repeat their first row
         at = self.starts[:, None] + np.where(within, place, 0)
         rows = order[at]
-        positions = _positions(room.take(X, rows), within, rng)
+        # squares may overflow, and BLAS raises flags for what it reads beyond the rows
+        with np.errstate(over="ignore", invalid="ignore"):
+            positions = np.nan_to_num(_positions(room.take(X, rows), within, rng), copy=False)
         positions[~within] = np.inf
         rows = np.take_along_axis(rows, positions.argsort(axis=1, kind="stable"), axis=1)
         order[at[within]] = rows[within]

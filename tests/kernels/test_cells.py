@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_distill.kernels.cells import Cells, halve, representatives, totals
+from dask_distill.kernels.cells import Cells, Room, halve, representatives, totals
 
 
 def parts(cells):
@@ -130,6 +130,31 @@ def test_halve__does_not_mind_the_unit(factor):
     assert spread_within(X, halve(scaled, 8, np.random.default_rng(0))) == pytest.approx(
         spread_within(X, halve(X, 8, np.random.default_rng(0))), rel=0.02
     )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_halve__partitions_rows_whose_squares_overflow(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 3)).astype(kind)
+    X[rng.random(900) < 0.2] *= np.finfo(kind).max / 1e5
+    cells = halve(X, 200, np.random.default_rng(0))
+    assert np.array_equal(np.sort(cells.order), np.arange(900))
+    assert set(np.diff(cells.bounds)) == {4, 5}
+    picks = representatives(X, cells, np.random.default_rng(0))
+    assert all(pick in part for part, pick in zip(parts(cells), picks, strict=True))
+
+
+def test_halve__and_representatives__one_room_serves_all():
+    rng = np.random.default_rng(0)
+    room = Room()
+    for n, d, kind in [(30, 2, np.float32), (4000, 7, np.float32), (50, 3, np.float64)] * 2:
+        X = rng.normal(size=(n, d)).astype(kind)
+        alone = halve(X, n // 5, np.random.default_rng(1))
+        shared = halve(X, n // 5, np.random.default_rng(1), None, room)
+        assert np.array_equal(alone.order, shared.order)
+        picks = representatives(X, alone, np.random.default_rng(1))
+        again = representatives(X, alone, np.random.default_rng(1), room=room)
+        assert np.array_equal(picks, again)
 
 
 @settings(deadline=None)

@@ -9,10 +9,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
 
 MODELS = ("logistic", "boosting", "knn", "mlp")
 # models whose training takes long enough to be worth a selection
-DEARER = ("mlp, as many epochs", "forest")
+DEARER = ("mlp, as many epochs", "forest", "svm")
 # as many steps for a small subset as for the whole, within reason
 _MLP_STEPS = 800
 _EPOCHS = 50
@@ -46,6 +47,8 @@ def make(name, n, classes, seed):
         return KNeighborsClassifier(5 if n >= 300 else 3, algorithm="brute")
     if name == "forest":
         return RandomForestClassifier(100, random_state=seed)
+    if name == "svm":
+        return SVC(cache_size=1000)
     if name == "mlp, as many epochs":
         return MLPClassifier((64,), max_iter=_EPOCHS, n_iter_no_change=_EPOCHS, random_state=seed)
     batch = min(n, 64 if n < 5000 else 200)

@@ -217,15 +217,15 @@ def test_allocate__gives_each_class_one_place():
 
 
 def test_allocate__the_smallest_classes_meet_while_candidates_are_few():
-    quotas = np.array([5000, 900, 800, 4000])
+    quotas = np.array([2000, 900, 800, 4000])
     counts = quotas * 10
     by_block = np.stack([counts // 2, counts // 2])
     # the last lies in one block
     by_block[:, 3] = [counts[3], 0]
     found = allocate(quotas, counts, by_block, np.array([100, 100, 100, 100]), by_block * 1.0)
     assert found.local.tolist() == [False, False, False, True]
-    assert found.cells.sum(axis=0).tolist() == [12_500, 2250, 2000, 4000]
-    more = np.array([10_000, 900, 800, 4000])
+    assert found.cells.sum(axis=0).tolist() == [5000, 2250, 2000, 4000]
+    more = np.array([3000, 900, 800, 4000])
     found = allocate(more, more * 10, by_block * 2, np.full(4, 100), by_block * 1.0)
     assert found.local.tolist() == [True, False, False, True]
 

@@ -16,7 +16,7 @@ SAMPLE_FACTOR = 20
 # a block finishes a class alone from this mean quota a block; below, rounding is too coarse
 LOCAL_QUOTA = 20
 # unless so many candidates, those of the smallest classes first, are all that would meet
-POOL_ROWS = 25_000
+POOL_ROWS = 10_000
 # candidates offered for each row selected, where blocks do not finish alone
 POOL_FACTOR = 2.5
 # so many rows' worth of what the class is like on the whole go into a block's share

@@ -82,8 +82,11 @@ class Held:
         part = space(blocks.pop(0).X)
         X, at = np.empty((len(rows), part.shape[1]), part.dtype), 0
         while True:
-            # the user's function may give other types in other blocks
-            X = X.astype(np.result_type(X, part), copy=False)
+            # the user's function may give other types in other blocks; what is not yet filled is
+            # no number, and is not cast
+            if (dtype := np.result_type(X, part)) != X.dtype:
+                filled, X = X[:at], np.empty(X.shape, dtype)
+                X[:at] = filled
             X[at : at + len(part)] = part
             at += len(part)
             if not blocks:

@@ -73,6 +73,10 @@ class Scaling:
             out[:] = (X - self.mean) * self.inverse
         return out
 
+    def within(self, X: npt.NDArray[np.floating]) -> Float32:
+        """(m, d) float32, in the memory of X itself where that is of this type."""
+        return self(X, out=X if X.dtype == np.float32 else None)
+
     @cached_property
     def _together(self) -> tuple[Float32, Float32]:
         """Mean and 1 / standard deviation of some rows side by side."""

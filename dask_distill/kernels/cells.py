@@ -100,22 +100,27 @@ def halve(
     if mass is None:
         mass = np.ones(n)
     order = np.arange(n, dtype=np.int64)
-    starts, parts = np.zeros(1, np.int64), np.array([count], np.int64)
+    bounds, parts = np.array([0, n], np.int64), np.array([count], np.int64)
     room = room or Room()
-    # level by level: to cut many small cells takes hardly more calls than to cut one
-    while (divided := np.flatnonzero(parts > 1)).size:
-        sizes = np.diff(starts, append=n)
-        left = parts // 2
-        left[divided] += (parts[divided] % 2) & (rng.random(len(divided)) < 0.5)
-        cuts = np.zeros_like(starts)
-        for some in _similar(divided, sizes, X.shape[1]):
-            level = _Level(starts[some], sizes[some], left[some], parts[some])
-            cuts[some] = level.cut(X, mass, order, room, rng)
-        starts = np.insert(starts, divided + 1, (starts + cuts)[divided])
-        right = (parts - left)[divided]
-        parts[divided] = left[divided]
-        parts = np.insert(parts, divided + 1, right)
-    return Cells(order, np.append(starts, n))
+    # squares may overflow, and BLAS raises flags for what it reads beyond the rows
+    with np.errstate(over="ignore", invalid="ignore"):
+        # level by level: to cut many small cells takes hardly more calls than to cut one
+        while (divided := np.flatnonzero(parts > 1)).size:
+            starts, sizes = bounds[:-1], np.diff(bounds)
+            left = parts // 2
+            left[divided] += (parts[divided] % 2) & (rng.random(len(divided)) < 0.5)
+            cuts = np.zeros_like(starts)
+            for some in _similar(divided, sizes, X.shape[1]):
+                level = _Level(starts[some], sizes[some], left[some], parts[some])
+                cuts[some] = level.cut(X, mass, order, room, rng)
+            # each cell that is cut makes place for one behind it
+            halves = np.repeat(np.arange(len(parts)), np.minimum(parts, 2))
+            behind = np.flatnonzero(halves[1:] == halves[:-1]) + 1
+            bounds = np.append(starts[halves], n)
+            bounds[behind] += cuts[divided]
+            whole, parts = parts, left[halves]
+            parts[behind] = (whole - left)[divided]
+    return Cells(order, bounds)
 
 
 def representatives(
@@ -179,11 +184,14 @@ def representatives(
             # |carried + offset|^2 / 2 but for what is the same for all
             off_by = np.einsum("ij,ij->i", offsets, offsets) / 2
             stop = 0
-            for cell, count in enumerate(allowed[run].tolist(), run.start):
+            best = []
+            for count in allowed[run].tolist():
                 start, stop = stop, stop + count
-                best = start + int((offsets[start:stop].dot(carried) + off_by[start:stop]).argmin())
-                picks[cell] = rows[near_rows[best]]
-                carried += offsets[best]
+                along = offsets[start:stop].dot(carried)
+                along += off_by[start:stop]
+                best.append(start + int(along.argmin()))
+                carried += offsets[best[-1]]
+            picks[run] = rows[near_rows[best]]
     return picks
 
 
@@ -248,23 +256,25 @@ class _Level:
         """Arrange each cell's rows along its main direction: how many go to the left."""
         place = np.arange(self.sizes.max())
         within = place < self.sizes[:, None]
+        starts = self.starts[:, None]
         # shorter cells repeat their first row
-        at = self.starts[:, None] + np.where(within, place, 0)
-        rows = order[at]
-        # squares may overflow, and BLAS raises flags for what it reads beyond the rows
-        with np.errstate(over="ignore", invalid="ignore"):
-            positions = np.nan_to_num(_positions(room.take(X, rows), within, rng), copy=False)
+        at = starts + np.where(within, place, 0)
+        positions = _positions(room.take(X, order[at]), within, room, rng)
+        if not np.isfinite(positions).all():
+            np.nan_to_num(positions, copy=False)
         positions[~within] = np.inf
-        rows = np.take_along_axis(rows, positions.argsort(axis=1, kind="stable"), axis=1)
+        rows = order[starts + np.where(within, _stable_argsort(positions), 0)]
         order[at[within]] = rows[within]
         cumulative = np.where(within, mass[rows], 0.0).cumsum(axis=1)
         wanted = cumulative[:, -1] * self.left / self.parts
         cuts = (cumulative < wanted[:, None]).sum(axis=1) + 1
         # each part must keep a row for each of its cells
-        return np.clip(cuts, self.left, self.sizes - (self.parts - self.left))
+        return np.maximum(np.minimum(cuts, self.sizes - (self.parts - self.left)), self.left)
 
 
-def _positions(cloud: Float, within: npt.NDArray[np.bool_], rng: np.random.Generator) -> Float:
+def _positions(
+    cloud: Float, within: npt.NDArray[np.bool_], room: Room, rng: np.random.Generator
+) -> Float:
     """Where rows lie along the main direction of their cell; ``cloud`` is centred in place.
 
     Parameters
@@ -272,13 +282,15 @@ def _positions(cloud: Float, within: npt.NDArray[np.bool_], rng: np.random.Gener
     cloud : (cells, m, d) float array
     within : (cells, m) bool array
         Which rows are the cell's own.
+    room : Room
     rng : numpy.random.Generator
         Draws the rows that vote, where there is one cell of many.
     """
     voters: Any = cloud
     voting: Any = within.astype(cloud.dtype)
     if len(cloud) == 1 and cloud.shape[1] > _DIRECTION_ROWS:
-        voters = cloud.take(rng.integers(0, cloud.shape[1], _DIRECTION_ROWS), axis=1)
+        drawn = rng.integers(0, cloud.shape[1], _DIRECTION_ROWS)
+        voters = room.take(cloud[0], drawn, place=3)[None]
         voting = np.ones(voters.shape[:2], cloud.dtype)
     # an offset far above the spread would drown it
     centre = _per_cell(voting / voting.sum(axis=1, keepdims=True), voters)[:, None]
@@ -287,6 +299,20 @@ def _positions(cloud: Float, within: npt.NDArray[np.bool_], rng: np.random.Gener
         voters -= centre
     direction = _main_directions(voters, voting)
     return np.matmul(cloud, direction[:, :, None])[:, :, 0]
+
+
+def _stable_argsort(values: Float) -> Rows:
+    """``values.argsort(axis=1, kind="stable")`` of numbers that are not NaN."""
+    if values.dtype != np.float32:
+        return values.argsort(axis=1, kind="stable")
+    # integers that hold value and place are sorted several times faster
+    bits = (values + np.float32(0)).view(np.int32)  # -0 is 0
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    keys = bits.astype(np.int64) << 32
+    keys |= np.arange(values.shape[1])
+    keys.sort(axis=1)
+    keys &= 0xFFFFFFFF
+    return keys
 
 
 def _main_directions(centred: Float, voting: Float) -> Float:
@@ -300,8 +326,9 @@ def _main_directions(centred: Float, voting: Float) -> Float:
         length = np.sqrt(np.einsum("bj,bj->b", directions, directions))
         # where all rows are alike any direction serves
         alike = ~(length > 1e-30)
-        directions[alike] = np.eye(1, centred.shape[2])
-        length[alike] = 1
+        if alike.any():
+            directions[alike] = np.eye(1, centred.shape[2])
+            length[alike] = 1
         directions /= length[:, None]
     return directions
 

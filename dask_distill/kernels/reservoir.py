@@ -131,12 +131,30 @@ def lowest_in_class(
     >>> lowest_in_class(np.array([3, 1, 2]), np.arange(3), np.array([0, 0, 1]), 1).tolist()
     [False, True, True]
     """
-    order = np.lexsort((rows, keys, codes))
+    mask = np.zeros(len(rows), bool)
+    among = _few(keys, codes, count)
+    order = among[np.lexsort((rows[among], keys[among], codes[among]))]
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    mask = np.zeros(len(rows), bool)
     mask[order[rank < count]] = True
     return mask
+
+
+def _few(
+    keys: npt.NDArray[Any], codes: npt.NDArray[np.integer], count: int
+) -> npt.NDArray[np.intp]:
+    """Positions that hold the lowest of each class: few, where keys and classes are many."""
+    if len(keys) == 0:
+        return np.empty(0, np.intp)
+    size = np.bincount(codes)
+    # twice what is wanted, if keys know nothing of the classes
+    wanted = 2 * count * np.count_nonzero(size)
+    if 2 * wanted >= len(keys):
+        return np.arange(len(keys))
+    low = keys <= np.partition(keys, wanted)[wanted]
+    # classes of which fewer are low are looked at whole
+    lacking = np.bincount(codes[low], minlength=len(size)) < np.minimum(count, size)
+    return np.flatnonzero(low | lacking[codes])
 
 
 def represented(

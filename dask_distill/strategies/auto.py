@@ -220,15 +220,16 @@ class Auto(Strategy):
 
     def observe(self, state: Block, question: CellQuestion) -> Picked:
         """Score the block, make its cells, remember their representatives alone."""
-        Z = question.scaling(state.X)
-        codes = np.zeros(len(Z), np.int32) if state.codes is None else state.codes
-        judged = JudgedRows.alike(len(Z))
+        X, codes = state.X, state.codes
+        if codes is None:
+            codes = np.zeros(len(X), np.int32)
+        judged = JudgedRows.alike(len(X))
         thresholds = np.full(len(question.quotas), np.inf)
         if question.proxy is not None and question.judgement is not None:
             scores = score(
                 question.proxy,
                 question.scaling,
-                state.X,
+                X,
                 state.rows,
                 codes,
                 state.probabilities,
@@ -249,7 +250,8 @@ class Auto(Strategy):
             rng = _rng(question.seed, state.number, code)
             # candidates may be any row of their cells, since the pool is cut once more
             near = question.near if question.allocation.local[code] else 1.0
-            made.append(cut(room.take(Z, rows, place=2), rows, judged, wanted, near, rng, room))
+            Z = question.scaling.within(room.take(X, rows, place=2))
+            made.append(cut(Z, rows, judged, wanted, near, rng, room))
         every = np.concatenate([part.positions for part in made])
         picks, place = np.unique(every, return_inverse=True)
         counts = np.concatenate([part.counts for part in made])
@@ -259,7 +261,7 @@ class Auto(Strategy):
             codes[picks],
             sums(place, counts, len(picks)),
             sums(place, mass, len(picks)),
-            Z[picks],
+            question.scaling(X[picks]),
             {name: values[picks] for name, values in judged.scores.items()},
         )
 

@@ -354,20 +354,34 @@ def _nearest(
     (k, d) float array
         How far the cell would be off with each for its mean: offset times the rows it stands for.
     """
+    from scipy.sparse import csr_array
+
+    m = len(cloud)
     starts = np.cumsum(sizes) - sizes
     cell = np.repeat(np.arange(len(sizes)), sizes)
     # an offset far above the spread would drown it
     cloud -= room.take(cloud, starts[cell], place=1)
     stand_for = sizes if weight is None else np.add.reduceat(weight, starts)
-    weighted = cloud if weight is None else cloud * weight[:, None]
-    mean: Any = (np.add.reduceat(weighted, starts, axis=0) / stand_for[:, None]).astype(cloud.dtype)
+    counts = np.ones(m, cloud.dtype) if weight is None else weight
+    # ten times as fast as reduceat along rows
+    total = csr_array((counts, np.arange(m), np.append(starts, m)), (len(sizes), m)) @ cloud
+    mean: Any = (total / stand_for[:, None]).astype(cloud.dtype)
     cloud -= room.take(mean, cell, place=1)
-    distance = np.einsum("ij,ij->i", cloud, cloud)
-    nearest = np.lexsort((distance, cell))
+    nearest = _within_cells(cell, np.einsum("ij,ij->i", cloud, cloud))
     nearest = nearest[np.arange(len(cell)) - starts[cell] < allowed[cell]]
     offsets = room.take(cloud, nearest, place=1)
     offsets *= stand_for[cell[nearest], None].astype(cloud.dtype)
     return nearest, offsets
+
+
+def _within_cells(cell: Rows, squared: Float) -> Rows:
+    """``np.lexsort((squared, cell))`` for cells that ascend and values from 0."""
+    if squared.dtype != np.float32:
+        return np.lexsort((squared, cell))
+    # as integers such values keep their order, NaN last
+    keys = cell.astype(np.int64) << 32
+    keys |= np.abs(squared).view(np.int32)
+    return keys.argsort(kind="stable")
 
 
 def _mean(cloud: Float) -> Float:

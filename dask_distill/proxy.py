@@ -16,7 +16,7 @@ from dask_distill.block import tile_rows
 from dask_distill.errors import InputError
 from dask_distill.kernels import scores as kernels
 from dask_distill.kernels.hashing import row_hash
-from dask_distill.kernels.softmax import cross_fit
+from dask_distill.kernels.softmax import cross_fit, widened
 from dask_distill.survey import Sample, Schema
 from dask_distill.threads import single_threaded
 
@@ -27,8 +27,6 @@ FOURIER_FEATURES = 600
 FOLDS = 3
 # rows whose Fourier features are made at once
 _FOURIER_ROWS = 256
-# columns that a matrix product works on together
-_WIDTH = 16
 # the models have mostly stopped before
 _STEPS = 100
 _BANDWIDTH_ROWS = 200
@@ -150,9 +148,7 @@ class EnsembleProxy:
         D, count = len(self.phases), len(self.members)
         intercepts = np.concatenate([m.intercepts for m in self.members])[:, None]
         columns = len(intercepts)
-        # a product of an even width takes two thirds of the time
-        weights = np.zeros((D + Z.shape[1], -(-columns // _WIDTH) * _WIDTH), np.float32)
-        weights[:, :columns] = np.concatenate([m.weights for m in self.members]).T
+        weights = widened(np.concatenate([m.weights for m in self.members]))
         lifted = np.vstack([self.frequencies, self.phases])
         each = np.empty((count, columns // count, len(Z)), np.float32)
         # Fourier features of few rows stay where the processor has them at hand

@@ -10,6 +10,8 @@ Floats = npt.NDArray[np.float64]
 
 # rows whose probabilities are held at once
 _TILE_ROWS = 2048
+# columns that a matrix product works on together
+_WIDTH = 16
 # models that say nothing better of rows they do not see, for so many steps, learn noise
 _PATIENCE = 5
 # what is better: by this part of the loss
@@ -116,6 +118,17 @@ def cross_fit(
     return CrossFit(every[:, :, :-1], every[:, :, -1], problem.seen, best_step)
 
 
+def widened(weights: Float32) -> Float32:
+    """Weights (M, d) as the right side of a product, with columns of zeros up to an even width.
+
+    Such a product takes two thirds of the time. Its first M columns are what is wanted.
+    """
+    M, d = weights.shape
+    columns = np.zeros((d, -(-M // _WIDTH) * _WIDTH), np.float32)
+    columns[:, :M] = weights.T
+    return columns
+
+
 class _Problem:
     """The losses of all models, added up, as a function of all their weights."""
 
@@ -142,6 +155,7 @@ class _Problem:
         folds, classes = self.seen.shape
         both = flat.reshape(folds * classes, -1)
         weights, intercepts = both[:, :-1].astype(np.float32), both[:, -1:].astype(np.float32)
+        columns = widened(weights)
         gradient = np.zeros_like(both)
         losses, unseen = np.zeros(folds), 0.0
         for start in range(0, len(self.X), _TILE_ROWS):
@@ -149,7 +163,7 @@ class _Problem:
             X, codes = self.X[part], self.codes[part]
             learns = self.fold[part] != np.arange(folds)[:, None]
             at = np.arange(len(X))
-            logits = weights @ X.T
+            logits = np.ascontiguousarray((X @ columns)[:, : len(weights)].T)
             logits += intercepts
             logits = logits.reshape(folds, classes, -1)
             logits += self._offsets

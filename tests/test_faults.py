@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from distributed import Status
+from distributed.utils import get_mp_context
 
 from dask_distill import distill, store
 from dask_distill.cluster import connect
@@ -96,11 +97,17 @@ def dataset(labelled, rows=9_000):
 
 @pytest.fixture(scope="module")
 def client():
-    with (
-        dask.config.set({"distill.local.allowed-failures": 100, "logging.distributed": "critical"}),
-        connect(workers=2) as client,
-    ):
-        yield client
+    settings = {
+        "distill.local.allowed-failures": 100,
+        "logging.distributed": "critical",
+        # hundreds of workers start here; forked from a server that has imported everything, each
+        # takes a tenth of the time
+        "distributed.worker.multiprocessing-method": "forkserver",
+    }
+    with dask.config.set(settings):
+        get_mp_context().set_forkserver_preload(["distributed", "dask_distill.pipeline", "zarr"])
+        with connect(workers=2) as client:
+            yield client
 
 
 def one_storm(client, labelled, folder, seed):

@@ -153,6 +153,14 @@ def test_auto__a_thousand_classes_each_present(order):
         assert len(np.unique(y[found.rows])) == len(np.unique(y))
 
 
+@pytest.mark.parametrize("classes", [64, 127, 128, 300])
+def test_auto__hundreds_of_classes_with_the_default_judge(classes):
+    X, y = mixture(6_000, classes, d=8)
+    found = select(X, y, 900, blocks=8)
+    check(found, y, 900, len(y))
+    assert len(np.unique(y[found.rows])) == len(np.unique(y))
+
+
 def test_auto__fewer_rows_than_classes():
     X, y = mixture(400, 20)
     found = select(X, y, 7, blocks=3)

@@ -142,7 +142,9 @@ class _Problem:
     ) -> None:
         folds = int(fold.max()) + 1
         self.X, self.codes, self.fold = X, codes, fold
-        counts = np.bincount(fold * classes + codes, minlength=folds * classes)
+        # folds are bytes: their product with many classes would not fit
+        group = fold.astype(np.int64) * classes + codes
+        counts = np.bincount(group, minlength=folds * classes)
         of_fold = counts.reshape(folds, classes)
         self.seen = of_fold.sum(axis=0) > of_fold
         self.unseen_loss = np.inf

@@ -62,6 +62,17 @@ def test_cross_fit__gradient_is_that_of_the_loss():
     assert error < 0.01 * np.linalg.norm(problem.loss_and_gradient(at)[1])
 
 
+@pytest.mark.parametrize("C", [64, 100, 200])
+def test_cross_fit__many_classes(C):
+    """Folds are bytes, and numbers of classes may be too large for these."""
+    X, codes, fold, _ = rows(20 * C, C, d=8, apart=4)
+    fit = cross_fit(X, codes, fold, C, strength=1, steps=40)
+    assert fit.seen.all()
+    for f in range(3):
+        told = probabilities(fit, f, X[fold == f]).argmax(axis=1)
+        assert (told == codes[fold == f]).mean() > 0.9
+
+
 def test_cross_fit__stops_before_it_learns_wrong_labels():
     X, codes, fold, true = rows(600, 4, d=120, wrong=0.3, apart=0.25)
     right = {}

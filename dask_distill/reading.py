@@ -84,7 +84,7 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> 
         for place in range(first[number], last[number]):
             start, stop = (starts[number : number + 2] - edges[place]).tolist()
             rows = max(0, start), min(stop, array.chunks[0][place])
-            part = _part(chunks[place], *rows, array.chunks[0][place], runner)
+            part = _part(chunks[place], *rows, array.chunks[0][place], place, runner)
             both = _one_run(parts[-1], part) if parts else None
             if both is None:
                 parts.append(part)
@@ -102,7 +102,7 @@ def _one_run(left: Any, right: Any) -> RowReader | None:
     return None
 
 
-def _part(chunk: Any, start: int, stop: int, size: int, runner: DaskRunner) -> Any:
+def _part(chunk: Any, start: int, stop: int, size: int, number: int, runner: DaskRunner) -> Any:
     """Some rows of a chunk, such that no others are sent."""
     if isinstance(chunk, RowReader):
         return chunk.part(start, stop)
@@ -110,8 +110,7 @@ def _part(chunk: Any, start: int, stop: int, size: int, runner: DaskRunner) -> A
         return chunk
     if isinstance(chunk, Inline):
         return Inline(_rows, chunk, start, stop)
-    # where the chunk is: it is all that this needs
-    return runner.call("cut", _rows, chunk, start, stop)
+    return runner.call("cut", _rows, chunk, start, stop, chunk=number)
 
 
 def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:

@@ -97,9 +97,17 @@ class Runner(Protocol):
     """Where calls run: at once on values, or as tasks of a graph."""
 
     def call(
-        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        at: str | None = None,
+        chunk: int | None = None,
     ) -> Any:
-        """Call a function on results of earlier calls, at a worker if it is there."""
+        """Call a function on results of earlier calls, at a worker if it is there.
+
+        ``chunk`` is the number of a chunk of the source that the call is made where it is.
+        """
 
     def places(self, results: Sequence[Any]) -> list[str | None]:
         """The workers where results are; None where that is not known."""
@@ -115,7 +123,12 @@ class LocalRunner:
     """Calls functions at once: the reference, and the driver for NumPy blocks."""
 
     def call(
-        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        at: str | None = None,
+        chunk: int | None = None,
     ) -> Any:
         """Call it now."""
         if any(isinstance(argument, Inline) for argument in args):
@@ -144,11 +157,20 @@ class DaskRunner:
         self.rows: list[tuple[int, int]] = []
 
     def call(
-        self, name: str, function: Callable[..., Any], *args: Any, at: str | None = None
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        at: str | None = None,
+        chunk: int | None = None,
     ) -> Any:
         """One task; its key is new in every run, so that no run sees another's results."""
         # the name tells block and phase where the task kills its worker
-        key = f"distill-{name}-{uuid.uuid4().hex}"
+        key: Any = f"distill-{name}-{uuid.uuid4().hex}"
+        if chunk is not None:
+            # a task group of its own: of a large one that needs few results Dask takes the tasks
+            # for readers, and gives them to any worker, to which the whole chunk then moves
+            key = key, chunk
         call = delayed(_guarded, pure=False, traverse=False)
         if any(isinstance(argument, Inline) for argument in args):
             needed: list[Any] = []

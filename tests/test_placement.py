@@ -60,6 +60,24 @@ def test_distill__reads_persisted_chunks_where_they_are(local_client):
     assert np.array_equal(found.indices, expected)
 
 
+def source_rows(block):
+    return block + 0
+
+
+def test_distill__chunks_that_several_blocks_need_stay_where_they_are(local_client):
+    # blocks of 65,536 rows: six to each of the three chunks, so that Dask might take the cuts for
+    # tasks that may run anywhere
+    X = da.zeros((1_179_648, 8), chunks=(393_216, 8), dtype="f4").map_blocks(
+        source_rows, name="source", meta=np.empty((0, 0), "f4")
+    )
+    client = local_client()
+    distill(X, size=100, strategy="random")
+    logs = client.run(lambda dask_worker: list(dask_worker.transfer_incoming_log))
+    moved = {str(key) for log in logs.values() for entry in log for key in entry["keys"]}
+    assert moved
+    assert not any("source" in key for key in moved)
+
+
 def test_distill__ten_thousand_chunks_make_few_tasks():
     X = da.random.default_rng(0).normal(size=(100_000, 4), chunks=(10, 4))
     assert X.numblocks[0] == 10_000

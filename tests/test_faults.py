@@ -179,9 +179,14 @@ def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatc
 
 def test_workers__one_that_is_given_up_is_replaced(labelled, monkeypatch):
     monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
-    # counted from the first death; if the worker is down then, for whatever reason, it is given up
+    settings = {
+        # counted from the first death; if the worker is down then, whatever the reason, it is lost
+        "distill.local.lost-worker-timeout": "0.1s",
+        # a forked one, as the storms have, could be up again by then
+        "distributed.worker.multiprocessing-method": "spawn",
+    }
     with (
-        dask.config.set({"distill.local.lost-worker-timeout": "0.1s"}),
+        dask.config.set(settings),
         connect(workers=1) as client,
     ):
         (nanny,) = client.cluster.workers.values()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -97,17 +98,19 @@ def dataset(labelled, rows=9_000):
 
 @pytest.fixture(scope="module")
 def client():
-    settings = {
-        "distill.local.allowed-failures": 100,
-        "logging.distributed": "critical",
-        # hundreds of workers start here; forked from a server that has imported everything, each
-        # takes a tenth of the time
-        "distributed.worker.multiprocessing-method": "forkserver",
-    }
-    with dask.config.set(settings):
+    with (
+        dask.config.set({"distill.local.allowed-failures": 100, "logging.distributed": "critical"}),
+        connect(workers=2) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def workers_that_fork():
+    """Start workers again from a process that has imported everything: storms start hundreds."""
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         get_mp_context().set_forkserver_preload(["distributed", "dask_distill.pipeline", "zarr"])
-        with connect(workers=2) as client:
-            yield client
+        yield
 
 
 def one_storm(client, labelled, folder, seed):
@@ -118,7 +121,8 @@ def one_storm(client, labelled, folder, seed):
     with dask.config.set(scheduler="threads"):
         distill_to_zarr(data, expected, request, progress=Silent())
     killer = Killer(client.cluster, seed)
-    distill_to_zarr(data, found, request, progress=killer)
+    with workers_that_fork():
+        distill_to_zarr(data, found, request, progress=killer)
     verified = store.verify(found)
     assert verified.ok, (seed, verified.problems)
     assert verified.rows == 400, seed
@@ -179,14 +183,9 @@ def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatc
 
 def test_workers__one_that_is_given_up_is_replaced(labelled, monkeypatch):
     monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
-    settings = {
-        # counted from the first death; if the worker is down then, whatever the reason, it is lost
-        "distill.local.lost-worker-timeout": "0.1s",
-        # a forked one, as the storms have, could be up again by then
-        "distributed.worker.multiprocessing-method": "spawn",
-    }
+    # counted from the first death; if the worker is down then, for whatever reason, it is given up
     with (
-        dask.config.set(settings),
+        dask.config.set({"distill.local.lost-worker-timeout": "0.1s"}),
         connect(workers=1) as client,
     ):
         (nanny,) = client.cluster.workers.values()

@@ -106,7 +106,7 @@ class Runner(Protocol):
     ) -> Any:
         """Call a function on results of earlier calls, at a worker if it is there.
 
-        ``chunk`` is the number of a chunk of the source that the call is made where it is.
+        ``chunk`` is the number of the source's chunk that it takes rows of, and is made beside.
         """
 
     def places(self, results: Sequence[Any]) -> list[str | None]:

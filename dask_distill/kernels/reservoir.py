@@ -143,9 +143,7 @@ def lowest_in_class(
 def _few(
     keys: npt.NDArray[Any], codes: npt.NDArray[np.integer], count: int
 ) -> npt.NDArray[np.intp]:
-    """Positions that hold the lowest of each class: few, where keys and classes are many."""
-    if len(keys) == 0:
-        return np.empty(0, np.intp)
+    """Positions that hold the lowest of each class: few, where rows are many and classes few."""
     size = np.bincount(codes)
     # twice what is wanted, if keys know nothing of the classes
     wanted = 2 * count * np.count_nonzero(size)
@@ -153,7 +151,7 @@ def _few(
         return np.arange(len(keys))
     low = keys <= np.partition(keys, wanted)[wanted]
     # classes of which fewer are low are looked at whole
-    lacking = np.bincount(codes[low], minlength=len(size)) < np.minimum(count, size)
+    lacking = np.bincount(codes[low], minlength=len(size)) < count
     return np.flatnonzero(low | lacking[codes])
 
 

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_distill.kernels.cells import Cells, Room, halve, representatives, totals
+from dask_distill.kernels.cells import (
+    Cells,
+    Room,
+    _stable_argsort,
+    _within_cells,
+    halve,
+    representatives,
+    totals,
+)
 
 
 def parts(cells):
@@ -31,6 +39,30 @@ def clouds(draw):
     X = rng.normal(size=(n, d)).astype(draw(st.sampled_from([np.float32, np.float64])))
     X = X[rng.integers(0, draw(st.integers(1, n)), n)]
     return X, count, rng.lognormal(sigma=draw(st.sampled_from([0.0, 1.0, 5.0])), size=n)
+
+
+VALUES = [0.0, -0.0, 1e-45, -1e-45, 1.0, -1.0, 3e38, -3e38, np.inf, -np.inf]
+
+
+@given(
+    st.lists(st.sampled_from(VALUES) | st.floats(width=32, allow_nan=False), max_size=40),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_stable_argsort__is_that_of_numpy(values, dtype):
+    both = np.array([values, values[::-1]], dtype)
+    assert np.array_equal(_stable_argsort(both), both.argsort(axis=1, kind="stable"))
+
+
+@given(
+    st.lists(st.integers(0, 5), max_size=40).map(sorted),
+    st.sampled_from([np.float32, np.float64]),
+    st.integers(0, 99),
+)
+def test_within_cells__is_lexsort(cell, dtype, seed):
+    squared = np.abs(np.array([*VALUES, np.nan, 2.0], dtype))
+    squared = np.random.default_rng(seed).choice(squared, len(cell))
+    cell = np.array(cell, np.int64)
+    assert np.array_equal(_within_cells(cell, squared), np.lexsort((squared, cell)))
 
 
 @settings(deadline=None)

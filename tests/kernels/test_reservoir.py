@@ -7,7 +7,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dask_distill.kernels.reservoir import priorities, represented, thinned
+from dask_distill.kernels.reservoir import lowest_in_class, priorities, represented, thinned
+
+
+@given(
+    n=st.integers(0, 2000),
+    count=st.integers(1, 5),
+    classes=st.integers(1, 6),
+    keys=st.integers(1, 10**6),
+    dependent=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=150, deadline=None)
+def test_lowest_in_class__equals_sorting_each_class(n, count, classes, keys, dependent, seed):
+    rng = np.random.default_rng(seed)
+    # classes of very different size; keys may repeat, or be low in some classes alone
+    codes = np.minimum(rng.geometric(0.5, n) - 1, classes - 1)
+    keys = rng.integers(0, keys, n) + dependent * codes * keys
+    rows = rng.permutation(n)
+    expected = np.zeros(n, bool)
+    for code in range(classes):
+        mine = np.flatnonzero(codes == code)
+        expected[mine[np.lexsort((rows[mine], keys[mine]))[:count]]] = True
+    assert np.array_equal(lowest_in_class(keys, rows, codes, count), expected)
 
 
 @given(

@@ -10,12 +10,20 @@ class Inline:
     """A call that is made within the task that needs its result, so that no such result moves.
 
     Arguments may be results of earlier calls, and calls of this kind.
+
+    ``anywhere`` says that the task may run on any worker that has time, wherever the results lie
+    that it needs: it reads most of its data itself.
     """
 
     # not a dataclass: Dask would look for its own objects in there
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *arguments: Any, anywhere: bool = False
+    ) -> None:
         self.function = function
         self.arguments = arguments
+        self.anywhere: bool = anywhere or any(
+            isinstance(argument, Inline) and argument.anywhere for argument in arguments
+        )
 
 
 class _Needed:

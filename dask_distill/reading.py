@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 from dask._task_spec import Alias, DataNode, GraphNode, Task
-from dask.delayed import delayed
+from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
 
 from dask_distill.block import RawBlock, as_features, as_labels, block_bounds
@@ -30,17 +30,20 @@ def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     with others, are computed by the block's task: no task of their own, nothing to send.
     """
     bounds = block_bounds(dataset.n, dataset.d)
-    features = _by_blocks(dataset.features, bounds, runner)
+    features, held = _by_blocks(dataset.features, bounds, runner)
     labels: list[Any] = [None] * len(bounds)
     if dataset.labels is not None:
-        labels = _by_blocks(dataset.labels, bounds, runner)
+        labels, _ = _by_blocks(dataset.labels, bounds, runner)
     times: list[Any] = [None] * len(bounds)
     if dataset.time is not None:
-        times = _by_blocks(dataset.time, bounds, runner)
+        times, _ = _by_blocks(dataset.time, bounds, runner)
+    # beside their features, unless these lie nowhere yet, or in fewer places than there are
+    # workers, so that some would have nothing to do
+    anywhere = held < runner.parallelism()
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
-        Inline(_raw_block, X, y, t, number, start, rows, dataset.d)
+        Inline(_raw_block, X, y, t, number, start, rows, dataset.d, anywhere=anywhere)
         for number, (X, y, t, start, rows) in enumerate(
             zip(features, labels, times, starts, bounds, strict=True)
         )
@@ -67,8 +70,13 @@ def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
     return join_rows(parts)
 
 
-def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> list[Inline]:
-    """The rows of each block, put together from the chunks that they lie in."""
+def _by_blocks(
+    array: da.Array, bounds: tuple[int, ...], runner: DaskRunner
+) -> tuple[list[Inline], int]:
+    """The rows of each block, put together from the chunks that they lie in.
+
+    And how many chunks are tasks of their own, whose results lie on some worker.
+    """
     edges = np.cumsum((0, *array.chunks[0]))
     starts = np.cumsum((0, *bounds))
     # of each block, the first chunk that it needs, and the first that it does not
@@ -92,7 +100,7 @@ def _by_blocks(array: da.Array, bounds: tuple[int, ...], runner: DaskRunner) -> 
                 parts[-1] = both
         parts = [Inline(part) if isinstance(part, RowReader) else part for part in parts]
         blocks.append(Inline(_stacked, *parts))
-    return blocks
+    return blocks, sum(isinstance(chunk, Delayed) for chunk in chunks)
 
 
 def _one_run(left: Any, right: Any) -> RowReader | None:

@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Any, Protocol
 
 import dask
+from dask._task_spec import Task
 from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
@@ -172,12 +173,14 @@ class DaskRunner:
             # for readers, and gives them to any worker, to which the whole chunk then moves
             key = key, chunk
         call = delayed(_guarded, pure=False, traverse=False)
+        anywhere = False
         if any(isinstance(argument, Inline) for argument in args):
             needed: list[Any] = []
-            args = (detached(Inline(function, *args), needed), *needed)
-            function = evaluate
+            made = Inline(function, *args)
+            args, function, anywhere = (detached(made, needed), *needed), evaluate, made.anywhere
         if at is None:
-            return call(function, *args, dask_key_name=key)
+            result = call(function, *args, dask_key_name=key)
+            return _as_reader(result) if anywhere else result
         with dask.annotate(workers=[at], allow_other_workers=True):
             return call(function, *args, dask_key_name=key)
 
@@ -225,6 +228,17 @@ class DaskRunner:
         """Bring small results here, in one computation."""
         with plain_failures(self.rows):
             return [_accepted(result) for result in dask.compute(*results)]
+
+
+def _as_reader(result: Delayed) -> Delayed:
+    """The task as one that reads data: Dask gives it to the next worker that is idle.
+
+    Otherwise it would run where something lies that it needs, be that a question.
+    """
+    reader = result.dask.layers[result.key][result.key]
+    assert isinstance(reader, Task)
+    reader._data_producer = True
+    return result
 
 
 def _value(result: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from distributed import wait
+from distributed.diagnostics.plugin import SchedulerPlugin
 
 from dask_distill import distill, open_dataset, rounds
 from dask_distill.placement import keeping_blocks
@@ -76,6 +77,37 @@ def test_distill__chunks_that_several_blocks_need_stay_where_they_are(local_clie
     moved = {str(key) for log in logs.values() for entry in log for key in entry["keys"]}
     assert moved
     assert not any("source" in key for key in moved)
+
+
+class Answers(SchedulerPlugin):
+    """Counts what each worker has answered in the survey."""
+
+    name = "answers"
+
+    def __init__(self):
+        self.by_worker = {}
+
+    def transition(self, key, start, finish, *args, worker=None, **kwargs):
+        if (start, finish) == ("processing", "memory") and "survey-answer" in str(key):
+            self.by_worker[worker] = self.by_worker.get(worker, 0) + 1
+
+
+@pytest.mark.parametrize("in_one_chunk", ["labels", "features"])
+def test_distill__what_lies_on_one_worker_keeps_no_other_idle(local_client, in_one_chunk):
+    n, chunk = 1_048_576, 65_536
+    X = da.random.default_rng(0).normal(size=(n, 8), chunks=(chunk, 8)).astype("f4")
+    y = da.from_array(np.arange(n) % 3, chunks=-1)
+    client = local_client(workers=6)
+    if in_one_chunk == "features":
+        X = X.rechunk((n, 8)).persist()
+        wait(X)
+    client.register_plugin(Answers())
+    distill(X, y, size=100, strategy="stratified")
+    answers = client.run_on_scheduler(
+        lambda dask_scheduler: dask_scheduler.plugins["answers"].by_worker
+    )
+    assert sum(answers.values()) == 16
+    assert len(answers) == 6
 
 
 def test_distill__ten_thousand_chunks_make_few_tasks():

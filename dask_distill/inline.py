@@ -25,6 +25,14 @@ class Inline:
             isinstance(argument, Inline) and argument.anywhere for argument in arguments
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether it needs results of earlier calls."""
+        return any(
+            argument.waits if isinstance(argument, Inline) else isinstance(argument, Delayed)
+            for argument in self.arguments
+        )
+
 
 class _Needed:
     """Stands for a result of an earlier call within an inline one."""

@@ -37,13 +37,13 @@ def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
     times: list[Any] = [None] * len(bounds)
     if dataset.time is not None:
         times, _ = _by_blocks(dataset.time, bounds, runner)
-    # beside their features, unless these lie nowhere yet, or in fewer places than there are
-    # workers, so that some would have nothing to do
-    anywhere = held < runner.parallelism()
+    # beside them, some workers would have nothing to do
+    few = held < runner.parallelism()
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
-        Inline(_raw_block, X, y, t, number, start, rows, dataset.d, anywhere=anywhere)
+        # beside its features, or by whoever has time where these are not there yet
+        Inline(_raw_block, X, y, t, number, start, rows, dataset.d, anywhere=few or not X.waits)
         for number, (X, y, t, start, rows) in enumerate(
             zip(features, labels, times, starts, bounds, strict=True)
         )

@@ -92,15 +92,20 @@ class Answers(SchedulerPlugin):
             self.by_worker[worker] = self.by_worker.get(worker, 0) + 1
 
 
-@pytest.mark.parametrize("in_one_chunk", ["labels", "features"])
-def test_distill__what_lies_on_one_worker_keeps_no_other_idle(local_client, in_one_chunk):
+@pytest.mark.parametrize("held", ["labels", "one chunk", "six chunks"])
+def test_distill__what_lies_on_one_worker_keeps_no_other_idle(local_client, held):
     n, chunk = 1_048_576, 65_536
     X = da.random.default_rng(0).normal(size=(n, 8), chunks=(chunk, 8)).astype("f4")
     y = da.from_array(np.arange(n) % 3, chunks=-1)
     client = local_client(workers=6)
-    if in_one_chunk == "features":
+    if held == "one chunk":
         X = X.rechunk((n, 8)).persist()
         wait(X)
+    if held == "six chunks":
+        one = next(iter(client.scheduler_info()["workers"]))
+        there = client.persist(X[: 6 * chunk], workers=[one])
+        wait(there)
+        X = da.concatenate([there, X[6 * chunk :]])
     client.register_plugin(Answers())
     distill(X, y, size=100, strategy="stratified")
     answers = client.run_on_scheduler(

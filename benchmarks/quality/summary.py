@@ -28,6 +28,11 @@ def differences(table, measure="accuracy"):
     return above.stack().dropna().rename("points").reset_index()
 
 
+def brier_gain(table):
+    """With the Brier score turned round, so that more is better."""
+    return table.assign(brier=-table.brier)
+
+
 def interval(values):
     """Mean and half the width of its 95 % interval, by Student."""
     values = np.asarray(values, float)
@@ -70,12 +75,19 @@ def kept_accuracy(table):
 def markdown(table, by_set=True):
     """All tables; those of single sets only where that is wanted."""
     lines = []
-    for measure, title in (("accuracy", "Accuracy"), ("balanced", "Balanced accuracy")):
-        found = differences(table, measure)
-        if measure == "accuracy":
+    titles = {
+        "accuracy": "Accuracy: points above class-stratified random, mean of the models",
+        "balanced": "Balanced accuracy: points above class-stratified random, mean of the models",
+        "brier": "Brier score: hundredths better than class-stratified random, mean of the models",
+    }
+    for measure, title in titles.items():
+        if measure not in table:
+            continue
+        found = differences(brier_gain(table) if measure == "brier" else table, measure)
+        if measure != "balanced":
             # where a class is thinned in training alone, only the balanced one tells
             found = found[found.rare == 0]
-        lines += [f"## {title}: points above class-stratified random, mean of the models", ""]
+        lines += [f"## {title}", ""]
         lines += _table(
             ["labels", "strategy", "fraction", "sets", "points", "ahead on", "worst set"],
             [

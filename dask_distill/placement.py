@@ -2,8 +2,8 @@
 
 Between two questions every block has one task to run, on the worker that holds it. To an idle
 worker Dask would give the task of a busy one, and move the block after it; it would have to come
-back, or move again, for the next question. What has not been read yet is balanced by the
-scheduler's queue, which does not need stealing.
+back, or move again, for the next question. Blocks that read their own features are
+balanced by the scheduler's queue, which does not need stealing; others are made where those lie.
 """
 
 import asyncio

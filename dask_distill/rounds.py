@@ -173,14 +173,14 @@ class DaskRunner:
             # for readers, and gives them to any worker, to which the whole chunk then moves
             key = key, chunk
         call = delayed(_guarded, pure=False, traverse=False)
-        anywhere = False
+        made = Inline(function, *args)
         if any(isinstance(argument, Inline) for argument in args):
             needed: list[Any] = []
-            made = Inline(function, *args)
-            args, function, anywhere = (detached(made, needed), *needed), evaluate, made.anywhere
+            args = (detached(made, needed), *needed)
+            function = evaluate
         if at is None:
             result = call(function, *args, dask_key_name=key)
-            return _as_reader(result) if anywhere else result
+            return _as_reader(result) if made.anywhere else result
         with dask.annotate(workers=[at], allow_other_workers=True):
             return call(function, *args, dask_key_name=key)
 

@@ -23,11 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from mixture import mixture
 
-from dask_distill.kernels.farthest_first import (
-    FarthestFirst,
-    covering_distance,
-    nearest_center,
-)
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.nearest import covering_distance, nearest_center
 
 Features = npt.NDArray[np.float32]
 Result = TypeVar("Result")

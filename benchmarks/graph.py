@@ -16,9 +16,11 @@ import zarr
 from dask.delayed import delayed
 
 from dask_distill import open_dataset
-from dask_distill.reading import raw_blocks
-from dask_distill.rounds import DaskRunner, Ledger, converse
-from dask_distill.survey import Survey
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.survey.reading import raw_blocks
+from dask_distill.survey.survey import Survey
 
 
 class Built(Exception):  # noqa: N818

@@ -23,14 +23,18 @@ import zarr
 from mixture import mixture, mixture_with_clusters
 
 from dask_distill import distill, open_dataset
-from dask_distill.block import Block
-from dask_distill.certify import lower_bound
-from dask_distill.in_memory import select_in_memory
-from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first, nearest_center
-from dask_distill.progress import Silent
-from dask_distill.rounds import Ledger, LocalRunner, content, converse
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block
+from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
+from dask_distill.kernels.nearest import nearest_center
+from dask_distill.runtime.progress import Silent
+from dask_distill.runtime.runner import LocalRunner
+from dask_distill.search.in_memory import select_in_memory
+from dask_distill.selection.certify import lower_bound
 from dask_distill.strategies import KCenter
-from dask_distill.survey import Schema
+from dask_distill.survey.schema import Schema
 
 HERE = Path(__file__).parent
 

@@ -20,10 +20,11 @@ import zarr
 from mixture import mixture
 
 from dask_distill import open_dataset
-from dask_distill.block import block_rows
-from dask_distill.proxy import Scaling, SoftmaxProxy, score
-from dask_distill.reading import raw_blocks
-from dask_distill.rounds import DaskRunner
+from dask_distill.data.blocks import block_rows
+from dask_distill.proxy.models import SoftmaxProxy, score
+from dask_distill.proxy.scaling import Scaling
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.survey.reading import raw_blocks
 
 CLASSES = 10
 

@@ -1,8 +1,8 @@
 """What a run would take at 1e8 to 1e11 rows on 100 to 10,000 workers, and what stops scaling where.
 
 Nothing of that size is run. Bytes, rounds, tasks and memory are computed from the sizes that
-`dask_distill.plan` uses, seconds from costs measured once and named below. The same sizes are
-held against small runs in this process, where bytes, rounds and tasks are counted.
+`dask_distill.selection.plan` uses, seconds from costs measured once and named below. The same
+sizes are held against small runs in this process, where bytes, rounds and tasks are counted.
 
 python benchmarks/simulation.py          the table, simulation.csv and simulation.png
 python benchmarks/simulation.py --check  the small runs alone
@@ -27,11 +27,12 @@ import numpy as np
 import zarr
 from dask._task_spec import Task
 
-from dask_distill import distill, open_dataset, rounds
-from dask_distill.dataset import as_dataset
-from dask_distill.plan import make_plan
-from dask_distill.request import Request
-from dask_distill.rounds import FAN_IN
+from dask_distill import distill, open_dataset
+from dask_distill.conversation import converse as rounds
+from dask_distill.conversation.converse import FAN_IN
+from dask_distill.data.dataset import as_dataset
+from dask_distill.selection.plan import make_plan
+from dask_distill.selection.request import Request
 from dask_distill.strategies import make_strategy
 
 HERE = Path(__file__).parent

@@ -22,10 +22,10 @@ import dask
 import numpy as np
 
 from dask_distill import distill
-from dask_distill.evaluation import interval
+from dask_distill.evaluation.statistics import interval
+from dask_distill.evaluation.training import Table, standard_models_named, train_and_test
 from dask_distill.synthesis.distances import all_distances
 from dask_distill.synthesis.judging import together
-from dask_distill.trials import Table, standard_models_named, train_and_test
 
 sys.path.insert(0, str(Path(__file__).parent / "quality"))
 from sets import load

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from dask_distill import distill
-from dask_distill.dataset import as_dataset
+from dask_distill.data.dataset import as_dataset
 
 N = 20_000
 

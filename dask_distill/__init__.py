@@ -4,61 +4,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dask_distill.coreset import Certificate, Coreset, open_coreset
-    from dask_distill.curve import size_curve
-    from dask_distill.dataset import Dataset
+    from dask_distill.coreset import Coreset, open_coreset
+    from dask_distill.data.dataset import Dataset
     from dask_distill.distiller import Distiller
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
-    from dask_distill.evaluation import Evaluation
-    from dask_distill.growing import grow
-    from dask_distill.pipeline import SelectionWarning, distill
-    from dask_distill.plan import Plan, make_plan
-    from dask_distill.request import Request
-    from dask_distill.resume import distill_to_zarr
-    from dask_distill.search import StrategySearch, search_strategy
-    from dask_distill.sizes import SizeCurve
-    from dask_distill.sources import open_dataset
-    from dask_distill.store import Verification, verify
-    from dask_distill.synthesis import (
-        Synthetic,
-        SyntheticEvaluation,
-        evaluate_synthetic,
-        open_synthetic,
-        synthesize,
-    )
+    from dask_distill.evaluation.curve import size_curve
+    from dask_distill.evaluation.curve_result import SizeCurve
+    from dask_distill.evaluation.result import Evaluation
+    from dask_distill.pipeline import distill, distill_to_zarr, grow
+    from dask_distill.search.result import StrategySearch
+    from dask_distill.search.run import search_strategy
+    from dask_distill.selection.plan import Plan, make_plan
+    from dask_distill.selection.request import Request
+    from dask_distill.selection.select import SelectionWarning
+    from dask_distill.sources.open import open_dataset
+    from dask_distill.storage.group import Verification, verify
+    from dask_distill.subset.subset import Certificate
+    from dask_distill.synthesis.judged import SyntheticEvaluation
+    from dask_distill.synthesis.judging import evaluate_synthetic
+    from dask_distill.synthesis.run import synthesize
+    from dask_distill.synthesis.synthetic import Synthetic, open_synthetic
 
 __version__ = "0.1.0"
-
 # every `dask` command imports our command line, and with it this module: nothing heavy here
 _HOMES = {
-    "Certificate": "coreset",
+    "Certificate": "subset.subset",
     "Coreset": "coreset",
-    "Dataset": "dataset",
+    "Dataset": "data.dataset",
     "DistillError": "errors",
     "Distiller": "distiller",
-    "Evaluation": "evaluation",
+    "Evaluation": "evaluation.result",
     "IncompleteOutput": "errors",
     "InputError": "errors",
-    "Plan": "plan",
-    "Request": "request",
-    "SelectionWarning": "pipeline",
-    "StrategySearch": "search",
-    "SizeCurve": "sizes",
-    "Synthetic": "synthesis",
-    "SyntheticEvaluation": "synthesis",
-    "Verification": "store",
+    "Plan": "selection.plan",
+    "Request": "selection.request",
+    "SelectionWarning": "selection.select",
+    "StrategySearch": "search.result",
+    "SizeCurve": "evaluation.curve_result",
+    "Synthetic": "synthesis.synthetic",
+    "SyntheticEvaluation": "synthesis.judged",
+    "Verification": "storage.group",
     "distill": "pipeline",
-    "distill_to_zarr": "resume",
-    "evaluate_synthetic": "synthesis",
-    "grow": "growing",
-    "make_plan": "plan",
+    "distill_to_zarr": "pipeline",
+    "evaluate_synthetic": "synthesis.judging",
+    "grow": "pipeline",
+    "make_plan": "selection.plan",
     "open_coreset": "coreset",
-    "open_dataset": "sources",
-    "open_synthetic": "synthesis",
-    "search_strategy": "search",
-    "size_curve": "curve",
-    "synthesize": "synthesis",
-    "verify": "store",
+    "open_dataset": "sources.open",
+    "open_synthetic": "synthesis.synthetic",
+    "search_strategy": "search.run",
+    "size_curve": "evaluation.curve",
+    "synthesize": "synthesis.run",
+    "verify": "storage.group",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]

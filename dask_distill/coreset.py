@@ -1,82 +1,32 @@
-"""What a selection gives: the rows, their weights and scores, and how they came about."""
+"""Selected rows with what can be done with them: the verbs users call, each of a floor below."""
 
-import dataclasses
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import dask
-import dask.array as da
-import numpy as np
-import numpy.typing as npt
-
-from dask_distill import store
-from dask_distill._html import facts_table
-from dask_distill._location import Location
-from dask_distill._manifest import SYNTHETIC
-from dask_distill.errors import InputError
-from dask_distill.progress import Progress, countdown
+from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.evaluation.curve_result import SizeCurve
+from dask_distill.evaluation.evaluate import evaluate as judged
+from dask_distill.evaluation.result import Evaluation
+from dask_distill.growing.start import summary_of
+from dask_distill.growing.update import grown
+from dask_distill.report.page import write_report
+from dask_distill.runtime.progress import Progress, countdown
+from dask_distill.subset import tables
+from dask_distill.subset.stored import open_subset, write_subset
+from dask_distill.subset.subset import Subset
+from dask_distill.synthesis.judged import SyntheticEvaluation
+from dask_distill.synthesis.run import synthesize as made
+from dask_distill.synthesis.synthetic import Synthetic
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import dask.dataframe as dd
 
-    from dask_distill.checkpoint import Checkpoint
-    from dask_distill.dataset import Dataset
-    from dask_distill.evaluation import Evaluation
-    from dask_distill.growing import Summary
-    from dask_distill.sizes import SizeCurve
-    from dask_distill.synthesis import Synthetic, SyntheticEvaluation
 
-
-@dataclass(frozen=True)
-class Certificate:
-    """How well the selected rows cover all rows, and what is proven about it.
-
-    Attributes
-    ----------
-    radius : float
-        Covering radius: the largest distance of any row to its nearest selected row, measured
-        over all rows.
-    lower_bound : float
-        No choice of as many centers, anywhere in space, has a smaller covering radius.
-    ratio : float
-        radius / lower_bound: the selection is at most this much worse than the best possible.
-    random_radius : float or None
-        Covering radius of a uniform random subset of the same size; None where it is not known.
-    metric : str
-    space : str
-        "features", or the reduction in whose space the distances are.
-    measured : bool
-        Whether ``radius`` was measured. Of data that grew it is a bound: no row is farther.
-    """
-
-    radius: float
-    lower_bound: float
-    ratio: float
-    random_radius: float | None
-    metric: str = "euclidean"
-    space: str = "features"
-    measured: bool = True
-
-    @classmethod
-    def of(
-        cls, radius: float, lower_bound: float, random_radius: float | None, **more: Any
-    ) -> "Certificate":
-        """With the ratio that follows."""
-        ratio = radius / lower_bound if lower_bound > 0 else (1.0 if radius == 0 else np.inf)
-        return cls(radius, lower_bound, ratio, random_radius, **more)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True)
-class Coreset:
-    """Selected rows of a data set, with weights.
+@dataclass(frozen=True, repr=False)
+class Coreset(Subset):
+    """Selected rows of a data set, with weights, and what can be done with them.
 
     Attributes
     ----------
@@ -96,43 +46,10 @@ class Coreset:
         Of data that grows: what is remembered of all rows; see `update`.
     """
 
-    indices: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
-    scores: dict[str, npt.NDArray[np.float32]]
-    certificate: Certificate | None
-    provenance: dict[str, Any]
-    features: da.Array = field(repr=False)
-    labels: da.Array | None = field(repr=False, default=None)
-    carry: dict[str, da.Array] = field(repr=False, default_factory=dict)
-    feature_name: str = "X"
-    label_name: str = "y"
-    summary: "Summary | None" = field(repr=False, default=None)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __repr__(self) -> str:
-        rows = self.provenance.get("rows", 0)
-        share = f", {len(self) / rows:.1%} of {rows:,}" if rows else ""
-        strategy = self.provenance.get("parameters", {}).get("strategy", "?")
-        return f"Coreset({len(self):,} rows{share}, strategy={strategy!r})"
-
-    def _repr_html_(self) -> str:
-        told = self.provenance
-        facts: list[tuple[str, object]] = [
-            ("rows", f"{len(self):,} of {told.get('rows', 0):,}"),
-            ("strategy", told.get("parameters", {}).get("strategy", "?")),
-            (self.feature_name, f"{self.features.shape} {self.features.dtype}"),
-        ]
-        if self.labels is not None:
-            facts.append((self.label_name, f"{self.labels.shape} {self.labels.dtype}"))
-        facts += [(name, f"{array.shape} {array.dtype}") for name, array in self.carry.items()]
-        for entry in (told.get("classes") or [])[:10]:
-            amount = f"{entry['selected']:,} of {entry['rows']:,}"
-            facts.append((f"class {entry['label']}", amount))
-        if self.certificate is not None:
-            facts.append(("covering radius", f"{self.certificate.radius:.4g}"))
-        return facts_table("Coreset", facts)
+    @classmethod
+    def of(cls, subset: Subset) -> "Coreset":
+        """A subset with its verbs."""
+        return cls(**{field.name: getattr(subset, field.name) for field in fields(subset)})
 
     def to_zarr(
         self,
@@ -141,7 +58,6 @@ class Coreset:
         overwrite: bool = False,
         *,
         progress: Progress | None = None,
-        checkpoint: "Checkpoint | None" = None,
         run: str | None = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
@@ -156,8 +72,6 @@ class Coreset:
             Replace a subset that is there, at commit.
         progress : Progress, optional
             Takes the chunks that are written.
-        checkpoint : Checkpoint, optional
-            Of a run that may be resumed: chunks that are written stay, and are used again.
         run : str, optional
             Names the place beside the target where it is written until the commit; what is
             written stays there if it fails.
@@ -173,61 +87,9 @@ class Coreset:
         InputError
             Where the target exists, is the source, or cannot be written.
         """
-        from dask_distill.rounds import active_client
-        from dask_distill.wire import joined, measured
+        return write_subset(self, target, storage_options, overwrite, progress=progress, run=run)
 
-        options = dict(storage_options or {})
-        sources = self.provenance.get("input", {}).get("sources", [])
-        store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
-        rows = {self.feature_name: self.features}
-        if self.labels is not None:
-            rows[self.label_name] = self.labels
-        rows |= self.carry
-        rows["index"] = da.from_array(self.indices, chunks=-1)
-        rows["weight"] = da.from_array(self.weights, chunks=-1)
-        for name, values in self.scores.items():
-            rows[f"score/{name}"] = da.from_array(values, chunks=-1)
-        if self.summary is not None:
-            rows |= self.summary.arrays()
-        attributes = {
-            "provenance": self.provenance,
-            "certificate": None if self.certificate is None else self.certificate.as_dict(),
-            "names": {
-                "features": self.feature_name,
-                "labels": None if self.labels is None else self.label_name,
-                "carry": list(self.carry),
-            },
-        }
-        if self.summary is not None:
-            attributes["growing"] = self.summary.attributes()
-        if checkpoint is not None:
-            run = checkpoint.run
-            attributes["request"] = {
-                **checkpoint.request,
-                "fingerprint": checkpoint.fingerprint,
-            }
-        with measured(active_client()) as wire:
-
-            def amend(attributes: dict[str, Any]) -> dict[str, Any]:
-                wire.mark("write")
-                told = attributes["provenance"]
-                sent = joined(told.get("bytes_on_the_wire"), wire.figures())
-                return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
-
-            receipt = store.write(
-                target,
-                rows,
-                attributes,
-                overwrite=overwrite,
-                storage_options=options,
-                on_chunk=None if progress is None else countdown("write", progress),
-                run=run,
-                amend=amend,
-                compared=list(self.carry),
-            )
-        return receipt | {"bytes_on_the_wire": wire.figures()}
-
-    def to_dataframe(self, columns: "Sequence[str] | None" = None) -> "dd.DataFrame":
+    def to_dataframe(self, columns: Sequence[str] | None = None) -> "dd.DataFrame":
         """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.
 
         Columns are the features (under their names if they came from a table, else x0, x1, …),
@@ -250,14 +112,13 @@ class Coreset:
 
         Examples
         --------
+        >>> import numpy as np
         >>> from dask_distill import distill
         >>> coreset = distill(np.arange(20.0).reshape(10, 2), size=2, strategy="random")
         >>> list(coreset.to_dataframe().columns)
         ['x0', 'x1', 'weight', 'index']
         """
-        from dask_distill.tables import to_dataframe
-
-        return to_dataframe(self, columns)
+        return tables.to_dataframe(self, columns)
 
     def to_parquet(
         self,
@@ -265,7 +126,7 @@ class Coreset:
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         *,
-        columns: "Sequence[str] | None" = None,
+        columns: Sequence[str] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Write the columns of `to_dataframe` as a folder of parquet files, by the workers.
@@ -297,9 +158,7 @@ class Coreset:
         InputError
             Where the folder exists, is the source, or cannot be written; or columns clash.
         """
-        from dask_distill.tables import write_parquet
-
-        return write_parquet(
+        return tables.write_parquet(
             self,
             path,
             storage_options=storage_options,
@@ -350,19 +209,16 @@ class Coreset:
 
         Examples
         --------
+        >>> import numpy as np
         >>> from dask_distill import grow
         >>> coreset = grow(np.arange(20.0).reshape(10, 2), size=2, strategy="random")
         >>> coreset.update(np.arange(20.0, 40.0).reshape(10, 2)).provenance["rows"]
         20
         """
-        from dask_distill.dataset import as_dataset
-        from dask_distill.growing.start import summary_of
-        from dask_distill.growing.update import grown
-
         batch = as_dataset(features, labels, carry=carry, time=time)
-        return grown(summary_of(self), batch, progress=progress)
+        return Coreset.of(grown(summary_of(self), batch, progress=progress))
 
-    def evaluate(self, features: Any, labels: Any = None, **options: Any) -> "Evaluation":
+    def evaluate(self, features: Any, labels: Any = None, **options: Any) -> Evaluation:
         """Measure what training on these rows costs, against random ones and everything.
 
         Parameters
@@ -371,17 +227,16 @@ class Coreset:
             What the rows were selected from.
         labels : (n,) array, optional
         **options
-            Of `dask_distill.evaluate.evaluate`: test, models, seeds, test_rows, max_rows, seed.
+            Of `dask_distill.evaluation.evaluate.evaluate`: test, models, seeds, test_rows,
+            max_rows, seed.
 
         Returns
         -------
         Evaluation
         """
-        from dask_distill.evaluate import evaluate
+        return judged(self, features, labels, **options)
 
-        return evaluate(self, features, labels, **options)
-
-    def synthesize(self, **options: Any) -> "Synthetic":
+    def synthesize(self, **options: Any) -> Synthetic:
         """Make rows that are like these and are none of them; see `dask_distill.synthesize`.
 
         Parameters
@@ -394,18 +249,16 @@ class Coreset:
         -------
         Synthetic
         """
-        from dask_distill.synthesis import synthesize
-
-        return synthesize(self, **options)
+        return made(self, **options)
 
     def report(
         self,
         path: str | os.PathLike[str],
         *,
-        dataset: "Dataset | None" = None,
-        evaluation: "Evaluation | None" = None,
-        curve: "SizeCurve | None" = None,
-        synthetic: "SyntheticEvaluation | None" = None,
+        dataset: Dataset | None = None,
+        evaluation: Evaluation | None = None,
+        curve: SizeCurve | None = None,
+        synthetic: SyntheticEvaluation | None = None,
     ) -> None:
         """Write one self-contained HTML file on what was selected, from what, and how well.
 
@@ -422,8 +275,6 @@ class Coreset:
         synthetic : SyntheticEvaluation, optional
             Of synthetic rows that were made from this subset.
         """
-        from dask_distill.report import write_report
-
         write_report(
             self, path, dataset=dataset, evaluation=evaluation, curve=curve, synthetic=synthetic
         )
@@ -452,81 +303,4 @@ def open_coreset(
     InputError
         Where nothing is there, or something else.
     """
-    arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
-    if attributes.get(SYNTHETIC):
-        raise InputError(
-            f"target '{Location(os.fspath(target)).shown}' must hold selected rows, got synthetic "
-            "ones; open it with open_synthetic, or name the subset that they were made from"
-        )
-    names = attributes["names"]
-    certificate = attributes.get("certificate")
-    small = {
-        name: array
-        for name, array in arrays.items()
-        if name in ("index", "weight") or name.startswith("score/")
-    }
-    growing = attributes.get("growing")
-    summary = None
-    if growing is not None:
-        from dask_distill.growing.summary import Summary
-
-        summary = Summary.stored(growing, arrays, names)
-    values = dict(zip(small, dask.compute(*small.values()), strict=True))
-    return Coreset(
-        indices=values["index"],
-        weights=values["weight"],
-        scores={
-            name.removeprefix("score/"): array
-            for name, array in values.items()
-            if name.startswith("score/")
-        },
-        certificate=None if certificate is None else Certificate(**certificate),
-        provenance=attributes["provenance"],
-        features=arrays[names["features"]],
-        labels=None if names["labels"] is None else arrays[names["labels"]],
-        carry={name: arrays[name] for name in names["carry"]},
-        feature_name=names["features"],
-        label_name=names["labels"] or "y",
-        summary=summary,
-    )
-
-
-def rows_of(dataset: "Dataset", indices: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """Lazy arrays of some rows of a data set, as the fields of a `Coreset`."""
-    return {
-        "features": take_rows(dataset.features, indices),
-        "labels": None if dataset.labels is None else take_rows(dataset.labels, indices),
-        "carry": {name: take_rows(array, indices) for name, array in dataset.carry.items()},
-        "feature_name": dataset.feature_name,
-        "label_name": dataset.label_name,
-    }
-
-
-def take_rows(array: da.Array, indices: npt.NDArray[np.int64]) -> da.Array:
-    """Rows of an array by ascending number: one small task for each chunk that has some.
-
-    Parameters
-    ----------
-    array : (n, ...) dask array, one chunk along every axis but the first
-    indices : (k,) int64 array, ascending
-
-    Returns
-    -------
-    (k, ...) dask array with known chunks.
-    """
-    if len(indices) == 0:
-        raise InputError("indices must name at least one row, got none")
-    edges = np.concatenate([[0], np.cumsum(array.chunks[0])])
-    cuts = np.searchsorted(indices, edges)
-    parts = []
-    chunks = array.to_delayed().ravel()
-    for number in np.flatnonzero(np.diff(cuts)):
-        local = indices[cuts[number] : cuts[number + 1]] - edges[number]
-        part = dask.delayed(_take, pure=True, traverse=False)(chunks[number], local)
-        shape = (len(local), *array.shape[1:])
-        parts.append(da.from_delayed(part, shape, dtype=array.dtype))
-    return da.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def _take(chunk: Any, local: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
-    return np.asarray(chunk)[local]
+    return Coreset.of(open_subset(target, storage_options))

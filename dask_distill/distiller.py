@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from dask_distill.errors import InputError
+from dask_distill.pipeline import distill
 
 
 class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
@@ -125,8 +126,6 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         return _taken(X, self.coreset_), _taken(y, self.coreset_, labels=True)
 
     def _select(self, X: Any, y: Any) -> None:
-        from dask_distill.pipeline import distill
-
         features, labels = X, y
         if not _is_lazy(X):
             # a frame of sparse columns is taken as the dense one that it stands for

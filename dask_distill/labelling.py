@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.coreset import rows_of
-from dask_distill.dataset import as_dataset
+from dask_distill.data.dataset import as_dataset
+from dask_distill.data.rows import rows_of
 from dask_distill.errors import InputError
 from dask_distill.pipeline import distill
 from dask_distill.strategies.base import Strategy

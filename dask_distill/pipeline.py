@@ -3,46 +3,264 @@
 Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
 """
 
+import os
 import time
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from dask.delayed import delayed
-
-from dask_distill.certify import certify_rows
-from dask_distill.coreset import Coreset, rows_of
-from dask_distill.dataset import Dataset, as_dataset
-from dask_distill.errors import InputError
-from dask_distill.inline import Inline
-from dask_distill.lost import Groups, lost
-from dask_distill.placement import keeping_blocks
-from dask_distill.plan import limits_here, make_plan, refuse_unfit
-from dask_distill.progress import Progress, Silent
-from dask_distill.provenance import make_provenance
-from dask_distill.reading import content_fingerprint, raw_blocks
-from dask_distill.reducing import Notes, Space, reduce_blocks
-from dask_distill.reduction_spec import make_reduction
-from dask_distill.request import TASKS, Request
-from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse
-from dask_distill.selecting import Ground, Job, Selected, select_from
+from dask_distill.coreset import Coreset, open_coreset
+from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.errors import DistillError, InputError
+from dask_distill.growing.update import grown
+from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.search.run import searched
+from dask_distill.selection.checkpoint import Checkpoint, describe_request
+from dask_distill.selection.request import TASKS, Request
+from dask_distill.selection.select import select
+from dask_distill.selection.task import as_target, labels_of, with_task
+from dask_distill.spaces.words import make_reduction
+from dask_distill.storage import group as store
+from dask_distill.storage.location import Location
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
-from dask_distill.survey import Schema, Survey, valid_block
-from dask_distill.targets import as_target, labels_of, with_task
-from dask_distill.validity import OnInvalid
-from dask_distill.wire import Wire, measured
-
-if TYPE_CHECKING:
-    from dask_distill.checkpoint import Checkpoint
-    from dask_distill.journal import Journal
+from dask_distill.subset.stored import write_subset
+from dask_distill.subset.summary import Settings, Summary
+from dask_distill.survey.reading import content_fingerprint, raw_blocks
+from dask_distill.survey.validity import OnInvalid
 
 
-class SelectionWarning(UserWarning):
-    """A strategy was asked for that is known to hurt."""
+def grow(
+    features: Any,
+    labels: Any = None,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    strategy: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    carry: Mapping[str, Any] | None = None,
+    time: Any = None,
+    oversample: float | None = None,
+    window: int | None = None,
+    half_life: float | None = None,
+    seed: int = 0,
+    on_invalid: OnInvalid = "raise",
+    progress: Progress | None = None,
+) -> Coreset:
+    """Select rows of a first batch, so that `Coreset.update` can add others.
+
+    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
+    Every batch is read when it comes, and never again. Rows are numbered in the order in which
+    they come, over all batches.
+
+    Most strategies choose from a random sample: which rows are in it depends on seed and row
+    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
+    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
+    instead of a measured radius, see the guide on growing data.
+
+    Parameters
+    ----------
+    features, labels, carry, time, seed, on_invalid, progress
+        As for `dask_distill.distill`. All batches have the same columns and types.
+    fraction : float, optional
+        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
+    size : int, optional
+        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
+        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
+    strategy : str
+        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
+        or stratified.
+    options : dict, optional
+        Of the strategy.
+    oversample : float, optional
+        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
+        of all rows.
+    window : int, optional
+        Only the last so many rows count, by their numbers. Needs ``size``.
+    half_life : float, optional
+        Rows count for half as much when so many have come after them. Needs ``size``.
+
+    Returns
+    -------
+    Coreset
+        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
+        though old ones have a smaller part in that.
+
+    Raises
+    ------
+    InputError
+        For input or parameters that cannot be used, before any selection starts.
+
+    References
+    ----------
+    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
+    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
+    retrieval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> coreset = grow(X[:1000], y[:1000], size=100)
+    >>> coreset = coreset.update(X[1000:], y[1000:])
+    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
+    (100, 3000.0, 3000)
+    """
+    settings = Settings.of(
+        strategy,
+        options,
+        fraction,
+        size,
+        oversample,
+        window=window,
+        half_life=half_life,
+        seed=seed,
+        on_invalid=on_invalid,
+    )
+    dataset = as_dataset(features, labels, carry=carry, time=time)
+    return Coreset.of(grown(Summary.begin(settings), dataset, progress=progress))
+
+
+def distill_to_zarr(
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[Coreset, dict[str, Any]]:
+    """Select rows and write them; what dies on the way can be resumed.
+
+    Parameters
+    ----------
+    dataset, progress
+        As for `distill`.
+    request : Request
+        What `distill` would be asked for.
+    target, storage_options
+        As for `Coreset.to_zarr`.
+    resume : bool
+        Go on with the run that died on this target; begin one where none has.
+    overwrite : bool
+        Replace a subset that is there, at commit; discards an unfinished run.
+    checkpoint : Checkpoint, optional
+        Of `open_checkpoint`, where that was called before.
+
+    Returns
+    -------
+    coreset : Coreset
+    receipt : dict
+        As from `Coreset.to_zarr`, and ``seconds`` for writing.
+
+    Raises
+    ------
+    InputError
+        Where input or parameters cannot be used, or differ from those of the run to resume.
+    DistillError
+        Where the run failed; what it has finished is kept for ``resume=True``.
+    """
+    checkpoint = checkpoint or open_checkpoint(
+        dataset,
+        target,
+        request,
+        resume=resume,
+        overwrite=overwrite,
+        storage_options=storage_options,
+    )
+    try:
+        if checkpoint.complete:
+            runner = DaskRunner(progress)
+            raw = raw_blocks(dataset, runner)
+            checkpoint.check(content_fingerprint(dataset, raw, runner))
+            written = open_coreset(target, storage_options)
+            found = store.summary(target, storage_options=storage_options)
+            checkpoint.close()
+            return written, found | {"seconds": 0.0}
+        coreset = Coreset.of(
+            select(
+                dataset,
+                request,
+                progress=progress,
+                checkpoint=checkpoint,
+                decide=_searching(request, progress),
+            )
+        )
+        writing = time.perf_counter()
+        receipt = write_subset(
+            coreset,
+            target,
+            storage_options,
+            checkpoint.overwrite,
+            progress=progress,
+            run=checkpoint.run,
+            request={**checkpoint.request, "fingerprint": checkpoint.fingerprint},
+        )
+        receipt["seconds"] = round(time.perf_counter() - writing, 3)
+    except InputError:
+        # what was finished before stays, should only this call have been wrong
+        checkpoint.close(keep=resume)
+        raise
+    except BaseException as error:
+        checkpoint.close(keep=True)
+        if isinstance(error, DistillError) and checkpoint.begun:
+            raise type(error)(
+                f"{error}; what is finished is kept: run again with resume=True / --resume"
+            ) from error.__cause__
+        raise
+    checkpoint.close()
+    return coreset, receipt
+
+
+def open_checkpoint(
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool,
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> Checkpoint:
+    """Check request and target, and find the run to resume; writes nothing.
+
+    Raises
+    ------
+    InputError
+    """
+    if resume and overwrite:
+        raise InputError("at most one of resume and overwrite may be given, got both; drop one")
+    request.check(dataset)
+    described = describe_request(dataset, request)
+    url = os.fspath(target)
+    if not resume:
+        _check_target(dataset, target, overwrite, storage_options)
+    elif not url:
+        raise InputError("target must be a path or URL, got an empty string")
+    place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
+    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
+    if resume and not checkpoint.complete:
+        _check_target(dataset, target, checkpoint.overwrite, storage_options)
+    return checkpoint
+
+
+def _check_target(
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> None:
+    store.check_target(
+        target,
+        overwrite=overwrite,
+        storage_options=storage_options,
+        sources=dataset.sources,
+    )
 
 
 def distill(
@@ -103,7 +321,7 @@ def distill(
         under the name they have in the `Dataset`.
     protect : mask, row numbers, name, dict or function, optional
         Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
-        from the others. For the forms see `dask_distill.protection.Protection.of`.
+        from the others. For the forms see `dask_distill.selection.marks.Protection.of`.
     initial : mask, row numbers, name or Coreset, optional
         Rows chosen already, for instance labelled ones of a pool: a mask, row numbers, the name
         of a boolean carried array, or a subset of these rows. They are not selected again; fraction
@@ -111,9 +329,9 @@ def distill(
         certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
         Brings features into the space where scores and distances are taken: "pca:32",
-        "random-projection:64", "autoencoder:32" (see `dask_distill.reduction`), something with
-        ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers, each
-        row for itself. The output holds the rows as they were.
+        "random-projection:64", "autoencoder:32" (see `dask_distill.spaces.reductions`), something
+        with ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers,
+        each row for itself. The output holds the rows as they were.
     time : (n,) array of numbers or dates, or str, optional
         When each row was: for strategies that ask for it, for ``time_scale``, and so that
         `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
@@ -123,7 +341,7 @@ def distill(
         differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
         unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
     progress : Progress, optional
-        Takes phases and blocks done; `dask_distill.progress.show_progress` makes one.
+        Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
     Returns
     -------
@@ -164,195 +382,20 @@ def distill(
         dataset, request = with_task(dataset, as_target(labels, task), request)
     request.check(dataset)
     refuse_asynchronous()
-    return select(dataset, request, progress=progress)
-
-
-def select(
-    dataset: Dataset,
-    request: Request,
-    *,
-    progress: Progress | None = None,
-    checkpoint: "Checkpoint | None" = None,
-) -> Coreset:
-    """The way of a request that has been checked; see `distill`.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    request : Request
-    progress : Progress, optional
-    checkpoint : Checkpoint, optional
-        Keeps the finished selection, and gives it again to a run that resumes.
-
-    Returns
-    -------
-    Coreset
-    """
-    if request.strategy.warning:
-        warnings.warn(request.strategy.warning, SelectionWarning, stacklevel=3)
-    client = active_client()
-    saved = None if checkpoint is None else checkpoint.selection()
-    with measured(client) as wire, keeping_blocks(client):
-        search = None
-        if isinstance(request.strategy, Search) and saved is None:
-            request, search = _decided(dataset, request, progress)
-            wire.mark("search")
-        return _select(dataset, request, progress, checkpoint, saved, wire, search)
-
-
-def _select(
-    dataset: Dataset,
-    request: Request,
-    progress: Progress | None,
-    checkpoint: "Checkpoint | None",
-    saved: Mapping[str, Any] | None,
-    wire: Wire,
-    search: Mapping[str, Any] | None,
-) -> Coreset:
-    started = time.perf_counter()
-    ledger = Ledger()
-    job = Job(DaskRunner(progress), ledger, progress or Silent())
-
-    limits = limits_here(active_client())
-    refuse_unfit(make_plan(dataset, request, workers=len(limits) or 1), limits)
-    raw = raw_blocks(dataset, job.runner)
-    if saved is not None and checkpoint is not None:
-        checkpoint.check(content_fingerprint(dataset, raw, job.runner))
-        return Coreset(**saved, **rows_of(dataset, saved["indices"]))
-    journal = None if checkpoint is None else checkpoint.journal
-    known: Schema | None = None
-    if journal is not None and journal.has("schema"):
-        known = journal.get("outline")
-    if journal is not None and checkpoint is not None and known is not None:
-        # what was surveyed is known, but must be what is there
-        checkpoint.check(content_fingerprint(dataset, raw, job.runner))
-        outline = job.runner.call("outline", journal.get, "outline")
-        schema = job.runner.call("schema", journal.get, "schema")
-    else:
-        schema, outline = _survey(job, dataset, raw, request)
-    if checkpoint is not None:
-        checkpoint.begin((known or job.runner.fetch(outline)).fingerprint)
-    if journal is not None and known is None:
-        job.runner.fetch(job.runner.call("keep", _keep, journal, schema, outline))
-    blocks: list[Any] = [Inline(valid_block, block, outline) for block in raw]
-    judge = None if request.proxy is None else delayed(request.proxy, traverse=False)
-    unreduced: list[Any] | None = None
-    space = Space.of(request, dataset.features.shape[1:])
-    if space is not None:
-        unreduced = blocks
-        notes = Notes.of(journal, request, known is not None)
-        blocks, schema, judge = reduce_blocks(
-            space, blocks, schema, judge, job.runner, ledger, job.progress, notes
-        )
-        outline = job.runner.call("outline", Schema.outline, schema)
-        schema, outline = job.runner.settle([], [schema, outline], 0)
-    facts: Schema = job.runner.fetch(outline)
-    wire.mark("survey")
-    size = request.rows(facts.n)
-    # made while the strategy makes its first question
-    (groups,) = job.runner.settle([], [job.runner.call("groups", Groups.of, schema, size)], 0)
-    certifying = None if journal is None else journal.of("certify")
-    found: Selected | None = None
-    # a search may come to another strategy
-    if certifying is not None and known is not None and search is None:
-        found = certifying.get("selected")
-    if found is None:
-        ground = Ground(schema, judge, facts, groups, blocks, unreduced)
-        found = select_from(ground, dataset, request, job, journal)
-        if request.certify and certifying is not None:
-            # whatever becomes of the certificate
-            certifying.put("selected", found)
-    ledger.rounds = list(found.rounds)
-    indices, pool, rows = found.indices, found.pool, len(found.indices)
-    wire.mark("select")
-    certificate = None
-    if request.certify:
-        certificate = certify_rows(
-            blocks,
-            np.union1d(indices, found.initial),
-            request.strategy,
-            outline,
-            job.runner,
-            ledger,
-            job.progress,
-            certifying,
-        )
-        if space is not None:
-            certificate = replace(certificate, space=space.label)
-        wire.mark("certify")
-    provenance = make_provenance(
-        dataset,
-        request,
-        pool,
-        ledger,
-        found.taken,
-        size=rows,
-        seconds=time.perf_counter() - started,
-        told=found.told,
-        wire=wire.figures(),
+    return Coreset.of(
+        select(dataset, request, progress=progress, decide=_searching(request, progress))
     )
-    provenance["lost"] = lost(job.runner.fetch(groups), found.counts, pool, found.taken, rows)
-    if search is not None:
-        provenance["search"] = dict(search)
-    coreset = Coreset(
-        indices, found.weights, found.scores, certificate, provenance, **rows_of(dataset, indices)
-    )
-    if checkpoint is not None:
-        checkpoint.save(coreset)
-    return coreset
 
 
-def _decided(
-    dataset: Dataset, request: Request, progress: Progress | None
-) -> tuple[Request, dict[str, Any]]:
-    """The request with the strategy that a search has found, and how it was found."""
-    from dask_distill.search import searched
+def _searching(
+    request: Request, progress: Progress | None
+) -> Callable[[Dataset, Request], tuple[Request, dict[str, Any]]] | None:
+    """What finds the strategy, where the request leaves that to a search."""
+    if not isinstance(request.strategy, Search):
+        return None
 
-    found = searched(dataset, request, progress)
-    return replace(request, strategy=found.strategy), found.as_dict()
+    def decide(dataset: Dataset, request: Request) -> tuple[Request, dict[str, Any]]:
+        found = searched(dataset, request, progress)
+        return replace(request, strategy=found.strategy), found.as_dict()
 
-
-def _survey(job: Job, dataset: Dataset, raw: list[Any], request: Request) -> tuple[Any, Any]:
-    """Handles of the schema, and of its outline without the sample."""
-    survey = Survey()
-    question = survey.ask(
-        dataset.n,
-        dataset.d,
-        labelled=dataset.labels is not None,
-        seed=int(request.seed),
-        on_invalid=request.on_invalid,
-    )
-    final, _ = converse(
-        delayed(survey, traverse=False),
-        raw,
-        question,
-        job.runner,
-        phase="survey",
-        ledger=job.ledger,
-        progress=job.progress,
-        keep=False,
-    )
-    schema = job.runner.call("schema", content, final)
-    outline = job.runner.call("outline", Schema.outline, schema)
-    schema, outline = job.runner.settle([], [schema, outline], 0)
-    return schema, outline
-
-
-def _keep(journal: "Journal", schema: Schema, outline: Schema) -> bool:
-    """The outline last: a run that resumes looks for it."""
-    return journal.put("schema", schema) and journal.put("outline", outline)
-
-
-def refuse_asynchronous() -> None:
-    """End where the active client cannot be waited for.
-
-    Raises
-    ------
-    InputError
-    """
-    client = active_client()
-    if client is not None and client.asynchronous:
-        raise InputError(
-            "the active distributed.Client must be a synchronous one, got "
-            "Client(asynchronous=True); make it without asynchronous=True"
-        )
+    return decide

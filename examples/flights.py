@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from dask_distill import distill, open_coreset, open_dataset
-from dask_distill.demo import flights_table, write_partitions
+from dask_distill.cli.flights import flights_table, write_partitions
 
 
 def main(folder: Path) -> None:

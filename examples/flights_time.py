@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dask_distill import distill
-from dask_distill.dataset import as_dataset
-from dask_distill.demo import flights_table
+from dask_distill.cli.flights import flights_table
+from dask_distill.data.dataset import as_dataset
 
 
 def main() -> None:

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from dask_distill import open_coreset, open_dataset
-from dask_distill.demo import flights_table, write_partitions
-from dask_distill.growing import grow
+from dask_distill import grow, open_coreset, open_dataset
+from dask_distill.cli.flights import flights_table, write_partitions
 
 SIZE = 3_000
 

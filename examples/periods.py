@@ -21,7 +21,7 @@ from dask_distill import (
     open_coreset,
     open_dataset,
 )
-from dask_distill.demo import flights_table
+from dask_distill.cli.flights import flights_table
 from dask_distill.strategies import Auto
 
 FRACTION = 0.05

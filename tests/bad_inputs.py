@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from dask_distill import store
+from dask_distill.storage import group as store
 from dask_distill.strategies import STRATEGIES
 
 X = np.arange(40.0).reshape(20, 2)

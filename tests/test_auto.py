@@ -6,16 +6,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from dask_distill import InputError, distill
-from dask_distill.block import RawBlock
-from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import RawBlock
+from dask_distill.runtime.runner import LocalRunner
 from dask_distill.strategies import Auto
-from dask_distill.strategies.allocation import POOL_FACTOR, allocate, block_shares
-from dask_distill.survey import Survey, valid_block
+from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
+from dask_distill.survey.survey import Survey, valid_block
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from dask_distill import distill, open_dataset, store
-from dask_distill.cli import cli
+from dask_distill import distill, open_dataset
+from dask_distill.cli.main import cli
 from dask_distill.errors import DistillError, InputError
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.selection.request import Request
+from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -66,7 +67,7 @@ def test_bad_input__is_one_sentence_and_nothing_created(
         pytest.skip("cryptography is not installed")
     bad.make()
     if not OWN_CLUSTER & set(bad.words):
-        monkeypatch.setattr("dask_distill.cluster.connect", threads_for_a_cluster)
+        monkeypatch.setattr("dask_distill.clusters.connect.connect", threads_for_a_cluster)
     before = sorted(os.listdir())
     done = CliRunner().invoke(cli, bad.words)
     assert done.exit_code == 2, done.output
@@ -235,9 +236,9 @@ WRITE = """
 import sys, signal, numpy as np
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from dask_distill.errors import DistillError
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
-from dask_distill.dataset import as_dataset
+from dask_distill.selection.request import Request
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.data.dataset import as_dataset
 from dask_distill.strategies import make_strategy
 X = np.random.default_rng(0).normal(size=(4000, 50))
 request = Request(make_strategy("random"), size=3000)

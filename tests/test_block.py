@@ -3,17 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from dask_distill.block import (
-    as_features,
-    as_labels,
-    block_bounds,
-    block_rows,
-    missing_labels,
-    tile_rows,
-)
+from dask_distill.data.blocks import as_features, block_bounds, block_rows, tile_rows
+from dask_distill.data.labels import as_labels, missing_labels
 from dask_distill.errors import InputError
 
 rows = st.integers(1, 10**12)

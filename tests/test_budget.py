@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
-from dask_distill.budget import class_quotas, largest_remainder, systematic
+from dask_distill.kernels.quotas import class_quotas, largest_remainder, systematic
 
 
 @st.composite

@@ -14,7 +14,7 @@ import zarr
 from click.testing import CliRunner
 
 from dask_distill import distill, open_coreset
-from dask_distill.cli import cli
+from dask_distill.cli.main import cli
 
 PROGRAM = Path(sys.executable).with_name("dask-distill")
 

@@ -10,9 +10,9 @@ import zarr
 from click.testing import CliRunner
 
 from dask_distill import InputError, distill, open_coreset, open_dataset
-from dask_distill.cli import cli
-from dask_distill.cli_request import prepared
-from dask_distill.resume import distill_to_zarr
+from dask_distill.cli.main import cli
+from dask_distill.cli.request import prepared
+from dask_distill.pipeline import distill_to_zarr
 
 N = 2_000
 STATED = {

@@ -9,9 +9,9 @@ import dask
 import pytest
 import yaml
 
-from dask_distill._slurm_settings import certificates, cluster_options, jobs_wanted
-from dask_distill.cluster import CLUSTERS, connect
-from dask_distill.cluster_slurm import slurm_cluster
+from dask_distill.clusters.connect import CLUSTERS, connect
+from dask_distill.clusters.slurm import slurm_cluster
+from dask_distill.clusters.slurm_settings import certificates, cluster_options, jobs_wanted
 from dask_distill.config import setting
 from dask_distill.errors import InputError
 
@@ -59,7 +59,7 @@ def test_connect__names_the_extra_that_is_missing(cluster, monkeypatch):
 
 
 def test_options__offer_the_clusters_that_there_are():
-    from dask_distill.cli import cli
+    from dask_distill.cli.main import cli
 
     for command in ("run", "evaluate", "curve"):
         option = next(o for o in cli.commands[command].params if o.name == "cluster")
@@ -72,7 +72,7 @@ def test_options__offer_the_clusters_that_there_are():
 def job_script(**settings):
     """Of a worker's job, and its lines."""
     pytest.importorskip("dask_jobqueue")
-    from dask_distill.cluster_slurm import _interrupts_kept
+    from dask_distill.clusters.slurm import _interrupts_kept
 
     with _interrupts_kept():
         from dask_jobqueue.slurm import SLURMJob

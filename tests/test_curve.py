@@ -14,12 +14,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import InputError, SizeCurve, distill, size_curve
-from dask_distill.cli import cli
-from dask_distill.evaluation import ALL_MODELS, interval
-from dask_distill.pictures import save_pictures
-from dask_distill.pipeline import SelectionWarning
-from dask_distill.report import render, render_curve
-from dask_distill.sizes import verdict_of
+from dask_distill.cli.main import cli
+from dask_distill.evaluation.curve_result import verdict_of
+from dask_distill.evaluation.statistics import ALL_MODELS, interval
+from dask_distill.report.page import render, render_curve
+from dask_distill.report.pictures import save_pictures
+from dask_distill.selection.select import SelectionWarning
 from dask_distill.strategies import Auto, KCenter, Stratified
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())
@@ -59,7 +59,7 @@ def test_curve__has_every_strategy_size_and_model(found):
 
 def test_curve__is_what_selecting_and_training_by_hand_gives(small):
     """One seed's accuracy from the public pieces alone."""
-    from dask_distill.splits import pool_rows, split_rows
+    from dask_distill.evaluation.splits import pool_rows, split_rows
 
     X, names = small
     y = np.unique(names, return_inverse=True)[1]
@@ -295,8 +295,10 @@ def command(small, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     np.savez("in.npz", X=small[0], y=small[1], A=small[0][:300], b=small[1][:300])
-    monkeypatch.setattr("dask_distill.cluster.connect", lambda **places: nullcontext())
-    monkeypatch.setattr("dask_distill.trials.standard_models", lambda: {"logistic": LINEAR})
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", lambda **places: nullcontext())
+    monkeypatch.setattr(
+        "dask_distill.evaluation.training.standard_models", lambda: {"logistic": LINEAR}
+    )
 
     def run(*arguments):
         return CliRunner().invoke(cli, ["curve", *arguments])

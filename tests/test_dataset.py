@@ -21,14 +21,22 @@ import pytest
 import xarray as xr
 import zarr
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dask_distill import _parquet_footers, sources, sources_parquet, sources_zarr, store
-from dask_distill import dataset as dataset_module
-from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.data import arrays, rows as chunk_sizes
+from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.errors import InputError
-from dask_distill.sources import open_dataset
+from dask_distill.sources import (
+    errors as source_errors,
+    footers,
+    npy,
+    open as opening,
+    parquet,
+    zarr as zarr_source,
+)
+from dask_distill.sources.open import open_dataset
+from dask_distill.storage import group as store
+from dask_distill.storage.location import Location
 
 SECRET = "correct-horse-battery"
 NUMBERS = ["?", "i1", "u1", "i4", "i8", "u8", "f2", "f4", "f8"]
@@ -63,8 +71,8 @@ def memory():
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of 240 bytes, so that little data has many."""
-    monkeypatch.setattr(sources, "_CHUNK_BYTES", 240)
-    monkeypatch.setattr(dataset_module, "_CHUNK_BYTES", 240)
+    monkeypatch.setattr(chunk_sizes, "_CHUNK_BYTES", 240)
+    monkeypatch.setattr(arrays, "_CHUNK_BYTES", 240)
 
 
 @pytest.fixture
@@ -190,7 +198,7 @@ def test_dataset__repr_is_short():
 
 def test_dataset__importing_is_light():
     code = (
-        "import sys, dask.array; before = set(sys.modules); import dask_distill.dataset; "
+        "import sys, dask.array; before = set(sys.modules); import dask_distill.data.dataset; "
         "print([m for m in set(sys.modules) - before if m.split('.')[0] != 'dask_distill'])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -578,9 +586,9 @@ def test_open_dataset__zarr_chunks_are_of_about_16_mib_and_not_too_many(monkeypa
     group.create_array("X", shape=(3_000_000, 8), dtype="f8", chunks=(1000, 8))
     sizes = open_dataset("a.zarr").features.chunks[0]
     assert 15 * 2**20 < sizes[0] * 64 <= 16 * 2**20
-    monkeypatch.setattr(sources, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(chunk_sizes, "_CHUNK_BYTES", 1)
     assert len(open_dataset("a.zarr").features.chunks[0]) <= 4096
-    monkeypatch.setattr(sources, "_MOST_CHUNKS", 2000)
+    monkeypatch.setattr(chunk_sizes, "_MOST_CHUNKS", 2000)
     # 1,500 rows a chunk would do, but must be whole stored chunks
     assert set(open_dataset("a.zarr").features.chunks[0]) == {2000}
 
@@ -727,10 +735,10 @@ def test_open_dataset__zarr_never_unpickles(folder, place, dtype):
 def test_open_dataset__zarr_codecs_within_a_shard_are_looked_at(monkeypatch):
     write_zarr("a.zarr", {"X": X}, shards=(21, 3))
     array = zarr.open_array("a.zarr/X")
-    assert list(sources_zarr._codecs(array.metadata.to_dict()))[:3] == [
+    assert list(zarr_source._codecs(array.metadata.to_dict()))[:3] == [
         "sharding_indexed", "bytes", "zstd",
     ]  # fmt: skip
-    monkeypatch.setattr(sources_zarr, "_PICKLING", ("zstd",))
+    monkeypatch.setattr(zarr_source, "_PICKLING", ("zstd",))
     with refused("features must not be stored with a codec that runs code", "zstd"):
         open_dataset("a.zarr")
 
@@ -898,7 +906,7 @@ def test_open_dataset__parquet_any_split_gives_the_same_rows(files, group, limit
             pq.write_table(write, file, row_group_size=group)
         start += rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_CHUNK_BYTES", limit)
+        patch.setattr(chunk_sizes, "_CHUNK_BYTES", limit)
         dataset = open_dataset(place)
     same(dataset.features, values)
 
@@ -1167,7 +1175,7 @@ def test_open_dataset__hive_partitions_must_be_in_all_files(folder):
 
 
 def test_open_dataset__one_task_opens_not_too_many_files(folder, monkeypatch):
-    monkeypatch.setattr(sources_parquet, "_MOST_FILES", 3)
+    monkeypatch.setattr(parquet, "_MOST_FILES", 3)
     (folder / "p").mkdir()
     for number in range(8):
         frame = pd.DataFrame({"a": [number] * 2})
@@ -1195,7 +1203,7 @@ def test_open_dataset__parquet_that_changes_after_opening_is_refused():
 
 
 def test_open_dataset__parquet_footers_that_lie_are_refused(monkeypatch):
-    monkeypatch.setattr(_parquet_footers, "_may_hold_nulls", lambda *_: ())
+    monkeypatch.setattr(footers, "_may_hold_nulls", lambda *_: ())
     pq.write_table(pa.table({"a": [1, None]}), "a.parquet")
     with refused("must be what its footers say", "1 nulls in column 'a'"):
         open_dataset("a.parquet").features.compute(scheduler="sync")
@@ -1256,7 +1264,7 @@ def bucket():
 
 def test_open_dataset__a_labelled_run_fetches_no_byte_twice(bucket, monkeypatch):
     # chunks of two row groups
-    monkeypatch.setattr(sources, "_CHUNK_BYTES", 20_000 * 16)
+    monkeypatch.setattr(chunk_sizes, "_CHUNK_BYTES", 20_000 * 16)
     dataset = open_dataset("httpbucket://data", features="a,b", carry=["id"])
     tails = list(bucket.fetched)
     assert {key for key, *_ in tails} == {"data/part-0.parquet", "data/part-1.parquet"}
@@ -1296,7 +1304,7 @@ def test_open_dataset__parquet_at_signed_addresses(bucket):
 
 def test_open_dataset__footers_are_forgotten_in_time(monkeypatch):
     reads = []
-    cache = _parquet_footers._FooterCache(250)
+    cache = footers._FooterCache(250)
 
     class Footer:
         serialized_size = 100
@@ -1389,7 +1397,7 @@ def test_open_dataset__npz_values_bit_for_bit(place, save, order, small_chunks, 
 def test_open_dataset__npy_opens_without_reading_values(monkeypatch, folder):
     np.save("a.npy", X)
     np.savez("a.npz", X=X)
-    monkeypatch.setattr(sources, "_read", None)
+    monkeypatch.setattr(npy, "_read", None)
     monkeypatch.setattr(np, "load", None)
     for name in ("a.npy", "a.npz"):
         assert open_dataset(name).n == 60
@@ -1569,25 +1577,26 @@ def test_open_dataset__secrets_in_errors_and_urls_are_hidden(monkeypatch):
     with refused("me:\\*\\*\\*@host", "must be readable") as error:
         open_dataset(f"nope://me:{SECRET}@host/a")
     assert SECRET not in str(error.value)
-    signed = sources.Location(f"https://host/a.npy?signature={SECRET}")
-    assert sources._shown(signed) == "https://host/a.npy"
-    assert sources._clean(signed, f"no {signed.url}") == "no https://host/a.npy"
+    signed = Location(f"https://host/a.npy?signature={SECRET}")
+    assert source_errors.shown_url(signed) == "https://host/a.npy"
+    assert source_errors._clean(signed, f"no {signed.url}") == "no https://host/a.npy"
 
 
 @pytest.mark.parametrize("before", ["", "simplecache::", "zip://a.npy::"])
 def test_open_dataset__signatures_of_web_addresses_are_hidden(before):
-    location = sources.Location(f"{before}https://host/a b.npy?signature={SECRET}")
-    assert SECRET not in sources._shown(location)
+    location = Location(f"{before}https://host/a b.npy?signature={SECRET}")
+    assert SECRET not in source_errors.shown_url(location)
     # as a library quotes it: the inner address, encoded anew
     inner = f"404 for 'https://host/a%20b.npy?signature={SECRET}', gone"
-    assert sources._clean(location, inner) == "404 for 'https://host/a%20b.npy', gone"
+    assert source_errors._clean(location, inner) == "404 for 'https://host/a%20b.npy', gone"
 
 
 def test_open_dataset__signed_addresses_are_not_among_the_sources(monkeypatch, folder):
     np.save("a.npy", X)
-    monkeypatch.setattr(
-        sources, "open_filesystem", lambda _: (fsspec.filesystem("file"), str(folder / "a.npy"))
-    )
+    for module in (source_errors, opening, npy):
+        monkeypatch.setattr(
+            module, "open_filesystem", lambda _: (fsspec.filesystem("file"), str(folder / "a.npy"))
+        )
     dataset = open_dataset(f"simplecache::https://host/a.npy?signature={SECRET}")
     assert dataset.sources == ("simplecache::https://host/a.npy",)
 

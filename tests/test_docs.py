@@ -17,7 +17,7 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParse
 from threadpoolctl import threadpool_limits
 
 import dask_distill
-from dask_distill.cli import cli
+from dask_distill.cli.main import cli
 from dask_distill.strategies import STRATEGIES
 
 ROOT = Path(__file__).parent.parent

@@ -13,12 +13,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import Evaluation, InputError, distill, open_coreset
-from dask_distill.cli import cli
-from dask_distill.coreset import rows_of
-from dask_distill.dataset import as_dataset
-from dask_distill.evaluation import METRICS, interval, verdict_of
-from dask_distill.splits import hashed_rows, split_rows
-from dask_distill.trials import Table, standard_models, train_and_test, weight_parameter
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
+from dask_distill.data.rows import rows_of
+from dask_distill.evaluation.result import verdict_of
+from dask_distill.evaluation.splits import hashed_rows, split_rows
+from dask_distill.evaluation.statistics import METRICS, interval
+from dask_distill.evaluation.training import (
+    Table,
+    standard_models,
+    train_and_test,
+    weight_parameter,
+)
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())
 FAST = {"models": LINEAR, "seeds": 5, "max_rows": 4000}
@@ -284,9 +290,9 @@ def command(written, monkeypatch):
     from contextlib import nullcontext
 
     monkeypatch.chdir(written)
-    monkeypatch.setattr("dask_distill.cluster.connect", lambda **places: nullcontext())
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", lambda **places: nullcontext())
     quick = {"logistic regression": LINEAR}
-    monkeypatch.setattr("dask_distill.trials.standard_models", lambda: quick)
+    monkeypatch.setattr("dask_distill.evaluation.training.standard_models", lambda: quick)
 
     def run(*arguments):
         return CliRunner().invoke(cli, ["evaluate", *arguments])

@@ -18,13 +18,14 @@ import zarr
 from distributed import Status
 from distributed.utils import get_mp_context
 
-from dask_distill import distill, store
-from dask_distill.cluster import connect
-from dask_distill.dataset import as_dataset
+from dask_distill import distill
+from dask_distill.clusters.connect import connect
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError
-from dask_distill.progress import Silent
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.runtime.progress import Silent
+from dask_distill.selection.request import Request
+from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 
 PROGRAM = Path(sys.executable).with_name("dask-distill")
@@ -165,7 +166,7 @@ def test_workers__a_block_that_kills_them_is_named(labelled):
 
 
 def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatch):
-    monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
+    monkeypatch.setattr("dask_distill.clusters.local._SECONDS", 0.2)
     with connect(workers=1) as client:
         (nanny,) = client.cluster.workers.values()
         dead = nanny.pid
@@ -182,7 +183,7 @@ def test_workers__one_that_dies_while_it_starts_is_replaced(labelled, monkeypatc
 
 
 def test_workers__one_that_is_given_up_is_replaced(labelled, monkeypatch):
-    monkeypatch.setattr("dask_distill.cluster_local._SECONDS", 0.2)
+    monkeypatch.setattr("dask_distill.clusters.local._SECONDS", 0.2)
     # counted from the first death; if the worker is down then, for whatever reason, it is given up
     with (
         dask.config.set({"distill.local.lost-worker-timeout": "0.1s"}),

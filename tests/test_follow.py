@@ -14,10 +14,11 @@ import pytest
 import zarr
 from click.testing import CliRunner
 
-from dask_distill import IncompleteOutput, InputError, grow, open_coreset, store
-from dask_distill.cli import cli
+from dask_distill import IncompleteOutput, InputError, grow, open_coreset
+from dask_distill.cli.main import cli
 from dask_distill.growing.follow import follow
-from dask_distill.growing.summary import Settings
+from dask_distill.storage import group as store
+from dask_distill.subset.summary import Settings
 
 SETTINGS = Settings.of("random", None, None, 40, None)
 COLUMNS = list("abcd")

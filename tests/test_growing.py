@@ -8,9 +8,10 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from dask_distill import InputError, distill, grow, open_coreset, store
+from dask_distill import InputError, distill, grow, open_coreset
 from dask_distill.growing.start import summary_of
-from dask_distill.kernels.farthest_first import nearest_center
+from dask_distill.kernels.nearest import nearest_center
+from dask_distill.storage import group as store
 
 N = 8_000
 SAMPLED = ["auto", "coverage", "hierarchical", "kmeans", "kmedoids", "random", "strata"]

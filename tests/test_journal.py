@@ -9,19 +9,20 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from dask_distill import selecting, store
-from dask_distill._codec import NotDecodable, NotEncodable, decode, encode
-from dask_distill.certify import _Certifier
-from dask_distill.conversation import Selection
-from dask_distill.dataset import as_dataset
+from dask_distill.conversation.codec import NotDecodable, NotEncodable, decode, encode
+from dask_distill.conversation.journal import Journal
+from dask_distill.conversation.protocol import Selection
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError
-from dask_distill.journal import Journal
 from dask_distill.kernels.farthest_first import FarthestFirst
-from dask_distill.reducers import Linear
-from dask_distill.reducing import Reducing
-from dask_distill.reduction import PCA, Function
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.selection import choose as selecting
+from dask_distill.selection.certify import _Certifier
+from dask_distill.selection.request import Request
+from dask_distill.spaces.fitted import Linear
+from dask_distill.spaces.reduce import Reducing
+from dask_distill.spaces.reductions import PCA, Function
+from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 
 # ---------------------------------------------------------------- bytes and back
@@ -80,7 +81,7 @@ def test_codec__nothing_but_our_classes_is_made(path, monkeypatch):
     data = encode(Selection(np.arange(2), np.ones(2), None))
     import hashlib
 
-    body = data[31:].replace(b"dask_distill.conversation:Selection", path.encode())
+    body = data[31:].replace(b"dask_distill.conversation.protocol:Selection", path.encode())
     size = int.from_bytes(data[31:39], "little") + len(path) - 35
     body = size.to_bytes(8, "little") + body[8:]
     forged = data[:15] + hashlib.blake2b(body, digest_size=16).digest() + body

@@ -10,20 +10,23 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
-from dask_distill.block import Block
-from dask_distill.certify import lower_bound
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
 from dask_distill.kernels.outliers import centers_with_outliers
-from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
-from dask_distill.strategies import KCenter, exact_rounds, make_strategy, two_rounds
-from dask_distill.strategies.exact_rounds import First
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.two_rounds import Covering, Followers, Traverse
-from dask_distill.survey import Schema
+from dask_distill.runtime.runner import LocalRunner
+from dask_distill.selection.certify import lower_bound
+from dask_distill.strategies import KCenter, make_strategy
+from dask_distill.strategies.parts import exact_rounds, two_rounds
+from dask_distill.strategies.parts.exact_rounds import First
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.two_rounds import Covering, Followers, Traverse
+from dask_distill.survey.schema import Schema
 
 
 def mixture(n, d, seed=0, groups=20):

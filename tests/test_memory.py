@@ -12,8 +12,8 @@ import zarr
 
 from dask_distill import distill, open_dataset
 from dask_distill.errors import InputError
-from dask_distill.plan import make_plan
-from dask_distill.request import Request
+from dask_distill.selection.plan import make_plan
+from dask_distill.selection.request import Request
 from dask_distill.strategies import make_strategy
 
 pytestmark = [

@@ -13,12 +13,11 @@ import pandas as pd
 import pytest
 import zarr
 from dask.multiprocessing import initialize_worker_process
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from dask_distill import InputError, SelectionWarning, distill, open_coreset, open_dataset
-from dask_distill.block import block_bounds
+from dask_distill.data.blocks import block_bounds
 from dask_distill.strategies import STRATEGIES, Auto, KCenter
 
 # those that need no more than rows; the others are in test_reduce.py, test_time.py, test_search.py
@@ -343,11 +342,11 @@ def test_distill__unknown_chunks_are_counted(labelled):
 
 
 def test_distill__building_the_graph_computes_nothing(labelled):
-    from dask_distill.dataset import as_dataset
-    from dask_distill.reading import raw_blocks
-    from dask_distill.request import Request
-    from dask_distill.rounds import DaskRunner
+    from dask_distill.data.dataset import as_dataset
+    from dask_distill.runtime.runner import DaskRunner
+    from dask_distill.selection.request import Request
     from dask_distill.strategies import make_strategy
+    from dask_distill.survey.reading import raw_blocks
 
     def refuse(*args, **kwargs):
         raise AssertionError("computed")
@@ -362,21 +361,22 @@ def test_distill__building_the_graph_computes_nothing(labelled):
 @pytest.mark.parametrize("kind", ["zarr", "npy"])
 @pytest.mark.parametrize("chunk", [1000, 4096, 30_000])
 def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkeypatch, kind, chunk):
-    from dask_distill import sources, sources_zarr
-    from dask_distill.dataset import Dataset
-    from dask_distill.reading import raw_blocks
-    from dask_distill.rounds import DaskRunner
+    from dask_distill.data import rows as chunk_sizes
+    from dask_distill.data.dataset import Dataset
+    from dask_distill.runtime.runner import DaskRunner
+    from dask_distill.sources import npy, zarr as zarr_source
+    from dask_distill.survey.reading import raw_blocks
 
     X = np.random.default_rng(0).normal(size=(9000, 3)).astype(np.float32)
     if kind == "zarr":
         zarr.create_array(tmp_path / "X", data=X, chunks=(chunk, 3))
     else:
         np.save(tmp_path / "X.npy", X)
-    monkeypatch.setattr(sources, "_CHUNK_BYTES", 12 * chunk)
-    monkeypatch.setattr("dask_distill.reading.block_bounds", lambda n, d: (4096, 4096, 808))
+    monkeypatch.setattr(chunk_sizes, "_CHUNK_BYTES", 12 * chunk)
+    monkeypatch.setattr("dask_distill.survey.reading.block_bounds", lambda n, d: (4096, 4096, 808))
     dataset = open_dataset(tmp_path / ("X" if kind == "zarr" else "X.npy"))
     assert dataset.features.chunks[0][0] == min(chunk, 9000)
-    readers = sources_zarr._Rows if kind == "zarr" else sources._Rows
+    readers = zarr_source._Rows if kind == "zarr" else npy._Rows
     reads, read = [], readers.__call__
 
     def count(self):
@@ -396,7 +396,7 @@ def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkey
     assert sorted(reads) == [808, 4096, 4096]
     # what comes from two sources does not come in one go
     both = da.concatenate([dataset.features[:4000], dataset.features])
-    monkeypatch.setattr("dask_distill.reading.block_bounds", lambda n, d: (8192, 4808))
+    monkeypatch.setattr("dask_distill.survey.reading.block_bounds", lambda n, d: (8192, 4808))
     found = parts(Dataset(both))
     assert np.concatenate(found).tobytes() == X[:4000].tobytes() + X.tobytes()
 
@@ -425,7 +425,7 @@ def test_distill__reads_the_source_once_for_the_sample_and_twice_in_all_beside(
 
 def test_distill__no_task_holds_more_than_a_few_blocks(labelled, monkeypatch):
     """Every value that a task takes or gives is bounded by blocks or by candidates."""
-    from dask_distill import rounds
+    from dask_distill.conversation import converse as rounds
 
     largest = {"state": 0, "message": 0}
     block = max(block_bounds(*labelled.X.shape)) * labelled.X.shape[1] * 4

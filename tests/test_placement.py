@@ -10,9 +10,10 @@ import zarr
 from distributed import wait
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from dask_distill import distill, open_dataset, rounds
-from dask_distill.placement import keeping_blocks
-from dask_distill.rounds import payload_bytes
+from dask_distill import distill, open_dataset
+from dask_distill.conversation import converse as rounds
+from dask_distill.conversation.turns import payload_bytes
+from dask_distill.runtime.stealing import keeping_blocks
 
 
 def stealing(client):
@@ -129,7 +130,7 @@ def test_distill__ten_thousand_chunks_make_few_tasks():
     assert sum(counts) < 2_000
 
 
-@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+@pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")
 @pytest.mark.parametrize("name", ["auto", "gradient", "entropy", "kcenter", "kmeans", "coverage"])
 def test_coordinator__holds_no_more_of_eight_times_the_rows(monkeypatch, name):
     """What it holds of a round is bounded by the size asked for and by the survey's sample."""

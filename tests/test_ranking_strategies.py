@@ -8,22 +8,27 @@ import dask.array as da
 import numpy as np
 import pytest
 from dask.delayed import delayed
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import distill
-from dask_distill.block import RawBlock, as_features, as_labels
-from dask_distill.budget import class_quotas
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.data.blocks import RawBlock, as_features
+from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import KEY_BITS
-from dask_distill.proxy import Scaling, fit_softmax, score, use_estimator
-from dask_distill.rounds import DaskRunner, Ledger, LocalRunner, choose, converse
+from dask_distill.proxy.estimator import use_estimator
+from dask_distill.proxy.fitting import fit_softmax
+from dask_distill.proxy.models import score
+from dask_distill.proxy.scaling import Scaling
+from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
-from dask_distill.strategies.ranking import _STREAM, REPORTED, RankQuestion
-from dask_distill.strategies.space import Space
-from dask_distill.survey import Survey, valid_block
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.ranking import _STREAM, REPORTED, RankQuestion
+from dask_distill.survey.survey import Survey, valid_block
 
 
 def raw_blocks(X, y, cuts):
@@ -317,7 +322,7 @@ def test_combine__in_any_order_gives_the_same_choice(strategy):
     assert all(np.array_equal(left.ties[i], right.ties[i]) for i in range(4))
 
 
-@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+@pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")
 @pytest.mark.parametrize("strategy", ["stratified", "gradient"])
 def test_distill__dropped_rows_leave_the_result_the_same_for_any_chunks(strategy):
     """Tiles are counted within blocks, and blocks are cut from n and d alone."""

@@ -12,14 +12,14 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
 
 from dask_distill import distill, open_coreset
-from dask_distill.cli import cli
-from dask_distill.dataset import as_dataset
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.projection import forward, principal_components
-from dask_distill.plan import make_plan
-from dask_distill.reduction import PCA, Autoencoder, RandomProjection
-from dask_distill.reduction_spec import make_reduction
-from dask_distill.request import Request
+from dask_distill.selection.plan import make_plan
+from dask_distill.selection.request import Request
+from dask_distill.spaces.reductions import PCA, Autoencoder, RandomProjection
+from dask_distill.spaces.words import make_reduction
 from dask_distill.strategies import KCenter, Novelty, make_strategy
 
 N = 12_000
@@ -63,7 +63,7 @@ def torch_here():
         ("pca:2", "novelty"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+@pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")
 def test_reduce__same_bits_for_any_chunking(flat, reduce, strategy):
     X, y = flat
     if hasattr(reduce, "fit"):
@@ -176,7 +176,7 @@ def test_reduce__leaves_out_invalid_rows_first(flat):
 # ---------------------------------------------------------------- novelty
 
 
-@pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+@pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")
 def test_novelty__finds_the_rows_off_the_plane(flat):
     X = flat[0].copy()
     planted = np.arange(100, N, 1000)
@@ -240,7 +240,7 @@ def test_autoencoder__same_bits_again_and_for_any_chunking(circle):
 
 def test_autoencoder__weights_travel_as_arrays_and_give_what_torch_gives(circle):
     torch = torch_here()
-    from dask_distill.autoencoder import fit_autoencoder
+    from dask_distill.spaces.autoencoder import fit_autoencoder
 
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     state = torch.random.get_rng_state()
@@ -256,7 +256,7 @@ def test_autoencoder__weights_travel_as_arrays_and_give_what_torch_gives(circle)
 
 
 def test_autoencoder__without_torch_names_the_extra(flat, monkeypatch):
-    monkeypatch.setattr("dask_distill.autoencoder.find_spec", lambda name: None)
+    monkeypatch.setattr("dask_distill.spaces.autoencoder.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"install dask-distill\[torch\]"):
         distill(flat[0], size=10, reduce="autoencoder:2")
 

@@ -15,9 +15,11 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 from dask_distill import InputError, distill, grow, open_coreset, open_dataset, size_curve
-from dask_distill.cli import cli
-from dask_distill.dataset import as_dataset
-from dask_distill.report import command, pictures, render
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
+from dask_distill.report.page import render
+from dask_distill.report.pictures import pictures
+from dask_distill.report.words import command
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")

@@ -15,14 +15,16 @@ import zarr
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dask_distill import _chunks, pipeline, selecting, store
-from dask_distill._location import Location
-from dask_distill.checkpoint import Checkpoint
-from dask_distill.cli import cli
-from dask_distill.dataset import as_dataset
+from dask_distill import pipeline
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError, InputError
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.selection import choose as selecting
+from dask_distill.selection.checkpoint import Checkpoint
+from dask_distill.selection.request import Request
+from dask_distill.storage import chunks as _chunks, group as store
+from dask_distill.storage.location import Location
 from dask_distill.strategies import make_strategy
 
 
@@ -64,7 +66,7 @@ def die_writing(monkeypatch, after=10):
         written.append((name, number))
         return whole(location, name, number, layout, values)
 
-    monkeypatch.setattr("dask_distill._tasks.write_chunk", write)
+    monkeypatch.setattr("dask_distill.storage.tasks.write_chunk", write)
     return written
 
 
@@ -188,7 +190,7 @@ def test_resume__refuses_changed_input(labelled, tmp_path, monkeypatch, phase):
 def test_resume__refuses_changed_carry(labelled, tmp_path, monkeypatch, small_chunks, changed):
     with monkeypatch.context() as patch:
         die_writing(patch, after=1000)
-        patch.setattr("dask_distill.store.make_manifest", lambda *_: die())
+        patch.setattr("dask_distill.storage.group.make_manifest", lambda *_: die())
         with pytest.raises(DistillError):
             run(dataset(labelled), tmp_path / "t")
     chosen = np.load(next(tmp_path.glob(".t.resume-*/selection.npz")))["indices"][changed]

@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import _chunks, distill, grow, open_coreset, open_dataset, store
-from dask_distill.dataset import as_dataset
+from dask_distill import distill, grow, open_coreset, open_dataset
+from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.growing.follow import follow
-from dask_distill.growing.summary import Settings
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.selection.request import Request
+from dask_distill.storage import chunks as _chunks, group as store
 from dask_distill.strategies import make_strategy
+from dask_distill.subset.summary import Settings
 
 s3fs = pytest.importorskip("s3fs")
 sys.path.insert(0, str(Path(__file__).parent))

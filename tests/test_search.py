@@ -14,10 +14,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from dask_distill import DistillError, InputError, distill, search_strategy
-from dask_distill.in_memory import select_in_memory
 from dask_distill.search import run as running
+from dask_distill.search.in_memory import select_in_memory
+from dask_distill.search.ranges import beginnings, strategy_of
 from dask_distill.search.run import front_of
-from dask_distill.search.space import beginnings, strategy_of
 from dask_distill.search.study import Record, propose
 from dask_distill.strategies import make_strategy
 
@@ -188,7 +188,7 @@ def test_search__a_killed_run_resumes_to_the_same_rows(data, tmp_path):
 
 
 def dask_distill_digest(target):
-    from dask_distill import store
+    from dask_distill.storage import group as store
 
     return store.summary(target)["digest"]
 

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import open_dataset, store
+from dask_distill import open_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
-from dask_distill.request import Request
-from dask_distill.resume import distill_to_zarr
+from dask_distill.pipeline import distill_to_zarr
+from dask_distill.selection.request import Request
+from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 
 EVENTS = {"open", "os.rename", "os.mkdir", "os.listdir", "os.scandir", "os.remove", "os.rmdir"}

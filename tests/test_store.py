@@ -18,11 +18,11 @@ import pytest
 import zarr
 from dask.delayed import delayed
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dask_distill import _chunks, _location, store
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.storage import chunks as _chunks, group as store, local
+from dask_distill.storage.location import Location
 
 SECRET = "correct-horse-battery"
 
@@ -380,7 +380,7 @@ def test_write__a_failure_midway_leaves_the_old_one(tmp_path, small_chunks):
 
 def test_write__a_task_nobody_awaits_leaves_nothing(tmp_path, small_chunks):
     layout = _chunks.Layout.of("a", da.zeros(10))
-    location = _location.Location(str(tmp_path / "work"))
+    location = Location(str(tmp_path / "work"))
     group = zarr.create_group(tmp_path / "work")
     _chunks.create_array(group, "a", layout)
     (tmp_path / "work" / "zarr.json").unlink()
@@ -408,7 +408,7 @@ def test_write__overwrite_keeps_the_old_one_readable_until_commit(tmp_path):
 @pytest.mark.parametrize("atomic", [True, False])
 def test_write__a_subset_can_replace_itself(tmp_path, monkeypatch, atomic):
     if not atomic:
-        monkeypatch.setattr(_location, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(local, "_exchange", lambda one, other: False)
     store.write(tmp_path / "real", coreset(), {})
     (tmp_path / "t").symlink_to("real")
     arrays, _ = store.read(tmp_path / "t")
@@ -422,7 +422,7 @@ def test_write__a_subset_can_replace_itself(tmp_path, monkeypatch, atomic):
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_commit__two_writers_one_wins(tmp_path, monkeypatch, atomic, overwrite):
     if not atomic:
-        monkeypatch.setattr(_location, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(local, "_exchange", lambda one, other: False)
     target = tmp_path / "t"
     if overwrite:
         store.write(target, coreset(), {})
@@ -445,7 +445,7 @@ def test_commit__two_writers_one_wins(tmp_path, monkeypatch, atomic, overwrite):
 KILLED = """
 import sys, time, pathlib
 import dask, dask.array as da
-from dask_distill import _chunks, store
+from dask_distill.storage import chunks as _chunks, group as store
 _chunks._CHUNK_BYTES = 256
 folder = pathlib.Path(sys.argv[1])
 def wait(left):

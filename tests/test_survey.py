@@ -8,15 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from dask_distill.block import RawBlock, as_features, as_labels
-from dask_distill.budget import class_quotas
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.data.blocks import RawBlock, as_features
+from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
-from dask_distill.rounds import Ledger, LocalRunner, converse
-from dask_distill.survey import _STREAM, Survey, class_codes, valid_block
+from dask_distill.kernels.quotas import class_quotas
+from dask_distill.runtime.runner import LocalRunner
+from dask_distill.survey.survey import _STREAM, Survey, class_codes, valid_block
 
 rng = np.random.default_rng(0)
 

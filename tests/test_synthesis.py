@@ -19,19 +19,19 @@ from dask_distill import (
     evaluate_synthetic,
     open_coreset,
     open_synthetic,
-    store,
     synthesize,
 )
-from dask_distill.cli import cli
-from dask_distill.evaluation import Difference, Score
-from dask_distill.synthesis import GAN, Condensation, Diffusion, Synthetic, SyntheticEvaluation
+from dask_distill.cli.main import cli
+from dask_distill.evaluation.statistics import Difference, Score
+from dask_distill.evaluation.training import Table
+from dask_distill.storage import group as store
 from dask_distill.synthesis.amounts import rows_to_make, weights_of
 from dask_distill.synthesis.distances import correlation_distance, fidelity, largest_step, privacy
 from dask_distill.synthesis.encoding import Encoder, as_source
-from dask_distill.synthesis.judged import SYNTHETIC_WAYS, Privacy, verdict_of
-from dask_distill.synthesis.methods import Material, make_method
-from dask_distill.synthesis.run import learnt_from
-from dask_distill.trials import Table
+from dask_distill.synthesis.judged import SYNTHETIC_WAYS, Privacy, SyntheticEvaluation, verdict_of
+from dask_distill.synthesis.methods import GAN, Condensation, Diffusion, Material, make_method
+from dask_distill.synthesis.rows import learnt_from
+from dask_distill.synthesis.synthetic import Synthetic
 
 N = 4_000
 MODEL = LogisticRegression(max_iter=300)
@@ -291,7 +291,7 @@ def test_verify__finds_an_index_among_synthetic_rows(synthetic, tmp_path):
 
 
 def test_open_synthetic__refuses_a_later_version(synthetic, tmp_path, monkeypatch):
-    monkeypatch.setattr("dask_distill.synthesis.result.SYNTHETIC_VERSION", 9)
+    monkeypatch.setattr("dask_distill.synthesis.rows.SYNTHETIC_VERSION", 9)
     synthetic.to_zarr(tmp_path / "made.zarr")
     monkeypatch.undo()
     with pytest.raises(InputError, match=r"version 1 of dask_distill\.synthetic at most, got 9"):
@@ -556,7 +556,7 @@ def on_threads(monkeypatch):
     def connect(**places):
         yield None
 
-    monkeypatch.setattr("dask_distill.cluster.connect", connect)
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", connect)
 
 
 def call(*words):

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 
 from dask_distill import InputError, distill, open_coreset, open_dataset
-from dask_distill.tables import MARKER, part_bounds
+from dask_distill.subset.tables import MARKER, part_bounds
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def coreset(source):
     return distill(dataset, size=200, strategy="entropy")
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.pipeline.SelectionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")
 
 
 def same_as_source(found, coreset, frame):
@@ -103,7 +103,7 @@ def test_to_parquet__is_read_by_pandas_dask_and_ourselves(coreset, source, tmp_p
 
 def test_to_parquet__same_bytes_for_any_chunking(labelled, tmp_path, monkeypatch):
     # several parts without gigabytes
-    monkeypatch.setattr("dask_distill.tables._PART_BYTES", 4000)
+    monkeypatch.setattr("dask_distill.subset.tables._PART_BYTES", 4000)
     digests = set()
     for number, chunks in enumerate((1000, 333, 77)):
         X = da.from_array(labelled.X[:1000], chunks=(chunks, -1))
@@ -117,7 +117,7 @@ def test_to_parquet__same_bytes_for_any_chunking(labelled, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_to_parquet__workers_write_and_one_may_die(labelled, tmp_path, local_client, monkeypatch):
-    monkeypatch.setattr("dask_distill.tables._PART_BYTES", 2000)
+    monkeypatch.setattr("dask_distill.subset.tables._PART_BYTES", 2000)
     coreset = distill(labelled.X[:3000], labelled.y[:3000], size=900, strategy="random")
     expected = coreset.to_parquet(tmp_path / "here")
     client = local_client(2)

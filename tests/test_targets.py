@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from dask_distill import InputError, distill, open_coreset
-from dask_distill.targets import _WORKS, STRATA
+from dask_distill.selection.task import _WORKS, STRATA
 
 pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
 

@@ -9,7 +9,7 @@ import scipy.linalg  # noqa: F401  (brings a BLAS of its own)
 import sklearn.utils._openmp_helpers  # noqa: F401
 import threadpoolctl
 
-from dask_distill.threads import single_threaded
+from dask_distill.runtime.threads import single_threaded
 
 
 def counts(api):

@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 from dask_distill import distill, open_coreset
-from dask_distill.cli import cli
-from dask_distill.dataset import as_dataset
+from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
+from dask_distill.data.times import Span, as_times
+from dask_distill.data.windows import windows
 from dask_distill.errors import InputError
+from dask_distill.evaluation.splits import forward_cuts
 from dask_distill.kernels.timeline import correlation_time, period_numbers, time_features
-from dask_distill.splits import forward_cuts
 from dask_distill.strategies import KCenter, Periods, Spaced
-from dask_distill.times import Span, as_times
-from dask_distill.windows import windows
 
 N = 9_000
 

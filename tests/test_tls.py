@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from distributed.security import Security
 
 from dask_distill import distill
-from dask_distill.cli import cli
-from dask_distill.cluster import connect
+from dask_distill.cli.main import cli
+from dask_distill.clusters.connect import connect
 from dask_distill.errors import DistillError, InputError
 
 pytest.importorskip("cryptography")

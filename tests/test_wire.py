@@ -12,8 +12,9 @@ import pytest
 from distributed import Client, LocalCluster, Security, wait
 from distributed.comm import tcp
 
-from dask_distill import distill, open_coreset, wire
-from dask_distill.wire import CLASSES, joined, measured
+from dask_distill import distill, open_coreset
+from dask_distill.runtime import wire
+from dask_distill.runtime.wire import CLASSES, joined, measured
 
 MEGABYTE = 1_000_000
 
@@ -250,6 +251,6 @@ def test_distill__tells_what_it_sent(client, labelled, tmp_path):
 
 
 def page(coreset):
-    from dask_distill.report import render
+    from dask_distill.report.page import render
 
     return render(coreset)

@@ -5,10 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from dask_distill.block import RawBlock, block_bounds
-from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import RawBlock, block_bounds
+from dask_distill.runtime.runner import LocalRunner
 from dask_distill.strategies import auto, make_strategy
-from dask_distill.survey import Survey, valid_block
+from dask_distill.survey.survey import Survey, valid_block
 
 _fitted = {}
 

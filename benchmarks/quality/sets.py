@@ -47,7 +47,7 @@ def _make(name):
 
 def _flights():
     """Late or not, before departure; in order of time."""
-    from dask_distill.demo import flights_table
+    from dask_distill.cli.flights import flights_table
 
     table = flights_table()
     return table.drop(columns=["late", "flight"]).to_numpy(np.float32), table.late.to_numpy()

@@ -10,16 +10,23 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import RawBlock, as_labels
-from dask_distill.conversation import Final
+from dask_distill.conversation.protocol import Final
+from dask_distill.data.blocks import RawBlock
+from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
-from dask_distill.kernels.nearest import update_squared_distances
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.reservoir import priorities, thinned
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.stepwise import Stepwise
-from dask_distill.survey import block_checksum
-from dask_distill.validity import Invalid, OnInvalid, invalid_rows, merge_invalid, refuse_invalid
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.survey.fingerprint import block_checksum
+from dask_distill.survey.validity import (
+    Invalid,
+    OnInvalid,
+    invalid_rows,
+    merge_invalid,
+    refuse_invalid,
+)
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]

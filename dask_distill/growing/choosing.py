@@ -7,23 +7,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import as_features
-from dask_distill.coreset import Certificate, Coreset, rows_of
-from dask_distill.growing.batch import made_request
-from dask_distill.growing.summary import Summary
+from dask_distill.data.blocks import as_features
+from dask_distill.data.rows import rows_of
+from dask_distill.growing.check import made_request
 from dask_distill.kernels.nearest import nearest_center
-from dask_distill.pipeline import select
-from dask_distill.progress import Progress
-from dask_distill.rounds import DaskRunner
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.selection.select import select
+from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
-from dask_distill.strategies.space import Space
+from dask_distill.subset.subset import Certificate, Subset
+from dask_distill.subset.summary import Summary
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.generic]
 Rows = npt.NDArray[np.int64]
 
 
-def chosen(summary: Summary, progress: Progress | None) -> Coreset:
+def chosen(summary: Summary, progress: Progress | None) -> Subset:
     """A subset of the rows that are kept, which stands for all."""
     settings, remembered = summary.settings, summary.dataset
     assert remembered is not None
@@ -66,7 +67,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
             "half_life": settings.half_life,
         },
     }
-    return Coreset(
+    return Subset(
         summary.rows[at],
         shares,
         found.scores,
@@ -77,7 +78,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Coreset:
     )
 
 
-def _weighed(summary: Summary, labels: Labels | None, found: Coreset) -> Floats:
+def _weighed(summary: Summary, labels: Labels | None, found: Subset) -> Floats:
     """Weights of the strategy, times what rows stand for; of each class, what there is of it."""
     masses = summary.represented()
     weights: Floats = found.weights * masses[found.indices]
@@ -96,7 +97,7 @@ def _weighed(summary: Summary, labels: Labels | None, found: Coreset) -> Floats:
     return weights * (due / np.where(have > 0, have, 1))[selected]
 
 
-def _standing_for(summary: Summary, found: Coreset) -> tuple[Floats, Certificate | None]:
+def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate | None]:
     """Weights, and the bound that holds for all rows that came.
 
     Each row lies within ``reach`` of a kept one, and that within its distance of the selected

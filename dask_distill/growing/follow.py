@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from dask_distill import store
-from dask_distill._location import Location
-from dask_distill.coreset import Coreset, open_coreset
-from dask_distill.dataset import Dataset
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
-from dask_distill.growing.summary import Settings, Summary
 from dask_distill.growing.update import grown
-from dask_distill.progress import Progress
+from dask_distill.runtime.progress import Progress
+from dask_distill.storage import group as store
+from dask_distill.storage.location import Location
+from dask_distill.subset.stored import open_subset, write_subset
+from dask_distill.subset.subset import Subset
+from dask_distill.subset.summary import Settings, Summary
 
 MOST_ROWS = 1_000_000
 # what places beside the target are called where a batch is written until it is committed
@@ -44,7 +45,7 @@ class Committed:
     seconds : float
     """
 
-    coreset: Coreset
+    coreset: Subset
     receipt: dict[str, Any]
     new_rows: int
     seconds: float
@@ -182,7 +183,7 @@ def _begun(
         store.check_target(target, storage_options=options, sources=[place.url])
         return Summary.begin(settings)
     store.check_target(target, overwrite=True, storage_options=options, sources=[place.url])
-    summary = open_coreset(target, options).summary
+    summary = open_subset(target, options).summary
     if summary is None or summary.taken.get("source") != place.resolved().shown:
         followed = "none" if summary is None else summary.taken.get("source", "none")
         raise InputError(
@@ -214,10 +215,10 @@ def _commit(
     coreset = grown(summary, batch, progress=progress)
     assert coreset.summary is not None
     coreset = replace(coreset, summary=replace(coreset.summary, taken=dict(taken)))
-    receipt = coreset.to_zarr(
-        target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
+    receipt = write_subset(
+        coreset, target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
     )
     # what comes next reads these rows from the target: nothing piles up in memory
-    written = open_coreset(target, storage_options)
+    written = open_subset(target, storage_options)
     assert written.summary is not None
     return written.summary, Committed(written, receipt, batch.n, time.perf_counter() - begun)

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 
 import dask.array as da
 
-from dask_distill._location import Location
-from dask_distill.dataset import Dataset, check, with_time
+from dask_distill.data.dataset import Dataset, check, with_time
+from dask_distill.data.rows import join_rows
 from dask_distill.errors import InputError
-from dask_distill.growing.batch import check_alike
-from dask_distill.reading import run_of_rows
-from dask_distill.sources import ZARR_FILES, join_rows, open_dataset
+from dask_distill.growing.check import check_alike
+from dask_distill.sources.open import ZARR_FILES, open_dataset
+from dask_distill.storage.location import Location
+from dask_distill.survey.reading import run_of_rows
 
 _ENDINGS = (".parquet", ".parq", ".pq", ".npz")
 

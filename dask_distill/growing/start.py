@@ -6,16 +6,16 @@ from typing import Any
 import dask
 import numpy as np
 
-from dask_distill.coreset import Coreset
-from dask_distill.dataset import Dataset
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
-from dask_distill.growing.summary import Settings, Summary
+from dask_distill.subset.subset import Subset
+from dask_distill.subset.summary import Settings, Summary
 
 # what a later batch could not follow, by its name in the provenance
 _UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy")
 
 
-def summary_of(coreset: Coreset) -> Summary:
+def summary_of(coreset: Subset) -> Summary:
     """What a subset remembers; of one that `distill` has made, its own rows are all.
 
     Parameters
@@ -95,7 +95,7 @@ def _refuse(parameters: dict[str, Any]) -> None:
         )
 
 
-def _reach(coreset: Coreset) -> float:
+def _reach(coreset: Subset) -> float:
     certificate = coreset.certificate
     if certificate is None or certificate.space != "features":
         return math.inf

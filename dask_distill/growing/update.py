@@ -3,7 +3,6 @@
 import hashlib
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill.coreset import Coreset, take_rows
-from dask_distill.dataset import Dataset, as_dataset
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.dataset import Dataset
+from dask_distill.data.rows import chunk_rows, join_rows, take_rows
 from dask_distill.errors import InputError
 from dask_distill.growing.arrivals import (
     Arrival,
@@ -28,23 +30,22 @@ from dask_distill.growing.arrivals import (
     class_codes,
     joined_labels,
 )
-from dask_distill.growing.batch import check_batch, made_request
+from dask_distill.growing.check import check_batch, made_request
 from dask_distill.growing.choosing import chosen, flat
-from dask_distill.growing.summary import Settings, Summary
 from dask_distill.kernels.reservoir import priorities, thinned
-from dask_distill.pipeline import refuse_asynchronous
-from dask_distill.placement import keeping_blocks
-from dask_distill.plan import limits_here, make_plan, refuse_unfit
-from dask_distill.progress import Progress
-from dask_distill.reading import raw_blocks
-from dask_distill.rounds import DaskRunner, Ledger, active_client, content, converse
-from dask_distill.sources import chunk_rows, join_rows
+from dask_distill.runtime.client import active_client, limits_here, refuse_asynchronous
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.stealing import keeping_blocks
+from dask_distill.runtime.wire import joined, measured
+from dask_distill.selection.plan import make_plan, refuse_unfit
 from dask_distill.strategies.kcenter import KCenter
+from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
-from dask_distill.strategies.space import Space
-from dask_distill.survey import fingerprint_of
-from dask_distill.validity import OnInvalid
-from dask_distill.wire import joined, measured
+from dask_distill.subset.subset import Subset
+from dask_distill.subset.summary import Summary
+from dask_distill.survey.fingerprint import fingerprint_of
+from dask_distill.survey.reading import raw_blocks
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -53,98 +54,7 @@ Rows = npt.NDArray[np.int64]
 _SHARES = 2
 
 
-def grow(
-    features: Any,
-    labels: Any = None,
-    *,
-    fraction: float | None = None,
-    size: int | None = None,
-    strategy: str = "auto",
-    options: Mapping[str, Any] | None = None,
-    carry: Mapping[str, Any] | None = None,
-    time: Any = None,
-    oversample: float | None = None,
-    window: int | None = None,
-    half_life: float | None = None,
-    seed: int = 0,
-    on_invalid: OnInvalid = "raise",
-    progress: Progress | None = None,
-) -> Coreset:
-    """Select rows of a first batch, so that `Coreset.update` can add others.
-
-    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
-    Every batch is read when it comes, and never again. Rows are numbered in the order in which
-    they come, over all batches.
-
-    Most strategies choose from a random sample: which rows are in it depends on seed and row
-    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
-    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
-    instead of a measured radius, see the guide on growing data.
-
-    Parameters
-    ----------
-    features, labels, carry, time, seed, on_invalid, progress
-        As for `dask_distill.distill`. All batches have the same columns and types.
-    fraction : float, optional
-        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
-    size : int, optional
-        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
-        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
-    strategy : str
-        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
-        or stratified.
-    options : dict, optional
-        Of the strategy.
-    oversample : float, optional
-        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
-        of all rows.
-    window : int, optional
-        Only the last so many rows count, by their numbers. Needs ``size``.
-    half_life : float, optional
-        Rows count for half as much when so many have come after them. Needs ``size``.
-
-    Returns
-    -------
-    Coreset
-        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
-        though old ones have a smaller part in that.
-
-    Raises
-    ------
-    InputError
-        For input or parameters that cannot be used, before any selection starts.
-
-    References
-    ----------
-    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
-    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
-    retrieval.
-
-    Examples
-    --------
-    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
-    >>> y = (X[:, 0] > 0).astype(int)
-    >>> coreset = grow(X[:1000], y[:1000], size=100)
-    >>> coreset = coreset.update(X[1000:], y[1000:])
-    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
-    (100, 3000.0, 3000)
-    """
-    settings = Settings.of(
-        strategy,
-        options,
-        fraction,
-        size,
-        oversample,
-        window=window,
-        half_life=half_life,
-        seed=seed,
-        on_invalid=on_invalid,
-    )
-    dataset = as_dataset(features, labels, carry=carry, time=time)
-    return grown(Summary.begin(settings), dataset, progress=progress)
-
-
-def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = None) -> Coreset:
+def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = None) -> Subset:
     """What a summary and one more batch come to.
 
     Parameters

@@ -7,8 +7,8 @@ to the nearest exemplar), monotone and submodular; what is left is the cost of k
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.budget import largest_remainder
 from dask_distill.kernels.cells import halve
+from dask_distill.kernels.quotas import largest_remainder
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]

@@ -10,19 +10,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.kernels.distances import (
-    Features,
-    Filter,
-    Floats,
-    Rows,
-    squared_distances_to,
-)
+from dask_distill.kernels.distances import Features, Filter, Floats, Rows, squared_distances_to
 from dask_distill.kernels.lazy import LazyTraversal
-from dask_distill.kernels.nearest import (
-    covering_distance,
-    nearest_center,
-    update_squared_distances,
-)
+from dask_distill.kernels.nearest import covering_distance, nearest_center, update_squared_distances
 from dask_distill.kernels.pruned import CellTraversal
 from dask_distill.kernels.trees import TreeTraversal
 

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.budget import largest_remainder
 from dask_distill.kernels.kmeans import weighted_kmeans
 from dask_distill.kernels.nearest import nearest_center
+from dask_distill.kernels.quotas import largest_remainder
 
 Features = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.int64]

@@ -24,7 +24,7 @@ from dask_distill.kernels.distances import (
 )
 
 # a pool this small is traversed one pick at a time
-_BASE = 192
+BASE = 192
 # a pool is this part of the rows it is taken from
 _POOL = 8
 
@@ -173,7 +173,7 @@ class LazyTraversal:
 
         No other row's bound exceeds ``stop``, so that none of them can be next.
         """
-        if len(rows) <= _BASE:
+        if len(rows) <= BASE:
             self._traverse(rows, stop, most)
             return
         began = len(self.indices)
@@ -185,13 +185,13 @@ class LazyTraversal:
             if threshold <= stop:
                 break
             # very many rows are equally far: the lowest of them, until they are used up
-            level = rows[self._squared[rows] == threshold][:_BASE]
+            level = rows[self._squared[rows] == threshold][:BASE]
             self._traverse(level, float(np.nextafter(threshold, 0)), left)
 
     def _pool(self, rows: Rows, stop: float) -> tuple[Rows, float]:
         """Rows above a threshold, all up to date, and the threshold; no row where all tie."""
         count = len(self.indices)
-        place = len(rows) - max(_BASE, len(rows) // _POOL)
+        place = len(rows) - max(BASE, len(rows) // _POOL)
         while True:
             squared = self._squared[rows]
             threshold = max(float(np.partition(squared, place)[place]), stop)

@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.distances import Features, Floats, Rows
-from dask_distill.kernels.farthest_first import FarthestFirst, nearest_center
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.nearest import nearest_center
 
 _TILE = 512
 # the search for the radius ends when it is known to this part

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from dask_distill.kernels.distances import TILE, Floats, compiled
-from dask_distill.kernels.lazy import _BASE, LazyTraversal
+from dask_distill.kernels.lazy import BASE, LazyTraversal
 
 # the pool of a round is this part of the rows
 _ROUND = 32
@@ -55,12 +55,12 @@ class CellTraversal(LazyTraversal):
     def _round(self, most: int, stop: float) -> None:
         """Pick among the rows with the largest distances."""
         squared = self.catch_up()
-        place = len(squared) - min(len(squared), max(_BASE, len(squared) // _ROUND))
+        place = len(squared) - min(len(squared), max(BASE, len(squared) // _ROUND))
         threshold = max(float(np.partition(squared, place)[place]), stop)
         pool = np.flatnonzero(squared > threshold)
         if len(pool) == 0:
             # very many rows are equally far, or none is left
-            pool = np.flatnonzero(squared == threshold)[:_BASE]
+            pool = np.flatnonzero(squared == threshold)[:BASE]
             threshold = max(stop, float(np.nextafter(threshold, -1)))
         # a row keeps its old cell, to which the lists of fresh picks belong
         kept = squared[pool], self.nearest[pool], self._seen[pool]

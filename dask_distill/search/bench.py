@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dask_distill.dataset import Dataset
+from dask_distill.data.dataset import Dataset
+from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
-from dask_distill.in_memory import select_in_memory
-from dask_distill.rounds import DaskRunner
-from dask_distill.splits import (
+from dask_distill.evaluation.splits import (
     Rows,
     Split,
     class_codes,
@@ -24,9 +23,11 @@ from dask_distill.splits import (
     split_rows,
     valid_rows,
 )
+from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
-from dask_distill.trials import Table, train_and_test
 
 _POOL_STREAM, _RESERVE_STREAM = 31, 32
 # of the rows at hand that no trial sees, for the last comparison
@@ -74,8 +75,6 @@ class Judged:
 
 def gather(dataset: Dataset, search: Search, seed: int, runner: DaskRunner) -> Bench:
     """Bring the rows together that trials need, and split them."""
-    from dask_distill.coreset import take_rows
-
     assert dataset.labels is not None
     # so many that each split leaves max_rows to select from
     numbers = hashed_rows(dataset.n, 2 * search.max_rows, seed, _POOL_STREAM)

@@ -4,15 +4,54 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dask_distill._html import facts_table
-from dask_distill._text import shown_bytes, shown_table
-from dask_distill.evaluation import METRICS, plain_fields, signed
+from dask_distill.evaluation.statistics import METRICS, plain_fields, signed
 from dask_distill.strategies.base import Strategy
+from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
+from dask_distill.support.html import facts_table
+from dask_distill.support.text import shown_bytes, shown_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 8
+
+
+def search_drawing(search: "StrategySearch") -> Drawing:
+    """Trials of a search and their front: score against rows.
+
+    Raises
+    ------
+    InputError
+        Where matplotlib is not installed.
+    """
+    require_matplotlib()
+    title = f"Score against rows of {len(search.trials)} trials, and those that no other beats"
+    return Drawing("search", title, _front, (search,))
+
+
+def _front(axes: Any, search: "StrategySearch") -> None:
+    trials = [trial for trial in search.trials if trial.score is not None and not trial.stopped]
+    for number, name in enumerate(dict.fromkeys(trial.strategy for trial in trials)):
+        mine = [trial for trial in trials if trial.strategy == name]
+        axes.scatter(
+            [trial.rows for trial in mine],
+            [100 * (trial.score or 0.0) for trial in mine],
+            label=plain_label(name),
+            color=COLORS[number % len(COLORS)],
+            marker=MARKERS[number % len(MARKERS)],
+            s=22,
+        )
+    best: dict[int, float] = {}
+    for trial in trials:
+        best[trial.rows] = max(best.get(trial.rows, 0.0), 100 * (trial.score or 0.0))
+    steps: list[tuple[int, float]] = []
+    for rows, score in sorted(best.items()):
+        if not steps or score > steps[-1][1]:
+            steps.append((rows, score))
+    axes.plot(*zip(*steps, strict=True), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
+    axes.set_xlabel("rows selected")
+    axes.set_ylabel(f"{METRICS[search.metric]} on held-out rows, %")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, frameon=False)
 
 
 @dataclass(frozen=True)
@@ -112,8 +151,6 @@ class StrategySearch:
         path : path
             Ends in .svg or .png.
         """
-        from dask_distill.pictures import search_drawing
-
         search_drawing(self).save(path)
 
     def best(self) -> list[TrialResult]:

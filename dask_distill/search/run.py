@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 from dask.delayed import delayed
 
-from dask_distill.dataset import Dataset
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import DistillError, InputError
-from dask_distill.evaluation import interval
-from dask_distill.progress import Progress, Silent
-from dask_distill.request import Request
-from dask_distill.rounds import DaskRunner
+from dask_distill.evaluation.splits import Split, as_labelled
+from dask_distill.evaluation.statistics import interval
+from dask_distill.evaluation.training import as_models, standard_models_named
+from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.bench import Bench, Judged, gather, judge
+from dask_distill.search.ranges import check_optuna, strategy_of
 from dask_distill.search.result import StrategySearch, TrialResult, verdict_of
-from dask_distill.search.space import check_optuna, strategy_of
 from dask_distill.search.study import Journal, Proposal, Record, propose
-from dask_distill.splits import Split, as_labelled
+from dask_distill.selection.request import Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
-from dask_distill.trials import as_models, standard_models_named
 
 # trials proposed at once: fixed, or what is found would depend on the number of workers
 BATCH = 8

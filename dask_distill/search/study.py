@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dask_distill._files import checked_file, write_whole
 from dask_distill.errors import InputError
-from dask_distill.search.space import Parameters, beginnings, suggest
+from dask_distill.search.ranges import Parameters, beginnings, suggest
+from dask_distill.support.files import checked_file, write_whole
 
 FORMAT = 1
 

@@ -15,24 +15,21 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
-from dask_distill.budget import class_quotas
-from dask_distill.conversation import Final, Selection
+from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import Room, halve, representatives, totals
-from dask_distill.proxy import (
-    Proxy,
-    Scaling,
-    fit_ensemble,
-    fit_softmax,
-    score,
-    use_estimator,
-)
-from dask_distill.strategies.allocation import POOL_FACTOR, Allocation, allocate, block_shares
+from dask_distill.kernels.quotas import class_quotas
+from dask_distill.proxy.estimator import use_estimator
+from dask_distill.proxy.fitting import fit_ensemble, fit_softmax
+from dask_distill.proxy.models import Proxy, score
+from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.strategies.candidates import Chosen, Cut, Picked, cut, pooled, sums
-from dask_distill.strategies.trust import JudgedRows, Judgement, judge_sample
-from dask_distill.survey import SAMPLE_ROWS, Sample, Schema
+from dask_distill.strategies.parts.allocation import POOL_FACTOR, Allocation, allocate, block_shares
+from dask_distill.strategies.parts.candidates import Chosen, Cut, Picked, cut, pooled, sums
+from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample
+from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.survey import SAMPLE_ROWS
 
 Counts = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]

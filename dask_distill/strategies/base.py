@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from dask_distill.block import Block
-from dask_distill.survey import Schema
+from dask_distill.data.blocks import Block
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,26 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
-from dask_distill.budget import class_quotas
-from dask_distill.conversation import Selection
+from dask_distill.conversation.protocol import Selection
+from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
-from dask_distill.proxy import (
-    EnsembleProxy,
-    EstimatorProxy,
-    Scaling,
-    fit_ensemble,
-    score,
-    use_estimator,
-)
+from dask_distill.kernels.quotas import class_quotas
+from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.proxy.fitting import fit_ensemble
+from dask_distill.proxy.models import EnsembleProxy, score
+from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.coverage import check_oversample
-from dask_distill.strategies.exemplar_steps import CHEAP, Exemplars, Offer, targets
-from dask_distill.strategies.kcenter import chosen_before
-from dask_distill.strategies.ranking import (
+from dask_distill.strategies.parts.exemplars import (
+    CHEAP,
+    Exemplars,
+    Offer,
+    check_oversample,
+    targets,
+)
+from dask_distill.strategies.parts.held import Features, Held, Pool
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.ranking import (
     REPORTED,
     Counts,
     RankChoice,
@@ -31,11 +33,9 @@ from dask_distill.strategies.ranking import (
     RankQuestion,
     highest_first,
 )
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Features, Held, Pool
-from dask_distill.strategies.stepwise import Picks, SteppedRanking, Tally
-from dask_distill.strategies.two_rounds import OVERSAMPLING, Covering, Traverse
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.stepwise import Picks, SteppedRanking, Tally
+from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse, chosen_before
+from dask_distill.survey.schema import Schema
 
 Scores = dict[str, npt.NDArray[np.float32]]
 
@@ -45,6 +45,7 @@ _STREAM = 13
 # as in "auto": a smaller class is never filtered, and a part of each always counts
 _TRUSTED_CLASS = 100
 _KEPT_PART = 0.3
+
 _CLASS_FLOOR = 10
 # candidates of the diversity step for each row selected
 _OVERSAMPLE = 2.0
@@ -78,12 +79,21 @@ class Judged(Ranked):
 
     X: Features
 
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """Arrays that the block's rows give again: a journal need not write them."""
+        arrays = {"rows": self.rows, "codes": self.codes, "X": self.X}
+        return {name: array for name, array in arrays.items() if array is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class Pooled(Held):
     """A block's memory of its rows in the pool, and their scores."""
 
     scores: Scores = field(default_factory=dict)
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """Fewer rows than the block has: nothing."""
+        return {}
 
 
 @dataclass(frozen=True)

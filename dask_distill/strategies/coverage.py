@@ -5,14 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.block import block_bounds
-from dask_distill.budget import class_quotas
+from dask_distill.data.blocks import block_bounds
 from dask_distill.errors import InputError
+from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.exemplar_steps import CHEAP, Offer, first_question
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.stepwise import Stepwise
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,3 @@ class Coverage(Stepwise):
         if self.full:
             pool = min(float(n), float(size * len(block_bounds(n, d))))
         return Footprint(2, 2 * 4 * d + 24, 8.0 * size, pool)
-
-
-def check_oversample(oversample: float) -> None:
-    """Refuse too few candidates, or nearly all rows."""
-    if not 1 <= oversample <= 20:
-        raise InputError(
-            f"oversample must be from 1 to 20, got {oversample}; leave it out for the default"
-        )

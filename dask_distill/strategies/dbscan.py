@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.budget import class_quotas
 from dask_distill.errors import InputError
 from dask_distill.kernels.density import guess_eps
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.dense_steps import (
+from dask_distill.strategies.parts.density import (
     MOST_ROWS,
     Density,
     Grid,
@@ -18,9 +18,10 @@ from dask_distill.strategies.dense_steps import (
     Ints,
     Projection,
 )
-from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
-from dask_distill.strategies.stepwise import SteppedRanking, Tally
-from dask_distill.survey import SAMPLE_ROWS, Schema
+from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.survey.schema import Schema
+from dask_distill.survey.survey import SAMPLE_ROWS
 
 _STREAM = 10
 _MOST_AXES = 4

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dask_distill.strategies.sampling import Scored
+from dask_distill.strategies.parts.sampling import Scored
 
 
 @dataclass(frozen=True)

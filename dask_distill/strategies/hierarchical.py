@@ -10,12 +10,12 @@ from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.kmeans import DRAWS, Clustering, begin
-from dask_distill.strategies.ranking import RankChoice, Ranked, RankQuestion
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Features, Floats, Held, Rows
-from dask_distill.strategies.stepwise import SteppedRanking, Tally
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.clustering import DRAWS, Clustering, begin
+from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.survey.schema import Schema
 
 _STREAM = 12
 # clusters of the lowest level: at most so many, and one for so many rows

@@ -6,20 +6,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.block import Block, block_bounds
+from dask_distill.data.blocks import Block, block_bounds
 from dask_distill.errors import InputError
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.exact_rounds import First
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Held, Pool
-from dask_distill.strategies.stepwise import Stepwise
-from dask_distill.strategies.two_rounds import (
+from dask_distill.strategies.parts.exact_rounds import First
+from dask_distill.strategies.parts.held import Held
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.strategies.parts.two_rounds import (
     MOST_WITH_OUTLIERS,
     OVERSAMPLING,
     Covering,
     Traverse,
+    chosen_before,
 )
-from dask_distill.survey import Schema
+from dask_distill.survey.schema import Schema
 
 # candidates for each center and outlier
 _WITH_OUTLIERS = 8
@@ -131,14 +132,6 @@ class KCenter(Stepwise):
         blocks, rounds = len(block_bounds(n, d)), 11
         told = (170 + 4 * d) * size + 8 * min(n, size * blocks)
         return Footprint(rounds, held, told / blocks / rounds, OVERSAMPLING * size)
-
-
-def chosen_before(schema: Schema, space: Space) -> Pool | None:
-    """Rows that are chosen before the strategy begins, where distances are what was asked for."""
-    if schema.chosen is None:
-        return None
-    rows = schema.chosen.rows
-    return Pool(rows, space(schema.chosen.X), np.zeros(len(rows)))
 
 
 def _with_outliers(together: int) -> int:

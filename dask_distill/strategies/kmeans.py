@@ -11,166 +11,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.block import Block
-from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_hash
-from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans
-from dask_distill.kernels.nearest import nearest_center, update_squared_distances
-from dask_distill.kernels.sampling import uniforms
+from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.steps import Features, Floats, Held, Pool, Rows
-from dask_distill.strategies.stepwise import Picks, Stepwise
-from dask_distill.survey import Schema
-
-# draws of k-means||, each of as many rows as there are centers, about
-DRAWS = 3
-_STREAM = 16
-_STREAM_FIRST = 7
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """What is wanted, and what follows when the centers are found."""
-
-    size: int
-    seed: int
-    iterations: int
-
-    def weights(self, counts: Rows) -> Floats:
-        """What candidates weigh that stand for so many rows."""
-        return counts.astype(np.float64)
-
-    def then(self, centers: Features) -> Any:
-        """The step that follows when the centers are found."""
-        return Nearest(self, centers)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """By candidate the rows nearest to it, and the sum of squared distances."""
-
-    counts: Rows
-    squared: float
-
-    def merge(self, other: "Spread") -> "Spread":
-        """They add up."""
-        return Spread(self.counts + other.counts, self.squared + other.squared)
-
-
-@dataclass(frozen=True)
-class Approach:
-    """Bring your distances up to date with the last candidates; how far are you from them?"""
-
-    aim: Clustering
-    space: Space
-    pool: Features
-    known: int
-    draw: int = 0
-
-    def observe(self, state: Block | Held) -> Held:
-        """Exactly, for every row."""
-        held = Held.of(state, self.space) if isinstance(state, Block) else state
-        if held.nearest is None or held.squared is None:
-            nearest, squared = nearest_center(held.X, self.pool)
-            return replace(held, nearest=nearest, squared=squared)
-        nearest, squared = held.nearest.copy(), held.squared.copy()
-        fresh = self.pool[self.known :]
-        update_squared_distances(held.X, squared, fresh, nearest=nearest, first=self.known)
-        return replace(held, nearest=nearest, squared=squared)
-
-    def answer(self, state: Held) -> Spread:
-        """Rows by candidate, and the sum of squares."""
-        assert state.nearest is not None
-        assert state.squared is not None
-        counts = np.bincount(state.nearest, minlength=len(self.pool)).astype(np.int64)
-        return Spread(counts, float(state.squared.sum()))
-
-    def advance(self, answer: Spread) -> Any:
-        """Draw more, or cluster the candidates."""
-        if self.draw < DRAWS and answer.squared > 0:
-            return Oversample(self, self.aim.size / answer.squared)
-        used = np.flatnonzero(answer.counts)
-        centers = np.ascontiguousarray(self.pool[used])
-        if len(used) > self.aim.size:
-            weights = self.aim.weights(answer.counts[used])
-            centers = weighted_kmeans(centers, weights, self.aim.size, self.aim.seed)
-        if self.aim.iterations == 0:
-            return self.aim.then(centers)
-        return Lloyd(self.aim, centers, self.aim.iterations)
-
-
-@dataclass(frozen=True)
-class Oversample:
-    """Send rows, each with a chance in proportion to its squared distance."""
-
-    last: Approach
-    rate: float
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
-
-    def answer(self, state: Held) -> Pool:
-        """By the hash of each row."""
-        assert state.squared is not None
-        hashes = row_hash(state.rows, self.last.aim.seed, stream=_STREAM + self.last.draw)
-        drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.squared)
-        return Pool(state.rows[drawn], state.X[drawn], state.squared[drawn])
-
-    def advance(self, answer: Pool) -> Approach:
-        """They are candidates."""
-        last = self.last
-        pool = np.concatenate([last.pool, answer.sorted().X])
-        return replace(last, pool=pool, known=len(last.pool), draw=last.draw + 1)
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Of each cluster that is not empty: rows, and their sum."""
-
-    clusters: Rows
-    counts: Floats
-    sums: Floats
-
-    def merge(self, other: "Sums") -> "Sums":
-        """They add up."""
-        both = np.concatenate([self.clusters, other.clusters])
-        clusters, place = np.unique(both, return_inverse=True)
-        counts = np.zeros(len(clusters))
-        sums = np.zeros((len(clusters), self.sums.shape[1]))
-        for part in (self, other):
-            at = place[: len(part.clusters)] if part is self else place[len(self.clusters) :]
-            counts[at] += part.counts
-            sums[at] += part.sums
-        return Sums(clusters, counts, sums)
-
-
-@dataclass(frozen=True)
-class Lloyd:
-    """Assign your rows to the centers; what do they sum to?"""
-
-    aim: Clustering
-    centers: Features
-    left: int
-
-    def observe(self, state: Held) -> Held:
-        """Exactly."""
-        nearest, squared = nearest_center(state.X, self.centers)
-        return replace(state, nearest=nearest, squared=squared)
-
-    def answer(self, state: Held) -> Sums:
-        """Clusters of this block."""
-        assert state.nearest is not None
-        return Sums(*cluster_sums(state.X, state.nearest))
-
-    def advance(self, answer: Sums) -> Any:
-        """Move the centers; an empty cluster's stays where it is."""
-        centers = self.centers.copy()
-        centers[answer.clusters] = (answer.sums / answer.counts[:, None]).astype(centers.dtype)
-        if self.left > 1 and not np.array_equal(centers, self.centers):
-            return replace(self, centers=centers, left=self.left - 1)
-        return self.aim.then(centers)
+from dask_distill.strategies.parts.clustering import (
+    DRAWS,
+    Approach,
+    Clustering,
+    begin,
+    check_iterations,
+)
+from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.stepwise import Picks, Stepwise
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -298,6 +151,15 @@ class Fill:
 
 
 @dataclass(frozen=True)
+class Means(Clustering):
+    """Centers, and then the row nearest to each."""
+
+    def then(self, centers: Features) -> Nearest:
+        """Ask for them."""
+        return Nearest(self, centers)
+
+
+@dataclass(frozen=True)
 class KMeans(Stepwise):
     """The row nearest to each center of k-means, with the weight of its cluster.
 
@@ -342,24 +204,10 @@ class KMeans(Stepwise):
     def ask(self, schema: Schema, size: int, proxy: Any) -> Approach:
         """Begin with rows of the survey's sample as candidates."""
         space = Space.of(self.metric, self.scale, schema)
-        return begin(Clustering(size, schema.seed, self.iterations), space, schema)
+        return begin(Means(size, schema.seed, self.iterations), space, schema)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows; sums of the clusters in each block travel every round."""
         rounds = 2 * DRAWS + self.iterations + 3
         per_block = min(size, n) * (8 * d + 24)
         return Footprint(rounds, 2 * 4 * d + 40, per_block, (DRAWS + 1) * size)
-
-
-def begin(aim: Clustering, space: Space, schema: Schema) -> Approach:
-    """The first question of a clustering."""
-    assert schema.sample is not None
-    hashes = row_hash(schema.sample.rows, schema.seed, stream=_STREAM_FIRST)
-    some = np.sort(np.argsort(hashes, kind="stable")[: aim.size])
-    return Approach(aim, space, space(schema.sample.X[some]), 0)
-
-
-def check_iterations(iterations: int) -> None:
-    """Refuse what would not move, or not end."""
-    if not 0 <= iterations <= 100:
-        raise InputError(f"iterations must be from 0 to 100, got {iterations}; 3 is the default")

@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.coverage import check_oversample
-from dask_distill.strategies.exemplar_steps import CHEAP, Offer, first_question
-from dask_distill.strategies.space import Space
-from dask_distill.strategies.stepwise import Stepwise
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)

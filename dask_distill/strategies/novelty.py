@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dask_distill.strategies.ranking import NoveltyScorer
-from dask_distill.strategies.sampling import Scored
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.ranking import NoveltyScorer
+from dask_distill.strategies.parts.sampling import Scored
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)

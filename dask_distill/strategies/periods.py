@@ -6,16 +6,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
-from dask_distill.budget import class_quotas
+from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.kernels.timeline import period_numbers
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.ranking import Counts, RankChoice, Ranked, RankQuestion
-from dask_distill.strategies.stepwise import SteppedRanking
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.ranking import Counts, RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.stepwise import SteppedRanking
+from dask_distill.survey.schema import Schema
 
 CALENDAR = ("year", "quarter", "month", "week", "day", "hour")
 _STREAM = 21

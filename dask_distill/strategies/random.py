@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dask_distill.strategies.ranking import Ranking
+from dask_distill.strategies.parts.ranking import Ranking
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
+from dask_distill.data.blocks import Block
+from dask_distill.data.times import Span
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.stepwise import Picks, Stepwise
-from dask_distill.survey import Schema
-from dask_distill.times import Span
+from dask_distill.strategies.parts.stepwise import Picks, Stepwise
+from dask_distill.survey.schema import Schema
 
 _STREAM = 22
 

@@ -6,20 +6,15 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.block import Block
-from dask_distill.budget import largest_remainder
+from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.ranking import (
-    RankChoice,
-    Ranked,
-    RankQuestion,
-    Scorer,
-)
-from dask_distill.strategies.stepwise import SteppedRanking, Tally
-from dask_distill.survey import Schema
+from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion, Scorer
+from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.survey.schema import Schema
 
 _STREAM = 6
 _SCORES = ("el2n", "gradient", "entropy", "margin")

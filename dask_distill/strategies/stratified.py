@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dask_distill.budget import class_quotas
 from dask_distill.errors import InputError
-from dask_distill.strategies.ranking import Counts, Ranking
-from dask_distill.survey import Schema
+from dask_distill.kernels.quotas import class_quotas
+from dask_distill.strategies.parts.ranking import Counts, Ranking
+from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)

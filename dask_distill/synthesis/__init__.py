@@ -6,8 +6,8 @@ Kept apart from selection: what is made here has a class, a format and an opener
 from dask_distill.synthesis.judged import Fidelity, Privacy, SyntheticEvaluation
 from dask_distill.synthesis.judging import evaluate_synthetic
 from dask_distill.synthesis.methods import GAN, Condensation, Diffusion
-from dask_distill.synthesis.result import Synthetic, open_synthetic
 from dask_distill.synthesis.run import synthesize
+from dask_distill.synthesis.synthetic import Synthetic, open_synthetic
 
 __all__ = ["GAN", "Condensation", "Diffusion", "Fidelity", "Privacy"]
 __all__ += ["Synthetic", "SyntheticEvaluation"]

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.budget import class_quotas
 from dask_distill.errors import InputError
+from dask_distill.kernels.quotas import class_quotas
 
 Counts = npt.NDArray[np.int64]
 

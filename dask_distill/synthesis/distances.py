@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.evaluation.training import Table
+from dask_distill.runtime.threads import single_threaded
 from dask_distill.synthesis.judged import Fidelity, Privacy
-from dask_distill.threads import single_threaded
-from dask_distill.trials import Table
 
 Floats = npt.NDArray[np.float64]
 

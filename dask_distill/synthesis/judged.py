@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from dask_distill._text import shown_table
-from dask_distill.evaluation import (
+from dask_distill.evaluation.result import WAYS
+from dask_distill.evaluation.statistics import (
     ALL_MODELS,
     EVEN,
     METRICS,
-    WAYS,
     Compared,
     Difference,
     Score,
     plain_fields,
     points,
 )
+from dask_distill.support.text import shown_table
 
 SYNTHETIC_WAYS = {
     "synthetic": "synthetic rows",

@@ -1,20 +1,20 @@
 """Trains models on synthetic rows and tests them on real ones, beside the subset; and distances.
 
-Trainings and distances are tasks, as in `dask_distill.evaluate`.
+Trainings and distances are tasks, as in `dask_distill.evaluation.evaluate`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import dask
 import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
+from dask_distill.data.blocks import as_features
+from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.evaluate import Gathering, labelled_source, labelled_test, run_trials
-from dask_distill.evaluation import ALL_MODELS, Difference, interval, summarise
-from dask_distill.progress import Progress, Silent
-from dask_distill.rounds import DaskRunner
-from dask_distill.splits import (
+from dask_distill.evaluation.evaluate import Gathering, labelled_source, labelled_test, run_trials
+from dask_distill.evaluation.splits import (
     PART_STREAM,
     Split,
     check_numbers,
@@ -24,21 +24,21 @@ from dask_distill.splits import (
     split_rows,
     valid_rows,
 )
+from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, summarise
+from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.distances import all_distances
 from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, verdict_of
-from dask_distill.synthesis.result import Synthetic
-from dask_distill.synthesis.run import rows_digest
-from dask_distill.trials import Table, Trial, as_models, train_and_test
-
-if TYPE_CHECKING:
-    from dask_distill.coreset import Coreset
+from dask_distill.synthesis.rows import SyntheticRows, rows_digest
 
 _COMPARED_ROWS = 10_000
 
 
 def evaluate_synthetic(
-    synthetic: Synthetic,
-    coreset: "Coreset",
+    synthetic: SyntheticRows,
+    coreset: Subset,
     features: Any,
     labels: Any = None,
     *,
@@ -68,7 +68,8 @@ def evaluate_synthetic(
     labels : (n,) array, optional
     test : Dataset, or pair of features and labels, optional
         Held-out rows. Needed where rows have a time, since what was made tells nothing of when.
-    models, seeds, test_rows, max_rows, seed, progress : as for `dask_distill.evaluate.evaluate`
+    models, seeds, test_rows, max_rows, seed, progress : as for `evaluate`
+        See `dask_distill.evaluation.evaluate.evaluate`.
 
     Returns
     -------
@@ -144,9 +145,7 @@ def evaluate_synthetic(
 
 
 def _check(synthetic: Any, coreset: Any) -> None:
-    from dask_distill.coreset import Coreset
-
-    if not isinstance(synthetic, Synthetic) or not isinstance(coreset, Coreset):
+    if not isinstance(synthetic, SyntheticRows) or not isinstance(coreset, Subset):
         raise InputError(
             "evaluate_synthetic needs synthetic rows and the Coreset they were made from, got "
             f"{type(synthetic).__name__} and {type(coreset).__name__}"
@@ -170,11 +169,7 @@ def _evenly(count: int, most: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, count - 1, most).astype(np.int64)
 
 
-def _rows_of(synthetic: Synthetic, used: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-    import dask
-
-    from dask_distill.block import as_features, as_labels
-
+def _rows_of(synthetic: SyntheticRows, used: npt.NDArray[np.int64]) -> tuple[Any, Any]:
     X, labels = dask.compute(synthetic.features, synthetic.labels)
     return as_features(X[used]), as_labels(labels[used])
 
@@ -262,7 +257,7 @@ def _added(trials: list[Trial]) -> Difference:
 
 
 def _notes(
-    synthetic: Synthetic, coreset: "Coreset", size: int, used: int, unseen: bool
+    synthetic: SyntheticRows, coreset: Subset, size: int, used: int, unseen: bool
 ) -> tuple[str, ...]:
     notes = []
     if used < len(synthetic):

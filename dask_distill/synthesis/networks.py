@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from dask_distill.runtime.threads import single_threaded
 from dask_distill.synthesis.methods import Material
-from dask_distill.threads import single_threaded
 
 _lock = threading.Lock()
 _depth = 0

@@ -4,31 +4,36 @@ import platform
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
-from dask_distill.block import as_labels
-from dask_distill.digest import combined_digest, digest_values
+from dask_distill.data.labels import as_labels
+from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
-from dask_distill.progress import Progress, Silent
-from dask_distill.rounds import DaskRunner, active_client
-from dask_distill.splits import PART_STREAM, first_by_hash, gather_features, gather_labels
+from dask_distill.evaluation.splits import (
+    PART_STREAM,
+    first_by_hash,
+    gather_features,
+    gather_labels,
+)
+from dask_distill.runtime.client import active_client
+from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.amounts import check_amounts, rows_to_make, weights_of
-from dask_distill.synthesis.encoding import Encoder, Floats
+from dask_distill.synthesis.encoding import Encoder, Floats, as_source
 from dask_distill.synthesis.methods import Codes, Material, Method, make_method, require_torch
-from dask_distill.synthesis.result import Synthetic
-
-if TYPE_CHECKING:
-    from dask_distill.coreset import Coreset
+from dask_distill.synthesis.rows import learnt_from
+from dask_distill.synthesis.synthetic import Synthetic
 
 _LEAST_ROWS = 10
 
 
 def synthesize(
-    coreset: "Coreset",
+    coreset: Subset,
     *,
     method: str | Method = "diffusion",
     size: int | None = None,
@@ -149,42 +154,13 @@ def synthesize(
     )
 
 
-def learnt_from(coreset: "Coreset", rows: int) -> dict[str, Any]:
-    """What tells the subset: its rows by digest, how it was selected, and from what."""
-    told = coreset.provenance
-    source = told.get("input", {})
-    parameters = told.get("parameters", {})
-    return {
-        "rows": rows,
-        "selected": len(coreset),
-        "digest": rows_digest(coreset),
-        "strategy": parameters.get("strategy"),
-        "seed": told.get("seed"),
-        "fingerprint": source.get("fingerprint"),
-        "sources": source.get("sources", []),
-        "columns": source.get("columns"),
-        "subset": None,
-    }
-
-
-def rows_digest(coreset: "Coreset") -> str:
-    """Digest of which rows were selected, and of their weights."""
-    return combined_digest(
-        {"index": digest_values(coreset.indices), "weight": digest_values(coreset.weights)}
-    )
-
-
-def as_arrays(X: Floats, coreset: "Coreset") -> Any:
+def as_arrays(X: Floats, coreset: Subset) -> Any:
     """Made features in the shape and type of the subset's."""
-    from dask_distill.synthesis.encoding import as_source
-
     return as_source(X, coreset.features.dtype, coreset.features.shape[1:])
 
 
 def _check(coreset: Any, seed: Any, max_rows: Any) -> None:
-    from dask_distill.coreset import Coreset
-
-    if not isinstance(coreset, Coreset):
+    if not isinstance(coreset, Subset):
         raise InputError(
             f"coreset must be a Coreset, got {type(coreset).__name__}; select rows with distill "
             "(fraction=1 for all of them), or open some with open_coreset"
@@ -216,7 +192,7 @@ def _check(coreset: Any, seed: Any, max_rows: Any) -> None:
         )
 
 
-def _classes(coreset: "Coreset", runner: DaskRunner) -> tuple[Any, Codes]:
+def _classes(coreset: Subset, runner: DaskRunner) -> tuple[Any, Codes]:
     """The classes in order, and each row's number; one class of no name where there is no label."""
     if coreset.labels is None:
         return np.array([""]), np.zeros(len(coreset), np.int64)
@@ -232,7 +208,7 @@ def _classes(coreset: "Coreset", runner: DaskRunner) -> tuple[Any, Codes]:
 
 def _make(
     runner: DaskRunner,
-    coreset: "Coreset",
+    coreset: Subset,
     part: Codes,
     codes: Codes,
     counts: Codes,
@@ -241,8 +217,6 @@ def _make(
     progress: Progress,
 ) -> tuple[Floats, Codes]:
     """Features of the made rows and their class numbers, here."""
-    from dask_distill.coreset import take_rows
-
     rows = gather_features(runner, take_rows(coreset.features, part))
     weights = coreset.weights[part].astype(np.float64)
     encoder = runner.call("encode", Encoder.fit, rows, weights)

@@ -19,8 +19,8 @@ from kubernetes_api import application
 from kubernetes_schemas import errors
 from kubernetes_store import PODS, Store
 
-from dask_distill.cluster import connect
-from dask_distill.cluster_kubernetes import cluster_spec, kubernetes_cluster
+from dask_distill.clusters.connect import connect
+from dask_distill.clusters.kubernetes import cluster_spec, kubernetes_cluster
 from dask_distill.errors import DistillError, InputError
 
 IMAGE = "registry.example.com/dask-distill:0.1.0"

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dask_kubernetes.operator.controller import controller
 from kubernetes_schemas import errors
 
-from dask_distill.cli import cli
-from dask_distill.cluster_kubernetes import cluster_spec
+from dask_distill.cli.main import cli
+from dask_distill.clusters.kubernetes import cluster_spec
 
 FOLDER = Path(__file__).parents[2] / "cluster" / "kubernetes"
 IMAGE = "registry.example.com/dask-distill:0.1.0"

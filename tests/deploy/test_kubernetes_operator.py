@@ -22,7 +22,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from kubernetes_host import PROGRAMS, cannot_host, mini_kubernetes  # noqa: E402
 from s3_server import KEY, SECRET  # noqa: E402
 
-from dask_distill import distill, open_dataset, store  # noqa: E402
+from dask_distill import distill, open_dataset  # noqa: E402
+from dask_distill.storage import group as store  # noqa: E402
 
 MANIFESTS = Path(__file__).parents[2] / "cluster" / "kubernetes"
 RUN = MANIFESTS / "run.sh"

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import distill, store
-from dask_distill.cluster import connect
+from dask_distill import distill
+from dask_distill.clusters.connect import connect
 from dask_distill.errors import DistillError
+from dask_distill.storage import group as store
 
 sys.path.insert(0, str(Path(__file__).parent))
 import slurm_daemons

@@ -6,15 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill.kernels.distances import Filter, Scratch, lower_distances, paired
-from dask_distill.kernels.nearest import (
-    covering_distance,
-    nearest_center,
-    update_squared_distances,
-)
+from dask_distill.kernels.nearest import covering_distance, nearest_center, update_squared_distances
 
 
 def all_pairs(X, C):

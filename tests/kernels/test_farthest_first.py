@@ -5,8 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill.kernels import farthest_first as module
 from dask_distill.kernels.distances import paired
@@ -85,7 +84,7 @@ def traversal(request, monkeypatch):
     monkeypatch.setattr(module, "_begin", request.param)
     # rounds of cells and pools of few rows
     monkeypatch.setattr("dask_distill.kernels.pruned._FRESH", 3)
-    monkeypatch.setattr("dask_distill.kernels.lazy._BASE", 20)
+    monkeypatch.setattr("dask_distill.kernels.lazy.BASE", 20)
     return request.param
 
 
@@ -164,7 +163,7 @@ def test_farthest_first__equals_gonzalez_for_any_input(kind, n, d, part, start, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_begin", way)
         patch.setattr("dask_distill.kernels.pruned._FRESH", 3)
-        patch.setattr("dask_distill.kernels.lazy._BASE", 16)
+        patch.setattr("dask_distill.kernels.lazy.BASE", 16)
         check(X, k, start % n)
 
 

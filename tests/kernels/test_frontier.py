@@ -4,12 +4,12 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill.kernels.distances import paired
-from dask_distill.kernels.farthest_first import farthest_first, nearest_center
+from dask_distill.kernels.farthest_first import farthest_first
 from dask_distill.kernels.frontier import Frontier, nearest_of_separated
+from dask_distill.kernels.nearest import nearest_center
 
 
 def brute(X, C):

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dask_distill.block import RawBlock, as_features, as_labels
-from dask_distill.rounds import Ledger, LocalRunner, choose, content, converse
-from dask_distill.survey import Survey, valid_block
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import RawBlock, as_features
+from dask_distill.data.labels import as_labels
+from dask_distill.runtime.runner import LocalRunner
+from dask_distill.survey.survey import Survey, valid_block
 
 
 @dataclass(frozen=True)

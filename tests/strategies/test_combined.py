@@ -5,12 +5,13 @@ import dask.array as da
 import numpy as np
 import pytest
 from blocks import schema_and_blocks, select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
 from dask_distill.kernels.exemplars import distances
-from dask_distill.proxy import Scaling, fit_ensemble, score
+from dask_distill.proxy.fitting import fit_ensemble
+from dask_distill.proxy.models import score
+from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies import Combined, make_strategy
 
 

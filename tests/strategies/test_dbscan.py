@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import sklearn.cluster
 from blocks import select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.datasets import make_moons
 
 from dask_distill import InputError, distill
 from dask_distill.kernels.density import guess_eps
 from dask_distill.kernels.grid import Table, cells_of, unique_cells
-from dask_distill.strategies import DBSCAN, dense_steps, make_strategy
+from dask_distill.strategies import DBSCAN, make_strategy
+from dask_distill.strategies.parts import density as dense_steps
 
 
 def moons(n=3_000, noise=300, seed=0):

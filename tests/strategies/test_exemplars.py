@@ -7,13 +7,13 @@ import dask.array as da
 import numpy as np
 import pytest
 from blocks import select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
 from dask_distill.kernels import exemplars
 from dask_distill.kernels.exemplars import choose_exemplars, distances, greedy, swapped
-from dask_distill.strategies import Coverage, KMedoids, exemplar_steps
+from dask_distill.strategies import Coverage, KMedoids
+from dask_distill.strategies.parts import exemplars as exemplar_steps
 
 
 def mixture(n=2_000, d=5, seed=0, groups=15):

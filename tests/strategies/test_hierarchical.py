@@ -5,8 +5,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from blocks import select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas

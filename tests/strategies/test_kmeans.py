@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import sklearn.cluster
 from blocks import select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
 from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans

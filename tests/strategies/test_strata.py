@@ -5,13 +5,14 @@ import dask.array as da
 import numpy as np
 import pytest
 from blocks import schema_and_blocks, select
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
-from dask_distill.budget import largest_remainder
 from dask_distill.kernels.hashing import row_hash
-from dask_distill.proxy import Scaling, fit_softmax, score
+from dask_distill.kernels.quotas import largest_remainder
+from dask_distill.proxy.fitting import fit_softmax
+from dask_distill.proxy.models import score
+from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies import Strata
 from dask_distill.strategies.strata import _STREAM, difficulty
 

@@ -1,0 +1,145 @@
+"""The command that follows data as it grows. Nothing heavy is imported here."""
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from dask_distill.cli.options import (
+    CLUSTER_NAMES,
+    CLUSTER_OPTIONS,
+    JSON,
+    ON_INVALID,
+    QUIET,
+    SOURCE_OPTIONS,
+    STORAGE_OPTION,
+    progress_display,
+)
+from dask_distill.errors import InputError
+
+_OPENING = ("features", "labels", "carry", "time", "on_missing")
+_TLS = ("tls", "tls_ca_file", "tls_cert", "tls_key")
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@SOURCE_OPTIONS
+@click.option("--seed", type=int, default=0, show_default=True)
+@ON_INVALID
+@click.option(
+    "--on-missing",
+    type=click.Choice(["fill", "error"]),
+    default="error",
+    show_default=True,
+    help="What a chunk that is not stored means in zarr: its fill value, or that it is still to "
+    "come.",
+)
+@click.option("--oversample", type=float, metavar="F", help="Rows kept for each one selected.")
+@click.option("--window", type=int, metavar="ROWS", help="Only the last so many rows count.")
+@click.option(
+    "--half-life", type=float, metavar="ROWS", help="Rows count for half after so many others."
+)
+@click.option(
+    "--interval", type=float, default=60.0, show_default=True, help="Seconds between two looks."
+)
+@click.option("--once", is_flag=True, help="Take what is there, and end; no writer may be at work.")
+@click.option(
+    "--max-rows", type=int, default=1_000_000, show_default=True, help="Most rows of a batch."
+)
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@JSON
+@QUIET
+def follow(
+    source: str,
+    target: str,
+    strategy: str,
+    options: dict[str, str],
+    storage: dict[str, str],
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Select from SOURCE as it grows; commit to TARGET after each batch.
+
+    SOURCE is a zarr group whose arrays are appended to, or a folder that gets parquet or .npz
+    files. What was taken is not read again. It is noted in TARGET: start the command again, after
+    Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
+    """
+    from dask_distill.clusters.connect import connect, tls_files
+    from dask_distill.growing.follow import follow as batches
+    from dask_distill.subset.summary import Settings
+
+    for name in ("reduce", "time_scale"):
+        if arguments.get(name) is not None:
+            raise InputError(
+                f"{name} cannot be used on data that grows, got {arguments[name]}: the space that "
+                "rows are compared in would change with every batch; leave it out"
+            )
+    settings = Settings.of(
+        strategy,
+        options,
+        arguments["fraction"],
+        arguments["size"],
+        arguments["oversample"],
+        **{name: arguments[name] for name in ("window", "half_life", "seed", "on_invalid")},
+    )
+    places = {name: arguments[name] for name in CLUSTER_NAMES}
+    tls, *files = (arguments[name] for name in _TLS)
+    stop = threading.Event()
+    taken = 0
+    with _stopped_by_signals(stop), progress_display(quiet or as_json) as progress:
+        following = batches(
+            source,
+            target,
+            settings,
+            opening={name: arguments[name] for name in _OPENING},
+            storage_options=storage,
+            interval=arguments["interval"],
+            once=arguments["once"],
+            max_rows=arguments["max_rows"],
+            stop=stop,
+            progress=progress,
+        )
+        with connect(**places, tls=tls, security=tls_files(*files)):
+            for done in following:
+                taken += 1
+                if as_json:
+                    click.echo(json.dumps(done.as_dict()))
+                elif not quiet:
+                    click.echo(_line(done.as_dict()))
+    if not as_json and not quiet:
+        word = "batch" if taken == 1 else "batches"
+        click.echo(f"took {taken} {word}; the same command goes on from there")
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM end it when the batch at hand is committed; a second one at once."""
+
+    def tell(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _line(told: dict[str, Any]) -> str:
+    return (
+        f"batch {told['batch']}: {told['new_rows']:,} new rows, {told['rows']:,} in all; selected "
+        f"{told['selected']:,}, kept {told['kept']:,}; {told['seconds']:.1f} s"
+    )

@@ -1,0 +1,372 @@
+"""The commands that judge: evaluate, curve, report. Nothing heavy is imported here."""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+
+from dask_distill.cli.options import (
+    CLUSTER_NAMES,
+    CLUSTER_OPTIONS,
+    JSON,
+    QUIET,
+    STORAGE_OPTION,
+    options,
+    progress_display,
+)
+from dask_distill.errors import InputError
+
+_FEATURES = click.option(
+    "--features", metavar="NAME", help="Array or columns of the source; as selected unless given."
+)
+_LABELS = click.option(
+    "--labels", metavar="NAME", help="Array or column of the source; as selected unless given."
+)
+
+_TEST = click.option(
+    "--test",
+    "tests",
+    multiple=True,
+    metavar="NAME",
+    help="Held-out rows: another source, or two arrays of this one (features and labels). "
+    "Rows that were not selected unless given.",
+)
+_DRAWS = options(
+    click.option("--seeds", type=int, default=5, show_default=True, help="Draws and trainings."),
+    click.option("--seed", type=int, default=0, show_default=True, help="The first of them."),
+    click.option("--test-rows", type=int, metavar="N", help="To hold out for each seed."),
+    click.option(
+        "--max-rows",
+        type=int,
+        metavar="N",
+        help="Most rows of one training: 50,000, or what a GiB holds four of, unless given.",
+    ),
+)
+
+
+@click.command()
+@click.argument("target")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--source", required=True, metavar="SOURCE", help="What was selected from.")
+@click.option(
+    "--subset",
+    metavar="SUBSET",
+    help="What synthetic rows were made from; as recorded in TARGET unless given.",
+)
+@_TEST
+@_FEATURES
+@_LABELS
+@_DRAWS
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@JSON
+@QUIET
+def evaluate(
+    target: str,
+    more: tuple[str, ...],
+    source: str,
+    subset: str | None,
+    tests: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
+    from dask_distill.clusters.connect import connect
+    from dask_distill.coreset import open_coreset
+    from dask_distill.synthesis.rows import is_synthetic
+    from dask_distill.synthesis.synthetic import open_synthetic
+
+    if more and not tests:
+        raise click.UsageError(f"one TARGET is wanted, got {' '.join((target, *more))}")
+    storage = arguments["storage"]
+    judged: Any = None
+    if is_synthetic(target, storage):
+        judged = open_synthetic(target, storage)
+        target = _made_from(judged, target, subset)
+    elif subset is not None:
+        raise InputError(
+            f"subset must be given for synthetic rows only, got '{target}' with selected ones; "
+            "leave --subset out"
+        )
+    coreset = open_coreset(target, storage_options=storage)
+    if coreset.labels is None:
+        raise InputError(
+            f"evaluate needs labels, got a subset of unlabelled rows in '{target}'; select again "
+            "with --labels"
+        )
+    names = _names(coreset, source, arguments["features"], arguments["labels"])
+    dataset = _open(source, *names, storage, coreset.provenance.get("input", {}).get("time"))
+    # `--test X_test y_test` leaves the second name among the arguments
+    test = _test_rows(source, (*tests, *more), names, storage)
+    places = {key: arguments[key] for key in CLUSTER_NAMES}
+    draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
+    with connect(**places), progress_display(quiet or as_json) as progress:
+        how = {"test": test, "progress": progress, **draws}
+        if judged is not None:
+            found = judged.evaluate(coreset, dataset, **how)
+        else:
+            found = coreset.evaluate(dataset, **how)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    elif not quiet:
+        click.echo(str(found))
+
+
+def _made_from(judged: Any, target: str, subset: str | None) -> str:
+    """Where the subset lies that synthetic rows were made from."""
+    known = subset or judged.provenance.get("learnt_from", {}).get("subset")
+    if not known:
+        raise InputError(
+            f"subset must say what the synthetic rows in '{target}' were made from, which they do "
+            "not know; pass --subset"
+        )
+    return str(known)
+
+
+@click.command()
+@click.argument("source")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("-o", "--output", metavar="FILE", help="Picture (.svg, .png) or page (.html).")
+@click.option(
+    "--sizes",
+    default="1%,5%,10%",
+    show_default=True,
+    metavar="LIST",
+    help="Parts (5% or 0.05) or numbers of rows (500), separated by commas.",
+)
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("auto", "stratified", "random"),
+    show_default=True,
+    metavar="NAME",
+    help="May be repeated; with options as NAME:KEY=VALUE,KEY=VALUE.",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="logistic-regression, boosting, neighbours, neural-network; all unless given.",
+)
+@_TEST
+@click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
+@click.option("--labels", metavar="NAME", help="Array or column.")
+@_DRAWS
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@JSON
+@QUIET
+def curve(
+    source: str,
+    more: tuple[str, ...],
+    output: str | None,
+    sizes: str,
+    strategies: tuple[str, ...],
+    models: tuple[str, ...],
+    tests: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Select from SOURCE at several sizes and train: how many rows are enough?"""
+    from dask_distill.clusters.connect import connect
+    from dask_distill.evaluation.curve import size_curve
+    from dask_distill.evaluation.training import standard_models_named
+    from dask_distill.support.files import checked_file
+
+    if more and not tests:
+        raise click.UsageError(f"one SOURCE is wanted, got {' '.join((source, *more))}")
+    if output is not None and not output.lower().endswith((".svg", ".png", ".html")):
+        raise InputError(f"output must end in .svg, .png or .html, got '{output}'; choose one")
+    if output is not None:
+        checked_file(output)
+    parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
+    named = standard_models_named(models) if models else None
+    names = arguments["features"], arguments["labels"]
+    dataset = _open(source, *names, arguments["storage"])
+    test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
+    places = {key: arguments[key] for key in CLUSTER_NAMES}
+    with connect(**places), progress_display(quiet or as_json) as progress:
+        found = size_curve(
+            dataset,
+            sizes=parts,
+            strategies=chosen,
+            test=test,
+            models=named,
+            progress=progress,
+            **{key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")},
+        )
+    if output is not None:
+        _write_curve(found, output)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    elif not quiet:
+        click.echo(str(found))
+        if output is not None:
+            click.echo(f"wrote {output}")
+
+
+def _write_curve(found: Any, output: str) -> None:
+    from dask_distill.report.page import write_curve
+
+    if output.lower().endswith(".html"):
+        write_curve(found, output)
+    else:
+        found.plot(output)
+
+
+def _sizes(text: str) -> list[float]:
+    """Parts as floats, numbers of rows as ints."""
+    found: list[float] = []
+    for word in text.split(","):
+        plain = word.strip()
+        try:
+            if plain.endswith("%"):
+                found.append(float(plain[:-1]) / 100)
+            else:
+                found.append(int(plain) if plain.isdecimal() else float(plain))
+        except ValueError:
+            raise InputError(
+                f"sizes must be parts such as 5% or 0.05, or numbers of rows, got '{plain}'; "
+                "separate them by commas"
+            ) from None
+    return found
+
+
+def _strategy(text: str) -> tuple[str, Any]:
+    """A strategy by the name that the user has given it, with its options."""
+    from dask_distill.strategies import make_strategy
+
+    name, _, rest = text.partition(":")
+    values = {}
+    for word in filter(None, rest.split(",")):
+        key, sign, value = word.partition("=")
+        if not sign:
+            raise InputError(
+                f"strategy must be NAME or NAME:KEY=VALUE,KEY=VALUE, got '{text}'; give {key} a "
+                "value"
+            )
+        values[key] = value
+    return text, make_strategy(name, values)
+
+
+def _found(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Names by which test rows of another source are opened: those that were found in this one."""
+    if source.endswith(".npy"):
+        return names
+    features, labels = names
+    columns = None if dataset.columns is None else list(dataset.columns)
+    return features or columns or dataset.feature_name, labels or dataset.label_name
+
+
+def _names(coreset: Any, source: str, features: str | None, labels: str | None) -> tuple[Any, Any]:
+    """Names of features and labels in the source: those of the selection unless given."""
+    if not source.endswith(".npy"):
+        columns = coreset.provenance.get("input", {}).get("columns")
+        features = features or columns or coreset.feature_name
+        labels = labels or (None if coreset.labels is None else coreset.label_name)
+    return features, labels
+
+
+def _test_rows(
+    source: str, tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
+) -> Any:
+    if not tests:
+        return None
+    if len(tests) == 1:
+        return _open(tests[0], *names, storage)
+    if len(tests) > 2:
+        raise InputError(
+            "test must be one source, or two arrays (features and labels), got "
+            f"{len(tests)} names; give one or two"
+        )
+    if source.endswith(".npy"):
+        return _open(tests[0], None, tests[1], storage)
+    features, labels = tests
+    return _open(source, features, labels, storage)
+
+
+def _open(
+    source: str, features: Any, labels: Any, storage: dict[str, str], time: str | None = None
+) -> Any:
+    from dask_distill.sources.open import open_dataset
+
+    carry = () if time is None else (time,)
+    return open_dataset(
+        source, features=features, labels=labels, carry=carry, storage_options=storage
+    )
+
+
+@click.command()
+@click.argument("target")
+@click.option("-o", "--output", metavar="FILE", help="TARGET's name with .html unless given.")
+@click.option("--source", metavar="SOURCE", help="Shows a sample of it behind the selected rows.")
+@click.option(
+    "--evaluation", metavar="FILE", help="What evaluate --json has printed, to be shown, too."
+)
+@click.option("--curve", metavar="FILE", help="What curve --json has printed, to be shown, too.")
+@click.option(
+    "--synthetic",
+    metavar="FILE",
+    help="What evaluate --json has printed of synthetic rows made from TARGET, to be shown, too.",
+)
+@click.option("--pictures", metavar="DIR", help="Writes every picture there, too.")
+@click.option(
+    "--kind", type=click.Choice(["svg", "png"]), default="svg", show_default=True, help="Of those."
+)
+@_FEATURES
+@STORAGE_OPTION
+@QUIET
+def report(
+    target: str,
+    output: str | None,
+    source: str | None,
+    evaluation: str | None,
+    curve: str | None,
+    synthetic: str | None,
+    pictures: str | None,
+    kind: str,
+    features: str | None,
+    storage: dict[str, str],
+    quiet: bool,
+) -> None:
+    """Write one HTML file on TARGET: what was selected, from what, and how well."""
+    from dask_distill.coreset import open_coreset
+
+    coreset = open_coreset(target, storage_options=storage)
+    file = output or f"{PurePosixPath(target.rstrip('/')).stem or 'report'}.html"
+    dataset = None
+    if source is not None:
+        dataset = _open(source, *_names(coreset, source, features, None), storage)
+    from dask_distill.evaluation.curve_result import SizeCurve
+    from dask_distill.evaluation.result import Evaluation
+    from dask_distill.synthesis.judged import SyntheticEvaluation
+
+    found = None if evaluation is None else _read(Evaluation, evaluation, "evaluate", "evaluation")
+    drawn = None if curve is None else _read(SizeCurve, curve, "curve", "curve")
+    beside = None
+    if synthetic is not None:
+        beside = _read(SyntheticEvaluation, synthetic, "evaluate", "synthetic")
+    coreset.report(file, dataset=dataset, evaluation=found, curve=drawn, synthetic=beside)
+    written = [file]
+    if pictures is not None:
+        from dask_distill.report.pictures import save_pictures
+
+        made = save_pictures(coreset, pictures, dataset=dataset, curve=drawn, kind=kind)
+        written += map(str, made.values())
+    if not quiet:
+        click.echo(f"wrote {', '.join(written)}")
+
+
+def _read(kind: Any, file: str, command: str, what: str) -> Any:
+    try:
+        return kind.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{what} must be a file that {command} --json has printed, got '{file}'; write it "
+            f"with dask-distill {command} ... --json > FILE"
+        ) from None

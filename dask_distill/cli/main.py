@@ -1,0 +1,76 @@
+"""The command line: thin commands over the library.
+
+Imported by every `dask` command through the entry point, so nothing heavy is imported here.
+"""
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from dask_distill.cli.demo import demo
+from dask_distill.cli.follow import follow
+from dask_distill.cli.judge import curve, evaluate, report
+from dask_distill.cli.options import PROGRAM
+from dask_distill.cli.run import plan, run, verify
+from dask_distill.cli.synthesize import synthesize
+from dask_distill.errors import DistillError, InputError
+
+
+class _Group(click.Group):
+    """Turns our errors into one line on stderr and an exit code, also below `dask`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            _fail(error.format_message(), 2)
+        except InputError as error:
+            _fail(str(error), 2)
+        except DistillError as error:
+            _fail(str(error), 1)
+        except (click.exceptions.Exit, click.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            _fail(f"the run failed: {type(error).__name__}: {error}", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"{PROGRAM}: error: {' '.join(message.split())}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+@click.group(name="distill", cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dask-distill", prog_name=PROGRAM)
+def cli() -> None:
+    """Select the rows of a data set that are worth training on, where the data lies."""
+
+
+cli.add_command(run)
+cli.add_command(plan)
+cli.add_command(verify)
+cli.add_command(demo)
+cli.add_command(evaluate)
+
+cli.add_command(curve)
+
+cli.add_command(report)
+
+cli.add_command(synthesize)
+
+cli.add_command(follow)
+
+
+def main() -> None:
+    """Entry point of ``dask-distill``."""
+    try:
+        sys.exit(cli.main(prog_name=PROGRAM, standalone_mode=False))
+    except click.UsageError as error:
+        click.echo(f"{PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{PROGRAM}: stopped; what is finished is kept for --resume", err=True)
+        sys.exit(1)

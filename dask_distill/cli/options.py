@@ -1,0 +1,131 @@
+"""Options that several commands share, and how progress shows. Nothing heavy is imported here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+PROGRAM = "dask-distill"
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE options as a dict."""
+    found = {}
+    for value in values:
+        key, sign, text = value.partition("=")
+        if not sign or not key:
+            raise click.UsageError(f"{option.opts[0]} must be KEY=VALUE, got one without '='")
+        found[key] = text
+    return found
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+SOURCE_OPTIONS = options(
+    click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
+    click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
+    click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
+    click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
+    click.option("--size", type=int, metavar="K", help="Number of rows instead."),
+    click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        callback=pairs,
+        metavar="KEY=VALUE",
+        help="Option of the strategy.",
+    ),
+    click.option(
+        "--reduce",
+        metavar="SPEC",
+        help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
+    ),
+    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
+    click.option(
+        "--time-scale",
+        metavar="LENGTH",
+        help='After how long rows are no longer alike: a number, "6h", or auto.',
+    ),
+)
+TASK = click.option(
+    "--task",
+    type=click.Choice(["classification", "regression", "multilabel"]),
+    default="classification",
+    show_default=True,
+    help="What labels are; for multilabel --labels may name several columns.",
+)
+ON_INVALID = click.option(
+    "--on-invalid",
+    type=click.Choice(["raise", "drop"]),
+    default="raise",
+    show_default=True,
+    help="What to do with rows that have NaN or infinite values.",
+)
+ON_MISSING = click.option(
+    "--on-missing",
+    type=click.Choice(["fill", "error"]),
+    default="fill",
+    show_default=True,
+    help="What a chunk that is not stored means in zarr: its fill value, or a loss.",
+)
+ROWS_APART = options(
+    click.option(
+        "--protect",
+        multiple=True,
+        metavar="NAME",
+        help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
+    ),
+    click.option(
+        "--initial",
+        multiple=True,
+        metavar="NAME",
+        help="Rows chosen already: a boolean column; or, once or more often, an .npy of row "
+        "numbers or of a mask, or a subset that run has written.",
+    ),
+)
+STORAGE_OPTION = click.option(
+    "--storage-option",
+    "storage",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="For fsspec, e.g. anon=true. Never stored or shown.",
+)
+WORKERS = click.option("--workers", type=int, metavar="N", help="Worker processes to start.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+CLUSTER_OPTIONS = options(
+    click.option(
+        "--cluster",
+        type=click.Choice(["local", "slurm", "kubernetes"]),
+        help="Where to start workers, with the settings of Dask's configuration; local unless "
+        "a scheduler is named.",
+    ),
+    WORKERS,
+    click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
+    click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
+    click.option("--tls", is_flag=True, help="Encrypt a cluster that is started on this machine."),
+    click.option("--tls-ca-file", metavar="FILE", help="PEM: who vouches for the scheduler."),
+    click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
+    click.option("--tls-key", metavar="FILE", help="PEM: its key."),
+)
+# by which `connect` takes them
+CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
+
+
+def progress_display(quiet: bool) -> Any:
+    """A bar on a terminal, log lines elsewhere, nothing when quiet; a context."""
+    from dask_distill.runtime.progress import show_progress
+
+    return show_progress(quiet=quiet)

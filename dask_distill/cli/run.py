@@ -1,0 +1,234 @@
+"""The commands that select, plan and verify."""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import click
+
+from dask_distill.cli.options import (
+    CLUSTER_OPTIONS,
+    JSON,
+    ON_INVALID,
+    ON_MISSING,
+    PROGRAM,
+    QUIET,
+    ROWS_APART,
+    SOURCE_OPTIONS,
+    STORAGE_OPTION,
+    TASK,
+    WORKERS,
+    progress_display,
+)
+from dask_distill.cli.show import print_result, print_table
+from dask_distill.support.text import shown_bytes
+
+_PASSES = {2: "two", 3: "three", 4: "four"}
+
+
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@SOURCE_OPTIONS
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
+@ON_INVALID
+@TASK
+@ON_MISSING
+@ROWS_APART
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@click.option("--resume", is_flag=True, help="Go on with a run that died.")
+@click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
+@click.option(
+    "--performance-report",
+    metavar="FILE",
+    help="HTML file on what each worker did when; needs bokeh.",
+)
+@JSON
+@QUIET
+def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
+    """Select rows of SOURCE and write them, with weights, to the zarr group TARGET."""
+    result = run_request(source, target, quiet=quiet or as_json, **arguments)
+    if as_json:
+        click.echo(json.dumps(result))
+    elif not quiet:
+        print_result(result)
+
+
+@click.command()
+@click.argument("source")
+@SOURCE_OPTIONS
+@TASK
+@ON_MISSING
+@ROWS_APART
+@WORKERS
+@STORAGE_OPTION
+@JSON
+def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
+    """Tell what run would do with SOURCE; computes nothing."""
+    from dask_distill.cli.request import prepared
+    from dask_distill.selection.plan import make_plan
+
+    dataset, request = prepared(source, arguments, read=False)
+    _tell_missing(dataset)
+    made = make_plan(dataset, request, workers=workers or 1)
+    if as_json:
+        click.echo(json.dumps(made.as_dict()))
+        return
+    print_table(
+        [
+            ("rows", f"{made.rows:,} × {made.features:,} features"),
+            ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
+            ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
+            ("tasks", f"about {made.tasks:,}"),
+            ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),
+            ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
+            (
+                "read",
+                f"{shown_bytes(made.bytes_read)}, in {_PASSES[made.passes]} passes; to write, up "
+                f"to {shown_bytes(made.bytes_read_to_write)} more",
+            ),
+            (
+                "moved",
+                f"about {shown_bytes(made.bytes_moved)} "
+                f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
+            ),
+            ("written", f"about {shown_bytes(made.bytes_written)}"),
+        ]
+    )
+
+
+@click.command()
+@click.argument("target")
+@STORAGE_OPTION
+@JSON
+def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
+    """Check that TARGET is complete and unchanged: digests, counts, invariants."""
+    from dask_distill.storage import group as store
+
+    found = store.verify(target, storage_options=storage)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found)))
+    elif found.ok:
+        kind = "synthetic rows" if found.synthetic else "rows"
+        click.echo(
+            f"{target}: complete, {found.rows:,} {kind}, {found.chunks} chunks checked, "
+            f"digest {found.digest}"
+        )
+    else:
+        for problem in found.problems:
+            click.echo(f"{target}: {problem}", err=True)
+    if not found.ok:
+        raise click.exceptions.Exit(1)
+
+
+def run_request(
+    source: str,
+    target: str,
+    *,
+    cluster: str | None,
+    workers: int | None,
+    scheduler_address: str | None,
+    scheduler_file: str | None,
+    overwrite: bool,
+    quiet: bool,
+    resume: bool = False,
+    tls: bool = False,
+    tls_ca_file: str | None = None,
+    tls_cert: str | None = None,
+    tls_key: str | None = None,
+    performance_report: str | None = None,
+    **arguments: Any,
+) -> dict[str, Any]:
+    """Check everything that can be checked, then start or join a cluster, select and write."""
+    import time
+
+    from dask_distill.cli.request import prepared
+    from dask_distill.clusters.connect import connect, tls_files
+    from dask_distill.clusters.performance import check_performance_report, performance_recorded
+    from dask_distill.pipeline import distill_to_zarr, open_checkpoint
+    from dask_distill.runtime.wire import joined
+
+    started = time.perf_counter()
+    check_performance_report(performance_report)
+    dataset, request = prepared(source, arguments, read=True)
+    _tell_missing(dataset)
+    place: dict[str, Any] = {
+        "resume": resume,
+        "overwrite": overwrite,
+        "storage_options": arguments["storage"],
+    }
+    checkpoint = open_checkpoint(dataset, target, request, **place)
+    with (
+        connect(
+            cluster=cluster,
+            workers=workers,
+            scheduler_address=scheduler_address,
+            scheduler_file=scheduler_file,
+            tls=tls,
+            security=tls_files(tls_ca_file, tls_cert, tls_key),
+        ) as client,
+        progress_display(quiet) as progress,
+        _warnings_as_lines(),
+        performance_recorded(performance_report),
+    ):
+        coreset, receipt = distill_to_zarr(
+            dataset, target, request, **place, progress=progress, checkpoint=checkpoint
+        )
+        seconds = coreset.provenance["seconds"] | {
+            "write": receipt.pop("seconds"),
+            "total": round(time.perf_counter() - started, 3),
+        }
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+    sent = coreset.provenance.get("bytes_on_the_wire")
+    if "bytes_on_the_wire" in receipt:
+        sent = joined(sent, receipt["bytes_on_the_wire"])
+    certificate = coreset.certificate
+    return {
+        "resumed": resume,
+        **receipt,
+        "bytes_on_the_wire": sent,
+        **{
+            key: coreset.provenance[key]
+            for key in (
+                "rows",
+                "rows_dropped",
+                "selected",
+                "classes",
+                "lost",
+                "bytes_read",
+                "bytes_moved",
+                "bytes_to_gather_everything",
+                "parameters",
+                "seed",
+            )
+        },
+        "workers": count,
+        "seconds": seconds,
+        "certificate": None if certificate is None else certificate.as_dict(),
+        "search": coreset.provenance.get("search"),
+    }
+
+
+def _tell_missing(dataset: Any) -> None:
+    for line in dataset.missing_lines():
+        click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Our warnings as one line each, whatever the filters of the process."""
+    from dask_distill.selection.select import SelectionWarning
+
+    with ExitStack() as stack:
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always", SelectionWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                click.echo(f"{PROGRAM}: warning: {warning.message}", err=True)

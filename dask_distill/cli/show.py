@@ -1,0 +1,77 @@
+"""What a run says to people."""
+
+from typing import Any
+
+import click
+
+from dask_distill.support.text import shown_bytes
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """What a run has come to: rows, classes, losses, time, bytes."""
+    from dask_distill.selection.lost import shown as shown_lost
+
+    rows, selected = result["rows"], result["selected"]
+    seconds = result["seconds"]
+    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
+    lines = [
+        (
+            "selected",
+            f"{selected:,} of {rows:,} rows ({selected / rows:.1%}) "
+            f"by {result['parameters']['strategy']}",
+        ),
+    ]
+    if result["rows_dropped"]:
+        lines.append(("left out", f"{result['rows_dropped']:,} rows with invalid values"))
+    for number, entry in enumerate((result["classes"] or [])[:10]):
+        name = "classes" if number == 0 else ""
+        lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
+    if len(result["classes"] or []) > 10:
+        lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if missing := shown_lost(result["lost"]):
+        lines.append(("lost", missing))
+    if result["search"] is not None:
+        lines.append(("search", result["search"]["verdict"]))
+    certificate = result["certificate"]
+    if certificate is not None:
+        lines.append(
+            (
+                "coverage",
+                f"every row within {certificate['radius']:.4g} of a selected one "
+                f"({_random(certificate)}no subset of this size below "
+                f"{certificate['lower_bound']:.4g})",
+            )
+        )
+    lines += [
+        ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
+        (
+            "moved",
+            f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
+            f"(all the data: {shown_bytes(result['bytes_to_gather_everything'])})",
+        ),
+        ("on the wire", _sent(result)),
+        ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
+    ]
+    print_table(lines)
+
+
+def _random(certificate: dict[str, Any]) -> str:
+    radius = certificate["random_radius"]
+    return "" if radius is None else f"random subset: {radius:.4g}; "
+
+
+def _sent(result: dict[str, Any]) -> str:
+    sent = result["bytes_on_the_wire"]
+    if sent is None:
+        return "not measured"
+    return (
+        f"{shown_bytes(sent['total'])}, {shown_bytes(sent['classes']['worker-worker'])} of it "
+        f"between workers (all the data: {shown_bytes(result['bytes_to_gather_everything'])})"
+    )
+
+
+def print_table(lines: list[tuple[str, str]]) -> None:
+    """Names and texts, side by side."""
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        click.echo(f"{name:<{width}}  {text}")

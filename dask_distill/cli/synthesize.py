@@ -1,0 +1,122 @@
+"""The command that makes synthetic rows. Nothing heavy is imported here."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from dask_distill.cli.options import (
+    CLUSTER_NAMES,
+    CLUSTER_OPTIONS,
+    JSON,
+    QUIET,
+    STORAGE_OPTION,
+    pairs,
+    progress_display,
+)
+from dask_distill.errors import InputError
+from dask_distill.support.text import shown_bytes
+
+
+@click.command()
+@click.argument("subset")
+@click.argument("target")
+@click.option(
+    "--method",
+    default="diffusion",
+    show_default=True,
+    metavar="NAME",
+    help="gan, diffusion or condensation.",
+)
+@click.option("--fraction", type=float, metavar="F", help="Part of the rows selected from.")
+@click.option("--size", type=int, metavar="K", help="Number of rows; the subset's unless given.")
+@click.option(
+    "--per-class",
+    multiple=True,
+    metavar="ROWS",
+    help="Rows of each class, or LABEL=ROWS for one; may be repeated.",
+)
+@click.option("--balance", metavar="HOW", help="Classes by the square root (sqrt), or equal.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="Option of the method, e.g. steps=5000 or by_class=true.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--max-rows", type=int, default=100_000, show_default=True, help="Most rows to learn from."
+)
+@CLUSTER_OPTIONS
+@STORAGE_OPTION
+@click.option("--overwrite", is_flag=True, help="Replace synthetic rows that are there.")
+@JSON
+@QUIET
+def synthesize(
+    subset: str,
+    target: str,
+    method: str,
+    per_class: tuple[str, ...],
+    options: dict[str, str],
+    storage: dict[str, str],
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Make rows that are like those of SUBSET and none of them; write them to TARGET.
+
+    Needs the extra torch. The subset stays as it is. Are the rows worth having? evaluate TARGET
+    compares them with the subset.
+    """
+    from dask_distill.clusters.connect import connect
+    from dask_distill.coreset import open_coreset
+    from dask_distill.storage.location import Location
+    from dask_distill.synthesis.amounts import check_amounts
+    from dask_distill.synthesis.methods import make_method, require_torch
+    from dask_distill.synthesis.rows import check_target, learnt_from
+
+    made_by = make_method(method, options)
+    amounts = {key: arguments[key] for key in ("fraction", "size", "balance")}
+    amounts["per_class"] = _per_class(per_class)
+    check_amounts(**amounts)
+    coreset = open_coreset(subset, storage_options=storage)
+    told = learnt_from(coreset, 0) | {"subset": Location(subset).shown}
+    check_target(target, {"learnt_from": told}, overwrite, storage)
+    require_torch(made_by.name)
+    wanted = {key: arguments[key] for key in ("seed", "max_rows")} | amounts
+    places = {key: arguments[key] for key in CLUSTER_NAMES}
+    with connect(**places), progress_display(quiet or as_json) as progress:
+        made = coreset.synthesize(method=made_by, progress=progress, **wanted)
+        # a subset that is opened does not know where it lies
+        known = made.provenance["learnt_from"] | {"subset": told["subset"]}
+        made = replace(made, provenance=made.provenance | {"learnt_from": known})
+        receipt = made.to_zarr(target, storage, overwrite, progress=progress)
+    if as_json:
+        click.echo(json.dumps({"synthetic": True} | receipt | made.provenance))
+    elif not quiet:
+        click.echo(
+            f"made {len(made):,} synthetic rows by {made_by.name} from {known['rows']:,} real ones "
+            f"in {made.provenance['seconds']:.1f} s"
+        )
+        click.echo(f"wrote {shown_bytes(receipt['bytes_written'])} to {receipt['target']}")
+
+
+def _per_class(words: tuple[str, ...]) -> Any:
+    """One number for all classes, or numbers by label."""
+    if not words:
+        return None
+    found: dict[str, int] = {}
+    for word in words:
+        label, sign, count = word.rpartition("=")
+        if not count.isdecimal() or (not sign and len(words) > 1):
+            raise InputError(
+                f"per_class must be ROWS, or LABEL=ROWS for each class named, got '{word}'"
+            )
+        if not sign:
+            return int(count)
+        found[label] = int(count)
+    return found

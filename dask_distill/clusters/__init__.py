@@ -1,0 +1,1 @@
+"""Where a run takes place: a cluster that is started, or one that is there."""

@@ -1,0 +1,308 @@
+"""A data set: arrays that share the row axis, checked as far as metadata goes.
+
+Nothing here reads values of dask arrays; only unknown chunk sizes are counted.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from dask_distill.data.arrays import (
+    NUMBERS,
+    TEXT,
+    as_dask,
+    columns_of,
+    known_chunks,
+    one_row_axis,
+)
+from dask_distill.errors import InputError
+from dask_distill.support.html import facts_table
+
+_RESERVED = ("index", "weight", "score", "summary")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Features, labels and carried arrays of the same rows.
+
+    Attributes
+    ----------
+    features : (n, d) or (n, ...) dask array
+        Known chunks, one chunk along every axis but the first.
+    labels : (n,) dask array or None
+        (n, L) where it was opened for several labels a row.
+    carry : dict of (n, ...) dask arrays
+    feature_name, label_name : str
+        Names in the output.
+    columns : tuple of str or None
+        Names of the feature columns, where the source has them.
+    sources : tuple of str
+        Paths and URLs that are read from, without credentials.
+    time_name : str or None
+        Which of the carried arrays says when each row was.
+    missing : dict
+        Of zarr arrays that lack chunks, which are read as the fill value: how many, and of how
+        many. Counted at opening, if the store can be listed and an array has at most 100,000.
+    """
+
+    features: da.Array
+    labels: da.Array | None = None
+    carry: dict[str, da.Array] = field(default_factory=dict)
+    feature_name: str = "X"
+    label_name: str = "y"
+    columns: tuple[str, ...] | None = None
+    sources: tuple[str, ...] = ()
+    time_name: str | None = None
+    missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def time(self) -> da.Array | None:
+        """(n,) times, numbers or dates; None where rows have none."""
+        return None if self.time_name is None else self.carry[self.time_name]
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return int(self.features.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Features of a row, all axes but the first flattened."""
+        return int(np.prod(self.features.shape[1:], dtype=np.int64))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's features and label in memory."""
+        label = 0
+        if self.labels is not None:
+            label = int(self.labels.dtype.itemsize * np.prod(self.labels.shape[1:], dtype=np.int64))
+        return self.d * int(self.features.dtype.itemsize) + label
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all features and labels in memory."""
+        return self.n * self.row_bytes
+
+    def missing_lines(self) -> list[str]:
+        """For people: which arrays lack chunks."""
+        return [
+            f"{count:,} of {total:,} chunks of {name} are not stored and read as the fill value"
+            for name, (count, total) in self.missing.items()
+        ]
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
+        shape = " x ".join(f"{size:,}" for size in self.features.shape)
+        return f"Dataset({shape} {self.features.dtype}, {labels}, {len(self.carry)} carried)"
+
+    def _repr_html_(self) -> str:
+        arrays = {self.feature_name: self.features}
+        if self.labels is not None:
+            arrays[self.label_name] = self.labels
+        facts: list[tuple[str, object]] = [("rows", f"{self.n:,}")]
+        facts += [(name, f"{a.shape} {a.dtype}") for name, a in (arrays | self.carry).items()]
+        if self.columns is not None:
+            more = ", …" if len(self.columns) > 20 else ""
+            facts.append(("columns", ", ".join(self.columns[:20]) + more))
+        facts += [("not stored", line) for line in self.missing_lines()]
+        return facts_table("Dataset", [*facts, *(("source", url) for url in self.sources)])
+
+
+def as_dataset(
+    features: Any,
+    labels: Any = None,
+    *,
+    carry: Mapping[str, Any] | None = None,
+    time: Any = None,
+) -> Dataset:
+    """Bring arrays of any accepted kind into a `Dataset`, without computing values.
+
+    Unknown chunk sizes are the exception: rows have to be counted.
+
+    Parameters
+    ----------
+    features : array, DataFrame or Dataset
+        NumPy and dask arrays, pandas and dask DataFrames, xarray objects, nested lists.
+        With a `Dataset`, labels and carry given here replace its own. Columns of different
+        types get their common type. Columns that may hold missing values (pandas' nullable
+        types) become float64 with NaN; in pandas only those that do.
+    labels : (n,) array or Series, optional
+    carry : mapping of (n, ...) arrays, optional
+        More arrays to write with the selected rows, by the name they get in the output.
+    time : (n,) array of numbers or dates, or str, optional
+        When each row was; carried under the name "time". Or the name of a carried array.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        For shapes, types or lengths that cannot be used.
+
+    Examples
+    --------
+    >>> as_dataset(np.zeros((1000, 3)), ["a", "b"] * 500)
+    Dataset(1,000 x 3 float64, labels <U1, 0 carried)
+    """
+    if isinstance(features, Dataset):
+        base = features
+    else:
+        base = Dataset(as_dask(features, "features"), columns=columns_of(features))
+    if labels is not None:
+        base = replace(base, labels=as_dask(labels, "labels"))
+    if carry is not None:
+        if not isinstance(carry, Mapping):
+            raise InputError(
+                f"carry must map names to arrays, got {type(carry).__name__}; pass a dict"
+            )
+        arrays = {name: as_dask(array, f"carry {name}") for name, array in carry.items()}
+        base = replace(base, carry=arrays)
+    if time is not None:
+        base = with_time(base, time)
+    return check(base)
+
+
+def with_time(dataset: Dataset, time: Any) -> Dataset:
+    """Name the carried array that says when rows were, or carry one.
+
+    Raises
+    ------
+    InputError
+    """
+    if not isinstance(time, str):
+        if "time" in dataset.carry:
+            raise InputError(
+                'carry must not hold "time" beside time=, got both; pass time="time" for the '
+                "carried one"
+            )
+        carry = dataset.carry | {"time": as_dask(time, "time")}
+        return replace(dataset, carry=carry, time_name="time")
+    if time not in dataset.carry:
+        raise InputError(
+            f"time must be an array or the name of a carried one, got {time!r}; carried: "
+            f"{', '.join(dataset.carry) or 'none'}"
+        )
+    return replace(dataset, time_name=time)
+
+
+def check(dataset: Dataset, *, several: bool = False) -> Dataset:
+    """Refuse what metadata shows to be unusable; bring chunks and labels into form.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    several : bool
+        Whether a row may have several labels.
+
+    Raises
+    ------
+    InputError
+    """
+    features = one_row_axis(known_chunks(dataset.features))
+    carry = {name: one_row_axis(known_chunks(a)) for name, a in dataset.carry.items()}
+    labels = None if dataset.labels is None else known_chunks(dataset.labels)
+    _check_features(features)
+    n = int(features.shape[0])
+    if labels is not None:
+        labels = one_row_axis(labels) if several else _one_label_a_row(labels)
+        _check_length("labels", labels, n)
+    _check_names(dataset, labelled=labels is not None)
+    for name, array in carry.items():
+        _check_length(f"carry {name}", array, n)
+        # what the output cannot hold is refused before the work, not after it
+        if array.dtype.kind not in f"{NUMBERS}cmM{TEXT}" or array.dtype.char in "gG":
+            raise InputError(
+                f"carry {name} must hold numbers, dates or text, got dtype {array.dtype}; convert "
+                "it, or leave it out"
+            )
+    if dataset.time_name is not None:
+        _check_time(carry[dataset.time_name])
+    return replace(dataset, features=features, labels=labels, carry=carry)
+
+
+def _check_features(features: da.Array) -> None:
+    kind = features.dtype
+    if kind.kind not in NUMBERS:
+        raise InputError(
+            f"features must be numbers, got dtype {kind}; encode or leave out what is not a number"
+        )
+    if kind.char == "g":
+        raise InputError(f"features must be at most float64, got dtype {kind}; use astype")
+    if features.ndim < 2:
+        raise InputError(
+            f"features must have rows and columns, got shape {features.shape}; for one feature "
+            "use reshape(-1, 1)"
+        )
+    for size, what in ((features.shape[0], "row"), (min(features.shape[1:]), "column")):
+        if size == 0:
+            raise InputError(
+                f"features must have at least one {what}, got shape {features.shape}; check what "
+                "was selected"
+            )
+
+
+def _one_label_a_row(labels: da.Array) -> da.Array:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(
+            f"labels must have one value a row, got shape {labels.shape}; for one-hot labels pass "
+            'argmax(axis=1), for several labels a row task="multilabel"'
+        )
+    if labels.dtype.kind not in NUMBERS + TEXT:
+        raise InputError(
+            f"labels must be ints or strings, got dtype {labels.dtype}; convert them, e.g. with "
+            "astype(str)"
+        )
+    return labels
+
+
+def _check_length(name: str, array: da.Array, n: int) -> None:
+    if array.ndim == 0 or array.shape[0] != n:
+        found = array.shape[0] if array.ndim else "a scalar"
+        raise InputError(
+            f"{name} must have as many rows as features ({n}), got {found}; pass arrays of the "
+            "same rows"
+        )
+
+
+def _check_time(time: da.Array) -> None:
+    if time.ndim != 1 or time.dtype.kind not in "iufM":
+        raise InputError(
+            f"time must have one number or date a row, got shape {time.shape} of {time.dtype}; "
+            "convert it, e.g. with pandas.to_datetime"
+        )
+
+
+def _check_names(dataset: Dataset, labelled: bool) -> None:
+    """Names become arrays of the output, beside ours: plain, and no name twice."""
+    taken = list(_RESERVED)
+    names: Iterable[tuple[str, Any]] = [
+        ("features", dataset.feature_name),
+        *([("labels", dataset.label_name)] if labelled else []),
+        *(("carry", name) for name in dataset.carry),
+    ]
+    for what, name in names:
+        if name in taken:
+            raise InputError(
+                f"{what} must not be named like {', '.join(taken)}, got {name!r}; rename it"
+            )
+        if not _is_plain(name):
+            raise InputError(f"{what} must have a plain name, got {name!r}; rename it")
+        taken.append(name)
+
+
+def _is_plain(name: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and bool(name.strip())
+        and not name.startswith((".", "__"))
+        and ".." not in name
+        and name != "zarr.json"
+        and not set(name) & {"/", "\\", "\0"}
+    )

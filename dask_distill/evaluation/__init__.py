@@ -1,0 +1,1 @@
+"""What training on a subset costs, and how accuracy goes with size."""

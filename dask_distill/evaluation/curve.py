@@ -1,0 +1,379 @@
+"""How many rows are enough? Accuracy against the size of the subset, for several strategies.
+
+Each seed holds out test rows first and selects from the rest, so that the luck of every draw is
+counted. Selections and trainings run on the active client, or on Dask's threads.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.rows import take_rows
+from dask_distill.data.size import resolve_size
+from dask_distill.errors import InputError
+from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
+from dask_distill.evaluation.curve_result import SizeCurve, verdict_of
+from dask_distill.evaluation.splits import (
+    TEST_STREAM,
+    Rows,
+    Split,
+    as_labelled,
+    check_numbers,
+    class_codes,
+    finite_rows,
+    gather_features,
+    gather_labels,
+    hashed_rows,
+    most_rows,
+    pool_rows,
+    split_rows,
+    valid_rows,
+)
+from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.selection.request import Request
+from dask_distill.selection.select import SelectionWarning, select
+from dask_distill.strategies import make_strategy
+from dask_distill.strategies.base import Strategy
+from dask_distill.subset.subset import Subset
+
+_NOTHING = np.empty(0, np.int64)
+
+
+def size_curve(
+    features: Any,
+    labels: Any = None,
+    *,
+    sizes: Sequence[float] = (0.01, 0.05, 0.1),
+    strategies: Any = ("auto", "stratified", "random"),
+    test: Any = None,
+    models: Any = None,
+    seeds: int = 5,
+    test_rows: int | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SizeCurve:
+    """Measure accuracy against the size of the subset, for several strategies.
+
+    For each seed: test rows are drawn by hash, each strategy selects each size from the rest,
+    models are trained on what was selected (with its weights, where they take weights) and on
+    everything, and all are judged on the same test rows. A uniform random subset is always among
+    the strategies: a curve tells nothing without it.
+
+    The work is bounded: seeds × sizes × strategies selections, as many trainings of each model and
+    those on everything, none on more than ``max_rows`` rows. A larger source is represented by
+    random parts of it, which the result says.
+
+    Parameters
+    ----------
+    features : Dataset, (n, d) array, or pair of features and labels
+    labels : (n,) array, optional
+        Unless ``features`` brings them.
+    sizes : sequence of float or int
+        Floats up to 1 are parts of the rows that are selected from, ints are rows.
+    strategies : sequence of names, or dict of names or strategy objects by the name to show
+    test : Dataset, or pair of features and labels, optional
+        Held-out rows, instead of rows of the source.
+    models : classifier or dict of classifiers, optional
+        `dask_distill.evaluation.training.standard_models` unless given.
+    seeds : int
+        How many times to split, select and train, at least 2.
+    test_rows : int, optional
+        A fifth of the rows at hand, at most 10,000, unless given.
+    max_rows : int, optional
+        The most rows that are selected from, and that one training takes. At most four times as
+        many are gathered, on one worker. 50,000 unless given, fewer where those gathered would
+        take more than a GiB.
+    seed : int
+        The first of the seeds.
+    progress : Progress, optional
+
+    Returns
+    -------
+    SizeCurve
+        Print it for the table, `SizeCurve.plot` draws it.
+
+    Raises
+    ------
+    InputError
+        Without labels, or for sizes, strategies or models that cannot be used.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> curve = size_curve(
+    ...     X, y, sizes=[0.02, 200], strategies=["stratified"], models=LogisticRegression(), seeds=2
+    ... )
+    >>> [(point.strategy, point.rows) for point in curve.points if point.model == "all models"]
+    [('stratified', 48), ('stratified', 200), ('random', 48), ('random', 200), ('everything', 2400)]
+    """
+    check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    check_numbers(seed=(seed, 0))
+    dataset = as_labelled(features, labels, "source", "size_curve")
+    held_out = None if test is None else _test_set(test, dataset.d)
+    chosen, named = as_strategies(strategies), as_models(models)
+    _check_sizes(sizes)
+    job = _Job(dataset, held_out, DaskRunner(progress), progress or Silent())
+    max_rows = most_rows(dataset, max_rows)
+    pool, splits, classes = job.split(range(seed, seed + seeds), max_rows, test_rows)
+    part = len(splits[0].everything)
+    steps = sorted({_rows_of(size, part) for size in sizes})
+    with _warned_once(chosen):
+        draws = job.select(pool, splits, chosen, steps)
+    trials = job.train(pool, splits, draws, named, classes)
+    tests = len(splits[0].test)
+    tested = tests if held_out is None else len(pool.codes[1])
+    points = points_of(draws, trials, [*chosen, EVERYTHING], tests / part, tested)
+    return SizeCurve(
+        verdict=verdict_of(points, list(chosen)),
+        rows=dataset.n,
+        selected_from=part,
+        test_rows=tested,
+        classes=classes,
+        seeds=tuple(range(seed, seed + seeds)),
+        points=points,
+        notes=_notes(
+            part if part == max_rows < dataset.n - tests else None,
+            dataset.n,
+            len(draws) - seeds,
+            [trial for each in trials for trial in each],
+        ),
+    )
+
+
+def as_strategies(strategies: Any) -> dict[str, Strategy]:
+    """Strategies by the name that the curve shows, random among them.
+
+    Raises
+    ------
+    InputError
+    """
+    if isinstance(strategies, str | Strategy):
+        strategies = (strategies,)
+    named = (
+        dict(strategies)
+        if isinstance(strategies, Mapping)
+        else {each if isinstance(each, str) else each.name: each for each in strategies}
+    )
+    if EVERYTHING in named:
+        raise InputError(
+            f"strategies must not be named {EVERYTHING!r}, which stands for all rows; choose "
+            "another name"
+        )
+    return {name: make_strategy(each) for name, each in ({**named, BASELINE: BASELINE}).items()}
+
+
+@dataclass
+class _Job:
+    """What is split, selected from and trained on, and where."""
+
+    dataset: Dataset
+    held_out: Dataset | None
+    runner: DaskRunner
+    progress: Progress
+
+    def split(
+        self, seeds: Sequence[int], max_rows: int, test_rows: int | None
+    ) -> tuple["_Pool", list[Split], int]:
+        """Gather rows, and split them once for each seed."""
+        rows = pool_rows(self.dataset.n, max_rows, seeds[0])
+        chosen: list[tuple[Any, Rows]] = [(self.dataset, rows)]
+        if self.held_out is not None:
+            chosen.append((self.held_out, hashed_rows(self.held_out.n, max_rows, 0, TEST_STREAM)))
+        runner = self.runner
+        parts = [gather_features(runner, take_rows(each.features, mine)) for each, mine in chosen]
+        labels = [gather_labels(runner, take_rows(each.labels, mine)) for each, mine in chosen]
+        kept = runner.settle([], [*parts, *labels], 0)
+        parts, labels = kept[: len(chosen)], kept[len(chosen) :]
+        finite = [runner.call("valid", finite_rows, each) for each in parts]
+        found = runner.fetch_all([*finite, *labels])
+        valid, values = found[: len(chosen)], found[len(chosen) :]
+        values[0] = np.where(valid[0], values[0].astype(object), None)
+        codes, classes = class_codes(values)
+        if not all(each.all() for each in valid[1:]) or any((c < 0).any() for c in codes[1:]):
+            raise InputError(
+                "test must have no NaN, infinite value or missing label, got some; clean the rows"
+            )
+        numbers = valid_rows(rows, codes[0])
+        splits = [
+            split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
+            for one in seeds
+        ]
+        return _Pool(parts, codes, self.dataset.d), splits, len(classes)
+
+    def select(
+        self,
+        pool: "_Pool",
+        splits: Sequence[Split],
+        strategies: Mapping[str, Strategy],
+        steps: Sequence[int],
+    ) -> list[Draw]:
+        """Every strategy at every size from what each seed leaves to select from."""
+        draws = []
+        self.progress.start("select", len(splits) * len(strategies) * len(steps))
+        for split in splits:
+            rows = split.everything
+            draws.append(Draw(EVERYTHING, -1, split.seed, rows, None, 0.0))
+            X, codes = pool.part(self.runner, rows), pool.codes[0][rows]
+            for name, strategy in strategies.items():
+                for step, size in enumerate(steps):
+                    found = _selected(X, codes, size, strategy, split.seed)
+                    seconds = float(found.provenance["seconds"]["total"])
+                    mine = rows[found.indices]
+                    draws.append(Draw(name, step, split.seed, mine, found.weights, seconds))
+                    self.progress.advance()
+        self.progress.finish()
+        return draws
+
+    def train(
+        self,
+        pool: "_Pool",
+        splits: Sequence[Split],
+        draws: Sequence[Draw],
+        models: Mapping[str, Any],
+        classes: int,
+    ) -> list[list[Trial]]:
+        """Every model on every draw: (draws, models) trials."""
+        runner = self.runner
+        tables = [
+            runner.call("table", Table, *each) for each in zip(pool.parts, pool.codes, strict=True)
+        ]
+        tests = {split.seed: split.test for split in splits}
+        named = {name: delayed(model, traverse=False) for name, model in models.items()}
+        tasks = []
+        for draw in draws:
+            handle = delayed(draw, traverse=False)
+            tasks += [
+                runner.call(
+                    "train", _trial, handle, tests[draw.seed], name, model, classes, *tables
+                )
+                for name, model in named.items()
+            ]
+        self.progress.start("train", len(tasks))
+        trials = runner.fetch_all(runner.settle(tasks, [], len(tasks)))
+        self.progress.finish()
+        width = len(models)
+        return [trials[start : start + width] for start in range(0, len(trials), width)]
+
+
+def _selected(X: da.Array, codes: Any, size: int, strategy: Strategy, seed: int) -> Subset:
+    """Rows of a part that is at hand."""
+    dataset, request = as_dataset(X, codes), Request(strategy, size=size, seed=seed)
+    request.check(dataset)
+    refuse_asynchronous()
+    return select(dataset, request)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Rows at hand: features where the tasks run, class numbers here; test rows are second."""
+
+    parts: Sequence[Any]
+    codes: Sequence[npt.NDArray[np.int64]]
+    d: int
+
+    def part(self, runner: DaskRunner, rows: Rows) -> da.Array:
+        """Some rows as a dask array that stays where it is."""
+        handle = runner.call("part", _rows, self.parts[0], rows)
+        kept = runner.settle([], [handle, runner.call("dtype", _dtype, handle)], 0)
+        dtype = runner.fetch(kept[1])
+        whole: da.Array = da.from_delayed(kept[0], (len(rows), self.d), dtype=dtype)
+        return whole
+
+
+def _rows(X: Any, rows: Rows) -> Any:
+    return X[rows]
+
+
+def _dtype(X: Any) -> Any:
+    return X.dtype
+
+
+def _trial(
+    draw: Draw, test: Rows, name: str, model: Any, classes: int, pool: Table, *held_out: Table
+) -> Trial:
+    taken = pool.take(draw.rows)
+    training = Table(taken.X, taken.codes, draw.weights)
+    return train_and_test(
+        draw.strategy,
+        name,
+        model,
+        draw.seed,
+        training,
+        held_out[0] if held_out else pool.take(test),
+        classes,
+    )
+
+
+def _test_set(test: Any, d: int) -> Dataset:
+    dataset = as_labelled(test, None, "test rows", "size_curve")
+    if dataset.d != d:
+        raise InputError(
+            f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
+        )
+    return dataset
+
+
+def _check_sizes(sizes: Any) -> None:
+    if isinstance(sizes, str | int | float) or not len(list(sizes)):
+        raise InputError(
+            f"sizes must be at least one part or number of rows, got {sizes!r}; try [0.01, 0.1]"
+        )
+    for size in sizes:
+        number = isinstance(size, int | float | np.number) and not isinstance(size, bool)
+        whole = number and float(size).is_integer() and not isinstance(size, float)
+        if not number or not (size >= 1 if whole else 0 < size <= 1):
+            raise InputError(
+                "sizes must be parts above 0 and at most 1, or whole numbers of rows, got "
+                f"{size!r}; 0.05 is 5 %, 500 is 500 rows"
+            )
+
+
+def _rows_of(size: float, part: int) -> int:
+    # only ints are rows: 1.0 is everything
+    if not isinstance(size, int | np.integer):
+        return resolve_size(float(size), None, part)
+    if size > part:
+        raise InputError(
+            f"sizes must be at most the {part:,} rows that are selected from, got {size:,}; lower "
+            "it, or raise max_rows / --max-rows"
+        )
+    return int(size)
+
+
+@contextmanager
+def _warned_once(strategies: Mapping[str, Strategy]) -> Iterator[None]:
+    """A strategy's warning once, not for every selection."""
+    for strategy in strategies.values():
+        if strategy.warning:
+            warnings.warn(strategy.warning, SelectionWarning, stacklevel=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SelectionWarning)
+        yield
+
+
+def _notes(
+    part: int | None, rows: int, selections: int, trials: Sequence[Trial]
+) -> tuple[str, ...]:
+    notes = []
+    if part is not None:
+        notes.append(
+            f"Selected from {part:,} of {rows:,} rows, drawn at random for each seed; shares are "
+            "of these. max_rows / --max-rows raises it."
+        )
+    seconds = sum(trial.seconds for trial in trials)
+    notes.append(f"{selections} selections, and {len(trials)} trainings in {seconds:.0f} s of CPU.")
+    return tuple(notes)

@@ -1,0 +1,344 @@
+"""What do I lose? Trains models on a subset, on random ones of its size, and on everything.
+
+Trainings are tasks on the active client, or on Dask's threads. The rows they need are gathered
+once, where the tasks run; labels alone come here.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import numpy as np
+from dask.delayed import delayed
+
+from dask_distill.data.dataset import Dataset, check, with_time
+from dask_distill.data.rows import take_rows
+from dask_distill.data.times import as_times
+from dask_distill.errors import InputError
+from dask_distill.evaluation.result import Evaluation, cost_of, verdict_of, worst_class_of
+from dask_distill.evaluation.splits import (
+    PART_STREAM,
+    TEST_STREAM,
+    Rows,
+    Split,
+    as_labelled,
+    check_numbers,
+    class_codes,
+    finite_rows,
+    first_by_hash,
+    forward_cuts,
+    gather_features,
+    gather_labels,
+    hashed_rows,
+    most_rows,
+    pool_rows,
+    split_rows,
+    valid_rows,
+)
+from dask_distill.evaluation.statistics import summarise
+from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.subset.subset import Subset
+
+_FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
+
+
+def evaluate(
+    coreset: Subset,
+    features: Any,
+    labels: Any = None,
+    *,
+    test: Any = None,
+    models: Any = None,
+    seeds: int = 5,
+    test_rows: int | None = None,
+    max_rows: int | None = None,
+    seed: int = 0,
+    time: Any = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure what training on a subset costs, against random subsets and against everything.
+
+    For each seed: test rows are drawn by hash from the rows that were not selected; models are
+    trained on the subset (with its weights, where they take weights), on a uniform and on a
+    class-stratified random subset of its size, and on everything; all are judged on the same
+    test rows. Where rows have a time, the test rows are later than all that is trained on: each
+    seed cuts time elsewhere, at 60 to 80 per cent of the rows, and tests on the fifth that
+    follows.
+
+    Parameters
+    ----------
+    coreset : Coreset
+    features : Dataset, (n, d) array, or pair of features and labels
+        What the subset was selected from.
+    labels : (n,) array, optional
+        Unless ``features`` brings them.
+    test : Dataset, or pair of features and labels, optional
+        Held-out rows, instead of rows of the source that were not selected. Give some where the
+        fraction is large: what a selection leaves is then no fair sample of the data.
+    models : classifier or dict of classifiers, optional
+        `dask_distill.evaluation.training.standard_models` unless given.
+    seeds : int
+        How many times to draw and train, at least 2.
+    test_rows : int, optional
+        A fifth of the rows that were not selected, at most 10,000, unless given.
+    max_rows : int, optional
+        The most rows that one training takes; "everything" is a random part where there are more,
+        and so is the subset. At most four times as many are gathered, on one worker. 50,000
+        unless given, fewer where those gathered would take more than a GiB.
+    seed : int
+        The first of the seeds.
+    time : (n,) array or str, optional
+        When each row of the source was, where the subset was selected with one; ``features`` may
+        be a `Dataset` that has it.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Evaluation
+        Print it for a table; `as_dict` gives JSON.
+
+    Raises
+    ------
+    InputError
+        Without labels, or where the source is not what the subset was selected from.
+
+    Examples
+    --------
+    >>> from dask_distill import distill
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> coreset = distill(X, y, fraction=0.1, strategy="random")
+    >>> found = evaluate(coreset, X, y, models=LogisticRegression(), seeds=3)
+    >>> found.verdict.partition(",")[0]
+    'Random does as well here'
+    """
+    dataset = _timed(coreset, labelled_source(coreset, features, labels), time)
+    held_out = None if test is None else labelled_test(test, dataset.d)
+    named = as_models(models)
+    check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    max_rows = most_rows(dataset, max_rows)
+    job = Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
+    labels_here, handles = job.gather(held_out)
+    codes, classes = class_codes(labels_here)
+    pool = valid_rows(job.pool, codes[0])
+    size = min(len(job.part), max_rows)
+    every_seed = tuple(range(seed, seed + seeds))
+    forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
+    splits = [
+        split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, held_out, cut)
+        for one, cut in zip(every_seed, forward, strict=True)
+    ]
+    size = min(size, len(splits[0].random))
+    tables = [
+        job.runner.call("table", Table, handle, code, weights)
+        for handle, code, weights in zip(
+            handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
+        )
+    ]
+    ways = ("subset", "random", "stratified", "everything")
+    fixed = (len(classes), *tables)
+    trials = run_trials(job.runner, _trial, ways, named, splits, fixed, progress or Silent())
+    scores, differences = summarise(trials)
+    everything, tests = len(splits[0].everything), len(splits[0].test)
+    bounded = everything == max_rows < dataset.n - tests
+    taken = coreset.provenance.get("seconds", {}).get("total")
+    tested = len(codes[2]) if held_out else tests
+    return Evaluation(
+        verdict=verdict_of(scores, differences, bounded=bounded),
+        cost=cost_of(scores, taken, bounded=bounded),
+        strategy=str(coreset.provenance.get("parameters", {}).get("strategy", "")),
+        rows=dataset.n,
+        selected=len(coreset),
+        test_rows=tested,
+        classes=len(classes),
+        seeds=every_seed,
+        scores=scores,
+        differences=differences,
+        worst_class=worst_class_of(trials, classes),
+        selection_seconds=taken,
+        notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials)
+        + (() if forward[0] is None else (_FORWARD,)),
+    )
+
+
+@dataclass
+class Gathering:
+    """Brings the rows together that trainings need, where the tasks run."""
+
+    runner: DaskRunner
+    coreset: Subset
+    dataset: Dataset
+    max_rows: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.pool = pool_rows(self.dataset.n, self.max_rows, self.seed)
+        indices = self.coreset.indices
+        self.part = first_by_hash(
+            np.arange(len(indices)), indices, self.seed, PART_STREAM, self.max_rows
+        )
+        self.part.sort()
+
+    def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Any]]:
+        """Labels of pool, subset and test, here; features of the same, as handles."""
+        coreset, dataset = self.coreset, self.dataset
+        chosen: list[tuple[Any, Rows]] = [(dataset, self.pool), (coreset, self.part)]
+        if held_out is not None:
+            chosen.append(
+                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, TEST_STREAM))
+            )
+        features, labels = [], []
+        for origin, rows in chosen:
+            features.append(gather_features(self.runner, take_rows(origin.features, rows)))
+            labels.append(gather_labels(self.runner, take_rows(origin.labels, rows)))
+        kept = self.runner.settle([], [*features, *labels], 0)
+        features, labels = kept[: len(chosen)], kept[len(chosen) :]
+        # which pool rows the subset has, too: they must be the same
+        both, mine, its = np.intersect1d(
+            self.pool, coreset.indices[self.part], assume_unique=True, return_indices=True
+        )
+        differing, valid, *found = self.runner.fetch_all(
+            [
+                self.runner.call("compare", _differing, *features[:2], mine, its),
+                self.runner.call("valid", finite_rows, features[0]),
+                *labels,
+            ]
+        )
+        if differing:
+            raise InputError(
+                "the source must be what the subset was selected from, got other values in "
+                f"{differing} of {len(both)} rows that were looked at; check the path and the names"
+            )
+        found[0] = np.where(valid, found[0].astype(object), None)
+        return found, features
+
+    def times(self) -> tuple[Any, Any] | None:
+        """Times of the pool and of the subset, here; None where rows have none."""
+        if self.dataset.time is None:
+            return None
+        chosen = (self.pool, self.coreset.indices[self.part])
+        found = dask.compute(*(take_rows(self.dataset.time, rows) for rows in chosen))
+        return as_times(found[0]), as_times(found[1])
+
+
+def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
+    return int((pool[mine] != subset[its]).any(axis=1).sum())
+
+
+def run_trials(
+    runner: DaskRunner,
+    trial: Callable[..., Trial],
+    ways: Iterable[str],
+    models: dict[str, Any],
+    splits: Sequence[Split],
+    fixed: Sequence[Any],
+    progress: Progress,
+) -> list[Trial]:
+    """Every model on every way of choosing rows, for every seed; a task each.
+
+    ``trial`` is called with way, name of the model, model, split, and what is ``fixed``.
+    """
+    named = {name: delayed(model, traverse=False) for name, model in models.items()}
+    trials = []
+    for split in splits:
+        handle = delayed(split, traverse=False)
+        trials += [
+            runner.call("train", trial, way, name, model, handle, *fixed)
+            for way in ways
+            for name, model in named.items()
+        ]
+    progress.start("train", len(trials))
+    done = runner.settle(trials, [], len(trials))
+    progress.finish()
+    return runner.fetch_all(done)
+
+
+def _trial(
+    way: str,
+    name: str,
+    model: Any,
+    split: Split,
+    classes: int,
+    pool: Table,
+    subset: Table,
+    held_out: Table | None = None,
+) -> Trial:
+    if way != "subset":
+        training = pool.take(getattr(split, way))
+    else:
+        training = subset if split.subset is None else subset.take(split.subset)
+    test = pool.take(split.test) if held_out is None else held_out
+    return train_and_test(way, name, model, split.seed, training, test, classes)
+
+
+def labelled_source(coreset: Subset, features: Any, labels: Any) -> Dataset:
+    """What a subset was selected from, with labels; refuses anything else."""
+    if coreset.labels is None:
+        raise InputError(
+            "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
+            "--labels"
+        )
+    dataset = as_labelled(features, labels, "source")
+    told = coreset.provenance
+    n = told.get("rows", 0) + told.get("rows_dropped", 0)
+    d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
+    if (dataset.n, dataset.d) != (n or dataset.n, d):
+        raise InputError(
+            f"the source must be what the subset was selected from, {n:,} rows of {d} features, "
+            f"got {dataset.n:,} of {dataset.d}; check the path and the names"
+        )
+    return dataset
+
+
+def _timed(coreset: Subset, dataset: Dataset, time: Any) -> Dataset:
+    """With the time of the rows, where the subset was selected with one."""
+    if time is not None:
+        return check(with_time(dataset, time))
+    name = coreset.provenance.get("input", {}).get("time")
+    if name is None or dataset.time_name is not None:
+        return dataset
+    if name in dataset.carry:
+        return check(with_time(dataset, name))
+    raise InputError(
+        f"evaluate needs the time of the source's rows, since the subset was selected with {name!r}"
+        ", got none; pass time=, so that models are tested on later rows than they saw"
+    )
+
+
+def labelled_test(test: Any, d: int) -> Dataset:
+    """Held-out rows with labels and the source's features."""
+    dataset = as_labelled(test, None, "test")
+    if dataset.d != d:
+        raise InputError(
+            f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
+        )
+    return dataset
+
+
+def _notes(
+    coreset: Subset,
+    dataset: Dataset,
+    size: int,
+    part: int | None,
+    tests: int,
+    trials: Sequence[Trial],
+) -> tuple[str, ...]:
+    notes = []
+    if part is not None:
+        notes.append(
+            f"Everything stands for {part:,} of {dataset.n:,} rows, drawn at random; "
+            "max_rows / --max-rows raises it."
+        )
+    if size < len(coreset):
+        notes.append(
+            f"The subset stands for {size:,} of its {len(coreset):,} rows, drawn at random."
+        )
+    if tests:
+        notes.append("Tested on rows of the source that were not selected.")
+    seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)
+    notes.append(f"{len(trials)} trainings of at most {most:,} rows took {seconds:.0f} s of CPU.")
+    return tuple(notes)

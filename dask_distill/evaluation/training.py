@@ -1,0 +1,240 @@
+"""One training: a model on some rows, judged on test rows. Knows arrays and models, no Dask."""
+
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.errors import InputError
+from dask_distill.runtime.threads import single_threaded
+
+Codes = npt.NDArray[np.int64]
+_lock = threading.Lock()
+_depth = 0
+_silence = ExitStack()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to train or test on.
+
+    Attributes
+    ----------
+    X : (m, d) float array
+    codes : (m,) int64 array of class numbers
+    weights : (m,) float32 array, or None where every row counts the same
+    """
+
+    X: npt.NDArray[np.floating]
+    codes: Codes
+    weights: npt.NDArray[np.float32] | None = None
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "Table":
+        """Some of the rows."""
+        weights = None if self.weights is None else self.weights[rows]
+        return Table(self.X[rows], self.codes[rows], weights)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one training gave.
+
+    Attributes
+    ----------
+    way : str
+        What was trained on: "subset", "random", "stratified" or "everything".
+    model : str
+    seed : int
+    rows : int
+        Trained on.
+    accuracy, balanced_accuracy, worst_class_recall : float
+        On the test rows; the last two over the classes that occur there.
+    recalls : tuple of float
+        By class number; NaN for classes without test rows.
+    seconds : float
+        CPU time of the training, in one thread: what else the machine does is not in it.
+    """
+
+    way: str
+    model: str
+    seed: int
+    rows: int
+    accuracy: float
+    balanced_accuracy: float
+    worst_class_recall: float
+    recalls: tuple[float, ...]
+    seconds: float
+
+
+def standard_models() -> dict[str, Any]:
+    """Four models of different kinds, at settings that suit most tables.
+
+    Returns
+    -------
+    dict of scikit-learn classifiers by name
+        Logistic regression, gradient boosting, nearest neighbours and a small neural network;
+        features are scaled where the model needs it.
+
+    Examples
+    --------
+    >>> list(standard_models())
+    ['logistic regression', 'boosting', 'neighbours', 'neural network']
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)),
+        # without the penalty its default diverges where there are many classes
+        "boosting": HistGradientBoostingClassifier(l2_regularization=1.0, early_stopping=False),
+        "neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(5)),
+        "neural network": make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=40)),
+    }
+
+
+def standard_models_named(names: Iterable[str]) -> dict[str, Any]:
+    """Some of the standard models; hyphens may stand for spaces.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> list(standard_models_named(["logistic-regression"]))
+    ['logistic regression']
+    """
+    known = standard_models()
+    found = {}
+    for name in names:
+        plain = name.replace("-", " ")
+        if plain not in known:
+            listed = ", ".join(each.replace(" ", "-") for each in known)
+            raise InputError(f"model must be one of {listed}, got '{name}'")
+        found[plain] = known[plain]
+    return found
+
+
+def as_models(models: Any) -> dict[str, Any]:
+    """The user's estimators by name, or the standard ones.
+
+    Raises
+    ------
+    InputError
+        For what cannot be cloned, fitted and asked.
+    """
+    if models is None:
+        return standard_models()
+    named = dict(models) if isinstance(models, Mapping) else {type(models).__name__: models}
+    for name, model in named.items():
+        lacking = [
+            method for method in ("fit", "predict", "get_params") if not hasattr(model, method)
+        ]
+        if lacking or isinstance(model, type):
+            raise InputError(
+                f"models must be scikit-learn classifiers, or a dict of them, got {name!r} of type "
+                f"{type(model).__name__}; give it fit, predict and get_params"
+            )
+    if not named:
+        raise InputError("models must hold at least one classifier, got none")
+    return named
+
+
+def train_and_test(
+    way: str, name: str, model: Any, seed: int, training: Table, test: Table, classes: int
+) -> Trial:
+    """Fit a copy of a model and count what it gets right.
+
+    Parameters
+    ----------
+    way, name : str
+        Of the rows and of the model, for the record.
+    model : estimator
+        Is cloned; gets the seed where it takes one, and the weights where it takes them.
+    seed : int
+    training, test : Table
+    classes : int
+
+    Returns
+    -------
+    Trial
+    """
+    from sklearn.base import clone
+    from sklearn.dummy import DummyClassifier
+
+    single = len(np.unique(training.codes)) == 1
+    # a draw that missed all classes but one can only repeat it
+    fresh = DummyClassifier() if single else clone(model)
+    seeds = {key: seed for key in fresh.get_params() if key.rpartition("__")[2] == "random_state"}
+    fresh.set_params(**seeds)
+    parameters = {}
+    weight_name = None if training.weights is None else weight_parameter(fresh)
+    if weight_name is not None and training.weights is not None:
+        parameters[weight_name] = training.weights / training.weights.mean()
+    # that a model has not converged is no news of the subset
+    with single_threaded(), _without_warnings():
+        started = time.thread_time()
+        fresh.fit(training.X, training.codes, **parameters)
+        seconds = time.thread_time() - started
+        right = np.asarray(fresh.predict(test.X)) == test.codes
+    counts = np.bincount(test.codes, minlength=classes)
+    hits = np.bincount(test.codes[right], minlength=classes)
+    recalls = np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+    return Trial(
+        way,
+        name,
+        seed,
+        len(training.codes),
+        float(right.mean()),
+        float(np.nanmean(recalls)),
+        float(np.nanmin(recalls)),
+        tuple(recalls.tolist()),
+        seconds,
+    )
+
+
+def weight_parameter(model: Any) -> str | None:
+    """What `fit` calls the weights, or None for a model that takes none.
+
+    Examples
+    --------
+    >>> models = standard_models()
+    >>> weight_parameter(models["boosting"]), weight_parameter(models["neighbours"])
+    ('sample_weight', None)
+    """
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils.validation import has_fit_parameter
+
+    prefix = ""
+    while isinstance(model, Pipeline):
+        last, model = model.steps[-1]
+        prefix += f"{last}__"
+    return f"{prefix}sample_weight" if has_fit_parameter(model, "sample_weight") else None
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Ignore warnings until the last of all concurrent users leaves: filters are the process's."""
+    global _depth
+    with _lock:
+        if _depth == 0:
+            _silence.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                _silence.close()

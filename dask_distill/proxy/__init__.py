@@ -1,0 +1,1 @@
+"""The cheap models that judge rows, and the user's own."""

@@ -1,0 +1,164 @@
+"""The proxy: a cheap model whose probabilities say what each row has to teach.
+
+Fitted on the survey's bounded sample; blocks only apply it, in tiles of a fixed shape.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import tile_rows
+from dask_distill.kernels import scores as kernels
+from dask_distill.kernels.softmax import widened
+from dask_distill.proxy.scaling import Scaling, tiles
+
+Float32 = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+FOURIER_FEATURES = 600
+# rows whose Fourier features are made at once
+_FOURIER_ROWS = 256
+
+
+class Proxy(Protocol):
+    """Class probabilities of a tile of rows."""
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """(m, C) probabilities of raw features X, which are Z when standardised."""
+
+
+@dataclass(frozen=True)
+class SoftmaxProxy:
+    """Softmax regression: (C, d) weights and (C,) intercepts on standardised features."""
+
+    weights: Float32
+    intercepts: Float32
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """Softmax of the logits."""
+        # rows first is twice as fast to multiply, classes first is faster for all that follows
+        logits = np.ascontiguousarray((Z @ np.ascontiguousarray(self.weights.T)).T)
+        logits += self.intercepts[:, None]
+        return _softmax(logits, axis=0).T
+
+
+@dataclass(frozen=True)
+class EnsembleProxy:
+    """Mean of cross-fitted softmax models on random Fourier features beside the plain ones.
+
+    A row of the sample is judged only by the model that has not seen it.
+
+    References
+    ----------
+    Rahimi, Recht (2007), Random features for large-scale kernel machines.
+    """
+
+    frequencies: Float32
+    phases: Float32
+    members: tuple[SoftmaxProxy, ...]
+    seen_rows: Rows
+    seen_fold: npt.NDArray[np.int8]
+
+    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+        """Mean over the members, or the one member for rows of the sample."""
+        each = self._each(Z)
+        mean = each[0].copy()
+        for other in each[1:]:
+            mean += other
+        mean /= np.float32(len(each))
+        at = np.searchsorted(self.seen_rows, rows)
+        at = np.minimum(at, len(self.seen_rows) - 1)
+        hit = np.flatnonzero(self.seen_rows[at] == rows)
+        for fold, member in enumerate(each):
+            mine = hit[self.seen_fold[at[hit]] == fold]
+            mean[:, mine] = member[:, mine]
+        return mean.T
+
+    def _each(self, Z: Float32) -> Float32:
+        """What each member says: (members, C, m)."""
+        D, count = len(self.phases), len(self.members)
+        intercepts = np.concatenate([m.intercepts for m in self.members])[:, None]
+        columns = len(intercepts)
+        weights = widened(np.concatenate([m.weights for m in self.members]))
+        lifted = np.vstack([self.frequencies, self.phases])
+        each = np.empty((count, columns // count, len(Z)), np.float32)
+        # Fourier features of few rows stay where the processor has them at hand
+        room = np.empty((min(len(Z), _FOURIER_ROWS), D), np.float32)
+        ones = np.ones((len(room), len(lifted)), np.float32)
+        for start in range(0, len(Z), _FOURIER_ROWS):
+            part = slice(start, min(start + _FOURIER_ROWS, len(Z)))
+            some = slice(part.stop - start)
+            logits = _waves(Z[part], lifted, out=room[some], ones=ones[some]) @ weights[:D]
+            logits += Z[part] @ weights[D:]
+            logits = np.ascontiguousarray(logits.T[:columns])
+            logits += intercepts
+            each[:, :, part] = _softmax(logits.reshape(*each.shape[:2], -1), axis=1)
+        return each
+
+
+def score(
+    proxy: Proxy,
+    scaling: Scaling,
+    X: npt.NDArray[np.floating],
+    rows: Rows,
+    codes: npt.NDArray[np.int32] | None,
+    given: Float32 | None = None,
+) -> dict[str, Float32]:
+    """All scores of a block, in fixed tiles; ``given`` are probabilities known before.
+
+    Returns
+    -------
+    dict of (m,) float32 arrays
+        ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also ``gradient``,
+        ``el2n`` and ``trust_gap``.
+    """
+    names = ["entropy", "margin", "doubt"]
+    if codes is not None:
+        names += ["gradient", "el2n", "trust_gap"]
+    out = {name: np.empty(len(X), np.float32) for name in names}
+    # one buffer for all tiles: a fresh one each would cost page faults
+    room = np.empty((min(len(X), tile_rows(X.shape[1])), X.shape[1]), np.float32)
+    for tile in tiles(len(X), X.shape[1]):
+        Z = scaling(X[tile], out=room[: tile.stop - tile.start])
+        P = proxy.probabilities(X[tile], Z, rows[tile]) if given is None else given[tile]
+        out["entropy"][tile] = kernels.entropy(P)
+        top = kernels.top_two(P)
+        out["margin"][tile] = kernels.margin(P, top)
+        out["doubt"][tile] = 1 - top[0]
+        if codes is not None:
+            own = codes[tile]
+            out["el2n"][tile] = kernels.el2n(P, own)
+            # the gradient's norm, without computing EL2N again
+            out["gradient"][tile] = out["el2n"][tile] * kernels.input_length(Z)
+            out["trust_gap"][tile] = kernels.trust_gap(P, own, top)
+    return out
+
+
+def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
+    """Random Fourier features beside the plain ones: (m, D + d)."""
+    return np.hstack([_waves(Z, np.vstack([frequencies, phases])), Z])
+
+
+def _waves(
+    Z: Float32, lifted: Float32, out: Float32 | None = None, ones: Float32 | None = None
+) -> Float32:
+    """Random Fourier features alone: (m, D), of frequencies above phases, (d + 1, D).
+
+    ``ones``, of which all but the last column is written over, may be given for many calls.
+    """
+    # a feature of ones adds the phases within the product
+    if ones is None:
+        ones = np.ones((len(Z), len(lifted)), np.float32)
+    ones[:, :-1] = Z
+    waves: Float32 = np.matmul(ones, lifted, out=out)
+    return np.cos(waves, out=waves)
+
+
+def _softmax(logits: Float32, axis: int) -> Float32:
+    """Softmax over an axis, in place."""
+    logits -= logits.max(axis=axis, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=axis, keepdims=True)
+    return logits

@@ -1,0 +1,203 @@
+"""One HTML file that tells what was selected, from what, and how well; it loads nothing else."""
+
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from dask_distill.data.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
+from dask_distill.evaluation.result import WAYS, Evaluation
+from dask_distill.evaluation.statistics import ALL_MODELS, METRICS, points
+from dask_distill.report.pictures import drawings, pictures
+from dask_distill.report.words import circumstances, command
+from dask_distill.selection.lost import shown as shown_lost
+from dask_distill.subset.subset import Subset
+from dask_distill.support.drawing import MISSING
+from dask_distill.support.files import checked_file, write_whole
+from dask_distill.support.text import shown_bytes
+from dask_distill.synthesis.judged import SyntheticEvaluation
+
+__all__ = ["command", "pictures", "render", "render_curve", "write_curve", "write_report"]
+
+_MOST_CLASSES = 100
+
+
+def write_report(
+    coreset: Subset,
+    path: str | os.PathLike[str],
+    *,
+    dataset: Dataset | None = None,
+    evaluation: Evaluation | None = None,
+    curve: SizeCurve | None = None,
+    synthetic: SyntheticEvaluation | None = None,
+) -> None:
+    """Write the report of a subset; a file that is there is replaced.
+
+    Parameters
+    ----------
+    coreset : Coreset
+    path : path
+        Of the HTML file, in a folder that exists.
+    dataset : Dataset, optional
+        What was selected from: a sample of it is shown behind the selected rows.
+    evaluation : Evaluation, optional
+        What training on the subset costs.
+    curve : SizeCurve, optional
+        Of `dask_distill.size_curve`.
+    synthetic : SyntheticEvaluation, optional
+        Of synthetic rows that were made from the subset.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    file = checked_file(path)
+    text = render(coreset, dataset=dataset, evaluation=evaluation, curve=curve, synthetic=synthetic)
+    write_whole(file, text.encode())
+
+
+def render(
+    coreset: Subset,
+    *,
+    dataset: Dataset | None = None,
+    evaluation: Evaluation | None = None,
+    curve: SizeCurve | None = None,
+    synthetic: SyntheticEvaluation | None = None,
+) -> str:
+    """The report as one HTML text.
+
+    Parameters
+    ----------
+    coreset, dataset, evaluation, curve, synthetic : as for `write_report`
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from dask_distill import distill
+    >>> coreset = distill(np.random.default_rng(0).normal(size=(500, 3)), size=50)
+    >>> render(coreset)[:15]
+    '<!doctype html>'
+    """
+    environment = _environment()
+    told = coreset.provenance
+    weights = coreset.weights.astype(np.float64)
+    drawn = {name: drawing.inline() for name, drawing in drawings(coreset, dataset).items()}
+    if curve is not None:
+        drawn["curve"] = curve_drawing(curve).inline()
+    return environment.get_template("report.html.jinja").render(
+        coreset=coreset,
+        told=told,
+        rows=told.get("rows", 0),
+        classes=_classes(told, len(coreset)),
+        pictures={name: _markup(svg) for name, svg in drawn.items()},
+        lost=shown_lost(told.get("lost")),
+        effective=float(weights.sum() ** 2 / (weights**2).sum()),
+        quantiles={
+            name: np.nanquantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
+            for name, values in coreset.scores.items()
+        },
+        certificate=None if coreset.certificate is None else asdict(coreset.certificate),
+        evaluation=evaluation,
+        table=None if evaluation is None else _table(evaluation),
+        curve=curve,
+        synthetic=synthetic,
+        command=command(coreset),
+        circumstances=circumstances(coreset),
+        provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def write_curve(curve: SizeCurve, path: str | os.PathLike[str]) -> None:
+    """Write a curve with its table as one HTML file; one that is there is replaced.
+
+    Parameters
+    ----------
+    curve : SizeCurve
+    path : path
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    file = checked_file(path)
+    write_whole(file, render_curve(curve).encode())
+
+
+def render_curve(curve: SizeCurve) -> str:
+    """A curve with its table as one HTML text."""
+    drawn = {"curve": _markup(curve_drawing(curve).inline())}
+    page = _environment().get_template("curve.html.jinja")
+    return page.render(curve=curve, pictures=drawn)
+
+
+def _environment() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise InputError(MISSING) from None
+    environment = Environment(
+        loader=PackageLoader("dask_distill.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["bytes"] = shown_bytes
+    return environment
+
+
+def _classes(told: dict[str, Any], selected: int) -> dict[str, Any] | None:
+    """Classes with their shares before and after, the one that lost most first."""
+    table = told.get("classes")
+    if not table:
+        return None
+    rows = sum(entry["rows"] for entry in table)
+    entries = [
+        {
+            "label": entry["label"],
+            "rows": entry["rows"],
+            "selected": entry["selected"],
+            "before": entry["rows"] / rows,
+            "after": entry["selected"] / selected,
+            "kept": entry["selected"] / entry["rows"],
+        }
+        for entry in table
+    ]
+    entries.sort(key=lambda entry: (entry["kept"], -entry["rows"]))
+    return {"shown": entries[:_MOST_CLASSES], "more": max(0, len(entries) - _MOST_CLASSES)}
+
+
+def _table(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation's rows for the page: all models first, then each."""
+    ways = list(dict.fromkeys(score.way for score in evaluation.scores))
+    models = list(dict.fromkeys(score.model for score in evaluation.scores))
+    return {
+        "ways": [(WAYS[way], evaluation.score(way)) for way in ways],
+        "models": [
+            (model, [evaluation.score(way, model) for way in ways])
+            for model in models
+            if model != ALL_MODELS and len(models) > 2
+        ],
+        "names": [WAYS[way] for way in ways],
+        "metrics": list(METRICS.values()),
+        "differences": [
+            (WAYS[way], [points(evaluation.difference(way, metric)) for metric in METRICS])
+            for way in ways[1:]
+        ],
+    }
+
+
+def _markup(svg: str) -> Any:
+    from markupsafe import Markup
+
+    # ours: matplotlib and `pictures` have escaped what users wrote
+    return Markup(svg)

@@ -1,0 +1,243 @@
+"""What a report says in words: how rows were selected, and how to get them again."""
+
+import shlex
+from typing import Any
+
+from dask_distill.selection.task import STRATUM
+from dask_distill.spaces.words import SIZED
+from dask_distill.strategies import STRATEGIES, make_strategy
+from dask_distill.subset.subset import Subset
+from dask_distill.subset.summary import Settings, usual_oversample
+
+_TRIALS = 5
+
+
+def command(coreset: Subset) -> str:
+    """The command line that selects the same rows, shell-quoted; a Python call for arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_distill import distill
+    >>> command(distill(np.arange(90.0).reshape(30, 3), size=5, strategy="random"))
+    "distill(features, size=5, strategy='random', seed=0)"
+    """
+    source = _source(coreset)
+    parameters = coreset.provenance.get("parameters", {})
+    # what only Python can be given
+    given = {"proxy": parameters.get("proxy")}
+    rules = {name: parameters.get(name) for name in ("protect", "initial")}
+    given |= {name: rule for name, rule in rules.items() if not isinstance(rule, dict)}
+    reduce = parameters.get("reduce")
+    if reduce is not None and reduce.get("name") not in SIZED:
+        given["reduce"] = reduce.get("function") or reduce.get("class")
+    if source is None or any(value is not None for value in given.values()):
+        return _call(coreset, given)
+    return shlex.join(str(word) for word in _words(coreset, source))
+
+
+def circumstances(coreset: Subset) -> list[tuple[str, str]]:
+    """Name and text of what is not so in every selection.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dask_distill import distill
+    >>> circumstances(distill(np.arange(90.0).reshape(30, 3), size=5, reduce="pca:2"))[0][0]
+    'Compared in'
+    """
+    told = coreset.provenance
+    parameters, reduction = told.get("parameters", {}), told.get("reduction")
+    lines = []
+    if parameters.get("task", "classification") != "classification":
+        lines.append(("Target", parameters["task"]))
+    if reduction:
+        lines.append(("Compared in", _space(reduction)))
+    if told.get("input", {}).get("time"):
+        lines.append(("Time", told["input"]["time"]))
+    for name, word in (("rows_protected", "Protected"), ("rows_initial", "Chosen before")):
+        count = (told.get("selection") or {}).get(name)
+        if count:
+            lines.append((word, f"{count:,} rows"))
+    if told.get("search"):
+        lines += _searched(told["search"])
+    if told.get("growing"):
+        lines += _grown(told["growing"])
+    return lines
+
+
+def _source(coreset: Subset) -> str | None:
+    """Path or URL that was selected from; None for arrays."""
+    if coreset.summary is not None:
+        followed: str | None = coreset.summary.taken.get("source")
+        return followed
+    sources = coreset.provenance.get("input", {}).get("sources") or []
+    return sources[0] if sources else None
+
+
+def _words(coreset: Subset, place: str) -> list[Any]:
+    told, summary = coreset.provenance, coreset.summary
+    parameters, source = told.get("parameters", {}), told.get("input", {})
+    words = ["dask-distill", "run" if summary is None else "follow", place, "TARGET"]
+    if not place.endswith(".npy"):
+        columns = source.get("columns")
+        words += ["--features", ",".join(columns) if columns else coreset.feature_name]
+    # a target that is no class is carried, under the name that strata of it are called after
+    target = _target(coreset)
+    if target is not None:
+        several = summary is None and len(source.get("sources") or []) > 1
+        words += ["--labels", source["sources"][1] if several else target]
+    for name in coreset.carry:
+        words += [] if name == target else ["--carry", name]
+    by, amount = _amount(coreset)
+    words += [f"--{by}", f"{amount}", "--strategy", parameters.get("strategy", "auto")]
+    for key, value in _changed_options(parameters).items():
+        words += ["--option", f"{key}={value}"]
+    words += ["--seed", str(told.get("seed", 0))]
+    words += ["--certify"] if coreset.certificate is not None and summary is None else []
+    words += ["--on-invalid", "drop"] if parameters.get("on_invalid") == "drop" else []
+    reduce = parameters.get("reduce")
+    more = {
+        "--task": _unless(parameters.get("task"), "classification"),
+        "--time": source.get("time"),
+        "--time-scale": parameters.get("time_scale"),
+        "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",
+    }
+    if summary is not None:
+        more |= {
+            "--oversample": _oversample(summary.settings),
+            "--window": summary.settings.window,
+            "--half-life": summary.settings.half_life,
+        }
+    for option, value in more.items():
+        words += [] if value is None else [option, str(value)]
+    for name in ("protect", "initial"):
+        for rule in _rules(parameters.get(name)):
+            words += [f"--{name}", rule]
+    return words
+
+
+def _rules(rules: dict[str, Any] | None) -> list[str]:
+    """Rows apart, as words of a command line."""
+    words: list[str] = []
+    for key, value in (rules or {}).items():
+        values = value if isinstance(value, list | tuple) else [value]
+        words += [str(each) if key == "column" else f"{key}={each}" for each in values]
+    return words
+
+
+def _call(coreset: Subset, given: dict[str, Any]) -> str:
+    told, summary = coreset.provenance, coreset.summary
+    parameters = told.get("parameters", {})
+    by, amount = _amount(coreset)
+    words = ["features"] + (["labels"] if coreset.labels is not None else [])
+    words += [f"{by}={amount!r}", f"strategy={parameters.get('strategy', 'auto')!r}"]
+    options = _changed_options(parameters)
+    words += [f"options={options!r}"] if options else []
+    reduce = parameters.get("reduce")
+    if reduce is not None and "reduce" not in given:
+        words.append(f"reduce='{reduce['name']}:{reduce['components']}'")
+    task = _unless(parameters.get("task"), "classification")
+    words += [f"task={task!r}"] if task else []
+    time = told.get("input", {}).get("time")
+    words += [f"time={time!r}"] if time else []
+    scale = parameters.get("time_scale")
+    words += [f"time_scale={scale!r}"] if scale is not None else []
+    for name in ("protect", "initial"):
+        rules = parameters.get(name)
+        words += [f"{name}={rules!r}"] if isinstance(rules, dict) else []
+    # of arrays and functions there is no more than a name
+    words += [f"{name}=<{value}>" for name, value in given.items() if value is not None]
+    words += ['on_invalid="drop"'] if parameters.get("on_invalid") == "drop" else []
+    if summary is None:
+        words += ["certify=True"] if coreset.certificate is not None else []
+        return f"distill({', '.join([*words, _seed(told)])})"
+    for name in ("window", "half_life"):
+        value = getattr(summary.settings, name)
+        words += [] if value is None else [f"{name}={value!r}"]
+    kept = _oversample(summary.settings)
+    words += ([] if kept is None else [f"oversample={kept}"]) + [_seed(told)]
+    return f"grow({', '.join(words)}), and update(...) with each batch after the first"
+
+
+def _target(coreset: Subset) -> str | None:
+    """The array or column that is to be predicted."""
+    task = coreset.provenance.get("parameters", {}).get("task", "classification")
+    name = coreset.label_name.removesuffix(STRATUM)
+    if task != "classification":
+        return name if name in coreset.carry else None
+    return None if coreset.labels is None else coreset.label_name
+
+
+def _amount(coreset: Subset) -> tuple[str, Any]:
+    """What was asked for: a part, or a number of rows."""
+    parameters = coreset.provenance.get("parameters", {})
+    if coreset.summary is not None and coreset.summary.settings.size is not None:
+        return "size", coreset.summary.settings.size
+    by = "size" if parameters.get("fraction") is None else "fraction"
+    return by, parameters.get(by)
+
+
+def _oversample(settings: Settings) -> str | None:
+    """As it was given."""
+    kept = settings.oversample
+    return None if kept == usual_oversample(settings.fraction) else repr(kept)
+
+
+def _seed(told: dict[str, Any]) -> str:
+    return f"seed={told.get('seed', 0)}"
+
+
+def _unless(value: Any, usual: Any) -> Any:
+    return None if value == usual else value
+
+
+def _changed_options(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Options that are not as the strategy has them by itself."""
+    strategy, options = parameters.get("strategy", "auto"), parameters.get("options", {})
+    if strategy not in STRATEGIES:
+        return dict(options)
+    usual = make_strategy(strategy)
+    return {
+        key: value
+        for key, value in options.items()
+        if value is not None and getattr(usual, key, None) != value
+    }
+
+
+def _space(reduction: dict[str, Any]) -> str:
+    words = [f"{reduction['space']}, {reduction['features']} features"]
+    if reduction.get("explained_variance") is not None:
+        words.append(f"{reduction['explained_variance']:.0%} of the variance")
+    if reduction.get("time_scale") is not None:
+        words.append(f"alike for {reduction['time_scale']:g} of time")
+    return ", ".join(words)
+
+
+def _searched(search: dict[str, Any]) -> list[tuple[str, str]]:
+    """The verdict, and the trials that scored best."""
+    whole = [t for t in search["trials"] if t["score"] is not None and not t["stopped"]]
+    whole.sort(key=lambda trial: (-trial["score"], trial["number"]))
+    lines = [("Search", search["verdict"])]
+    for trial in whole[:_TRIALS]:
+        options = ", ".join(f"{key}={value}" for key, value in trial["options"].items())
+        told = f"{trial['strategy']}{f' ({options})' if options else ''}"
+        score = f"{trial['score']:.1%} {search['metric']} with {trial['rows']:,} rows"
+        lines.append((f"Trial {trial['number']}", f"{told}: {score}"))
+    return lines
+
+
+def _grown(growing: dict[str, Any]) -> list[tuple[str, str]]:
+    batches = growing["batches"]
+    lines = [
+        (
+            "Came in",
+            f"{batches:,} {'batch' if batches == 1 else 'batches'}, each read when it came; "
+            f"{growing['kept']:,} rows are remembered",
+        )
+    ]
+    if growing["window"] is not None:
+        lines.append(("Window", f"the last {growing['window']:,} rows"))
+    if growing["half_life"] is not None:
+        lines.append(("Half-life", f"{growing['half_life']:,g} rows"))
+    return lines

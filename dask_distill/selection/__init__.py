@@ -1,0 +1,1 @@
+"""From a request to the rows: one stage a file."""

@@ -1,0 +1,222 @@
+"""A strategy's conversation from the first question to the rows, and what they must be."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.conversation.converse import choose, converse
+from dask_distill.conversation.journal import Journal
+from dask_distill.conversation.ledger import Ledger, Round
+from dask_distill.conversation.protocol import Selection
+from dask_distill.conversation.turns import content
+from dask_distill.data.dataset import Dataset
+from dask_distill.errors import DistillError
+from dask_distill.runtime.inline import Inline
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.threads import single_threaded
+from dask_distill.selection.apart import Apart, set_apart
+from dask_distill.selection.request import Request
+from dask_distill.selection.task import score_blocks
+from dask_distill.selection.watched import Watched, group_counts
+from dask_distill.strategies.base import Strategy
+from dask_distill.survey.schema import Schema
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where calls run, and who is told."""
+
+    runner: DaskRunner
+    ledger: Ledger
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """What a selection has come to, before it is certified.
+
+    Attributes
+    ----------
+    indices, weights, scores : as in a `Coreset`
+    initial : (i,) int64 array
+        Rows that were chosen before.
+    pool : Schema
+        What the subset stands for.
+    taken : (C,) int64 array or None
+        Rows selected of each class.
+    counts : (2, G) int64 array
+        Rows of each group, all and selected; see `lost`.
+    told : dict
+        For the provenance.
+    rounds : list of Round
+    """
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    scores: dict[str, npt.NDArray[np.float32]]
+    initial: npt.NDArray[np.int64]
+    pool: Schema
+    taken: npt.NDArray[np.int64] | None
+    counts: npt.NDArray[np.int64]
+    told: dict[str, Any]
+    rounds: list[Round]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What is selected from: handles of schema, user's model, groups of rows, and blocks.
+
+    ``unreduced`` are the blocks as they are in the source, where they are reduced.
+    """
+
+    schema: Any
+    judge: Any
+    facts: Schema
+    groups: Any
+    blocks: list[Any]
+    unreduced: list[Any] | None
+
+
+def select_from(
+    ground: Ground, dataset: Dataset, request: Request, job: Job, journal: Journal | None
+) -> Selected:
+    """The rows that a request asks for; goes on from what a journal has.
+
+    Raises
+    ------
+    InputError, DistillError
+    """
+    schema, facts = ground.schema, ground.facts
+    schema, blocks = score_blocks(request, dataset, schema, ground.blocks, job.runner)
+    pool = facts
+    apart: Apart | None = None
+    if request.sets_apart:
+        groups = job.runner.fetch(ground.groups)
+        parting = set_apart(
+            dataset, request, schema, groups, blocks, ground.unreduced, job.runner, job.ledger,
+            job.progress,
+        )  # fmt: skip
+        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
+        pool = apart.pool(pool)
+    wanted = request.rows(pool.n) - (0 if apart is None else len(apart.protected))
+    selections: list[Selection] = []
+    shown: dict[str, Any] = {}
+    if wanted:
+        question = _question(request.strategy, schema, wanted, ground.judge, job.runner, journal)
+        (question,) = job.runner.settle([], [question], 0)
+        watched = Watched(request.strategy, job.runner.fetch(ground.groups))
+        selections, shown = select_rows(job, watched, blocks, question, journal)
+    indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
+    initial = np.empty(0, np.int64)
+    if apart is not None:
+        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
+        shown |= apart.facts()
+        selections = [*selections, apart.selection()]
+        initial = apart.initial
+    taken = None
+    if facts.classes is not None:
+        codes = np.concatenate([selection.codes for selection in selections])
+        taken = np.bincount(codes, minlength=len(facts.classes))
+    counts = group_counts(selections, None if apart is None else apart.groups)
+    rounds = list(job.ledger.rounds)
+    return Selected(indices, weights, scores, initial, pool, taken, counts, shown, rounds)
+
+
+def _question(
+    strategy: Strategy,
+    schema: Any,
+    wanted: int,
+    judge: Any,
+    runner: DaskRunner,
+    journal: Journal | None,
+) -> Any:
+    """The first question: that of the run that died, or a new one."""
+    if journal is not None and journal.turns():
+        return runner.call("question", _first_question, journal)
+    return runner.call("question", ask, delayed(strategy, traverse=False), schema, wanted, judge)
+
+
+def _first_question(journal: Journal) -> Any:
+    return content(journal.turn(0))
+
+
+def select_rows(
+    job: Job, watched: Watched, blocks: list[Any], question: Any, journal: Journal | None
+) -> tuple[list[Selection], dict[str, Any]]:
+    """What each block selects, and what the provenance tells."""
+    runner = job.runner
+    handle = delayed(watched, traverse=False)
+    states = blocks
+    if watched.strategy.joins:
+        states = _joined(runner, handle, blocks, question)
+    final, states = converse(
+        handle,
+        states,
+        question,
+        runner,
+        phase="select",
+        ledger=job.ledger,
+        progress=job.progress,
+        journal=journal,
+    )
+    selections = runner.fetch_all(choose(handle, states, final, runner))
+    return selections, runner.fetch(runner.call("facts", _facts, handle, final))
+
+
+def assemble(
+    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
+    """Put the blocks' shares together, and check what the contract promises."""
+    if size == 0:
+        return np.empty(0, np.int64), np.empty(0, np.float32), {}
+    indices = np.concatenate([selection.rows for selection in selections])
+    weights = np.concatenate([selection.weights for selection in selections])
+    if len(indices) != size or np.any(np.diff(indices) <= 0):
+        raise DistillError(
+            f"strategy {strategy.name} must select {size} rows in order, got {len(indices)}; "
+            "this is a fault of the strategy"
+        )
+    # what rounding left: one factor, the same whatever the blocks
+    weights = (weights * (facts.n / math.fsum(weights))).astype(np.float32)
+    if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
+        raise DistillError(f"strategy {strategy.name} must give weights above 0")
+    names = selections[0].scores
+    scores = {
+        name: np.concatenate([selection.scores[name] for selection in selections]) for name in names
+    }
+    return indices, weights, scores
+
+
+def ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
+    """The first question; runs as a task."""
+    with single_threaded():
+        return strategy.ask(schema, size, proxy)
+
+
+def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
+    """Runs of neighbouring blocks, one for each task that can run at a time."""
+    lanes = min(len(blocks), runner.parallelism())
+    edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
+    return [
+        # as one list, of which nobody else holds the blocks
+        runner.call("join", _join, handle, question, Inline(_listed, *blocks[start:stop]))
+        for start, stop in pairwise(edges)
+    ]
+
+
+def _join(strategy: Watched, question: Any, blocks: list[Any]) -> Any:
+    return strategy.join(question, blocks)
+
+
+def _listed(*blocks: Any) -> list[Any]:
+    return list(blocks)
+
+
+def _facts(strategy: Watched, final: Any) -> dict[str, Any]:
+    return strategy.facts(content(final))

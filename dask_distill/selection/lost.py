@@ -1,0 +1,87 @@
+"""What a selection has lost: classes, and dense groups of rows, of which no row is selected.
+
+Groups are a few cells of the survey's sample. A wrapper of the strategy's conversation notes the
+group of every row while the strategy sees the rows, and counts when the choice is made: no pass
+over the data, and nothing that the choice could depend on.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.selection.watched import Groups
+from dask_distill.survey.schema import Schema
+
+Counts = npt.NDArray[np.int64]
+# a group that a random subset would hold fewer rows of is not dense
+_EXPECTED = 5
+
+
+def lost(
+    groups: Groups, counts: Counts, facts: Schema, taken: Counts | None, size: int
+) -> dict[str, Any]:
+    """For the provenance: classes and dense groups without a selected row.
+
+    Parameters
+    ----------
+    groups : Groups
+    counts : (2, G) int64 array
+        Rows of each group, all and selected.
+    facts : Schema
+    taken : (C,) int64 array or None
+        Rows selected of each class.
+    size : int
+        Rows selected.
+
+    Returns
+    -------
+    dict
+        ``classes``: labels; ``groups``: for each its ``rows``, ``near_row`` (a row in its middle)
+        and that row's ``label``, the largest first; ``groups_measured`` and ``measure``.
+    """
+    classes: list[Any] = []
+    if taken is not None and facts.classes is not None and facts.counts is not None:
+        classes = facts.classes[(taken == 0) & (facts.counts > 0)].tolist()
+    found = []
+    if counts.shape[1]:
+        every, selected = counts
+        dense = every * size >= _EXPECTED * facts.n
+        missing = np.flatnonzero(dense & (selected == 0))
+        found = [_described(groups, int(g), int(every[g]), facts) for g in missing]
+    found.sort(key=lambda entry: (-entry["rows"], entry["near_row"]))
+    return {
+        "classes": classes,
+        "groups": found,
+        "groups_measured": counts.shape[1],
+        "measure": (
+            f"groups by k-means of the survey's sample, standardised; lost are those of which a "
+            f"random subset would hold {_EXPECTED} rows or more and this one holds none"
+        ),
+    }
+
+
+def shown(told: dict[str, Any] | None) -> str:
+    """One line for people; empty where nothing is lost."""
+    if not told:
+        return ""
+    parts = []
+    if told["classes"]:
+        names = ", ".join(str(label) for label in told["classes"][:5])
+        more = ", …" if len(told["classes"]) > 5 else ""
+        noun = "class" if len(told["classes"]) == 1 else "classes"
+        parts.append(f"no row of {len(told['classes'])} {noun} ({names}{more})")
+    if told["groups"]:
+        rows = sum(entry["rows"] for entry in told["groups"])
+        parts.append(
+            f"no row of {len(told['groups'])} of {told['groups_measured']} groups ({rows:,} rows, "
+            f"such as row {told['groups'][0]['near_row']})"
+        )
+    return "; ".join(parts)
+
+
+def _described(groups: Groups, group: int, rows: int, facts: Schema) -> dict[str, Any]:
+    label = None
+    if groups.codes is not None and facts.classes is not None:
+        label = facts.classes[groups.codes[group]].item()
+    return {"rows": rows, "near_row": int(groups.near[group]), "label": label}

@@ -1,0 +1,166 @@
+"""What a run is asked for: all that decides which rows are selected, but the data.
+
+Made once, by `distill` or the command line, and handed on; no layer lists its fields again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dask_distill.data.dataset import Dataset
+from dask_distill.data.size import resolve_size
+from dask_distill.data.times import Span
+from dask_distill.errors import InputError
+from dask_distill.kernels.timeline import FREQUENCIES
+from dask_distill.proxy.estimator import check_estimator
+from dask_distill.selection.marks import Protection, as_initial, describe
+from dask_distill.spaces.reductions import Reduction
+from dask_distill.strategies.base import Strategy, describe_options
+from dask_distill.survey.validity import OnInvalid
+
+TASKS = ("classification", "regression", "multilabel")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a data set.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    fraction, size : float or None, int or None
+        Exactly one of them.
+    certify : bool
+    seed : int
+    proxy : fitted estimator or None
+    on_invalid : "raise" or "drop"
+    protect, initial, task : as for `distill`
+    target : dask array or None
+        What is to be predicted, where it is no class; see `task`.
+    reduce : Reduction or None
+    time_scale : float, text or timedelta, "auto", or None
+        After how long rows are no longer alike, for distances that know the time.
+    """
+
+    strategy: Strategy
+    fraction: float | None = None
+    size: int | None = None
+    certify: bool = False
+    seed: int = 0
+    proxy: Any = None
+    on_invalid: OnInvalid = "raise"
+    protect: Any = field(default=None, compare=False)
+    initial: Any = field(default=None, compare=False)
+    reduce: Reduction | None = None
+    task: str = "classification"
+    target: Any = field(default=None, compare=False, repr=False)
+    time_scale: Any = None
+
+    @property
+    def sets_apart(self) -> bool:
+        """Whether some rows are kept from the strategy."""
+        return self.protect is not None or self.initial is not None
+
+    @property
+    def passes(self) -> int:
+        """Times that features and labels are read before the selected rows are written."""
+        if self.reduce is not None or self.time_scale is not None:
+            # reduced blocks are held; a function of the user's sees rows as they are
+            return 2 + (callable(self.protect) and not hasattr(self.protect, "__array__"))
+        return 2 + self.certify + self.sets_apart
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot work, without reading a row.
+
+        Raises
+        ------
+        InputError
+        """
+        self.rows(dataset.n)
+        seed = self.seed
+        number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        if not number or not 0 <= seed < 2**63:
+            raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
+        if self.on_invalid not in ("raise", "drop"):
+            raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
+        if self.task not in TASKS:
+            raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        if self.proxy is not None:
+            check_estimator(self.proxy)
+        if self.protect is not None:
+            Protection.of(self.protect, dataset)
+        if self.initial is not None:
+            as_initial(self.initial, dataset)
+        if self.reduce is not None:
+            self.reduce.check(dataset)
+        if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
+            found = "none" if self.reduce is None else self.reduce.label
+            raise InputError(
+                f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
+                f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
+            )
+        self._check_time(dataset)
+        if dataset.labels is None and self.strategy.requires_labels(self.proxy):
+            raise InputError(
+                f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
+                "of auto, random, kcenter, coverage, kmeans, kmedoids"
+            )
+
+    def _check_time(self, dataset: Dataset) -> None:
+        span = self.time_span()
+        if dataset.time is not None:
+            dates = dataset.time.dtype.kind == "M"
+            self.strategy.check_time(dates)
+            if span is not None:
+                span.check("time_scale", dates)
+            return
+        for wants, what in (
+            (self.strategy.needs_time, f"strategy {self.strategy.name}"),
+            (self.time_scale is not None, f"time_scale={self.time_scale}"),
+        ):
+            if wants:
+                raise InputError(
+                    f"{what} needs to know when each row was, got no time; pass time= / --time"
+                )
+
+    def time_span(self) -> Span | None:
+        """The time scale as a number, where one was given."""
+        if self.time_scale is None or self.time_scale == "auto":
+            return None
+        return Span.of(self.time_scale, "time_scale")
+
+    def rows(self, n: int) -> int:
+        """Rows to select from n.
+
+        Raises
+        ------
+        InputError
+            Unless exactly one of fraction and size is given, and within its range.
+        """
+        return resolve_size(self.fraction, self.size, n)
+
+    def reduced_width(self, d: int) -> int:
+        """Features of a row where it is compared; 0 where that is the source's own form."""
+        if self.reduce is None and self.time_scale is None:
+            return 0
+        width = d if self.reduce is None else self.reduce.width or d
+        return width + (0 if self.time_scale is None else 2 * FREQUENCIES)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able form, for provenance and to compare two runs by."""
+        return {
+            "strategy": self.strategy.name,
+            "options": describe_options(self.strategy),
+            "fraction": None if self.fraction is None else float(self.fraction),
+            "size": None if self.size is None else int(self.size),
+            "certify": self.certify,
+            "seed": int(self.seed),
+            "on_invalid": self.on_invalid,
+            "proxy": None if self.proxy is None else type(self.proxy).__name__,
+            "task": self.task,
+            "protect": describe(self.protect),
+            "initial": describe(self.initial),
+            "time_scale": None if self.time_scale is None else str(self.time_scale),
+            "reduce": None if self.reduce is None else self.reduce.describe(),
+        }

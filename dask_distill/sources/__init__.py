@@ -1,0 +1,1 @@
+"""Opening data sets: zarr, parquet, .npy and .npz."""

@@ -1,0 +1,146 @@
+"""Opening data sets: zarr groups, parquet, .npy and .npz, local or by fsspec URL.
+
+Opening reads metadata alone. Every task carries what it needs to read its part. What users see
+of a location, here and in errors, holds neither passwords nor storage options.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dask_distill.data.dataset import Dataset, check
+from dask_distill.errors import InputError
+from dask_distill.sources.errors import clear_errors, existing, is_web, location_of, shown_url
+from dask_distill.sources.npy import open_npy, open_npz
+from dask_distill.sources.parquet import open_parquet
+from dask_distill.sources.reader import open_filesystem
+from dask_distill.sources.zarr import open_zarr
+from dask_distill.storage.location import Location
+
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+
+
+def open_dataset(
+    source: str | os.PathLike[str],
+    *,
+    features: str | Sequence[str] | None = None,
+    labels: str | os.PathLike[str] | bool | None = None,
+    carry: Sequence[str] = (),
+    storage_options: Mapping[str, Any] | None = None,
+    task: str = "classification",
+    on_missing: str = "fill",
+) -> Dataset:
+    """Open a data set without reading its rows.
+
+    Parameters
+    ----------
+    source : path or URL
+        A zarr group or array (a written subset, too), a parquet file or folder (hive partitions
+        are columns), an .npy or .npz file.
+    features : str or sequence of str, optional
+        zarr and .npz: name of the array ("X" unless given). Parquet: a list of columns, also
+        comma-separated, globs allowed, in the order given (globs: as stored); every numeric
+        column that is not label or carried unless given.
+    labels : str or path, optional
+        zarr and .npz: name of the array ("y" where there is one). Parquet: a column ("y", or
+        else "label", where there is one). .npy: path of another .npy. False or "" for no labels.
+    carry : sequence of str
+        More arrays or columns to write with the selected rows.
+    storage_options : mapping, optional
+        For fsspec; needed to read, shown nowhere.
+    task : str
+        "multilabel" where a row has several labels: an (n, L) array; in parquet several columns,
+        named as features are, which become the array "y".
+    on_missing : "fill" or "error"
+        What a chunk of a zarr array that is not stored means. zarr does not store chunks that hold
+        the fill value alone, and reads a chunk that was lost as such; the two cannot be told
+        apart. With "fill" they are read as zarr has it, and counted in ``Dataset.missing``; with
+        "error" they are refused, here or where they are read.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+        Where the source, an array or a column is missing, or cannot be read.
+
+    Notes
+    -----
+    Parquet columns of features get their common type. Missing values become NaN; a column of
+    integers or booleans that has some, or whose footers do not tell, becomes float64; labels and
+    carried integers that float64 would round are refused when they are read. Decimals become
+    float64, days and times NumPy's, those with a time zone in UTC.
+    """
+    location = location_of(source, storage_options)
+    label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
+    several = task == "multilabel"
+    if on_missing not in ("fill", "error"):
+        raise InputError(f'on_missing must be "fill" or "error", got {on_missing!r:.60}')
+    if label is True or not isinstance(label, str | bool | None):
+        raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
+    wanted = features if isinstance(features, str | None) else _names("features", features)
+    carried = _names("carry", [carry] if isinstance(carry, str) else carry)
+    with clear_errors(location):
+        location = existing(location)
+        dataset = _open(location, wanted, label, carried, several, on_missing == "error")
+        return check(
+            replace(
+                dataset,
+                # an array of a subgroup goes by its own name
+                feature_name=dataset.feature_name.rpartition("/")[2],
+                label_name=dataset.label_name.rpartition("/")[2],
+                sources=tuple(shown_url(Location(url)) for url in dataset.sources),
+            ),
+            several=several,
+        )
+
+
+def _names(what: str, given: Any) -> tuple[str, ...]:
+    names = tuple(given) if isinstance(given, Iterable) else (None,)
+    if all(isinstance(name, str) for name in names):
+        return names
+    raise InputError(f"{what} must be a list of names, got {given!r:.60}; give names")
+
+
+def _open(
+    location: Location,
+    features: str | Sequence[str] | None,
+    labels: str | bool | None,
+    carry: tuple[str, ...],
+    several: bool,
+    complete: bool,
+) -> Dataset:
+    """The reader that fits what is there."""
+    system, path = open_filesystem(location)
+    name = path.partition("?")[0] if is_web(location) else path
+    if name.endswith(".npz"):
+        return open_npz(location, features, labels, carry)
+    if name.endswith(".npy"):
+        return open_npy(location, features, labels, carry)
+    is_file = system.isfile(path)
+    is_parquet = is_file and name.endswith((".parquet", ".parq", ".pq"))
+    if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in ZARR_FILES):
+        return open_zarr(location, features, labels, carry, complete=complete)
+    if is_parquet or not is_file:
+        named: list[str] | str | bool | None = labels
+        if several and isinstance(labels, str) and labels:
+            named = _patterns(labels, "labels")
+        return open_parquet(location, _patterns(features), named, carry)
+    raise InputError(
+        "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
+        f"'{location.url}'; convert it, or check the path"
+    )
+
+
+def _patterns(features: str | Sequence[str] | None, what: str = "features") -> list[str] | None:
+    if features is None:
+        return None
+    # a list may hold names with commas, and with blanks at their ends
+    given = [t.strip() for t in features.split(",")] if isinstance(features, str) else features
+    patterns = [text for text in given if text.strip()]
+    if not patterns:
+        raise InputError(f"{what} must name at least one column, got none; name some")
+    return patterns

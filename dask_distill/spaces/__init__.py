@@ -1,0 +1,1 @@
+"""Where rows are compared: reductions, time, and how blocks get there."""

@@ -1,0 +1,376 @@
+"""Takes a reduction to the blocks: one conversation, after which rows are their reduced form.
+
+The reduced blocks stay where they were made, so that the source is not read again for the
+strategy's questions. What strategies see of the data, the schema with its moments and sample,
+is then of the reduced space.
+"""
+
+import hashlib
+import time
+import uuid
+from dataclasses import dataclass, replace
+from functools import partial
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask.delayed import delayed
+
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.journal import Journal
+from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.protocol import Final
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block, tile_rows
+from dask_distill.data.times import Span
+from dask_distill.errors import InputError
+from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.threads import single_threaded
+from dask_distill.spaces.fitted import Reducer, Unchanged
+from dask_distill.spaces.reductions import Reduction
+from dask_distill.spaces.timeline import Timeline
+from dask_distill.survey.schema import Schema
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Reduce your rows; how are they spread?
+
+    Attributes
+    ----------
+    reducer : Reducer
+    judge : EstimatorProxy or None
+        The user's model, which judges the features as they are.
+    timeline : Timeline or None
+    """
+
+    reducer: Reducer
+    judge: EstimatorProxy | None
+    timeline: Timeline | None = None
+
+    def reduced(
+        self, X: npt.NDArray[np.floating], time: Floats | None
+    ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float32] | None]:
+        """Features of the space, and reconstruction errors."""
+        Z, novelty = self.reducer(X)
+        if self.timeline is not None and time is not None:
+            Z = self.timeline(Z, time)
+        return Z, novelty
+
+    @property
+    def width(self) -> int:
+        """Features of a row in the space."""
+        return self.reducer.width + (0 if self.timeline is None else self.timeline.width)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One block's moments, and the sum of its reconstruction errors; merged in block order."""
+
+    number: int
+    rows: int
+    mean: Floats
+    spread: Floats
+    novelty: float | None
+
+
+@dataclass(frozen=True)
+class Moments(Final):
+    """Mean and scale of the reduced features, and the mean reconstruction error."""
+
+    mean: Floats
+    scale: Floats
+    novelty: float | None
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Where a run writes what it has reduced.
+
+    Attributes
+    ----------
+    journal : Journal
+    mark : str
+        Of the user's function, transformer and model: rows reduced by others are not used again.
+    resumed : bool
+        Whether a run that died may have left something.
+    """
+
+    journal: Journal
+    mark: str
+    resumed: bool
+
+    @classmethod
+    def of(
+        cls, journal: Journal | None, reduce: Reduction | None, proxy: Any, resumed: bool
+    ) -> "Notes | None":
+        """Of a run that is written, if it is."""
+        if journal is None:
+            return None
+        code = None if reduce is None else reduce.code
+        return cls(journal.of("reduce"), _mark(code, proxy), resumed)
+
+    def reducer(self) -> bool:
+        """Whether a fitted reduction is there."""
+        return self.resumed and self.journal.has("reducer")
+
+    def recall(self, block: Block) -> Block | None:
+        """The reduced form of a block, if it is there."""
+        found = self.journal.get(f"block-{block.number}") if self.resumed else None
+        if found is None or found[0] != self.mark or len(found[1]) != len(block.rows):
+            return None
+        _, Z, novelty, judged = found
+        return replace(block, X=Z, novelty=novelty, probabilities=judged)
+
+    def keep(self, block: Block, seconds: float) -> None:
+        """Write a block's reduced form, if it was costly."""
+        if seconds >= self.journal.worth:
+            content = (self.mark, block.X, block.novelty, block.probabilities)
+            self.journal.put(f"block-{block.number}", content)
+
+
+@dataclass(frozen=True)
+class Reducing:
+    """The conversation that reduces."""
+
+    notes: Notes | None = None
+
+    def observe(self, block: Block, question: Question) -> Block:
+        """From here on a block is its reduced form."""
+        if self.notes is None:
+            return self._reduced(block, question)
+        reduced, started = self.notes.recall(block), time.perf_counter()
+        if reduced is None:
+            reduced = self._reduced(block, question)
+            self.notes.keep(reduced, time.perf_counter() - started)
+        return reduced
+
+    def _reduced(self, block: Block, question: Question) -> Block:
+        try:
+            Z, novelty = question.reduced(block.X, block.time)
+        except InputError as error:
+            first = block.rows[0] if len(block.rows) else 0
+            raise InputError(f"{error} (in the block from row {first} on)") from None
+        if not np.isfinite(Z).all():
+            raise InputError(
+                "reduce must give finite values, got NaN or infinite: the features are too large; "
+                "scale them first"
+            )
+        judged = None
+        if question.judge is not None:
+            judged = question.judge.probabilities(block.X, np.empty((0, 0), np.float32), block.rows)
+        return replace(block, X=Z, novelty=novelty, probabilities=judged)
+
+    def answer(self, block: Block, question: Question) -> tuple[Spread, ...]:
+        """In fixed tiles."""
+        mean, spread = moments(block.X, tile_rows(block.X.shape[1]))
+        novelty = None if block.novelty is None else float(block.novelty.sum(dtype=np.float64))
+        return (Spread(block.number, len(block.rows), mean, spread, novelty),)
+
+    def combine(self, left: tuple[Spread, ...], right: tuple[Spread, ...]) -> tuple[Spread, ...]:
+        """Side by side."""
+        return left + right
+
+    def advance(self, question: Question, answer: tuple[Spread, ...]) -> Moments:
+        """In the order of the blocks."""
+        parts = sorted(answer, key=lambda part: part.number)
+        mean, scale = pool_moments(
+            [part.rows for part in parts],
+            [part.mean for part in parts],
+            [part.spread for part in parts],
+        )
+        known = [part.novelty for part in parts if part.novelty is not None]
+        rows = sum(part.rows for part in parts)
+        return Moments(mean, scale, sum(known) / rows if known else None)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where rows are compared: features that are reduced, or know the time, or both.
+
+    Attributes
+    ----------
+    reduction : Reduction or None
+    timed : bool
+    time_scale : float or None
+        Found from the features where rows are timed and None is given.
+    shape : tuple of int
+        Of a row in the source.
+    """
+
+    reduction: Reduction | None
+    timed: bool
+    time_scale: float | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, reduce: Reduction | None, time_scale: Any, span: Span | None, shape: tuple[int, ...]
+    ) -> "Space | None":
+        """What a request asks for; None for the features as they are."""
+        if reduce is None and time_scale is None:
+            return None
+        length = None if span is None else span.length
+        return cls(reduce, time_scale is not None, length, shape)
+
+    @property
+    def label(self) -> str:
+        """Short form, for the certificate."""
+        features = "features" if self.reduction is None else self.reduction.label
+        return f"{features} and time" if self.timed else features
+
+    def fit(self, schema: Schema) -> Reducer:
+        """The reduction, on the survey's sample."""
+        if self.reduction is None:
+            return Unchanged(schema.d)
+        return self.reduction.fit(schema, self.shape)
+
+    def describe(self) -> dict[str, Any]:
+        """For the provenance."""
+        reduction = {} if self.reduction is None else self.reduction.describe()
+        return {"space": self.label, **reduction}
+
+
+def reduce_blocks(
+    space: Space,
+    blocks: list[Any],
+    schema: Any,
+    proxy: Any,
+    runner: DaskRunner,
+    ledger: Ledger,
+    progress: Progress,
+    notes: Notes | None = None,
+) -> tuple[list[Any], Any, Any]:
+    """Fit a space, and put the blocks into it.
+
+    Parameters
+    ----------
+    space : Space
+    blocks : handles of `Block`
+    schema : handle of the survey's `Schema`
+    proxy : handle of the user's estimator, or None
+        Judges the features as they are.
+    runner, ledger, progress : as for `converse`
+    notes : Notes, optional
+        What a run that died has reduced is not reduced again.
+
+    Returns
+    -------
+    blocks : handles of `Block`, held by the workers
+    schema : handle of the `Schema` of the reduced space
+    judge : handle of what takes the user's estimator's place
+    """
+    handle = delayed(space, traverse=False)
+    if notes is not None and notes.reducer():
+        reducer: Any = runner.call("reduce-fitted", notes.journal.get, "reducer")
+    elif space.reduction is not None and space.reduction.fits_at_home:
+        # the one fit that needs a package which workers need not have
+        reducer = delayed(_fit(space, runner.fetch(schema), notes), traverse=False)
+    else:
+        reducer = runner.call("reduce-fit", _fit, handle, schema, notes)
+    question = runner.call("reduce-question", _ask, handle, reducer, schema, proxy)
+    (question,) = runner.settle([], [question], 0)
+    final, blocks = converse(
+        delayed(Reducing(notes), traverse=False),
+        blocks,
+        question,
+        runner,
+        phase="reduce",
+        ledger=ledger,
+        progress=progress,
+    )
+    reduced = runner.call("reduced-schema", _reduced, schema, question, final, handle)
+    judge = None if proxy is None else runner.call("judge", _judge, question)
+    return blocks, reduced, judge
+
+
+def _fit(space: Space, schema: Schema, notes: Notes | None) -> Reducer:
+    with single_threaded():
+        reducer = space.fit(schema)
+    if notes is not None:
+        notes.journal.put("reducer", reducer)
+    return reducer
+
+
+def _mark(*own: Any) -> str:
+    """Digest of what is the user's: values, and the code that is in reach; empty for nothing."""
+    if all(value is None for value in own):
+        return ""
+    import cloudpickle
+
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        for value in own:
+            digest.update(cloudpickle.dumps(value))
+            inner = value.func if isinstance(value, partial) else value
+            # of what is importable a pickle has the name alone
+            called = inner if hasattr(inner, "__code__") else getattr(type(inner), "__call__", None)  # noqa: B004
+            digest.update(_code(getattr(called, "__code__", None)))
+    except Exception:
+        # what cannot be known again is never the same
+        return uuid.uuid4().hex
+    return digest.hexdigest()
+
+
+def _code(code: CodeType | None) -> bytes:
+    """A function's instructions and constants, those of functions within it too."""
+    if code is None:
+        return b""
+    parts = [code.co_code, repr((code.co_names, code.co_varnames)).encode()]
+    for constant in code.co_consts:
+        own = isinstance(constant, CodeType)
+        parts.append(_code(constant) if own else repr(constant).encode())
+    return b"\0".join(parts)
+
+
+def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> Question:
+    judge = None if proxy is None else use_estimator(proxy, schema)
+    if not space.timed:
+        return Question(reducer, judge)
+    sample = schema.sample
+    assert sample is not None
+    assert sample.time is not None
+    with single_threaded():
+        timeline = Timeline.fit(sample.time, reducer(sample.X)[0], space.time_scale)
+    return Question(reducer, judge, timeline)
+
+
+def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Schema:
+    """The schema of the reduced space: what strategies are told of the data."""
+    found: Moments = content(final)
+    sample = schema.sample
+    assert sample is not None
+    with single_threaded():
+        Z, novelty = question.reduced(sample.X, sample.time)
+        judged = None
+        if question.judge is not None:
+            none = np.empty((0, 0), np.float32)
+            judged = question.judge.probabilities(sample.X, none, sample.rows)
+    mean, scale = found.mean, found.scale
+    told = space.describe() | question.reducer.facts() | {"features": question.width}
+    if question.timeline is not None:
+        # their unit, not their own spread: standardised, too, they count as they should
+        scale[question.reducer.width :] = question.timeline.unit
+        told |= question.timeline.facts()
+    if found.novelty is not None:
+        told["mean_squared_error"] = round(found.novelty, 6)
+    return replace(
+        schema,
+        d=question.width,
+        mean=mean,
+        scale=scale,
+        sample=replace(sample, X=Z, novelty=novelty, probabilities=judged),
+        reduction=told,
+    )
+
+
+def _judge(question: Question) -> EstimatorProxy:
+    """The user's model has spoken already: its columns alone travel on."""
+    assert question.judge is not None
+    return replace(question.judge, estimator=None)

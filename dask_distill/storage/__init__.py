@@ -1,0 +1,1 @@
+"""A zarr group that is there whole or not at all; knows arrays and attributes alone."""

@@ -1,0 +1,141 @@
+"""A folder beside its place that takes it at the end, or goes without trace."""
+
+import ctypes
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dask_distill.errors import InputError
+from dask_distill.storage.location import Location
+
+_NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextmanager
+def staged(
+    target: Location, overwrite: bool, *, run: str, keep: bool = False
+) -> Iterator[Location]:
+    """A folder beside a local target that takes its place at the end, or goes without trace.
+
+    Parameters
+    ----------
+    target : Location
+        Local and resolved.
+    overwrite : bool
+        Whether the folder that is there now may be replaced; one that comes later may not.
+    run : str
+        Names the folder.
+    keep : bool
+        Whether a failed run leaves what it has written, for one that resumes.
+    """
+    path = target.path
+    assert path is not None
+    replaced = path.stat().st_ino if overwrite and path.exists() else None
+    parents = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.name}.partial-{run}")
+    try:
+        work.mkdir(exist_ok=keep)
+        made = work.stat().st_ino
+        yield Location(str(work))
+        sync_tree(work)
+        if work.stat().st_ino != made:
+            # chunks written since then would have made the folder again, without those before
+            raise InputError(
+                f"'{work}' must stay until it is committed, but another run has removed it; run "
+                "one at a time"
+            )
+        _take_place(work, path, replaced)
+    except BaseException as error:
+        if keep and not isinstance(error, InputError):
+            raise
+        discard(work)
+        for folder in parents:
+            # a folder that someone else has filled meanwhile stays
+            _remove_empty(folder)
+        raise
+
+
+def _take_place(work: Path, target: Path, replaced: int | None) -> None:
+    """Put the finished folder in the target's place; an old one goes only then."""
+    taken = InputError(
+        f"target '{target}' must not change during a run, but another one has written it; "
+        "choose another target for each run"
+    )
+    if replaced is None or not os.path.lexists(target):
+        try:
+            # fails on a folder that holds something, and on a file
+            os.rename(work, target)
+        except OSError as error:
+            raise (taken if os.path.lexists(target) else error) from None
+    elif _exchange(work, target):
+        if work.stat().st_ino != replaced:
+            _exchange(work, target)
+            raise taken
+    else:
+        old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
+        if target.stat().st_ino != replaced:
+            raise taken
+        os.rename(target, old)
+        try:
+            os.rename(work, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        discard(old)
+    sync(target.parent)
+    # after an exchange this is the old one
+    discard(work)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, so that no reader finds neither; False where none can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    paths = os.fsencode(one), os.fsencode(other)
+    return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder in which tasks that nobody awaits may still be writing."""
+    bin_ = folder.with_name(f"{folder.name}.bin")
+    try:
+        os.rename(folder, bin_)
+    except FileNotFoundError:
+        return
+    except OSError:
+        bin_ = folder
+    shutil.rmtree(bin_, ignore_errors=True)
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def sync_tree(root: Path) -> None:
+    """Bring folders and metadata to the disk; chunks are synced by those who write them."""
+    for folder, _, names in os.walk(root, topdown=False):
+        if "zarr.json" in names:
+            sync(Path(folder) / "zarr.json")
+        sync(Path(folder))
+
+
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk, where the file system can."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(handle)

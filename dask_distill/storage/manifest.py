@@ -1,0 +1,190 @@
+"""What a group says of itself: our attribute, the manifest in it, and what must hold."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from dask_distill.errors import IncompleteOutput, InputError
+from dask_distill.storage.chunks import Finding, Layout, Receipt, is_plain_name
+from dask_distill.storage.location import Location
+from dask_distill.support.digest import combined_digest
+
+FORMAT_VERSION = 1
+ATTRIBUTE = "dask_distill"
+# of groups whose rows were made, not selected
+SYNTHETIC = "synthetic"
+# where arrays lie of rows that are kept beside the subset, as many as they may be
+SUMMARY = "summary/"
+_WEIGHT_TOLERANCE = 1e-6
+
+
+def lay_out(arrays: Mapping[str, da.Array]) -> dict[str, Layout]:
+    """How each array will be stored; refuses names and lengths that make no group."""
+    for name in arrays:
+        if not is_plain_name(name):
+            raise InputError(f"array names must be plain, got {name!r}; rename the array")
+        inner = [other for other in arrays if other.startswith(f"{name}/")]
+        if inner:
+            raise InputError(
+                f"array '{name}' must not also be a group, got '{inner[0]}'; rename one"
+            )
+    layouts = {name: Layout.of(name, array) for name, array in arrays.items()}
+    for part in _by_group(layouts):
+        if len({layout.shape[0] for layout in part.values()}) > 1:
+            raise InputError(f"arrays must have the same number of rows, got {lengths(part)}")
+    return layouts
+
+
+def open_content(location: Location) -> dict[str, Any] | None:
+    """Our attribute of the group that is there; None where there is none."""
+    shown = location.shown
+    with location.guard(f"target '{shown}' must be within reach", InputError):
+        if not location.exists():
+            raise InputError(f"target '{shown}' does not exist; check the path")
+        system, path = location.filesystem()
+        try:
+            text = system.cat_file(f"{path.rstrip('/')}/zarr.json")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        raise IncompleteOutput(f"target '{shown}' is damaged: zarr.json is no JSON") from None
+    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
+    content = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
+    if not isinstance(content, dict):
+        return None
+    version = content.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise InputError(
+            f"target '{shown}' must have format version {FORMAT_VERSION} at most, got {version}; "
+            "update dask-distill"
+        )
+    return content
+
+
+def make_manifest(
+    layouts: Mapping[str, Layout], receipts: Sequence[Receipt]
+) -> dict[str, dict[str, Any]]:
+    """What is there, and the digest of every chunk."""
+    manifest: dict[str, dict[str, Any]] = {}
+    for name, layout in layouts.items():
+        mine = sorted((r for r in receipts if r.name == name), key=lambda r: r.number)
+        assert [receipt.number for receipt in mine] == list(range(layout.count))
+        if layout.numpy_dtype.kind == "U":
+            # a declared width may be too small, as when labels were read block by block
+            widths = [layout.numpy_dtype.itemsize // 4, *(r.text_width for r in mine)]
+            layout = replace(layout, dtype=f"{layout.dtype[:2]}{max(widths)}")
+        manifest[name] = {
+            "shape": list(layout.shape),
+            "dtype": layout.dtype,
+            "chunks": list(layout.chunks),
+            "digests": {str(receipt.number): receipt.digest for receipt in mine},
+        }
+    return manifest
+
+
+def parse_manifest(
+    location: Location, content: Mapping[str, Any]
+) -> tuple[dict[str, Layout], list[str]]:
+    """The sound entries of the manifest, and what is missing."""
+    problems = [] if isinstance(content.get("commit"), dict) else ["the commit marker is missing"]
+    manifest = content.get("manifest")
+    if not isinstance(manifest, dict):
+        return {}, [*problems, "the manifest is missing"]
+    layouts = {}
+    system, path = location.filesystem()
+    for name, entry in manifest.items():
+        try:
+            layout = Layout.parse(name, entry)
+        except IncompleteOutput as error:
+            problems.append(str(error))
+            continue
+        if system.exists(f"{path.rstrip('/')}/{name}/zarr.json"):
+            layouts[name] = layout
+        else:
+            problems.append(f"array '{name}' is missing")
+    return layouts, problems
+
+
+def broken_digests(content: Mapping[str, Any]) -> list[str]:
+    """Whether manifest and attributes are those of the commit."""
+    manifest, commit = content.get("manifest"), content.get("commit")
+    if not isinstance(manifest, dict) or not isinstance(commit, dict):
+        return []
+    if not combined_digest(manifest) == content.get("digest") == commit.get("digest"):
+        return ["the manifest differs from the one committed"]
+    rest = {key: value for key, value in content.items() if key != "commit"}
+    if combined_digest(rest) != commit.get("attributes_digest"):
+        return ["the attributes differ from those committed"]
+    return []
+
+
+def misfit(location: Location, name: str, layout: Layout) -> str | None:
+    """How an array's metadata differ from the manifest."""
+    try:
+        array = zarr.open_array(**location.child(name).zarr_arguments, mode="r")
+    except Exception:
+        return f"array '{name}': its metadata cannot be read"
+    found = (array.shape, array.chunks, array.dtype)
+    expected = (layout.shape, layout.chunks, np.dtype(layout.stored_dtype))
+    if found == expected:
+        return None
+    return (
+        f"array '{name}': shape {found[0]}, chunks {found[1]} and type {found[2]} differ from the "
+        f"manifest's {expected[0]}, {expected[1]} and {expected[2]}"
+    )
+
+
+def broken_invariants(
+    layouts: Mapping[str, Layout], findings: Sequence[Finding], content: Mapping[str, Any]
+) -> list[str]:
+    """What no manifest can tell: lengths that differ, row numbers that do not ascend, weights."""
+    problems = []
+    problems += [
+        f"arrays have different numbers of rows: {lengths(part)}"
+        for part in _by_group(layouts)
+        if len({layout.shape[0] for layout in part.values()}) > 1
+    ]
+    if content.get(SYNTHETIC) and "index" in layouts:
+        problems.append("array 'index' must not be there: synthetic rows are no rows of a source")
+    index, weight = ([f for f in findings if f.name == name] for name in ("index", "weight"))
+    if "index" in layouts and layouts["index"].dtype != "<i8":
+        problems.append(f"array 'index' must be int64, got {layouts['index'].numpy_dtype}")
+    if index and all(finding.facts for finding in index):
+        runs, firsts, lasts = zip(*(finding.facts for finding in index), strict=True)
+        steps = all(last < first for last, first in zip(lasts, firsts[1:], strict=False))
+        if not all(runs) or not steps or firsts[0] < 0:
+            problems.append("array 'index' is not ascending and unique from 0")
+    if weight and all(finding.facts for finding in weight):
+        sound, sums = zip(*(finding.facts for finding in weight), strict=True)
+        if not all(sound):
+            problems.append("array 'weight' has values that are not finite and above 0")
+        provenance = content.get("provenance")
+        rows = provenance.get("rows") if isinstance(provenance, dict) else None
+        total = math.fsum(sums) if all(sound) else math.nan
+        if rows and all(sound) and not math.isclose(total, rows, rel_tol=_WEIGHT_TOLERANCE):
+            problems.append(f"array 'weight' sums to {total:.6g}, not to {rows} rows")
+    return problems
+
+
+def _by_group(layouts: Mapping[str, Layout]) -> list[dict[str, Layout]]:
+    """The selected rows' arrays, and those of rows that are kept beside them."""
+    kept = {name: layout for name, layout in layouts.items() if name.startswith(SUMMARY)}
+    return [{name: layouts[name] for name in layouts if name not in kept}, kept]
+
+
+def selected_rows(layouts: Mapping[str, Layout]) -> int:
+    """Rows of the subset itself."""
+    return max((layout.shape[0] for layout in _by_group(layouts)[0].values()), default=0)
+
+
+def lengths(layouts: Mapping[str, Layout]) -> str:
+    """How many rows each array has."""
+    return ", ".join(f"{layout.shape[0]} in '{name}'" for name, layout in layouts.items())

@@ -1,0 +1,173 @@
+"""A remote target: written beside its place, then put there by one conditional request.
+
+Object stores cannot rename. Chunks go below a prefix of their own beside the target, so that a
+subset that is there stays readable while the run lasts. At commit the root's ``zarr.json`` is
+claimed, on condition that nobody has changed it since the run began; the chunks are copied
+within the store, and the finished ``zarr.json`` comes last, on condition that the claim still
+stands. Of two writers one loses a condition. While chunks are copied, readers find a target
+without its commit marker. Where the store has no conditional requests (anything but S3), the
+condition is looked at just before the request.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from dask_distill.errors import DistillError, InputError
+from dask_distill.storage.local import discard
+from dask_distill.storage.location import Location
+
+_ROOT = "zarr.json"
+_CONDITIONAL = ("s3", "s3a")
+# a bucket has no place beside it
+_BUCKET = re.compile(r"^(s3a?|gs|gcs)://[^/]+$")
+
+
+class _TakenError(Exception):
+    """Somebody else has written the key."""
+
+
+@contextmanager
+def staged_remotely(
+    target: Location, unfinished: dict[str, Any], *, run: str, keep: bool = False
+) -> Iterator[Location]:
+    """A prefix beside a remote target whose content takes its place at the end.
+
+    Parameters
+    ----------
+    target : Location
+    unfinished : dict
+        Attributes of a target that has no marker yet.
+    run : str
+        Names the prefix.
+    keep : bool
+        Whether a failed run leaves what it has written, for one that resumes.
+    """
+    with target.guard(f"target '{target.shown}' must be within reach"):
+        system, path = target.filesystem()
+        before = _tag(system, f"{path.rstrip('/')}/{_ROOT}")
+    work = beside(target, f"partial-{run}")
+    try:
+        yield work
+    except BaseException as error:
+        if not keep or isinstance(error, InputError):
+            # a store that is out of reach must not hide why
+            with suppress(DistillError):
+                discard_remotely(work)
+        raise
+    with target.guard(f"target '{target.shown}' must be committed"):
+        _take_place(work, target, before, unfinished)
+    discard_remotely(work)
+
+
+def beside(target: Location, ending: str) -> Location:
+    """A hidden neighbour of a target."""
+    if _BUCKET.match(target.url):
+        raise InputError(
+            f"target '{target.shown}' must be a place in a bucket, got the bucket itself; add a "
+            "name"
+        )
+    head, _, name = target.url.rpartition("/")
+    return Location(f"{head}/.{name}.{ending}", target.options)
+
+
+def discard_anywhere(work: Location) -> None:
+    """Remove what lies at a place, local or remote."""
+    if work.path is None:
+        discard_remotely(work)
+    else:
+        discard(work.path)
+
+
+def discard_remotely(work: Location) -> None:
+    """Remove all keys below a prefix."""
+    with work.guard(f"'{work.shown}' must be removed"):
+        system, path = work.filesystem()
+        keys = system.find(path)
+        if keys:
+            system.rm(keys)
+        # file systems that have folders keep empty ones
+        if system.exists(path):
+            system.rm(path, recursive=True)
+
+
+def _take_place(
+    work: Location, target: Location, before: str | None, unfinished: dict[str, Any]
+) -> None:
+    system, path = target.filesystem()
+    staging, place = work.filesystem()[1].rstrip("/"), path.rstrip("/")
+    root = f"{place}/{_ROOT}"
+    claim = _group({**unfinished, "claim": uuid.uuid4().hex})
+    try:
+        _put_if(system, root, claim, before, target)
+    except _TakenError:
+        discard_remotely(work)
+        raise _lost(target) from None
+    try:
+        claimed = _tag(system, root)
+        if system.cat_file(root) != claim:
+            raise _TakenError
+        final = system.cat_file(f"{staging}/{_ROOT}")
+        old = [key for key in system.find(place) if not key.endswith(root)]
+        if old:
+            system.rm(old)
+        keys = [key for key in system.find(staging) if not key.endswith(f"{staging}/{_ROOT}")]
+        ends = [key.rpartition(staging)[2] for key in keys]
+        system.copy(keys, [f"{place}{end}" for end in ends])
+        _put_if(system, root, final, claimed, target)
+    except _TakenError:
+        discard_remotely(work)
+        raise _lost(target) from None
+    except Exception as error:
+        words = target.clean(" ".join(str(error).split()))[:300]
+        raise DistillError(
+            f"target '{target.shown}' must be committed, got {type(error).__name__}: {words}; it "
+            f"is incomplete, and '{work.shown}' holds the whole subset: copy it, or run again "
+            "with overwrite=True / --overwrite"
+        ) from None
+
+
+def _lost(target: Location) -> InputError:
+    return InputError(
+        f"target '{target.shown}' must not change during a run, but another one has written it; "
+        "choose another target for each run"
+    )
+
+
+def _group(attribute: dict[str, Any]) -> bytes:
+    content = {"zarr_format": 3, "node_type": "group", "attributes": {"dask_distill": attribute}}
+    return json.dumps(content).encode()
+
+
+def _put_if(system: Any, key: str, data: bytes, expected: str | None, target: Location) -> None:
+    """Write a key if it is as expected, and only then."""
+    condition: dict[str, Any] = {}
+    if target.url.partition("://")[0] in _CONDITIONAL:
+        condition = {"mode": "create"} if expected is None else {"IfMatch": expected}
+    elif _tag(system, key) != expected:
+        raise _TakenError
+    try:
+        system.pipe_file(key, data, **condition)
+    except Exception:
+        # the answer to a request that succeeded may be lost, and its repetition then fails
+        if _tag(system, key) is not None and system.cat_file(key) == data:
+            return
+        if _tag(system, key) != expected:
+            raise _TakenError from None
+        raise
+
+
+def _tag(system: Any, key: str) -> str | None:
+    """What changes whenever a key is written; None where it is not there."""
+    system.invalidate_cache()
+    try:
+        info = system.info(key)
+        if "ETag" in info:
+            return str(info["ETag"])
+        return hashlib.blake2b(system.cat_file(key)).hexdigest()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,151 @@
+"""Rows on their way in `auto`: those that stand for cells, those that are chosen for good."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.kernels.cells import Room, halve, representatives, totals
+from dask_distill.strategies.parts.trust import JudgedRows
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Rows chosen on the coordinator.
+
+    Attributes
+    ----------
+    rows : (k,) int64 array
+        Global row numbers, ascending.
+    counts : (k,) float64 array
+        What each stands for, relative to the others of its class.
+    """
+
+    rows: Rows
+    counts: Floats
+
+    @classmethod
+    def of(cls, rows: list[Rows], counts: list[Floats]) -> "Chosen":
+        """Put the classes together."""
+        every = np.concatenate([np.empty(0, np.int64), *rows])
+        order = np.argsort(every)
+        return cls(every[order], np.concatenate([np.empty(0), *counts])[order])
+
+    def find(self, rows: Rows) -> tuple[npt.NDArray[np.bool_], Rows]:
+        """Which of these rows are chosen, and where."""
+        if len(self.rows) == 0:
+            return np.zeros(len(rows), bool), np.zeros(len(rows), np.int64)
+        at = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return self.rows[at] == rows, at
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A block's memory: the rows that stand for its cells, and those that are settled.
+
+    Attributes
+    ----------
+    rows : (k,) int64 array, global row numbers, ascending
+    codes : (k,) int32 array
+    counts, mass : (k,) float64 arrays
+        Rows in each cell, and their mass.
+    Z : (k, d) float32 array
+        Standardised features.
+    scores : dict of (k,) float32 arrays
+    """
+
+    rows: Rows
+    codes: npt.NDArray[np.int32]
+    counts: Floats
+    mass: Floats
+    Z: Float32
+    scores: dict[str, Float32]
+
+
+def pooled(parts: list[Picked], reserve: Picked) -> Picked:
+    """Candidates of all blocks and rows of the sample, as one view of each class.
+
+    Both stand for the whole class: each is trusted by the number of its rows.
+    """
+    every = [*parts, reserve]
+    codes = np.concatenate([part.codes for part in every])
+    C = int(codes.max(initial=-1)) + 1
+    counts, mass = [], []
+    ours = np.bincount(reserve.codes, minlength=C)
+    offered = np.bincount(codes, minlength=C) - ours
+    total = np.zeros((2, C))
+    for part in parts:
+        total[0] += np.bincount(part.codes, part.counts, C)
+        total[1] += np.bincount(part.codes, part.mass, C)
+    share = offered / np.maximum(offered + ours, 1)
+    for part in parts:
+        counts.append(part.counts * share[part.codes])
+        mass.append(part.mass * share[part.codes])
+    # the sample's rows take the rest of what the candidates stand for
+    rest = (1 - share) * total
+    for of, values, out in ((0, reserve.counts, counts), (1, reserve.mass, mass)):
+        own = np.bincount(reserve.codes, values, C)
+        out.append(values * (rest[of] / np.where(own > 0, own, 1.0))[reserve.codes])
+    rows, first, place = np.unique(
+        np.concatenate([part.rows for part in every]), return_index=True, return_inverse=True
+    )
+    return Picked(
+        rows,
+        codes[first],
+        sums(place, np.concatenate(counts), len(rows)),
+        sums(place, np.concatenate(mass), len(rows)),
+        np.concatenate([part.Z for part in every])[first],
+        {},
+    )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Representatives of the cells of one class: positions, rows and mass of their cells."""
+
+    positions: Rows
+    counts: Floats
+    mass: Floats
+
+
+def cut(
+    Z: Float32,
+    rows: Rows,
+    judged: JudgedRows,
+    wanted: int,
+    near: float,
+    rng: np.random.Generator,
+    room: Room,
+) -> Cut:
+    """Halve rows into so many cells, and pick one row of each.
+
+    Parameters
+    ----------
+    Z : (m, d) float32 array
+        Standardised features of these rows.
+    rows : (m,) int64 array
+        Where ``judged`` has them.
+    judged : JudgedRows
+    wanted : int
+    near : float
+        The part of a cell, nearest to its mean, of which a row is taken.
+    rng : numpy.random.Generator
+    room : Room
+        For all classes.
+    """
+    mass = judged.mass[rows]
+    cells = halve(Z, wanted, rng, mass, room)
+    return Cut(
+        rows[representatives(Z, cells, rng, near=near, room=room)],
+        np.diff(cells.bounds).astype(np.float64),
+        totals(cells, mass),
+    )
+
+
+def sums(group: npt.NDArray[np.intp], values: Floats, groups: int) -> Floats:
+    """Sum of the values in each group."""
+    return np.bincount(group, values, groups).astype(np.float64)

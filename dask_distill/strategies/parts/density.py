@@ -1,0 +1,423 @@
+"""DBSCAN over blocks, exactly: what cells cannot tell by their counts, rows are sent for.
+
+Cells with enough rows are dense whatever their rows; of the others, the rows that may be dense
+are counted around by every block. Dense cells hang together where representatives are near, and
+where those leave it open, all their rows decide. Rows near dense cells are labelled by the lowest
+cluster within reach, as scikit-learn does.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import Block
+from dask_distill.errors import InputError
+from dask_distill.kernels.density import Groups, count_within, lowest_within
+from dask_distill.kernels.grid import Table, cells_of, unique_cells
+from dask_distill.kernels.hashing import row_hash
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+# what may come to the coordinator at once
+MOST_CELLS = 5_000_000
+MOST_ROWS = 1_000_000
+# of each dense cell, to see whether it hangs together with the next
+_REPRESENTATIVES = 8
+_STREAM = 9
+_NOBODY = 2**62
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where density is measured: scaled features, or their first principal axes."""
+
+    mean: Floats
+    inverse: Floats
+    axes: Floats | None
+
+    def __call__(self, X: npt.NDArray[np.floating]) -> Floats:
+        """(m, r) float64."""
+        Z = (X.astype(np.float64) - self.mean) * self.inverse
+        return np.ascontiguousarray(Z if self.axes is None else Z @ self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Gridded:
+    """A block's memory: rows where density is measured, and their cells.
+
+    ``place`` is each row's cell in this block, then in the table of all; ``core`` and ``label``
+    are told when they are known.
+    """
+
+    number: int
+    rows: Ints
+    codes: npt.NDArray[np.int32] | None
+    Z: Floats
+    cells: Ints
+    place: Ints
+    core: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """Arrays that the block's rows give again: a journal need not write them."""
+        arrays = {"rows": self.rows, "codes": self.codes}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Density:
+    """What is dense, and how the rows will be drawn in the end."""
+
+    eps: float
+    min_samples: int
+    seed: int
+    finish: Any
+
+    def refuse(self, what: str, count: int, most: int) -> None:
+        """Nothing is gathered that does not fit."""
+        if count > most:
+            raise InputError(
+                f"eps and min_samples must leave at most {most:,} {what}, got {count:,} with "
+                f"eps={self.eps:.6g} and min_samples={self.min_samples}; raise eps, or lower axes"
+            )
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Distinct cells with their rows."""
+
+    cells: Ints
+    counts: Ints
+
+    def merge(self, other: "Cells") -> "Cells":
+        """Counts add up."""
+        both = np.concatenate([self.cells, other.cells])
+        counts = np.concatenate([self.counts, other.counts])
+        return Cells(*unique_cells(both, counts)[:2])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How many of your rows are in each cell?"""
+
+    aim: Density
+    projection: Projection
+
+    def observe(self, block: Block) -> Gridded:
+        """Project, and cut into cells."""
+        Z = self.projection(block.X)
+        with np.errstate(over="ignore"):
+            far = float(np.abs(Z).max(initial=0)) / self.aim.eps
+        if not far < 2.0**50:
+            raise InputError(
+                f"eps must not be so small beside the features, got {self.aim.eps:.6g} with rows "
+                f"{far:.3g} times as far from the middle; raise it"
+            )
+        cells, _, place = unique_cells(cells_of(Z, self.aim.eps))
+        return Gridded(block.number, block.rows, block.codes, Z, cells, place)
+
+    def answer(self, state: Gridded) -> Cells:
+        """Of this block."""
+        counts = np.bincount(state.place, minlength=len(state.cells)).astype(np.int64)
+        return Cells(state.cells, counts)
+
+    def advance(self, answer: Cells) -> Any:
+        """Cells with enough rows are dense; those whose surroundings have too few are not."""
+        self.aim.refuse("cells", len(answer.cells), MOST_CELLS)
+        try:
+            table = Table.of(answer.cells)
+        except OverflowError:
+            self.aim.refuse("cells", 2**62, MOST_CELLS)
+            raise
+        around = answer.counts.copy()
+        for left, right in table.neighbors():
+            # no cell is twice on the same side of one step
+            around[left] += answer.counts[right]
+            around[right] += answer.counts[left]
+        dense = answer.counts >= self.aim.min_samples
+        open_ = ~dense & (around >= self.aim.min_samples)
+        self.aim.refuse("rows in doubt", int(answer.counts[open_].sum()), MOST_ROWS)
+        return Doubt(self.aim, table, answer.counts, dense, open_)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Rows that are sent: numbers, positions, and their cells."""
+
+    rows: Ints
+    Z: Floats
+    place: Ints
+
+    def merge(self, other: "Sent") -> "Sent":
+        """Side by side."""
+        return Sent(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.Z, other.Z]),
+            np.concatenate([self.place, other.place]),
+        )
+
+    @classmethod
+    def of(cls, state: Gridded, chosen: npt.NDArray[np.bool_]) -> "Sent":
+        """Some rows of a block."""
+        return cls(state.rows[chosen], state.Z[chosen], state.place[chosen])
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Send your rows in cells that may be dense in part."""
+
+    aim: Density
+    table: Table
+    counts: Ints
+    dense: npt.NDArray[np.bool_]
+    open_: npt.NDArray[np.bool_]
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Know the cells by their place in the table."""
+        return replace(state, place=self.table.place(state.cells)[state.place])
+
+    def answer(self, state: Gridded) -> Sent:
+        """The rows."""
+        return Sent.of(state, self.open_[state.place])
+
+    def advance(self, answer: Sent) -> "Count":
+        """Ask everybody."""
+        return Count(self, answer)
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """(q,) numbers of neighbours, up to what is enough, in as few bytes as hold twice that."""
+
+    counts: npt.NDArray[np.unsignedinteger]
+    enough: int
+
+    def merge(self, other: "Neighbors") -> "Neighbors":
+        """They add up, to what is enough."""
+        return Neighbors(np.minimum(self.counts + other.counts, self.enough), self.enough)
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of your rows are within eps of each of these?"""
+
+    last: Doubt
+    sent: Sent
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Gridded) -> Neighbors:
+        """By a tree of this block."""
+        enough = self.last.aim.min_samples
+        counts = np.minimum(count_within(state.Z, self.sent.Z, self.last.aim.eps), enough)
+        return Neighbors(counts.astype(np.min_scalar_type(2 * enough)), enough)
+
+    def advance(self, answer: Neighbors) -> "Core":
+        """Who has enough is dense."""
+        enough = answer.counts >= answer.enough
+        last = self.last
+        return Core(last.aim, last.table, last.counts, last.dense, np.sort(self.sent.rows[enough]))
+
+
+@dataclass(frozen=True)
+class CoreCells:
+    """Cells with dense rows: how many, the first of them, and some representatives."""
+
+    cells: Ints
+    counts: Ints
+    first: Ints
+    some: Sent
+
+    def merge(self, other: "CoreCells") -> "CoreCells":
+        """Counts add up, the first row stays, and so many representatives of lowest hash."""
+        both = np.concatenate([self.cells, other.cells])
+        cells, place = np.unique(both, return_inverse=True)
+        counts, first = np.zeros(len(cells), np.int64), np.full(len(cells), _NOBODY)
+        np.add.at(counts, place, np.concatenate([self.counts, other.counts]))
+        np.minimum.at(first, place, np.concatenate([self.first, other.first]))
+        return CoreCells(cells, counts, first, fewest(self.some.merge(other.some)))
+
+
+def fewest(sent: Sent) -> Sent:
+    """Of each cell the rows of lowest hash."""
+    order = np.lexsort((sent.rows, row_hash(sent.rows, 0, stream=_STREAM), sent.place))
+    grouped = sent.place[order]
+    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    kept = order[rank < _REPRESENTATIVES]
+    return Sent(sent.rows[kept], sent.Z[kept], sent.place[kept])
+
+
+@dataclass(frozen=True)
+class Core:
+    """Which cells have dense rows of yours?"""
+
+    aim: Density
+    table: Table
+    counts: Ints
+    dense: npt.NDArray[np.bool_]
+    rows: Ints
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Know which rows are dense."""
+        core = self.dense[state.place] | np.isin(state.rows, self.rows)
+        return replace(state, core=core)
+
+    def answer(self, state: Gridded) -> CoreCells:
+        """Of this block."""
+        sent = Sent.of(state, state.core)
+        alone = CoreCells(sent.place, np.ones(len(sent.rows), np.int64), sent.rows, sent)
+        none = Sent.of(state, np.zeros(len(state.rows), bool))
+        return alone.merge(CoreCells(sent.place[:0], sent.rows[:0], sent.rows[:0], none))
+
+    def advance(self, answer: CoreCells) -> Any:
+        """Join cells by their representatives; where those leave it open, ask for all rows."""
+        cells = len(self.counts)
+        core_rows, first = np.zeros(cells, np.int64), np.full(cells, _NOBODY)
+        core_rows[answer.cells], first[answer.cells] = answer.counts, answer.first
+        some = fewest(answer.some)
+        points = np.full((cells, _REPRESENTATIVES, some.Z.shape[1]), np.nan)
+        starts = np.searchsorted(some.place, some.place)
+        points[some.place, np.arange(len(starts)) - starts] = some.Z
+        groups = Groups(cells)
+        near_core = core_rows > 0
+        pairs = []
+        for left, right in self.table.neighbors():
+            near_core[left] |= core_rows[right] > 0
+            near_core[right] |= core_rows[left] > 0
+            both = (core_rows[left] > 0) & (core_rows[right] > 0)
+            groups.join_near(left[both], right[both], points, self.aim.eps)
+            pairs.append((left[both], right[both]))
+        found = Found(self.aim, self.counts, core_rows, first, near_core)
+        left = np.concatenate([pair[0] for pair in pairs] or [np.empty(0, np.int64)])
+        right = np.concatenate([pair[1] for pair in pairs] or [np.empty(0, np.int64)])
+        # where all rows are representatives, they have said all there is
+        more = np.maximum(core_rows[left], core_rows[right]) > _REPRESENTATIVES
+        more &= groups.of[left] != groups.of[right]
+        if not more.any():
+            return found.borders(groups)
+        open_ = np.zeros(cells, bool)
+        open_[left[more]] = open_[right[more]] = True
+        self.aim.refuse("rows between groups", int(core_rows[open_].sum()), MOST_ROWS)
+        return Resolve(found, open_, groups.of, left[more], right[more])
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the coordinator knows of the cells."""
+
+    aim: Density
+    counts: Ints
+    core_rows: Ints
+    first: Ints
+    near_core: npt.NDArray[np.bool_]
+
+    def borders(self, groups: Groups) -> "Border":
+        """Number the groups by their first row, and ask who is near them."""
+        core = self.core_rows > 0
+        _, members = np.unique(groups.of[core], return_inverse=True)
+        first = np.full(members.max(initial=-1) + 1, _NOBODY)
+        np.minimum.at(first, members, self.first[core])
+        number = np.empty(len(first), np.int64)
+        number[np.argsort(first)] = np.arange(len(first))
+        labels = np.full(len(core), -1)
+        labels[core] = number[members]
+        near = int((self.counts - self.core_rows)[self.near_core].sum())
+        self.aim.refuse("rows at the border of groups", near, MOST_ROWS)
+        return Border(self.aim, labels, len(first), self.near_core)
+
+
+@dataclass(frozen=True)
+class Resolve:
+    """Send all your dense rows of these cells."""
+
+    found: Found
+    open_: npt.NDArray[np.bool_]
+    groups: Ints
+    left: Ints
+    right: Ints
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Gridded) -> Sent:
+        """The rows."""
+        return Sent.of(state, state.core & self.open_[state.place])
+
+    def advance(self, answer: Sent) -> "Border":
+        """Look at all of them."""
+        order = np.argsort(answer.place, kind="stable")
+        cells, starts = np.unique(answer.place[order], return_index=True)
+        parts = np.split(answer.Z[order], starts[1:])
+        rows = dict(zip(cells.tolist(), parts, strict=True))
+        groups = Groups(0)
+        groups.of = self.groups.copy()
+        pairs = zip(self.left.tolist(), self.right.tolist(), strict=True)
+        groups.join_exactly(pairs, rows, self.found.aim.eps)
+        return self.found.borders(groups)
+
+
+@dataclass(frozen=True)
+class Border:
+    """Send your rows that are not dense, but may be near dense ones."""
+
+    aim: Density
+    labels: Ints
+    clusters: int
+    near_core: npt.NDArray[np.bool_]
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Gridded) -> Sent:
+        """The rows."""
+        return Sent.of(state, ~state.core & self.near_core[state.place])
+
+    def advance(self, answer: Sent) -> "Reach":
+        """Ask everybody."""
+        return Reach(self, answer)
+
+
+@dataclass(frozen=True)
+class Lowest:
+    """(q,) lowest cluster within reach, or their number, in as few bytes as hold that."""
+
+    labels: npt.NDArray[np.unsignedinteger]
+
+    def merge(self, other: "Lowest") -> "Lowest":
+        """The lower one."""
+        return Lowest(np.minimum(self.labels, other.labels))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which is the first cluster with a dense row of yours within eps of each of these?"""
+
+    last: Border
+    sent: Sent
+
+    def observe(self, state: Gridded) -> Gridded:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Gridded) -> Lowest:
+        """By a tree of this block's dense rows."""
+        labels = self.last.labels[state.place[state.core]]
+        eps = self.last.aim.eps
+        none = self.last.clusters
+        lowest = lowest_within(state.Z[state.core], labels, self.sent.Z, eps, none)
+        return Lowest(lowest.astype(np.min_scalar_type(none)))
+
+    def advance(self, answer: Lowest) -> Any:
+        """All rows can be labelled."""
+        hit = answer.labels < self.last.clusters
+        rows, labels = self.sent.rows[hit], answer.labels[hit].astype(np.int64)
+        order = np.argsort(rows)
+        last = self.last
+        return last.aim.finish(last.aim, last.labels, last.clusters, rows[order], labels[order])

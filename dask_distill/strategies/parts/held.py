@@ -1,0 +1,168 @@
+"""Conversations whose questions know what to do with them: one class a step, in order.
+
+What the coverage strategies share: the state of a block, rows on their way, chosen centers.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import Block
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.kernels.frontier import Frontier
+from dask_distill.strategies.parts.metric import Space
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+Features = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A block's memory: its rows in the metric space, and how far the steps have come.
+
+    Attributes
+    ----------
+    number : int
+    rows : (m,) int64 array
+        Global row numbers, ascending.
+    X : (m, d) float array
+    codes : (m,) int32 array or None
+    traversal : FarthestFirst or None
+        Of this block alone.
+    front, front_rows : Frontier, (f,) int64 array, or None
+        Bounds of the rows that take part in a traversal over all blocks, and their numbers.
+    nearest, squared : (m,) int64, (m,) float64 arrays, or None
+        Position of each row's nearest center, and the squared distance to it.
+    """
+
+    number: int
+    rows: Rows
+    X: Features
+    codes: npt.NDArray[np.int32] | None
+    traversal: FarthestFirst | None = None
+    front: Frontier | None = None
+    front_rows: Rows | None = None
+    nearest: Rows | None = None
+    squared: Floats | None = None
+
+    @classmethod
+    def of(cls, block: Block, space: Space) -> Self:
+        """Bring a block where distances are what was asked for."""
+        return cls(block.number, block.rows, space(block.X), block.codes)
+
+    @classmethod
+    def joined(cls, blocks: list[Block], space: Space) -> Self:
+        """Neighbouring blocks as one; they are taken from the list, so that none is held twice."""
+        number, rows = blocks[0].number, np.concatenate([block.rows for block in blocks])
+        codes = [block.codes for block in blocks if block.codes is not None]
+        together = np.concatenate(codes) if codes else None
+        part = space(blocks.pop(0).X)
+        X, at = np.empty((len(rows), part.shape[1]), part.dtype), 0
+        while True:
+            # the user's function may give other types in other blocks; what is not yet filled is
+            # no number, and is not cast
+            if (dtype := np.result_type(X, part)) != X.dtype:
+                filled, X = X[:at], np.empty(X.shape, dtype)
+                X[:at] = filled
+            X[at : at + len(part)] = part
+            at += len(part)
+            if not blocks:
+                return cls(number, rows, X, together)
+            part = space(blocks.pop(0).X)
+
+    def restart(self, picks: Rows | None) -> Self:
+        """Let some rows, or all, take part in a traversal over all blocks; forget our own."""
+        X, rows = (self.X, self.rows) if picks is None else (self.X[picks], self.rows[picks])
+        front = Frontier.of(np.ascontiguousarray(X))
+        return replace(self, traversal=None, front=front, front_rows=rows)
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """Arrays that the block's rows give again: a journal need not write them."""
+        arrays = {"rows": self.rows, "codes": self.codes, "X": self.X}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows on their way to the coordinator.
+
+    Attributes
+    ----------
+    rows : (p,) int64 array
+    X : (p, d) float array
+    squared : (p,) float64 array
+        Squared distances to the centers, or what the rows weigh.
+    """
+
+    rows: Rows
+    X: Features
+    squared: Floats
+
+    def merge(self, other: "Pool") -> "Pool":
+        """Side by side."""
+        return Pool(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.X, other.X]),
+            np.concatenate([self.squared, other.squared]),
+        )
+
+    def sorted(self) -> "Pool":
+        """In ascending row order: the same whoever came first."""
+        order = np.argsort(self.rows)
+        return Pool(self.rows[order], self.X[order], self.squared[order])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Centers in the order of choice, with the squared radius at which each was picked.
+
+    ``fresh`` holds the features of the last ones, which the blocks do not know yet.
+    """
+
+    rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    squared_radii: Floats = field(default_factory=lambda: np.empty(0))
+    fresh: Features = field(default_factory=lambda: np.empty((0, 0)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def known(self) -> int:
+        """How many the blocks know."""
+        return len(self.rows) - len(self.fresh)
+
+    @classmethod
+    def before(cls, initial: Pool) -> "Chosen":
+        """Centers that were there before a traversal began: none was picked at a radius."""
+        return cls(initial.rows, np.full(len(initial.rows), np.inf), initial.X)
+
+    def joined(self, others: "Chosen") -> "Chosen":
+        """And others; the blocks know neither."""
+        return Chosen(
+            np.concatenate([self.rows, others.rows]),
+            np.concatenate([self.squared_radii, others.squared_radii]),
+            np.concatenate([self.fresh, others.fresh]),
+        )
+
+    def plus(self, pool: Pool, traversal: FarthestFirst) -> "Chosen":
+        """And the picks of a traversal of a pool."""
+        picks = traversal.indices
+        return Chosen(
+            np.concatenate([self.rows, pool.rows[picks]]),
+            np.concatenate([self.squared_radii, traversal.squared_radii]),
+            np.ascontiguousarray(pool.X[picks]),
+        )
+
+
+class Aim(Protocol):
+    """What a traversal is for."""
+
+    @property
+    def picks(self) -> int:
+        """Centers wanted of the merge."""
+
+    def after(self, chosen: Chosen, rounds: int, moved: int) -> Any:
+        """The step that follows when they are chosen, in so many rounds of so many rows."""

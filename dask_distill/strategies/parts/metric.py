@@ -1,0 +1,74 @@
+"""The metric space of the coverage strategies: rows as they are, scaled, or of length 1."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.errors import InputError
+from dask_distill.survey.schema import Schema
+
+Features = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Brings rows where Euclidean distance is the distance that was asked for."""
+
+    metric: str
+    mean: npt.NDArray[np.float64] | None
+    scale: npt.NDArray[np.float64] | None
+    reduce: Callable[[Any], Any] | None = None
+
+    @staticmethod
+    def check(metric: str, scale: str) -> None:
+        """Refuse unknown names."""
+        if metric not in ("euclidean", "cosine"):
+            raise InputError(f'metric must be "euclidean" or "cosine", got {metric!r}')
+        if scale not in ("none", "standard"):
+            raise InputError(f'scale must be "none" or "standard", got {scale!r}')
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        scale: str,
+        schema: Schema,
+        reduce: Callable[[Any], Any] | None = None,
+    ) -> "Space":
+        """With the survey's moments, where they are needed."""
+        if scale == "none":
+            return cls(metric, None, None, reduce)
+        return cls(metric, schema.mean, schema.scale, reduce)
+
+    def __call__(self, X: Features) -> Features:
+        """(m, d) rows of the space, in the type of X."""
+        if self.mean is not None and self.scale is not None:
+            X = ((X - self.mean) / self.scale).astype(X.dtype)
+        if self.reduce is not None:
+            X = _reduced(X, self.reduce)
+        if self.metric == "cosine":
+            # a power of two a row changes no direction, and lets no square overflow or vanish
+            _, exponent = np.frexp(np.abs(X).max(axis=1, initial=0))
+            X = np.ldexp(X, -exponent[:, None])
+            length = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
+            # a row of zeros has no direction, and stays at the origin
+            X = (X / np.where(length > 0, length, 1)[:, None]).astype(X.dtype)
+        return np.ascontiguousarray(X)
+
+
+def _reduced(X: Features, reduce: Callable[[Any], Any]) -> Features:
+    """What the user's function makes of the rows, checked."""
+    Z = np.asarray(reduce(X))
+    if Z.ndim != 2 or len(Z) != len(X) or Z.shape[1] == 0:
+        raise InputError(
+            f"reduce must give {len(X)} rows with at least one column for as many rows, got shape "
+            f"{Z.shape}; check the function"
+        )
+    if Z.dtype not in (np.float32, np.float64):
+        Z = Z.astype(np.float64)
+    if not np.isfinite(Z).all():
+        raise InputError("reduce must give finite values, got NaN or infinite; check the function")
+    return Z

@@ -1,0 +1,261 @@
+"""Take the rows of lowest key in each group: the form behind random, stratified and top-k.
+
+A conversation of counts: the blocks tell how many keys have each leading digit, the coordinator
+finds the digit in which the last wanted key lies, and asks for the next digit of those. After
+32 bits the threshold is exact; of equal keys the lowest row numbers win.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.data.blocks import Block, block_rows
+from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.ranking import (
+    KEY_BITS,
+    add_histograms,
+    ascending_keys,
+    descend,
+    digit_histogram,
+)
+from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.proxy.fitting import fit_softmax
+from dask_distill.proxy.models import SoftmaxProxy, score
+from dask_distill.proxy.scaling import Scaling
+from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.survey.schema import Sample, Schema
+
+Counts = npt.NDArray[np.int64]
+
+# the scores that a coreset shows
+REPORTED = ("gradient", "el2n", "entropy", "margin")
+# cells of all histograms in one answer
+_HISTOGRAM_BITS = 16
+_STREAM = 3
+# a score's leading digit is its exponent and seven bits of its mantissa
+_SCORE_CELLS = 4096
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A block's memory: rows with keys, groups and scores."""
+
+    number: int
+    rows: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint32]
+    groups: npt.NDArray[np.int32]
+    codes: npt.NDArray[np.int32] | None
+    scores: dict[str, npt.NDArray[np.float32]]
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """Arrays that the block's rows give again: a journal need not write them."""
+        arrays = {"rows": self.rows, "codes": self.codes}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+@dataclass(frozen=True)
+class RankQuestion:
+    """How many keys begin with each group's prefix, by their next digit?
+
+    Attributes
+    ----------
+    quotas, group_rows : (G,) int64 arrays
+        Rows wanted from each group, and rows it has.
+    wanted : (G,) int64 array
+        Of the rows with the prefix, how many are wanted.
+    prefixes : (G,) uint32 array
+    known_bits : int
+    seed : int
+    scorer : what turns features into scores; only in the first question
+    """
+
+    quotas: Counts
+    group_rows: Counts
+    wanted: Counts
+    prefixes: npt.NDArray[np.uint32]
+    known_bits: int
+    seed: int
+    scorer: "Scorer | NoveltyScorer | None"
+
+    @property
+    def digit_bits(self) -> int:
+        """Bits of the next digit; 0 when all are known, and ties are asked for."""
+        groups = max(1, int(len(self.quotas) - 1).bit_length())
+        return min(max(2, _HISTOGRAM_BITS + 1 - groups), KEY_BITS - self.known_bits)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A proxy with the scaling it wants."""
+
+    proxy: SoftmaxProxy | EstimatorProxy
+    scaling: Scaling
+
+    @classmethod
+    def of(cls, schema: Schema, proxy: Any) -> "Scorer":
+        """With the user's estimator, or one that is fitted here."""
+        model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
+        return cls(model, Scaling.of(schema))
+
+    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
+        """What a coreset shows, of a block or of the survey's sample."""
+        given = rows.probabilities
+        found = score(self.proxy, self.scaling, rows.X, rows.rows, rows.codes, given)
+        return {name: values for name, values in found.items() if name in REPORTED}
+
+
+@dataclass(frozen=True)
+class NoveltyScorer:
+    """Shows what the reduction has measured."""
+
+    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
+        """The reconstruction errors."""
+        assert rows.novelty is not None
+        return {"novelty": rows.novelty}
+
+
+@dataclass(frozen=True)
+class RankAnswer:
+    """Histogram of digits, as its cells that are not empty; or ties by block."""
+
+    cells: Counts | None
+    counts: Counts
+    ties: tuple[tuple[int, Counts], ...] = ()
+
+
+@dataclass(frozen=True)
+class RankChoice(Final):
+    """Keys below the threshold, and of those equal to it as many as the block may take."""
+
+    thresholds: npt.NDArray[np.uint32]
+    ties: dict[int, Counts]
+    quotas: Counts
+    group_rows: Counts
+
+    def taken(self, state: Ranked) -> npt.NDArray[np.bool_]:
+        """Mask of a block's rows below the threshold, and of the first of the ties."""
+        thresholds = self.thresholds[state.groups]
+        chosen = (state.keys < thresholds) & (self.quotas[state.groups] > 0)
+        tied = np.flatnonzero(state.keys == thresholds)
+        chosen[tied[_first(state.groups[tied], self.ties[state.number])]] = True
+        return chosen
+
+
+@dataclass(frozen=True)
+class Ranking(Strategy):
+    """Base of the strategies that rank rows by a key."""
+
+    grouped: ClassVar[bool] = False
+
+    def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
+        """Rows wanted from each group, and rows it has: one group unless overridden."""
+        return np.array([size], np.int64), np.array([schema.n], np.int64)
+
+    def keys(
+        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
+    ) -> npt.NDArray[np.uint32]:
+        """Lowest first; random unless overridden."""
+        return row_keys(block.rows, seed, stream=_STREAM)
+
+    def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
+        """What scores the rows, if anything."""
+        return Scorer.of(schema, proxy) if self.uses_proxy else None
+
+    def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:
+        """Fit the proxy where one is needed, and ask for the leading digit."""
+        quotas, group_rows = self.quotas(schema, size)
+        scorer = self.scorer(schema, proxy)
+        prefixes = np.zeros(len(quotas), np.uint32)
+        return RankQuestion(quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer)
+
+    def observe(self, state: Block | Ranked, question: RankQuestion) -> Ranked:
+        """Score once, then remember keys alone: the features are let go."""
+        if isinstance(state, Ranked):
+            return state
+        scores: dict[str, npt.NDArray[np.float32]] = {}
+        if question.scorer is not None:
+            scores = question.scorer(state)
+        groups = np.zeros(len(state.rows), np.int32)
+        if self.grouped and state.codes is not None:
+            groups = state.codes
+        keys = self.keys(state, scores, question.seed)
+        return Ranked(state.number, state.rows, keys, groups, state.codes, scores)
+
+    def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
+        """Count digits, or ties once all digits are known."""
+        if question.digit_bits == 0:
+            tied = state.groups[state.keys == question.prefixes[state.groups]]
+            counts = np.bincount(tied, minlength=len(question.quotas)).astype(np.int64)
+            return RankAnswer(None, counts[:0], ((state.number, counts),))
+        histogram = digit_histogram(
+            state.keys, state.groups, question.prefixes, question.known_bits, question.digit_bits
+        ).ravel()
+        cells = np.flatnonzero(histogram)
+        return RankAnswer(cells, histogram[cells])
+
+    def combine(self, left: RankAnswer, right: RankAnswer) -> RankAnswer:
+        """Counts add up; ties stay apart by block."""
+        if left.cells is None or right.cells is None:
+            return RankAnswer(None, left.counts, left.ties + right.ties)
+        cells, counts = add_histograms((left.cells, left.counts), (right.cells, right.counts))
+        return RankAnswer(cells, counts)
+
+    def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:
+        """One digit deeper, or the threshold with the ties shared out in row order."""
+        if answer.cells is not None:
+            bits = question.digit_bits
+            histogram = np.zeros(len(question.quotas) << bits, np.int64)
+            histogram[answer.cells] = answer.counts
+            digit, remaining = descend(histogram.reshape(len(question.quotas), -1), question.wanted)
+            # a prefix of no bits cannot be shifted by all 32
+            prefixes = digit
+            if question.known_bits:
+                prefixes = question.prefixes << np.uint32(bits) | digit
+            return replace(
+                question,
+                wanted=remaining,
+                prefixes=prefixes,
+                known_bits=question.known_bits + bits,
+                scorer=None,
+            )
+        left = question.wanted.copy()
+        ties: dict[int, Counts] = {}
+        for number, counts in sorted(answer.ties):
+            ties[number] = np.minimum(counts, left)
+            left = left - ties[number]
+        return RankChoice(question.prefixes, ties, question.quotas, question.group_rows)
+
+    def choose(self, state: Ranked, choice: RankChoice) -> Selection:
+        """Rows below the threshold, and the first of the ties."""
+        chosen = choice.taken(state)
+        groups = state.groups[chosen]
+        weights = choice.group_rows[groups] / choice.quotas[groups]
+        scores = {name: values[chosen] for name, values in state.scores.items()}
+        codes = None if state.codes is None else state.codes[chosen]
+        return Selection(state.rows[chosen], weights, codes, scores)
+
+    def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
+        """Keys, groups and four scores a row; histograms only on the coordinator."""
+        groups = classes if self.grouped else 1
+        rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
+        held = 16 + (16 if self.uses_proxy else 0)
+        # only the first digit's histogram is more than some cells; scores lie in few of its cells
+        rows, cells = block_rows(n, d), 2.0 ** (_HISTOGRAM_BITS + 1)
+        filled = min(rows, _SCORE_CELLS) if self.uses_proxy else cells * -np.expm1(-rows / cells)
+        return Footprint(rounds, held, 16 * filled / rounds, 0)
+
+
+def _first(groups: npt.NDArray[np.int32], wanted: Counts) -> npt.NDArray[np.intp]:
+    """Positions of the first ``wanted`` members of each group."""
+    order = np.argsort(groups, kind="stable")
+    sizes = np.bincount(groups, minlength=len(wanted))
+    rank = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return order[rank < wanted[groups[order]]]
+
+
+def highest_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """Keys that put the highest score first."""
+    return ~ascending_keys(scores)

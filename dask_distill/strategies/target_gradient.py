@@ -1,0 +1,40 @@
+"""`gradient` for a target that is no class."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import Block
+from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.parts.ranking import NoveltyScorer
+from dask_distill.strategies.parts.sampling import Scored
+from dask_distill.survey.schema import Sample, Schema
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TargetScorer(NoveltyScorer):
+    """Shows what was computed from the target."""
+
+    def __call__(self, rows: Block | Sample) -> dict[str, Float32]:
+        """The gradient norms."""
+        assert rows.novelty is not None
+        return {"gradient": rows.novelty}
+
+
+@dataclass(frozen=True)
+class TargetGradient(Scored):
+    """`gradient` for a target that is no class; see `TargetModel`."""
+
+    name: ClassVar[str] = "gradient"
+    needs_labels: ClassVar[bool] = False
+    uses_proxy: ClassVar[bool] = False
+    criterion: ClassVar[str] = "gradient"
+    trap: ClassVar[str] = Gradient.trap
+
+    def scorer(self, schema: Schema, proxy: Any) -> TargetScorer:
+        """What was computed from the target."""
+        return TargetScorer()

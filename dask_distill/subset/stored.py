@@ -1,0 +1,150 @@
+"""A subset as a zarr group, written and opened."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dask
+import dask.array as da
+
+from dask_distill.errors import InputError
+from dask_distill.runtime.client import active_client
+from dask_distill.runtime.progress import Progress, countdown
+from dask_distill.runtime.wire import joined, measured
+from dask_distill.storage import group as store
+from dask_distill.storage.location import Location
+from dask_distill.storage.manifest import SYNTHETIC
+from dask_distill.subset.subset import Certificate, Subset
+from dask_distill.subset.summary import Summary
+
+
+def write_subset(
+    subset: Subset,
+    target: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    *,
+    progress: Progress | None = None,
+    run: str | None = None,
+    request: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write rows, weights, scores and provenance to one zarr group, by the workers.
+
+    Parameters
+    ----------
+    subset : Subset
+    target, storage_options, overwrite, progress, run : as for `Coreset.to_zarr`
+    request : mapping, optional
+        What a run that may be resumed was asked for; is stored beside the provenance.
+
+    Returns
+    -------
+    dict
+        As `Coreset.to_zarr`.
+    """
+    options = dict(storage_options or {})
+    sources = subset.provenance.get("input", {}).get("sources", [])
+    store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
+    rows = {subset.feature_name: subset.features}
+    if subset.labels is not None:
+        rows[subset.label_name] = subset.labels
+    rows |= subset.carry
+    rows["index"] = da.from_array(subset.indices, chunks=-1)
+    rows["weight"] = da.from_array(subset.weights, chunks=-1)
+    for name, values in subset.scores.items():
+        rows[f"score/{name}"] = da.from_array(values, chunks=-1)
+    if subset.summary is not None:
+        rows |= subset.summary.arrays()
+    attributes = {
+        "provenance": subset.provenance,
+        "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
+        "names": {
+            "features": subset.feature_name,
+            "labels": None if subset.labels is None else subset.label_name,
+            "carry": list(subset.carry),
+        },
+    }
+    if subset.summary is not None:
+        attributes["growing"] = subset.summary.attributes()
+    if request is not None:
+        attributes["request"] = dict(request)
+    with measured(active_client()) as wire:
+
+        def amend(attributes: dict[str, Any]) -> dict[str, Any]:
+            wire.mark("write")
+            told = attributes["provenance"]
+            sent = joined(told.get("bytes_on_the_wire"), wire.figures())
+            return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
+
+        receipt = store.write(
+            target,
+            rows,
+            attributes,
+            overwrite=overwrite,
+            storage_options=options,
+            on_chunk=None if progress is None else countdown("write", progress),
+            run=run,
+            amend=amend,
+            compared=list(subset.carry),
+        )
+    return receipt | {"bytes_on_the_wire": wire.figures()}
+
+
+def open_subset(
+    target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> Subset:
+    """Open a subset that `Coreset.to_zarr` or ``dask-distill run`` has written.
+
+    Parameters
+    ----------
+    target : path or URL
+    storage_options : mapping, optional
+        For fsspec.
+
+    Returns
+    -------
+    Subset
+        Features, labels and carried arrays stay on disk until computed.
+
+    Raises
+    ------
+    IncompleteOutput
+        Where the commit marker or a part is missing.
+    InputError
+        Where nothing is there, or something else.
+    """
+    arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
+    if attributes.get(SYNTHETIC):
+        raise InputError(
+            f"target '{Location(os.fspath(target)).shown}' must hold selected rows, got synthetic "
+            "ones; open it with open_synthetic, or name the subset that they were made from"
+        )
+    names = attributes["names"]
+    certificate = attributes.get("certificate")
+    small = {
+        name: array
+        for name, array in arrays.items()
+        if name in ("index", "weight") or name.startswith("score/")
+    }
+    growing = attributes.get("growing")
+    summary = None
+    if growing is not None:
+        summary = Summary.stored(growing, arrays, names)
+    values = dict(zip(small, dask.compute(*small.values()), strict=True))
+    return Subset(
+        indices=values["index"],
+        weights=values["weight"],
+        scores={
+            name.removeprefix("score/"): array
+            for name, array in values.items()
+            if name.startswith("score/")
+        },
+        certificate=None if certificate is None else Certificate(**certificate),
+        provenance=attributes["provenance"],
+        features=arrays[names["features"]],
+        labels=None if names["labels"] is None else arrays[names["labels"]],
+        carry={name: arrays[name] for name in names["carry"]},
+        feature_name=names["features"],
+        label_name=names["labels"] or "y",
+        summary=summary,
+    )

@@ -1,0 +1,98 @@
+"""Selected rows and their certificate, as plain data."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.subset.summary import Summary
+from dask_distill.support.html import facts_table
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How well the selected rows cover all rows, and what is proven about it.
+
+    Attributes
+    ----------
+    radius : float
+        Covering radius: the largest distance of any row to its nearest selected row, measured
+        over all rows.
+    lower_bound : float
+        No choice of as many centers, anywhere in space, has a smaller covering radius.
+    ratio : float
+        radius / lower_bound: the selection is at most this much worse than the best possible.
+    random_radius : float or None
+        Covering radius of a uniform random subset of the same size; None where it is not known.
+    metric : str
+    space : str
+        "features", or the reduction in whose space the distances are.
+    measured : bool
+        Whether ``radius`` was measured. Of data that grew it is a bound: no row is farther.
+    """
+
+    radius: float
+    lower_bound: float
+    ratio: float
+    random_radius: float | None
+    metric: str = "euclidean"
+    space: str = "features"
+    measured: bool = True
+
+    @classmethod
+    def of(
+        cls, radius: float, lower_bound: float, random_radius: float | None, **more: Any
+    ) -> "Certificate":
+        """With the ratio that follows."""
+        ratio = radius / lower_bound if lower_bound > 0 else (1.0 if radius == 0 else np.inf)
+        return cls(radius, lower_bound, ratio, random_radius, **more)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Selected rows of a data set, with weights: the fields of a `Coreset`, which tells of each."""
+
+    indices: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    scores: dict[str, npt.NDArray[np.float32]]
+    certificate: Certificate | None
+    provenance: dict[str, Any]
+    features: da.Array = field(repr=False)
+    labels: da.Array | None = field(repr=False, default=None)
+    carry: dict[str, da.Array] = field(repr=False, default_factory=dict)
+    feature_name: str = "X"
+    label_name: str = "y"
+    summary: Summary | None = field(repr=False, default=None)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        rows = self.provenance.get("rows", 0)
+        share = f", {len(self) / rows:.1%} of {rows:,}" if rows else ""
+        strategy = self.provenance.get("parameters", {}).get("strategy", "?")
+        return f"{type(self).__name__}({len(self):,} rows{share}, strategy={strategy!r})"
+
+    def _repr_html_(self) -> str:
+        told = self.provenance
+        facts: list[tuple[str, object]] = [
+            ("rows", f"{len(self):,} of {told.get('rows', 0):,}"),
+            ("strategy", told.get("parameters", {}).get("strategy", "?")),
+            (self.feature_name, f"{self.features.shape} {self.features.dtype}"),
+        ]
+        if self.labels is not None:
+            facts.append((self.label_name, f"{self.labels.shape} {self.labels.dtype}"))
+        facts += [(name, f"{array.shape} {array.dtype}") for name, array in self.carry.items()]
+        for entry in (told.get("classes") or [])[:10]:
+            amount = f"{entry['selected']:,} of {entry['rows']:,}"
+            facts.append((f"class {entry['label']}", amount))
+        if self.certificate is not None:
+            facts.append(("covering radius", f"{self.certificate.radius:.4g}"))
+        return facts_table(type(self).__name__, facts)

@@ -1,0 +1,1 @@
+"""Text, tables, HTML, small files, digests, drawings: what knows nothing of data sets."""

@@ -1,0 +1,1 @@
+"""The source as blocks, and the first pass over them."""

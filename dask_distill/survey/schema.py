@@ -1,0 +1,84 @@
+"""What the survey found."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.conversation.protocol import Final
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers.
+
+    ``novelty``, ``probabilities`` and ``time`` are as for a `Block`.
+    """
+
+    rows: npt.NDArray[np.int64]
+    X: npt.NDArray[np.floating]
+    codes: npt.NDArray[np.int32] | None
+    novelty: npt.NDArray[np.float32] | None = None
+    probabilities: npt.NDArray[np.float32] | None = None
+    time: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Schema(Final):
+    """What the survey found.
+
+    Attributes
+    ----------
+    n_source, n : int
+        Rows in the source, and those that are valid.
+    d : int
+        Features.
+    classes : (C,) array or None
+        Label of each class; numbered by first appearance, so that renaming changes nothing.
+    counts : (C,) int64 array or None
+    block_counts : (B,) int64 array
+        Valid rows by block.
+    block_classes : (B, C) int64 array or None
+        Rows of each class by block.
+    mean, scale : (d,) float64 arrays
+        Mean and standard deviation; where a feature is constant, the size of its mean,
+        at least 1.
+    sample : Sample or None
+        None in the outline that travels to every block.
+    dropped : int
+        Invalid rows left out.
+    fingerprint : str
+        Digest of the content, the same for any chunking and storage.
+    block_starts : (B,) int64 array or None
+        Global number of each block's first row, valid or not.
+    chosen : Sample or None
+        Rows that count as chosen before the strategy begins, where it wants them; not in the
+        outline.
+    reduction : dict or None
+        Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
+        sample are of the reduced space.
+    """
+
+    n_source: int
+    n: int
+    d: int
+    classes: npt.NDArray[np.generic] | None
+    counts: npt.NDArray[np.int64] | None
+    block_counts: npt.NDArray[np.int64]
+    block_classes: npt.NDArray[np.int64] | None
+    mean: Floats
+    scale: Floats
+    sample: Sample | None
+    dropped: int
+    fingerprint: str
+    seed: int
+    block_starts: npt.NDArray[np.int64] | None = None
+    chosen: Sample | None = None
+    reduction: dict[str, Any] | None = None
+
+    def outline(self) -> "Schema":
+        """Everything but rows: small enough to go to every block."""
+        return replace(self, sample=None, chosen=None)

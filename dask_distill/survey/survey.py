@@ -1,0 +1,318 @@
+"""The first pass: what the data is, whether it can be used, and a bounded sample of it.
+
+A conversation of one question. Every block counts its invalid values, classes and moments,
+and offers the rows of lowest hash: as a whole, and in each class, so that rare classes are in
+the sample too. Lowest hashes of parts merge to the lowest hashes of all.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import Block, RawBlock, tile_rows
+from dask_distill.data.labels import as_labels
+from dask_distill.errors import InputError
+from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.kernels.quotas import class_quotas
+from dask_distill.kernels.reservoir import lowest_in_class
+from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
+from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.validity import (
+    Invalid,
+    OnInvalid,
+    invalid_rows,
+    merge_invalid,
+    refuse_classes,
+    refuse_invalid,
+)
+
+Floats = npt.NDArray[np.float64]
+
+SAMPLE_ROWS = 10_000
+SAMPLE_FLOOR = 20
+# the hashes up to which rows are offered leave room above the sample's size
+_OFFER = 1.5
+_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the survey asks of every block."""
+
+    n: int
+    d: int
+    size: int
+    floor: int
+    seed: int
+    labelled: bool
+    on_invalid: OnInvalid
+
+
+@dataclass(frozen=True)
+class BlockFacts:
+    """What one block contributes that is kept apart until the end, in block order."""
+
+    number: int
+    start: int
+    rows: int
+    mean: Floats
+    spread: Floats
+    checksum: int
+    labels: npt.NDArray[np.generic] | None
+    label_counts: npt.NDArray[np.int64] | None
+    label_first: npt.NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Rows of low hash, with all that the sample needs of them.
+
+    These are the rows whose hash is at most ``limit``, and the ``floor`` lowest of each class.
+    """
+
+    limit: np.uint64
+    floor: int
+    hashes: npt.NDArray[np.uint64]
+    rows: npt.NDArray[np.int64]
+    X: npt.NDArray[np.floating]
+    labels: npt.NDArray[np.generic] | None
+    time: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Facts by block, invalid values, and the rows offered for the sample."""
+
+    facts: tuple[BlockFacts, ...]
+    invalid: Invalid
+    offer: Offer
+
+
+class Survey:
+    """The conversation behind `Schema`."""
+
+    def ask(
+        self,
+        n: int,
+        d: int,
+        *,
+        labelled: bool,
+        seed: int,
+        on_invalid: OnInvalid = "raise",
+        size: int = SAMPLE_ROWS,
+        floor: int = SAMPLE_FLOOR,
+    ) -> Question:
+        """The one question."""
+        return Question(n, d, size, floor, seed, labelled, on_invalid)
+
+    def observe(self, block: RawBlock, question: Question) -> RawBlock:
+        """Nothing is remembered: the block itself is the state."""
+        return block
+
+    def answer(self, block: RawBlock, question: Question) -> Answer:
+        """Count, measure and offer."""
+        bad, invalid = invalid_rows(block)
+        rows = block.start + np.arange(len(block.X), dtype=np.int64)
+        X, labels, time = block.X, block.y, block.time
+        if bad is not None:
+            rows, X = rows[~bad], X[~bad]
+            labels = None if labels is None else labels[~bad]
+            time = None if time is None else time[~bad]
+        mean, spread = moments(X, tile_rows(X.shape[1]))
+        names = counts = first = inverse = None
+        if labels is not None:
+            labels = as_labels(labels)
+            names, at, inverse, counts = np.unique(
+                labels, return_index=True, return_inverse=True, return_counts=True
+            )
+            first = rows[at]
+        checksum = block_checksum(block)
+        facts = BlockFacts(
+            block.number, block.start, len(rows), mean, spread, checksum, names, counts, first
+        )
+        return Answer((facts,), invalid, _offer(rows, X, labels, time, inverse, question))
+
+    def combine(self, left: Answer, right: Answer) -> Answer:
+        """Facts side by side; of the rows offered, those that are still lowest."""
+        merged = Answer(
+            left.facts + right.facts,
+            merge_invalid(left.invalid, right.invalid),
+            _merge_offers(left.offer, right.offer),
+        )
+        # labels that are all missing have no type
+        named = [f.labels for f in merged.facts if f.labels is not None and len(f.labels)]
+        if len({labels.dtype.kind for labels in named}) > 1:
+            types = ", ".join(sorted({str(labels.dtype) for labels in named}))
+            raise InputError(
+                f"labels must be all ints or all strings, got {types} in different parts of the "
+                "data; convert them to one type"
+            )
+        return merged
+
+    def advance(self, question: Question, answer: Answer) -> Schema:
+        """Judge the input, and make the schema of it."""
+        refuse_invalid(answer.invalid, question.on_invalid)
+        facts = sorted(answer.facts, key=lambda f: f.number)
+        block_counts = np.array([f.rows for f in facts], np.int64)
+        n = int(block_counts.sum())
+        if n == 0:
+            raise InputError(
+                f"features has no valid row among {question.n:,}: all hold NaN or infinite "
+                "values, or have no label; clean them"
+            )
+        classes = counts = block_classes = None
+        if question.labelled:
+            classes, counts, block_classes = _classes(facts)
+            refuse_classes(classes, n)
+        mean, scale = pool_moments(
+            [f.rows for f in facts], [f.mean for f in facts], [f.spread for f in facts]
+        )
+        return Schema(
+            n_source=question.n,
+            n=n,
+            d=question.d,
+            classes=classes,
+            counts=counts,
+            block_counts=block_counts,
+            block_classes=block_classes,
+            mean=mean,
+            scale=scale,
+            sample=_sample(answer.offer, classes, counts, question),
+            dropped=answer.invalid.rows,
+            fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
+            seed=question.seed,
+            block_starts=np.array([f.start for f in facts], np.int64),
+        )
+
+
+def valid_block(raw: RawBlock, schema: Schema) -> Block:
+    """Leave out what the survey found invalid, and put class numbers for labels."""
+    rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
+    X, labels, time = raw.X, raw.y, raw.time
+    if int(schema.block_counts[raw.number]) != len(rows):
+        bad, _ = invalid_rows(raw)
+        assert bad is not None
+        rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
+        labels = None if labels is None else labels[~bad]
+        time = None if time is None else time[~bad]
+    codes = None
+    if labels is not None and schema.classes is not None:
+        codes = class_codes(labels, schema.classes)
+    return Block(raw.number, rows, X, codes, time=time)
+
+
+def class_codes(
+    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int32]:
+    """Number of each label's class."""
+    if len(labels) == 0:
+        return np.empty(0, np.int32)
+    ranked = np.argsort(classes)
+    return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
+
+
+def _offer(
+    rows: npt.NDArray[np.int64],
+    X: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.generic] | None,
+    time: Floats | None,
+    inverse: npt.NDArray[np.intp] | None,
+    question: Question,
+) -> Offer:
+    """The rows of this block that may be in the sample."""
+    share = min(1.0, _OFFER * question.size / question.n)
+    limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
+    hashes = row_hash(rows, question.seed, stream=_STREAM)
+    return _lowest(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
+
+
+def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
+    """What an offer must hold of these rows; ``inverse`` numbers their labels in any way."""
+    chosen = offer.hashes <= offer.limit
+    if inverse is not None:
+        chosen |= lowest_in_class(offer.hashes, offer.rows, inverse, offer.floor)
+    return replace(
+        offer,
+        hashes=offer.hashes[chosen],
+        rows=offer.rows[chosen],
+        X=offer.X[chosen],
+        labels=None if offer.labels is None else offer.labels[chosen],
+        time=None if offer.time is None else offer.time[chosen],
+    )
+
+
+def _merge_offers(left: Offer, right: Offer) -> Offer:
+    labels = inverse = None
+    if left.labels is not None and right.labels is not None:
+        labels = _joined([left.labels, right.labels])
+        inverse = np.unique(labels, return_inverse=True)[1]
+    both = replace(
+        left,
+        hashes=np.concatenate([left.hashes, right.hashes]),
+        rows=np.concatenate([left.rows, right.rows]),
+        X=np.concatenate([left.X, right.X]),
+        labels=labels,
+        time=None
+        if left.time is None or right.time is None
+        else np.concatenate([left.time, right.time]),
+    )
+    return _lowest(both, inverse)
+
+
+def _joined(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
+    """Labels of all parts; those of no rows have a type that means nothing."""
+    return np.concatenate([part for part in parts if len(part)] or parts)
+
+
+def _classes(
+    facts: list[BlockFacts],
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Classes by first appearance, their counts, and the counts by block."""
+    names = _joined([f.labels for f in facts if f.labels is not None])
+    first = np.concatenate([f.label_first for f in facts if f.label_first is not None])
+    counts = np.concatenate([f.label_counts for f in facts if f.label_counts is not None])
+    blocks = np.repeat(
+        np.arange(len(facts)), [0 if f.labels is None else len(f.labels) for f in facts]
+    )
+    unique, inverse = np.unique(names, return_inverse=True)
+    earliest = np.full(len(unique), np.iinfo(np.int64).max)
+    np.minimum.at(earliest, inverse, first)
+    by_first = np.argsort(earliest)
+    number = np.empty(len(unique), np.int64)
+    number[by_first] = np.arange(len(unique))
+    table = np.zeros((len(facts), len(unique)), np.int64)
+    np.add.at(table, (blocks, number[inverse]), counts)
+    return unique[by_first], table.sum(axis=0), table
+
+
+def _sample(
+    offer: Offer,
+    classes: npt.NDArray[np.generic] | None,
+    counts: npt.NDArray[np.int64] | None,
+    question: Question,
+) -> Sample:
+    """Of the rows offered, the lowest hashes, class by class in proportion."""
+    order = np.lexsort((offer.rows, offer.hashes))
+    if classes is None or counts is None or offer.labels is None:
+        chosen = np.sort(order[: question.size])
+        by_row = chosen[np.argsort(offer.rows[chosen])]
+        return _taken(offer, by_row, None)
+    codes = class_codes(offer.labels, classes)
+    available = np.bincount(codes, minlength=len(classes)).astype(np.int64)
+    size = min(max(question.size, 2 * len(classes)), int(available.sum()))
+    quota = class_quotas(size, counts, available, question.floor)
+    grouped = np.lexsort((offer.rows, offer.hashes, codes))
+    starts = np.cumsum(available) - available
+    rank = np.arange(len(grouped)) - np.repeat(starts, available)
+    chosen = grouped[rank < quota[codes[grouped]]]
+    by_row = chosen[np.argsort(offer.rows[chosen])]
+    return _taken(offer, by_row, codes[by_row])
+
+
+def _taken(
+    offer: Offer, by_row: npt.NDArray[np.intp], codes: npt.NDArray[np.int32] | None
+) -> Sample:
+    time = None if offer.time is None else offer.time[by_row]
+    return Sample(offer.rows[by_row], offer.X[by_row], codes, time=time)

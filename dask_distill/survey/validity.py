@@ -1,0 +1,121 @@
+"""Whether rows and labels can be used: what is wrong, how often, where first; and the refusal."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.data.blocks import RawBlock, tile_rows
+from dask_distill.data.labels import missing_labels
+from dask_distill.errors import InputError
+from dask_distill.kernels.moments import tiles
+
+OnInvalid = Literal["raise", "drop"]
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """Values that cannot be used: how many, and where the first one is."""
+
+    nan: int = 0
+    infinite: int = 0
+    first: tuple[int, int] | None = None
+    missing: int = 0
+    first_missing: int | None = None
+    rows: int = 0
+
+
+def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
+    """Mask of unusable rows (None where all are fine), and what is wrong with them."""
+    bad = None
+    invalid = Invalid()
+    # a sum is finite only if all its terms are: one cheap pass clears almost every block
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not all(
+            np.isfinite(tile.sum(dtype=np.float64))
+            for tile in tiles(block.X, tile_rows(block.X.shape[1]))
+        )
+    if suspicious:
+        finite = np.isfinite(block.X)
+        bad = ~finite.all(axis=1)
+        if bad.any():
+            row = int(bad.argmax())
+            nan = int(np.isnan(block.X[bad]).sum())
+            invalid = Invalid(
+                nan=nan,
+                infinite=int((~finite[bad]).sum()) - nan,
+                first=(block.start + row, int((~finite[row]).argmax())),
+            )
+    if block.y is not None:
+        missing = missing_labels(block.y)
+        if missing.any():
+            bad = missing if bad is None else bad | missing
+            invalid = replace(
+                invalid,
+                missing=int(missing.sum()),
+                first_missing=block.start + int(missing.argmax()),
+            )
+    if bad is None or not bad.any():
+        return None, invalid
+    return bad, replace(invalid, rows=int(bad.sum()))
+
+
+def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
+    """Counts added, the first of the firsts."""
+    firsts = [i.first for i in (left, right) if i.first is not None]
+    missing = [i.first_missing for i in (left, right) if i.first_missing is not None]
+    return Invalid(
+        left.nan + right.nan,
+        left.infinite + right.infinite,
+        min(firsts, default=None),
+        left.missing + right.missing,
+        min(missing, default=None),
+        left.rows + right.rows,
+    )
+
+
+def refuse_invalid(invalid: Invalid, on_invalid: OnInvalid) -> None:
+    """End the run where a value is invalid, unless such rows are dropped."""
+    if on_invalid == "drop":
+        return
+    if invalid.first is not None:
+        row, column = invalid.first
+        counts = [
+            f"{count:,} {name}"
+            for count, name in ((invalid.nan, "NaN"), (invalid.infinite, "infinite"))
+            if count
+        ]
+        values = "value" if invalid.nan + invalid.infinite == 1 else "values"
+        raise InputError(
+            f"features has {' and '.join(counts)} {values}, first in row {row}, column "
+            f'{column}; clean them, or pass on_invalid="drop"'
+        )
+    if invalid.first_missing is not None:
+        raise InputError(
+            f"labels has {invalid.missing:,} missing, first in row {invalid.first_missing}; "
+            'fill them, or pass on_invalid="drop"'
+        )
+
+
+def refuse_classes(classes: npt.NDArray[np.generic], n: int) -> None:
+    """End the run where labels are no classes to choose from."""
+    if classes.dtype.kind == "f":
+        numbers = classes.astype(np.float64)
+        whole = np.isfinite(numbers) & (numbers == np.rint(numbers))
+        if not whole.all():
+            raise InputError(
+                f"labels must be classes (ints or strings), got {classes.dtype} such as "
+                f'{classes[~whole][0]}; for a regression target pass task="regression"'
+            )
+    if len(classes) == 1:
+        raise InputError(
+            f"labels must have at least two classes, got only {classes[0].item()!r} in {n:,} "
+            "rows; pass labels=None to select without labels"
+        )
+    if len(classes) > max(2, n // 2):
+        raise InputError(
+            f"labels must be classes with rows to choose from, got {len(classes):,} different "
+            f"values in {n:,} rows; for a regression target pass "
+            'task="regression", for an id labels=None'
+        )

@@ -17,7 +17,7 @@ from dask.delayed import delayed
 
 from dask_distill import open_dataset
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.survey import Survey
@@ -30,7 +30,7 @@ class Built(Exception):  # noqa: N818
 class Builder(DaskRunner):
     """Stops where the first round would be sent."""
 
-    def settle(self, watched, kept, total):
+    def settle(self, watched, kept):
         (optimised,) = dask.optimize([*watched, *kept])
         self.tasks = len(dict(delayed(optimised).dask))
         raise Built
@@ -60,10 +60,7 @@ def main():
         blocks = raw_blocks(dataset, runner)
         question = Survey().ask(dataset.n, dataset.d, labelled=True, seed=0)
         try:
-            converse(
-                delayed(Survey(), traverse=False), blocks, question, runner, phase="survey",
-                ledger=Ledger(),
-            )  # fmt: skip
+            converse(Survey(), blocks, question, Run(runner), phase="survey")
         except Built:
             building = time.perf_counter() - started
     print(

@@ -24,7 +24,7 @@ from mixture import mixture, mixture_with_clusters
 
 from dask_distill import distill, open_dataset
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
@@ -56,7 +56,7 @@ def converse_over(X, count, k, strategy):
     """The last word of a conversation over so many blocks."""
     blocks, schema = blocks_of(X, count)
     question = strategy.ask(schema, k, None)
-    final, _ = converse(strategy, blocks, question, LocalRunner(), phase="", ledger=Ledger())
+    final, _ = converse(strategy, blocks, question, Run(LocalRunner()), phase="")
     return content(final)
 
 

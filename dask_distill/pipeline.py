@@ -1,14 +1,16 @@
-"""`distill`: the whole way on one page.
+"""`distill`, `distill_to_zarr`, `grow`: the whole way on one page.
 
 Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dask_distill.conversation.run import Run, measured_run
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.errors import DistillError, InputError
@@ -17,9 +19,9 @@ from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import searched
-from dask_distill.selection.checkpoint import Checkpoint, describe_request
-from dask_distill.selection.request import TASKS, Request
-from dask_distill.selection.select import select
+from dask_distill.selection.checkpoint import Checkpoint, Receipts, describe_request
+from dask_distill.selection.request import TASKS, Asked, Request
+from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.selection.task import as_target, labels_of, with_task
 from dask_distill.spaces.words import make_reduction
 from dask_distill.storage import group as store
@@ -29,238 +31,9 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.subset.stored import write_subset
 from dask_distill.subset.summary import Settings, Summary
+from dask_distill.support.digest import combined_digest
 from dask_distill.survey.reading import content_fingerprint, raw_blocks
 from dask_distill.survey.validity import OnInvalid
-
-
-def grow(
-    features: Any,
-    labels: Any = None,
-    *,
-    fraction: float | None = None,
-    size: int | None = None,
-    strategy: str = "auto",
-    options: Mapping[str, Any] | None = None,
-    carry: Mapping[str, Any] | None = None,
-    time: Any = None,
-    oversample: float | None = None,
-    window: int | None = None,
-    half_life: float | None = None,
-    seed: int = 0,
-    on_invalid: OnInvalid = "raise",
-    progress: Progress | None = None,
-) -> Coreset:
-    """Select rows of a first batch, so that `Coreset.update` can add others.
-
-    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
-    Every batch is read when it comes, and never again. Rows are numbered in the order in which
-    they come, over all batches.
-
-    Most strategies choose from a random sample: which rows are in it depends on seed and row
-    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
-    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
-    instead of a measured radius, see the guide on growing data.
-
-    Parameters
-    ----------
-    features, labels, carry, time, seed, on_invalid, progress
-        As for `dask_distill.distill`. All batches have the same columns and types.
-    fraction : float, optional
-        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
-    size : int, optional
-        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
-        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
-    strategy : str
-        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
-        or stratified.
-    options : dict, optional
-        Of the strategy.
-    oversample : float, optional
-        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
-        of all rows.
-    window : int, optional
-        Only the last so many rows count, by their numbers. Needs ``size``.
-    half_life : float, optional
-        Rows count for half as much when so many have come after them. Needs ``size``.
-
-    Returns
-    -------
-    Coreset
-        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
-        though old ones have a smaller part in that.
-
-    Raises
-    ------
-    InputError
-        For input or parameters that cannot be used, before any selection starts.
-
-    References
-    ----------
-    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
-    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
-    retrieval.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
-    >>> y = (X[:, 0] > 0).astype(int)
-    >>> coreset = grow(X[:1000], y[:1000], size=100)
-    >>> coreset = coreset.update(X[1000:], y[1000:])
-    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
-    (100, 3000.0, 3000)
-    """
-    settings = Settings.of(
-        strategy,
-        options,
-        fraction,
-        size,
-        oversample,
-        window=window,
-        half_life=half_life,
-        seed=seed,
-        on_invalid=on_invalid,
-    )
-    dataset = as_dataset(features, labels, carry=carry, time=time)
-    return Coreset.of(grown(Summary.begin(settings), dataset, progress=progress))
-
-
-def distill_to_zarr(
-    dataset: Dataset,
-    target: str | os.PathLike[str],
-    request: Request,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> tuple[Coreset, dict[str, Any]]:
-    """Select rows and write them; what dies on the way can be resumed.
-
-    Parameters
-    ----------
-    dataset, progress
-        As for `distill`.
-    request : Request
-        What `distill` would be asked for.
-    target, storage_options
-        As for `Coreset.to_zarr`.
-    resume : bool
-        Go on with the run that died on this target; begin one where none has.
-    overwrite : bool
-        Replace a subset that is there, at commit; discards an unfinished run.
-    checkpoint : Checkpoint, optional
-        Of `open_checkpoint`, where that was called before.
-
-    Returns
-    -------
-    coreset : Coreset
-    receipt : dict
-        As from `Coreset.to_zarr`, and ``seconds`` for writing.
-
-    Raises
-    ------
-    InputError
-        Where input or parameters cannot be used, or differ from those of the run to resume.
-    DistillError
-        Where the run failed; what it has finished is kept for ``resume=True``.
-    """
-    checkpoint = checkpoint or open_checkpoint(
-        dataset,
-        target,
-        request,
-        resume=resume,
-        overwrite=overwrite,
-        storage_options=storage_options,
-    )
-    try:
-        if checkpoint.complete:
-            runner = DaskRunner(progress)
-            raw = raw_blocks(dataset, runner)
-            checkpoint.check(content_fingerprint(dataset, raw, runner))
-            written = open_coreset(target, storage_options)
-            found = store.summary(target, storage_options=storage_options)
-            checkpoint.close()
-            return written, found | {"seconds": 0.0}
-        coreset = Coreset.of(
-            select(
-                dataset,
-                request,
-                progress=progress,
-                checkpoint=checkpoint,
-                decide=_searching(request, progress),
-            )
-        )
-        writing = time.perf_counter()
-        receipt = write_subset(
-            coreset,
-            target,
-            storage_options,
-            checkpoint.overwrite,
-            progress=progress,
-            run=checkpoint.run,
-            request={**checkpoint.request, "fingerprint": checkpoint.fingerprint},
-        )
-        receipt["seconds"] = round(time.perf_counter() - writing, 3)
-    except InputError:
-        # what was finished before stays, should only this call have been wrong
-        checkpoint.close(keep=resume)
-        raise
-    except BaseException as error:
-        checkpoint.close(keep=True)
-        if isinstance(error, DistillError) and checkpoint.begun:
-            raise type(error)(
-                f"{error}; what is finished is kept: run again with resume=True / --resume"
-            ) from error.__cause__
-        raise
-    checkpoint.close()
-    return coreset, receipt
-
-
-def open_checkpoint(
-    dataset: Dataset,
-    target: str | os.PathLike[str],
-    request: Request,
-    *,
-    resume: bool,
-    overwrite: bool,
-    storage_options: Mapping[str, Any] | None,
-) -> Checkpoint:
-    """Check request and target, and find the run to resume; writes nothing.
-
-    Raises
-    ------
-    InputError
-    """
-    if resume and overwrite:
-        raise InputError("at most one of resume and overwrite may be given, got both; drop one")
-    request.check(dataset)
-    described = describe_request(dataset, request)
-    url = os.fspath(target)
-    if not resume:
-        _check_target(dataset, target, overwrite, storage_options)
-    elif not url:
-        raise InputError("target must be a path or URL, got an empty string")
-    place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
-    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
-    if resume and not checkpoint.complete:
-        _check_target(dataset, target, checkpoint.overwrite, storage_options)
-    return checkpoint
-
-
-def _check_target(
-    dataset: Dataset,
-    target: str | os.PathLike[str],
-    overwrite: bool,
-    storage_options: Mapping[str, Any] | None,
-) -> None:
-    store.check_target(
-        target,
-        overwrite=overwrite,
-        storage_options=storage_options,
-        sources=dataset.sources,
-    )
 
 
 def distill(
@@ -380,22 +153,251 @@ def distill(
     dataset = as_dataset(features, classes, carry=carry, time=time)
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
-    request.check(dataset)
+    asked = request.of(dataset)
     refuse_asynchronous()
-    return Coreset.of(
-        select(dataset, request, progress=progress, decide=_searching(request, progress))
+    return _selected(asked, progress, Receipts())
+
+
+def _selected(
+    asked: Asked, progress: Progress | None, receipts: Receipts, *, depth: int = 3
+) -> Coreset:
+    """The rows; the strategy is searched for first, where the request leaves that to a search."""
+    if asked.request.strategy.warning:
+        # of the user's line, so many calls above
+        warnings.warn(asked.request.strategy.warning, SelectionWarning, stacklevel=depth)
+    with measured_run(progress, receipts.journal) as run:
+        search = None
+        if isinstance(asked.request.strategy, Search) and receipts.selection() is None:
+            asked, run, search = _found(asked, run)
+        return Coreset.of(select(asked, run, receipts, search=search))
+
+
+def _found(asked: Asked, run: Run) -> tuple[Asked, Run, dict[str, Any]]:
+    """With the strategy that a search has found; what another one has said is not recalled."""
+    found = searched(asked, run)
+    run.wire.mark("search")
+    asked = replace(asked, request=replace(asked.request, strategy=found.strategy))
+    branch = combined_digest({"strategy": repr(found.strategy)}) + "/"
+    return asked, replace(run, journal=run.journal.branched(branch)), found.as_dict()
+
+
+def distill_to_zarr(
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Coreset, dict[str, Any]]:
+    """Select rows and write them; what dies on the way can be resumed.
+
+    Parameters
+    ----------
+    dataset, progress
+        As for `distill`.
+    request : Request
+        What `distill` would be asked for.
+    target, storage_options
+        As for `Coreset.to_zarr`.
+    resume : bool
+        Go on with the run that died on this target; begin one where none has.
+    overwrite : bool
+        Replace a subset that is there, at commit; discards an unfinished run.
+
+    Returns
+    -------
+    coreset : Coreset
+    receipt : dict
+        As from `Coreset.to_zarr`, and ``seconds`` for writing.
+
+    Raises
+    ------
+    InputError
+        Where input or parameters cannot be used, or differ from those of the run to resume.
+    DistillError
+        Where the run failed; what it has finished is kept for ``resume=True``.
+    """
+    asked = request.of(dataset)
+    checkpoint = open_checkpoint(
+        asked, target, resume=resume, overwrite=overwrite, storage_options=storage_options
     )
+    return select_and_write(asked, target, checkpoint, storage_options, progress)
 
 
-def _searching(
-    request: Request, progress: Progress | None
-) -> Callable[[Dataset, Request], tuple[Request, dict[str, Any]]] | None:
-    """What finds the strategy, where the request leaves that to a search."""
-    if not isinstance(request.strategy, Search):
-        return None
+def open_checkpoint(
+    asked: Asked,
+    target: str | os.PathLike[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> Checkpoint:
+    """Check the target, and find the run to resume; writes nothing.
 
-    def decide(dataset: Dataset, request: Request) -> tuple[Request, dict[str, Any]]:
-        found = searched(dataset, request, progress)
-        return replace(request, strategy=found.strategy), found.as_dict()
+    Raises
+    ------
+    InputError
+    """
+    if resume and overwrite:
+        raise InputError("at most one of resume and overwrite may be given, got both; drop one")
+    described = describe_request(asked)
+    url = os.fspath(target)
 
-    return decide
+    def check(overwrite: bool) -> None:
+        sources = asked.dataset.sources
+        store.check_target(
+            target, overwrite=overwrite, storage_options=storage_options, sources=sources
+        )
+
+    if not resume:
+        check(overwrite)
+    elif not url:
+        raise InputError("target must be a path or URL, got an empty string")
+    place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
+    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
+    if resume and not checkpoint.complete:
+        check(checkpoint.overwrite)
+    return checkpoint
+
+
+def select_and_write(
+    asked: Asked,
+    target: str | os.PathLike[str],
+    checkpoint: Checkpoint,
+    storage_options: Mapping[str, Any] | None,
+    progress: Progress | None,
+) -> tuple[Coreset, dict[str, Any]]:
+    """What `distill_to_zarr` does, once it has a checkpoint.
+
+    Raises
+    ------
+    InputError, DistillError
+    """
+    try:
+        if checkpoint.complete:
+            runner = DaskRunner(progress)
+            raw = raw_blocks(asked.dataset, runner)
+            checkpoint.check(content_fingerprint(asked.dataset, raw, runner))
+            coreset = open_coreset(target, storage_options)
+            found = store.summary(target, storage_options=storage_options)
+            receipt = found | {"seconds": 0.0}
+        else:
+            coreset = _selected(asked, progress, checkpoint, depth=4)
+            started = time.perf_counter()
+            receipt = write_subset(
+                coreset,
+                target,
+                storage_options,
+                checkpoint.overwrite,
+                progress=progress,
+                run=checkpoint.run,
+                request={**checkpoint.request, "fingerprint": checkpoint.fingerprint},
+            )
+            receipt["seconds"] = round(time.perf_counter() - started, 3)
+    except InputError:
+        # what was finished before stays, should only this call have been wrong
+        checkpoint.close(keep=checkpoint.resumed)
+        raise
+    except BaseException as error:
+        checkpoint.close(keep=True)
+        if isinstance(error, DistillError) and checkpoint.begun:
+            raise type(error)(
+                f"{error}; what is finished is kept: run again with resume=True / --resume"
+            ) from error.__cause__
+        raise
+    checkpoint.close()
+    return coreset, receipt
+
+
+def grow(
+    features: Any,
+    labels: Any = None,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    strategy: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    carry: Mapping[str, Any] | None = None,
+    time: Any = None,
+    oversample: float | None = None,
+    window: int | None = None,
+    half_life: float | None = None,
+    seed: int = 0,
+    on_invalid: OnInvalid = "raise",
+    progress: Progress | None = None,
+) -> Coreset:
+    """Select rows of a first batch, so that `Coreset.update` can add others.
+
+    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
+    Every batch is read when it comes, and never again. Rows are numbered in the order in which
+    they come, over all batches.
+
+    Most strategies choose from a random sample: which rows are in it depends on seed and row
+    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
+    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
+    instead of a measured radius, see the guide on growing data.
+
+    Parameters
+    ----------
+    features, labels, carry, time, seed, on_invalid, progress
+        As for `dask_distill.distill`. All batches have the same columns and types.
+    fraction : float, optional
+        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
+    size : int, optional
+        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
+        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
+    strategy : str
+        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
+        or stratified.
+    options : dict, optional
+        Of the strategy.
+    oversample : float, optional
+        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
+        of all rows.
+    window : int, optional
+        Only the last so many rows count, by their numbers. Needs ``size``.
+    half_life : float, optional
+        Rows count for half as much when so many have come after them. Needs ``size``.
+
+    Returns
+    -------
+    Coreset
+        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
+        though old ones have a smaller part in that.
+
+    Raises
+    ------
+    InputError
+        For input or parameters that cannot be used, before any selection starts.
+
+    References
+    ----------
+    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
+    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
+    retrieval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> coreset = grow(X[:1000], y[:1000], size=100)
+    >>> coreset = coreset.update(X[1000:], y[1000:])
+    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
+    (100, 3000.0, 3000)
+    """
+    settings = Settings.of(
+        strategy,
+        options,
+        fraction,
+        size,
+        oversample,
+        window=window,
+        half_life=half_life,
+        seed=seed,
+        on_invalid=on_invalid,
+    )
+    dataset = as_dataset(features, labels, carry=carry, time=time)
+    return Coreset.of(grown(Summary.begin(settings), dataset, progress=progress))

@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from dask_distill import InputError, distill
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock
 from dask_distill.runtime.runner import LocalRunner
@@ -36,7 +36,7 @@ def survey(X, y, edges, seed=0, rows=10_000):
         for b, (start, stop) in enumerate(pairwise(edges))
     ]
     asked = Survey().ask(len(X), X.shape[1], labelled=y is not None, seed=seed, size=rows)
-    final, _ = converse(Survey(), raw, asked, LocalRunner(), phase="survey", ledger=Ledger())
+    final, _ = converse(Survey(), raw, asked, Run(LocalRunner()), phase="survey")
     schema = content(final)
     return [valid_block(block, schema) for block in raw], schema
 
@@ -48,10 +48,8 @@ def select(X, y, size, *, blocks=1, edges=None, strategy=None, proxy=None, seed=
         edges = [round(b * len(X) / blocks) for b in range(blocks + 1)]
     states, schema = survey(X, y, edges, seed, rows)
     question = strategy.ask(schema, size, proxy)
-    final, states = converse(
-        strategy, states, question, LocalRunner(), phase="select", ledger=Ledger()
-    )
-    parts = choose(strategy, states, final, LocalRunner())
+    final, states = converse(strategy, states, question, Run(LocalRunner()), phase="select")
+    parts = choose(strategy, states, final, Run(LocalRunner()))
     assert all(
         np.array_equal(part.codes, states[b].codes[np.isin(states[b].rows, part.rows)])
         for b, part in enumerate(parts)

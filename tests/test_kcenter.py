@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
@@ -62,10 +62,8 @@ def select(X, parts, k, strategy):
         0,
     )
     question = strategy.ask(schema, k, None)
-    final, states = converse(
-        strategy, blocks, question, LocalRunner(), phase="select", ledger=Ledger()
-    )
-    chosen = choose(strategy, states, final, LocalRunner())
+    final, states = converse(strategy, blocks, question, Run(LocalRunner()), phase="select")
+    chosen = choose(strategy, states, final, Run(LocalRunner()))
     rows = np.concatenate([c.rows for c in chosen])
     return rows, np.concatenate([c.weights for c in chosen]), content(final)
 

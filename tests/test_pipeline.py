@@ -353,7 +353,7 @@ def test_distill__building_the_graph_computes_nothing(labelled):
 
     with dask.config.set(scheduler=refuse):
         dataset = as_dataset(*lazily(labelled, 1000))
-        Request(strategy=make_strategy("auto"), fraction=0.1).check(dataset)
+        Request(strategy=make_strategy("auto"), fraction=0.1).of(dataset)
         blocks = raw_blocks(dataset, DaskRunner())
     assert len(blocks) == len(block_bounds(dataset.n, dataset.d))
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock
 from dask_distill.runtime.runner import LocalRunner
@@ -25,15 +25,15 @@ def selected(X, y, name, size, seed, blocks):
     """Rows and weights that a strategy selects over some blocks."""
     edges = [round(b * len(X) / blocks) for b in range(blocks + 1)]
     raw = [RawBlock(b, a, X[a:z], y[a:z]) for b, (a, z) in enumerate(pairwise(edges))]
-    runner = LocalRunner()
+    run = Run(LocalRunner())
     asked = Survey().ask(len(X), X.shape[1], labelled=True, seed=seed)
-    final, _ = converse(Survey(), raw, asked, runner, phase="survey", ledger=Ledger())
+    final, _ = converse(Survey(), raw, asked, run, phase="survey")
     schema = content(final)
     strategy = make_strategy(name)
     question = strategy.ask(schema, size, None)
     states = [valid_block(block, schema) for block in raw]
-    final, states = converse(strategy, states, question, runner, phase="select", ledger=Ledger())
-    parts = choose(strategy, states, final, runner)
+    final, states = converse(strategy, states, question, run, phase="select")
+    parts = choose(strategy, states, final, run)
     return (
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.weights for part in parts]),

@@ -14,6 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from dask_distill import distill
 from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
@@ -50,21 +51,19 @@ def survey(blocks, n, seed=0, on_invalid="raise"):
     labelled = blocks[0].y is not None
     d = blocks[0].X.shape[1]
     question = talk.ask(n, d, labelled=labelled, seed=seed, on_invalid=on_invalid)
-    turn, _ = converse(talk, blocks, question, LocalRunner(), phase="survey", ledger=Ledger())
+    turn, _ = converse(talk, blocks, question, Run(LocalRunner()), phase="survey")
     return turn.content
 
 
 def run(strategy, schema, blocks, size, *, proxy=None, runner=None):
     """Selections by block."""
-    runner = runner or LocalRunner()
-    ledger = Ledger()
+    job = Run(runner or LocalRunner())
     question = strategy.ask(schema, size, proxy)
     if isinstance(runner, DaskRunner):
         strategy, question = delayed(strategy, traverse=False), delayed(question, traverse=False)
         blocks = [delayed(block, traverse=False) for block in blocks]
-    final, states = converse(strategy, blocks, question, runner, phase="select", ledger=ledger)
-    chosen = choose(strategy, states, final, runner)
-    return list(dask.compute(*chosen)) if isinstance(runner, DaskRunner) else chosen
+    final, states = converse(strategy, blocks, question, job, phase="select")
+    return job.fetch_all(choose(strategy, states, final, job))
 
 
 def assembled(selections):
@@ -363,7 +362,7 @@ def test_footprint__counts_the_rounds_that_are_run(name):
     ledger = Ledger()
     clean = [valid_block(b, schema) for b in blocks]
     question = strategy.ask(schema, 60, None)
-    converse(strategy, clean, question, LocalRunner(), phase="select", ledger=ledger)
+    converse(strategy, clean, question, Run(LocalRunner(), ledger=ledger), phase="select")
     footprint = strategy.footprint(600, 3, 3, 60)
     assert len(ledger.rounds) <= footprint.rounds <= len(ledger.rounds) + 1
     assert max(r.answer_bytes for r in ledger.rounds) <= 2 * footprint.answer_bytes_per_block

@@ -15,14 +15,15 @@ import zarr
 from click.testing import CliRunner
 from fsspec.implementations.memory import MemoryFileSystem
 
-from dask_distill import pipeline
 from dask_distill.cli.main import cli
+from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError, InputError
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.selection import choose as selecting
 from dask_distill.selection.checkpoint import Checkpoint
 from dask_distill.selection.request import Request
+from dask_distill.selection.select import select
 from dask_distill.storage import chunks as _chunks, group as store
 from dask_distill.storage.location import Location
 from dask_distill.strategies import make_strategy
@@ -268,8 +269,8 @@ def test_input_errors__leave_nothing(labelled, tmp_path):
 def test_distill__a_checkpoint_gives_the_selection_again(labelled, tmp_path):
     checkpoint = Checkpoint.start(Location(str(tmp_path / "t")), {})
     request = Request(make_strategy("kcenter"), size=50, certify=True)
-    first = pipeline.select(dataset(labelled), request, checkpoint=checkpoint)
-    again = pipeline.select(dataset(labelled), request, checkpoint=checkpoint)
+    asked = request.of(dataset(labelled))
+    first, again = (select(asked, Run.here(), checkpoint) for _ in range(2))
     assert np.array_equal(first.indices, again.indices)
     assert np.array_equal(first.weights, again.weights)
     assert first.certificate == again.certificate

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
@@ -41,7 +41,7 @@ def survey(X, y=None, cuts=(), **options):
     blocks = raw_blocks(X, y, cuts)
     options = {"seed": 0, "labelled": y is not None, **options}
     question = Survey().ask(len(X), blocks[0].X.shape[1], **options)
-    turn, _ = converse(Survey(), blocks, question, LocalRunner(), phase="survey", ledger=Ledger())
+    turn, _ = converse(Survey(), blocks, question, Run(LocalRunner()), phase="survey")
     return turn.content
 
 

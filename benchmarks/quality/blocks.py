@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock, block_bounds
 from dask_distill.runtime.runner import LocalRunner
@@ -70,16 +70,16 @@ class Source:
         """Rows that a strategy selects."""
         order, blocks, schema = self._cut(spec.blocks, spec.order, draw)
         strategy = make_strategy(spec.name, dict(spec.options))
-        runner, ledger = LocalRunner(), Ledger()
+        run = Run(LocalRunner())
         question = strategy.ask(schema, size, None)
         states = [valid_block(block, schema) for block in blocks]
         if strategy.joins:
             states = [strategy.join(question, states)]
-        final, states = converse(strategy, states, question, runner, phase="select", ledger=ledger)
-        picked = choose(strategy, states, final, runner)
+        final, states = converse(strategy, states, question, run, phase="select")
+        picked = choose(strategy, states, final, run)
         rows = order[np.concatenate([part.rows for part in picked])]
         weights = np.concatenate([part.weights for part in picked])
-        moved = sum(entry.answer_bytes for entry in ledger.rounds) / (self.X[0].nbytes * size)
+        moved = sum(entry.answer_bytes for entry in run.ledger.rounds) / (self.X[0].nbytes * size)
         return Selected(rows, weights, moved)
 
     def _cut(self, count, order_name, draw):
@@ -94,9 +94,9 @@ class Source:
                 RawBlock(b, start, X[start:stop], y[start:stop])
                 for b, (start, stop) in enumerate(pairwise(edges))
             ]
-            survey, runner = Survey(), LocalRunner()
+            survey, run = Survey(), Run(LocalRunner())
             asked = survey.ask(len(X), X.shape[1], labelled=True, seed=self.seed + 1000 * draw)
-            final, _ = converse(survey, blocks, asked, runner, phase="survey", ledger=Ledger())
+            final, _ = converse(survey, blocks, asked, run, phase="survey")
             self._cuts[key] = order, blocks, content(final)
         return self._cuts[key]
 

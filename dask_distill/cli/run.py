@@ -150,19 +150,17 @@ def run_request(
     from dask_distill.cli.request import prepared
     from dask_distill.clusters.connect import connect, tls_files
     from dask_distill.clusters.performance import check_performance_report, performance_recorded
-    from dask_distill.pipeline import distill_to_zarr, open_checkpoint
+    from dask_distill.pipeline import open_checkpoint, select_and_write
     from dask_distill.runtime.wire import joined
 
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
     _tell_missing(dataset)
-    place: dict[str, Any] = {
-        "resume": resume,
-        "overwrite": overwrite,
-        "storage_options": arguments["storage"],
-    }
-    checkpoint = open_checkpoint(dataset, target, request, **place)
+    asked, storage = request.of(dataset), arguments["storage"]
+    checkpoint = open_checkpoint(
+        asked, target, resume=resume, overwrite=overwrite, storage_options=storage
+    )
     with (
         connect(
             cluster=cluster,
@@ -176,9 +174,7 @@ def run_request(
         _warnings_as_lines(),
         performance_recorded(performance_report),
     ):
-        coreset, receipt = distill_to_zarr(
-            dataset, target, request, **place, progress=progress, checkpoint=checkpoint
-        )
+        coreset, receipt = select_and_write(asked, target, checkpoint, storage, progress)
         seconds = coreset.provenance["seconds"] | {
             "write": receipt.pop("seconds"),
             "total": round(time.perf_counter() - started, 3),

@@ -1,7 +1,7 @@
 """Drives a conversation between a coordinator and blocks: over NumPy blocks, or over Dask.
 
-The only builder of graphs. A strategy's functions run as tasks: `observe` and `answer` on each
-block, `combine` in a tree of fixed shape, `advance` once. Questions stay in the cluster and
+A strategy's functions run as tasks: `observe` and `answer` on each block, `combine` in a tree of
+fixed shape, `advance` once. Questions stay in the cluster and
 travel from worker to worker; the client sees that a round is over, not what it said. A block
 is read, or what is remembered of it used again, where it lies: only answers leave. A lost
 worker's states are rebuilt by Dask, which replays the questions on the blocks. Input that is
@@ -16,12 +16,12 @@ from typing import Any
 from dask.sizeof import sizeof
 
 from dask_distill.conversation.journal import Journal, Recalled
-from dask_distill.conversation.ledger import Ledger, Round
+from dask_distill.conversation.ledger import Round
 from dask_distill.conversation.protocol import Conversation, Final
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import Message, Step, Turn, payload_bytes, remembered
 from dask_distill.runtime.inline import Inline
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import Runner, part
+from dask_distill.runtime.runner import part
 from dask_distill.runtime.threads import single_threaded
 
 # answers that one task combines: rows that are not thinned move once a level
@@ -32,85 +32,97 @@ def converse(
     strategy: Any,
     states: Sequence[Any],
     question: Any,
-    runner: Runner,
+    run: Run,
     *,
     phase: str,
-    ledger: Ledger,
-    progress: Progress | None = None,
     keep: bool = True,
-    journal: Journal | None = None,
+    written: bool = False,
 ) -> tuple[Any, list[Any]]:
     """Ask until there is a final word.
 
     Parameters
     ----------
-    strategy : handle of a `Conversation`
+    strategy : Conversation
+        Or a handle of one.
     states : handles of the blocks' states
     question : handle of the first question
-    runner : Runner
-    phase : str
-        Name in the ledger and on the display.
-    ledger : Ledger
+    run : Run
         Takes the cost of every round.
+    phase : str
+        Name in the ledger, in the journal and on the display.
     keep : bool
         Whether the blocks remember the last question; the survey's need not.
-    journal : Journal, optional
-        Takes questions and states, and gives those of a run that died.
+    written : bool
+        Whether the run's journal takes questions and states, and gives those of a run that died.
 
     Returns
     -------
     final : handle of a `Turn`
     states : handles of the blocks' states
     """
-    progress = progress or Silent()
-    states = list(states)
-    told = [] if journal is None else journal.turns()
+    journal = run.journal.of(phase) if written else Journal()
+    strategy, states = run.constant(strategy), list(states)
+    told = journal.turns()
     number = max(0, len(told) - 1)
-    if journal is not None and told:
-        turn, states = _recalled(strategy, states, number, told[-1].final, runner, phase, journal)
-        ledger.rounds += [Round(phase, 0.0, t.answer_bytes, t.content_bytes) for t in told[1:]]
+    if told:
+        turn, states = _recalled(strategy, states, number, told[-1].final, run, phase, journal)
+        run.ledger.rounds += [Round(phase, 0.0, t.answer_bytes, t.content_bytes) for t in told[1:]]
         if told[-1].final:
             return turn, states
     else:
-        turn = runner.call(f"{phase}-ask", _open, question, journal)
+        turn = run.call(f"{phase}-ask", _open, question, journal)
     while True:
         number += 1
         started = time.perf_counter()
-        progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
-        # what a block remembers stays where it is, whoever is idle
-        places = runner.places([_holder(state) for state in states])
-        states = [
-            runner.call(
-                part(f"{phase}-answer", i, states),
-                _step,
-                strategy,
-                state,
-                turn,
-                journal,
-                part("block", i, states),
-                number - 1,
-                at=place,
-            )
-            for i, (state, place) in enumerate(zip(states, places, strict=True))
-        ]
-        answers = [
-            runner.call(part(f"{phase}-send", i, states), _send, state, at=place)
-            for i, (state, place) in enumerate(zip(states, places, strict=True))
-        ]
-        combined = _tree(strategy, answers, runner, phase)
-        turn = runner.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
-        outcome = runner.call(f"{phase}-outcome", _outcome, turn)
+        run.progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
+        states, answers = _asked(strategy, states, turn, run, phase, journal, number - 1)
+        combined = _tree(strategy, answers, run, phase)
+        turn = run.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
+        outcome = run.call(f"{phase}-outcome", _outcome, turn)
         kept = [outcome, turn, *states] if keep else [outcome, turn]
-        outcome, turn, *held = runner.settle(answers, kept, len(answers))[len(answers) :]
+        outcome, turn, *held = run.runner.settle(answers, kept)[len(answers) :]
         if keep:
             states = held
-        final, answer_bytes, content_bytes = runner.fetch(outcome)
-        progress.finish()
-        ledger.rounds.append(
+        final, answer_bytes, content_bytes = run.fetch(outcome)
+        run.progress.finish()
+        run.ledger.rounds.append(
             Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)
         )
         if final:
             return turn, [_plain(state) for state in states]
+
+
+def _asked(
+    strategy: Any,
+    states: Sequence[Any],
+    turn: Any,
+    run: Run,
+    phase: str,
+    journal: Journal,
+    number: int,
+) -> tuple[list[Any], list[Any]]:
+    """Handles of the blocks' states after a question, and of their answers to it."""
+    # what a block remembers stays where it is, whoever is idle
+    places = run.runner.places([_holder(state) for state in states])
+    states = [
+        run.runner.call(
+            part(f"{phase}-answer", i, states),
+            _step,
+            strategy,
+            state,
+            turn,
+            journal,
+            part("block", i, states),
+            number,
+            at=place,
+        )
+        for i, (state, place) in enumerate(zip(states, places, strict=True))
+    ]
+    answers = [
+        run.runner.call(part(f"{phase}-send", i, states), _send, state, at=place)
+        for i, (state, place) in enumerate(zip(states, places, strict=True))
+    ]
+    return states, answers
 
 
 def _plain(step: Any) -> Any:
@@ -130,12 +142,12 @@ def _recalled(
     states: Sequence[Any],
     last: int,
     final: bool,
-    runner: Runner,
+    run: Run,
     phase: str,
     journal: Journal,
 ) -> tuple[Any, list[Any]]:
     """The last turn of a run that died, and the blocks' states as they were then."""
-    turns = [runner.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
+    turns = [run.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
     upto = last - 1 if final else last
     # within the task that goes on from there
     states = [
@@ -145,35 +157,33 @@ def _recalled(
     return turns[-1], states
 
 
-def choose(strategy: Any, states: Sequence[Any], final: Any, runner: Runner) -> list[Any]:
+def choose(strategy: Any, states: Sequence[Any], final: Any, run: Run) -> list[Any]:
     """What each block selects, as handles."""
+    strategy, places = run.constant(strategy), run.runner.places([_holder(s) for s in states])
     return [
-        runner.call(part("choose", number, states), _choose, strategy, state, final, at=place)
-        for number, (state, place) in enumerate(
-            zip(states, runner.places([_holder(s) for s in states]), strict=True)
-        )
+        run.runner.call(part("choose", number, states), _choose, strategy, state, final, at=place)
+        for number, (state, place) in enumerate(zip(states, places, strict=True))
     ]
 
 
-def _tree(strategy: Any, answers: list[Any], runner: Runner, phase: str) -> Any:
+def _tree(strategy: Any, answers: list[Any], run: Run, phase: str) -> Any:
     """Combine some at a time, in block order: the shape depends on the number of blocks alone."""
     while len(answers) > 1:
         answers = [
-            runner.call(f"{phase}-combine", _combine, strategy, *answers[i : i + FAN_IN])
+            run.call(f"{phase}-combine", _combine, strategy, *answers[i : i + FAN_IN])
             for i in range(0, len(answers), FAN_IN)
         ]
     return answers[0]
 
 
-def _open(question: Any, journal: Journal | None) -> Turn:
+def _open(question: Any, journal: Journal) -> Turn:
     turn = Turn(question, False, 0, sizeof(question))
-    if journal is not None:
-        journal.keep_turn(0, turn)
+    journal.keep_turn(0, turn)
     return turn
 
 
 def _step(
-    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal, name: str, number: int
 ) -> Step:
     """Observe and answer, in one task: between the two a state could move."""
     state = _observed(strategy, remembered(state), turn, journal, name, number)
@@ -183,7 +193,7 @@ def _step(
 
 
 def _observed(
-    strategy: Conversation, state: Any, turn: Turn, journal: Journal | None, name: str, number: int
+    strategy: Conversation, state: Any, turn: Turn, journal: Journal, name: str, number: int
 ) -> Any:
     if isinstance(state, Recalled):
         if state.number == number:
@@ -193,7 +203,7 @@ def _observed(
     with single_threaded():
         seen = strategy.observe(state, turn.content)
     took = time.perf_counter() - started
-    if journal is not None and seen is not state and took >= journal.worth:
+    if seen is not state and took >= journal.worth:
         journal.keep_state(name, number, seen)
     return seen
 
@@ -205,7 +215,7 @@ def _recall(
     if not final:
         return recalled
     # nothing more will be asked: the last question must have been seen
-    return _observed(strategy, recalled, turns[upto], None, name, upto)
+    return _observed(strategy, recalled, turns[upto], Journal(), name, upto)
 
 
 def _send(step: Step) -> Message:
@@ -219,14 +229,13 @@ def _combine(strategy: Conversation, *messages: Message) -> Message:
 
 
 def _advance(
-    strategy: Conversation, turn: Turn, message: Message, journal: Journal | None, number: int
+    strategy: Conversation, turn: Turn, message: Message, journal: Journal, number: int
 ) -> Turn:
     with single_threaded():
         following = strategy.advance(turn.content, message.content)
     final = isinstance(following, Final)
     told = Turn(following, final, message.nbytes, payload_bytes(following))
-    if journal is not None:
-        journal.keep_turn(number, told)
+    journal.keep_turn(number, told)
     return told
 
 

@@ -6,6 +6,7 @@ written too. Everything is a help and nothing a need: what cannot be written or 
 out again. Written and read by tasks; nothing is unpickled (see `codec`).
 """
 
+import math
 import os
 import uuid
 from contextlib import suppress
@@ -37,30 +38,45 @@ class Recalled:
 
 @dataclass(frozen=True)
 class Journal:
-    """Where a conversation is written.
+    """Where a conversation is written; one without a folder has nothing and takes nothing.
 
     Attributes
     ----------
-    folder : Location
+    folder : Location or None
         Of the run's receipts; written to while it has the file ``request.json``.
     worth : float
         Seconds from which on a block's work is written rather than done again.
     phase : str
         Whose questions and states these are; each has its own.
+    resumed : bool
+        Whether a run that died may have left something: otherwise nobody need look.
+    branch : str
+        Of a run whose strategy was searched for: what another strategy has said is not its own.
     """
 
-    folder: Location
-    worth: float
+    folder: Location | None = None
+    worth: float = math.inf
     phase: str = "select"
+    resumed: bool = True
+    branch: str = ""
 
     @classmethod
-    def at(cls, folder: Location) -> "Journal":
+    def at(cls, folder: Location, *, resumed: bool = True) -> "Journal":
         """With the settings of this process."""
-        return cls(folder, parse_timedelta(setting("checkpoint.worth")))
+        return cls(folder, parse_timedelta(setting("checkpoint.worth")), resumed=resumed)
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything is written."""
+        return self.folder is not None
 
     def of(self, phase: str) -> "Journal":
         """That of another conversation of the run."""
         return replace(self, phase=phase)
+
+    def branched(self, branch: str) -> "Journal":
+        """That of the run with a strategy of its own."""
+        return replace(self, branch=branch)
 
     def turns(self) -> list[Any]:
         """The turns that were written, without gap from the first; on the client."""
@@ -115,6 +131,8 @@ class Journal:
 
     def put(self, name: str, value: Any, known: dict[str, Array] | None = None) -> bool:
         """Write a value, whole or not at all; False where that cannot be."""
+        if self.folder is None:
+            return False
         try:
             data = encode(value, known)
         except NotEncodable:
@@ -125,9 +143,9 @@ class Journal:
             if not system.exists(f"{place}/request.json"):
                 return False
             if self.folder.path is None:
-                system.pipe_file(f"{place}/{self.phase}/{name}", data)
+                system.pipe_file(f"{place}/{self._within(name)}", data)
                 return True
-            path = self.folder.path / self.phase / name
+            path = self.folder.path / self._within(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
             partial.write_bytes(data)
@@ -137,32 +155,44 @@ class Journal:
 
     def has(self, name: str) -> bool:
         """Whether a value was written, and is sound."""
-        with suppress(Exception):
-            system, place = self.folder.filesystem()
-            return is_sound(system.cat_file(f"{place}/{self.phase}/{name}"))
-        return False
+        data = self._read(name)
+        return data is not None and is_sound(data)
 
     def get(self, name: str, known: dict[str, Array] | None = None) -> Any:
         """A value that was written; None where there is none that is sound."""
+        data = self._read(name)
+        with suppress(NotDecodable):
+            return None if data is None else decode(data, known)
+        return None
+
+    def _within(self, name: str) -> str:
+        return f"{self.branch}{self.phase}/{name}"
+
+    def _read(self, name: str) -> bytes | None:
+        if self.folder is None or not self.resumed:
+            return None
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            data = system.cat_file(f"{place}/{self.phase}/{name}")
-            with suppress(NotDecodable):
-                return decode(data, known)
+            data: bytes = system.cat_file(f"{place}/{self._within(name)}")
+            return data
         return None
 
     def _numbers(self, name: str) -> list[int]:
+        if self.folder is None:
+            return []
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            entries = system.ls(f"{place}/{self.phase}/state-{name}", detail=False)
+            entries = system.ls(f"{place}/{self._within(f'state-{name}')}", detail=False)
             ends = [entry.rpartition("/")[2] for entry in entries]
             return [int(end) for end in ends if end.isdecimal()]
         return []
 
     def _remove(self, name: str) -> None:
+        if self.folder is None:
+            return
         with suppress(Exception):
             system, place = self.folder.filesystem()
-            system.rm_file(f"{place}/{self.phase}/{name}")
+            system.rm_file(f"{place}/{self._within(name)}")
 
 
 def _given(state: Any, space: Any = None) -> dict[str, Array]:

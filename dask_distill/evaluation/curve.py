@@ -13,8 +13,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
+from dask_distill.conversation.run import Run, measured_run
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
@@ -39,8 +39,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
 from dask_distill.runtime.client import refuse_asynchronous
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.progress import Progress
 from dask_distill.selection.request import Request
 from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.strategies import make_strategy
@@ -126,7 +125,7 @@ def size_curve(
     held_out = None if test is None else _test_set(test, dataset.d)
     chosen, named = as_strategies(strategies), as_models(models)
     _check_sizes(sizes)
-    job = _Job(dataset, held_out, DaskRunner(progress), progress or Silent())
+    job = _Job(dataset, held_out, Run.here(progress))
     max_rows = most_rows(dataset, max_rows)
     pool, splits, classes = job.split(range(seed, seed + seeds), max_rows, test_rows)
     part = len(splits[0].everything)
@@ -182,8 +181,7 @@ class _Job:
 
     dataset: Dataset
     held_out: Dataset | None
-    runner: DaskRunner
-    progress: Progress
+    run: Run
 
     def split(
         self, seeds: Sequence[int], max_rows: int, test_rows: int | None
@@ -193,13 +191,13 @@ class _Job:
         chosen: list[tuple[Any, Rows]] = [(self.dataset, rows)]
         if self.held_out is not None:
             chosen.append((self.held_out, hashed_rows(self.held_out.n, max_rows, 0, TEST_STREAM)))
-        runner = self.runner
-        parts = [gather_features(runner, take_rows(each.features, mine)) for each, mine in chosen]
-        labels = [gather_labels(runner, take_rows(each.labels, mine)) for each, mine in chosen]
-        kept = runner.settle([], [*parts, *labels], 0)
+        run = self.run
+        parts = [gather_features(run, take_rows(each.features, mine)) for each, mine in chosen]
+        labels = [gather_labels(run, take_rows(each.labels, mine)) for each, mine in chosen]
+        kept = run.held(*parts, *labels)
         parts, labels = kept[: len(chosen)], kept[len(chosen) :]
-        finite = [runner.call("valid", finite_rows, each) for each in parts]
-        found = runner.fetch_all([*finite, *labels])
+        finite = [run.call("valid", finite_rows, each) for each in parts]
+        found = run.fetch_all([*finite, *labels])
         valid, values = found[: len(chosen)], found[len(chosen) :]
         values[0] = np.where(valid[0], values[0].astype(object), None)
         codes, classes = class_codes(values)
@@ -223,19 +221,20 @@ class _Job:
     ) -> list[Draw]:
         """Every strategy at every size from what each seed leaves to select from."""
         draws = []
-        self.progress.start("select", len(splits) * len(strategies) * len(steps))
+        progress = self.run.progress
+        progress.start("select", len(splits) * len(strategies) * len(steps))
         for split in splits:
             rows = split.everything
             draws.append(Draw(EVERYTHING, -1, split.seed, rows, None, 0.0))
-            X, codes = pool.part(self.runner, rows), pool.codes[0][rows]
+            X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             for name, strategy in strategies.items():
                 for step, size in enumerate(steps):
                     found = _selected(X, codes, size, strategy, split.seed)
                     seconds = float(found.provenance["seconds"]["total"])
                     mine = rows[found.indices]
                     draws.append(Draw(name, step, split.seed, mine, found.weights, seconds))
-                    self.progress.advance()
-        self.progress.finish()
+                    progress.advance()
+        progress.finish()
         return draws
 
     def train(
@@ -247,34 +246,30 @@ class _Job:
         classes: int,
     ) -> list[list[Trial]]:
         """Every model on every draw: (draws, models) trials."""
-        runner = self.runner
+        run = self.run
         tables = [
-            runner.call("table", Table, *each) for each in zip(pool.parts, pool.codes, strict=True)
+            run.call("table", Table, *each) for each in zip(pool.parts, pool.codes, strict=True)
         ]
         tests = {split.seed: split.test for split in splits}
-        named = {name: delayed(model, traverse=False) for name, model in models.items()}
+        named = {name: run.constant(model) for name, model in models.items()}
         tasks = []
         for draw in draws:
-            handle = delayed(draw, traverse=False)
+            handle = run.constant(draw)
             tasks += [
-                runner.call(
-                    "train", _trial, handle, tests[draw.seed], name, model, classes, *tables
-                )
+                run.call("train", _trial, handle, tests[draw.seed], name, model, classes, *tables)
                 for name, model in named.items()
             ]
-        self.progress.start("train", len(tasks))
-        trials = runner.fetch_all(runner.settle(tasks, [], len(tasks)))
-        self.progress.finish()
+        trials = run.fetch_all(run.watched("train", tasks))
         width = len(models)
         return [trials[start : start + width] for start in range(0, len(trials), width)]
 
 
 def _selected(X: da.Array, codes: Any, size: int, strategy: Strategy, seed: int) -> Subset:
     """Rows of a part that is at hand."""
-    dataset, request = as_dataset(X, codes), Request(strategy, size=size, seed=seed)
-    request.check(dataset)
+    asked = Request(strategy, size=size, seed=seed).of(as_dataset(X, codes))
     refuse_asynchronous()
-    return select(dataset, request)
+    with measured_run() as run:
+        return select(asked, run)
 
 
 @dataclass(frozen=True)
@@ -285,11 +280,11 @@ class _Pool:
     codes: Sequence[npt.NDArray[np.int64]]
     d: int
 
-    def part(self, runner: DaskRunner, rows: Rows) -> da.Array:
+    def part(self, run: Run, rows: Rows) -> da.Array:
         """Some rows as a dask array that stays where it is."""
-        handle = runner.call("part", _rows, self.parts[0], rows)
-        kept = runner.settle([], [handle, runner.call("dtype", _dtype, handle)], 0)
-        dtype = runner.fetch(kept[1])
+        handle = run.call("part", _rows, self.parts[0], rows)
+        kept = run.held(handle, run.call("dtype", _dtype, handle))
+        dtype = run.fetch(kept[1])
         whole: da.Array = da.from_delayed(kept[0], (len(rows), self.d), dtype=dtype)
         return whole
 

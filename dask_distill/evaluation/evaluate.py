@@ -10,8 +10,8 @@ from typing import Any
 
 import dask
 import numpy as np
-from dask.delayed import delayed
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.rows import take_rows
 from dask_distill.data.times import as_times
@@ -38,8 +38,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 
 _FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
@@ -121,7 +120,7 @@ def evaluate(
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     max_rows = most_rows(dataset, max_rows)
-    job = Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
+    job = Gathering(Run.here(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
     pool = valid_rows(job.pool, codes[0])
@@ -134,14 +133,14 @@ def evaluate(
     ]
     size = min(size, len(splits[0].random))
     tables = [
-        job.runner.call("table", Table, handle, code, weights)
+        job.run.call("table", Table, handle, code, weights)
         for handle, code, weights in zip(
             handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
         )
     ]
     ways = ("subset", "random", "stratified", "everything")
     fixed = (len(classes), *tables)
-    trials = run_trials(job.runner, _trial, ways, named, splits, fixed, progress or Silent())
+    trials = run_trials(job.run, _trial, ways, named, splits, fixed)
     scores, differences = summarise(trials)
     everything, tests = len(splits[0].everything), len(splits[0].test)
     bounded = everything == max_rows < dataset.n - tests
@@ -169,7 +168,7 @@ def evaluate(
 class Gathering:
     """Brings the rows together that trainings need, where the tasks run."""
 
-    runner: DaskRunner
+    run: Run
     coreset: Subset
     dataset: Dataset
     max_rows: int
@@ -193,18 +192,18 @@ class Gathering:
             )
         features, labels = [], []
         for origin, rows in chosen:
-            features.append(gather_features(self.runner, take_rows(origin.features, rows)))
-            labels.append(gather_labels(self.runner, take_rows(origin.labels, rows)))
-        kept = self.runner.settle([], [*features, *labels], 0)
+            features.append(gather_features(self.run, take_rows(origin.features, rows)))
+            labels.append(gather_labels(self.run, take_rows(origin.labels, rows)))
+        kept = self.run.held(*features, *labels)
         features, labels = kept[: len(chosen)], kept[len(chosen) :]
         # which pool rows the subset has, too: they must be the same
         both, mine, its = np.intersect1d(
             self.pool, coreset.indices[self.part], assume_unique=True, return_indices=True
         )
-        differing, valid, *found = self.runner.fetch_all(
+        differing, valid, *found = self.run.fetch_all(
             [
-                self.runner.call("compare", _differing, *features[:2], mine, its),
-                self.runner.call("valid", finite_rows, features[0]),
+                self.run.call("compare", _differing, *features[:2], mine, its),
+                self.run.call("valid", finite_rows, features[0]),
                 *labels,
             ]
         )
@@ -230,31 +229,27 @@ def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
 
 
 def run_trials(
-    runner: DaskRunner,
+    run: Run,
     trial: Callable[..., Trial],
     ways: Iterable[str],
     models: dict[str, Any],
     splits: Sequence[Split],
     fixed: Sequence[Any],
-    progress: Progress,
 ) -> list[Trial]:
     """Every model on every way of choosing rows, for every seed; a task each.
 
     ``trial`` is called with way, name of the model, model, split, and what is ``fixed``.
     """
-    named = {name: delayed(model, traverse=False) for name, model in models.items()}
+    named = {name: run.constant(model) for name, model in models.items()}
     trials = []
     for split in splits:
-        handle = delayed(split, traverse=False)
+        handle = run.constant(split)
         trials += [
-            runner.call("train", trial, way, name, model, handle, *fixed)
+            run.call("train", trial, way, name, model, handle, *fixed)
             for way in ways
             for name, model in named.items()
         ]
-    progress.start("train", len(trials))
-    done = runner.settle(trials, [], len(trials))
-    progress.finish()
-    return runner.fetch_all(done)
+    return run.fetch_all(run.watched("train", trials))
 
 
 def _trial(

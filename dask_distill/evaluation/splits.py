@@ -11,13 +11,13 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import as_labels, missing_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
-from dask_distill.runtime.runner import DaskRunner
 
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
@@ -209,19 +209,19 @@ def first_by_hash(positions: Rows, numbers: Rows, seed: int, stream: int, count:
     return positions[order[:count]]
 
 
-def gather_features(runner: DaskRunner, rows: da.Array) -> Any:
+def gather_features(run: Run, rows: da.Array) -> Any:
     """One task whose result holds all rows: (m, d) floats in C order."""
-    return _together(runner, _features, rows)
+    return _together(run, _features, rows)
 
 
-def gather_labels(runner: DaskRunner, rows: da.Array) -> Any:
+def gather_labels(run: Run, rows: da.Array) -> Any:
     """One task whose result holds all labels."""
-    return _together(runner, _labels, rows)
+    return _together(run, _labels, rows)
 
 
-def _together(runner: DaskRunner, function: Any, array: da.Array) -> Any:
+def _together(run: Run, function: Any, array: da.Array) -> Any:
     # optimised one by one, arrays that share their input would each read it
-    return runner.call("gather", function, *array.to_delayed(optimize_graph=False).ravel())
+    return run.call("gather", function, *array.to_delayed(optimize_graph=False).ravel())
 
 
 def _features(*parts: Any) -> Any:

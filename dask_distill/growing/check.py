@@ -21,7 +21,7 @@ def check_batch(summary: Summary, dataset: Dataset) -> None:
     InputError
     """
     settings, before = summary.settings, summary.dataset
-    made_request(settings, 1).check(dataset)
+    made_request(settings, 1).of(dataset)
     if before is None:
         return
     for what, now, then in (

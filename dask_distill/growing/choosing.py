@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.conversation.run import Run, measured_run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.rows import rows_of
 from dask_distill.growing.check import made_request
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.selection.select import select
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
@@ -37,7 +37,8 @@ def chosen(summary: Summary, progress: Progress | None) -> Subset:
         kept = replace(kept, labels=None)
         if request.strategy.requires_labels(None):
             request = replace(request, strategy=Random())
-    found = select(kept, request, progress=progress)
+    with measured_run(progress) as run:
+        found = select(request.of(kept), run)
     at = found.indices
     if settings.covering:
         weights, certificate = _standing_for(summary, found)
@@ -109,11 +110,11 @@ def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate 
     assert found.certificate is not None
     space = Space(found.certificate.metric, None, None, None)
     parts = summary.dataset.features.to_delayed().ravel()
-    runner = DaskRunner()
-    call = runner.call(
+    run = Run.here()
+    call = run.call(
         "stand-for", _stand_for, space, found.indices, summary.masses, summary.reach, *parts
     )
-    weights, radius = runner.fetch(call)
+    weights, radius = run.fetch(call)
     if math.isinf(radius):
         # of a subset that was selected without a certificate
         return weights, None

@@ -10,10 +10,9 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run, measured_run
 from dask_distill.conversation.turns import content
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows, take_rows
@@ -33,12 +32,10 @@ from dask_distill.growing.arrivals import (
 from dask_distill.growing.check import check_batch, made_request
 from dask_distill.growing.choosing import chosen, flat
 from dask_distill.kernels.reservoir import priorities, thinned
-from dask_distill.runtime.client import active_client, limits_here, refuse_asynchronous
+from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
-from dask_distill.runtime.stealing import keeping_blocks
-from dask_distill.runtime.wire import joined, measured
-from dask_distill.selection.plan import make_plan, refuse_unfit
+from dask_distill.runtime.wire import joined
+from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
@@ -78,21 +75,19 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     check_batch(summary, dataset)
     refuse_asynchronous()
     started = time.perf_counter()
-    client = active_client()
-    ledger, runner = Ledger(), DaskRunner(progress)
-    with measured(client) as wire, keeping_blocks(client):
-        following = _arrived(summary, dataset, runner, ledger, progress)
-        wire.mark("arrive")
+    with measured_run(progress) as run:
+        following = _arrived(summary, dataset, run)
+        run.wire.mark("arrive")
     coreset = chosen(following, progress)
     told = coreset.provenance
     provenance = told | {
         # once for what it has, once for the rows that are kept; and those kept before
         "bytes_read": 2 * dataset.nbytes
         + (0 if summary.dataset is None else summary.dataset.nbytes),
-        "bytes_moved": told["bytes_moved"] + ledger.bytes_moved(),
-        "bytes_on_the_wire": joined(wire.figures(), told["bytes_on_the_wire"]),
-        "rounds": told["rounds"] + len(ledger.rounds),
-        "seconds": ledger.seconds()
+        "bytes_moved": told["bytes_moved"] + run.ledger.bytes_moved(),
+        "bytes_on_the_wire": joined(run.wire.figures(), told["bytes_on_the_wire"]),
+        "rounds": told["rounds"] + len(run.ledger.rounds),
+        "seconds": run.ledger.seconds()
         | told["seconds"]
         | {"total": round(time.perf_counter() - started, 3)},
         "input": told["input"]
@@ -104,13 +99,7 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     return replace(coreset, provenance=provenance)
 
 
-def _arrived(
-    summary: Summary,
-    dataset: Dataset,
-    runner: DaskRunner,
-    ledger: Ledger,
-    progress: Progress | None,
-) -> Summary:
+def _arrived(summary: Summary, dataset: Dataset, run: Run) -> Summary:
     """The summary of all that came, once the batch has told what it has."""
     settings = summary.settings
     n = summary.n + dataset.n
@@ -118,22 +107,13 @@ def _arrived(
     plain = made_request(settings, 1 if most is None else min(most, dataset.n))
     if not settings.covering:
         plain = replace(plain, strategy=Random())
-    limits = limits_here(active_client())
-    refuse_unfit(make_plan(dataset, plain, workers=len(limits) or 1), limits)
-    blocks = raw_blocks(dataset, runner)
-    question = _question(summary, dataset, most, len(blocks), runner)
-    final, _ = converse(
-        delayed(Arrival(), traverse=False),
-        blocks,
-        question,
-        runner,
-        phase="arrive",
-        ledger=ledger,
-        progress=progress,
-        # rows are held between two questions; one needs no memory
-        keep=settings.covering,
-    )
-    told: Sampled | Covered = runner.fetch(runner.call("told", _without_rows, final))
+    refuse_unfit_here(plain.of(dataset))
+    blocks = raw_blocks(dataset, run.runner)
+    question = _question(summary, dataset, most, len(blocks), run)
+    # rows are held between two questions; one needs no memory
+    keep = settings.covering
+    final, _ = converse(Arrival(), blocks, question, run, phase="arrive", keep=keep)
+    told: Sampled | Covered = run.fetch(run.call("told", _without_rows, final))
     facts = told.facts
     checksums = [checksum for _, checksum in sorted(facts.checksums)]
     counted = _counted(summary, facts)
@@ -155,9 +135,7 @@ def _arrived(
     return _having(following, summary, dataset, rows)
 
 
-def _question(
-    summary: Summary, dataset: Dataset, most: int | None, blocks: int, runner: DaskRunner
-) -> Any:
+def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int, run: Run) -> Any:
     """A handle of the first question."""
     settings = summary.settings
     on_invalid, first = settings.on_invalid, summary.n_source
@@ -181,7 +159,7 @@ def _question(
         max(0.0, summary.least),
     )
     parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
-    return runner.call(
+    return run.call(
         "question", _spread, Spread(kept, space, first, share, most, size, on_invalid), *parts
     )
 

@@ -26,7 +26,12 @@ class Refusal:
 
 
 class Runner(Protocol):
-    """Where calls run: at once on values, or as tasks of a graph."""
+    """Where calls run: at once on values, or as tasks of a graph.
+
+    ``rows`` are the first row and the one after the last of each block, to name them in errors.
+    """
+
+    rows: list[tuple[int, int]]
 
     def call(
         self,
@@ -41,18 +46,30 @@ class Runner(Protocol):
         ``chunk`` is the number of the source's chunk that it takes rows of, and is made beside.
         """
 
+    def constant(self, value: Any) -> Any:
+        """A result that is a value which is here."""
+
     def places(self, results: Sequence[Any]) -> list[str | None]:
         """The workers where results are; None where that is not known."""
 
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
         """Compute ``watched + kept``, where they are; report each of the watched as done."""
+
+    def parallelism(self) -> int:
+        """Tasks that run at a time."""
 
     def fetch(self, result: Any) -> Any:
         """Bring a small result here."""
 
+    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
+        """Bring small results here, in one computation."""
+
 
 class LocalRunner:
     """Calls functions at once: the reference, and the driver for NumPy blocks."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, int]] = []
 
     def call(
         self,
@@ -67,17 +84,29 @@ class LocalRunner:
             return _guarded(evaluate, Inline(function, *args))
         return _guarded(function, *args)
 
+    def constant(self, value: Any) -> Any:
+        """The value."""
+        return value
+
     def places(self, results: Sequence[Any]) -> list[str | None]:
         """Everything is here."""
         return [None] * len(results)
 
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
         """Everything is there already."""
         return [*watched, *kept]
+
+    def parallelism(self) -> int:
+        """One after the other."""
+        return 1
 
     def fetch(self, result: Any) -> Any:
         """It is here."""
         return _accepted(result)
+
+    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
+        """They are here."""
+        return [_accepted(result) for result in results]
 
 
 class DaskRunner:
@@ -118,16 +147,19 @@ class DaskRunner:
     def places(self, results: Sequence[Any]) -> list[str | None]:
         """One look at the scheduler, for all of them."""
         client = active_client()
-        held_by = list(results)
-        keys = [handle.key if isinstance(handle, Delayed) else None for handle in held_by]
+        keys = [handle.key if isinstance(handle, Delayed) else None for handle in results]
         if client is None or not any(keys):
             return [None] * len(results)
         from distributed import futures_of
 
-        held = client.who_has(futures_of([handle for handle in held_by if handle is not None]))
+        held = client.who_has(futures_of([handle for handle in results if handle is not None]))
         return [next(iter(held.get(key, ())), None) for key in keys]
 
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any], total: int) -> list[Any]:
+    def constant(self, value: Any) -> Any:
+        """As part of the graph: rebuilt with it, where the worker that has it is lost."""
+        return delayed(value, traverse=False)
+
+    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
         handles = [*watched, *kept]
         client = active_client()

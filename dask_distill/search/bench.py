@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
@@ -24,7 +25,6 @@ from dask_distill.evaluation.splits import (
     valid_rows,
 )
 from dask_distill.evaluation.training import Table, train_and_test
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
@@ -73,15 +73,15 @@ class Judged:
     failure: str = ""
 
 
-def gather(dataset: Dataset, search: Search, seed: int, runner: DaskRunner) -> Bench:
+def gather(dataset: Dataset, search: Search, seed: int, run: Run) -> Bench:
     """Bring the rows together that trials need, and split them."""
     assert dataset.labels is not None
     # so many that each split leaves max_rows to select from
     numbers = hashed_rows(dataset.n, 2 * search.max_rows, seed, _POOL_STREAM)
-    X = gather_features(runner, take_rows(dataset.features, numbers))
-    y = gather_labels(runner, take_rows(dataset.labels, numbers))
-    X, y = runner.settle([], [X, y], 0)
-    finite, found = runner.fetch_all([runner.call("valid", finite_rows, X), y])
+    X = gather_features(run, take_rows(dataset.features, numbers))
+    y = gather_labels(run, take_rows(dataset.labels, numbers))
+    X, y = run.held(X, y)
+    finite, found = run.fetch_all([run.call("valid", finite_rows, X), y])
     (codes,), classes = class_codes([np.where(finite, found.astype(object), None)])
     pool = valid_rows(numbers, codes)
     valid = np.flatnonzero(pool >= 0)
@@ -93,9 +93,8 @@ def gather(dataset: Dataset, search: Search, seed: int, runner: DaskRunner) -> B
         split_rows(pool, codes, _NOTHING, seed + number, 1, search.max_rows, None)
         for number in range(search.seeds)
     ]
-    table = runner.call("table", Table, X, codes)
-    (table,) = runner.settle([], [table], 0)
-    digest = runner.fetch(runner.call("digest", _digest, table))
+    (table,) = run.held(run.call("table", Table, X, codes))
+    digest = run.fetch(run.call("digest", _digest, table))
     return Bench(table, splits, np.sort(reserve), len(classes), digest, dataset.n)
 
 

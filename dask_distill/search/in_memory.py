@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.ledger import Ledger
 from dask_distill.conversation.protocol import Selection
+from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.labels import as_labels
 from dask_distill.runtime.runner import LocalRunner
@@ -74,23 +74,23 @@ def select_in_memory(
     values = as_features(X)
     known = None if labels is None else as_labels(labels)
     edges = np.cumsum((0, *block_bounds(len(values), values.shape[1]))).tolist()
-    runner, ledger, talk = LocalRunner(), Ledger(), Survey()
+    run, talk = Run(LocalRunner()), Survey()
     raw = [
         RawBlock(number, start, values[start:stop], None if known is None else known[start:stop])
         for number, (start, stop) in enumerate(pairwise(edges))
     ]
     opening = talk.ask(len(values), values.shape[1], labelled=known is not None, seed=seed)
-    turn, _ = converse(talk, raw, opening, runner, phase="survey", ledger=ledger, keep=False)
-    schema = runner.fetch(turn).content
+    turn, _ = converse(talk, raw, opening, run, phase="survey", keep=False)
+    schema = run.fetch(turn).content
     with single_threaded():
         blocks = [valid_block(block, schema) for block in raw]
         question = strategy.ask(schema, size, proxy)
     states: list[Any] = [strategy.join(question, blocks)] if strategy.joins else list(blocks)
-    final, states = converse(strategy, states, question, runner, phase="select", ledger=ledger)
-    chosen: list[Selection] = [runner.fetch(s) for s in choose(strategy, states, final, runner)]
+    final, states = converse(strategy, states, question, run, phase="select")
+    chosen: list[Selection] = run.fetch_all(choose(strategy, states, final, run))
     weights = np.concatenate([one.weights for one in chosen])
     return Selected(
         np.concatenate([one.rows for one in chosen]),
         (weights * (schema.n / math.fsum(weights))).astype(np.float32),
-        ledger.bytes_moved(),
+        run.ledger.bytes_moved(),
     )

@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dask.delayed import delayed
 
-from dask_distill.data.dataset import Dataset
+from dask_distill.conversation.run import Run
 from dask_distill.errors import DistillError, InputError
 from dask_distill.evaluation.splits import Split, as_labelled
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import as_models, standard_models_named
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.progress import Progress
 from dask_distill.search.bench import Bench, Judged, gather, judge
 from dask_distill.search.ranges import check_optuna, strategy_of
 from dask_distill.search.result import StrategySearch, TrialResult, verdict_of
 from dask_distill.search.study import Journal, Proposal, Record, propose
-from dask_distill.selection.request import Request
+from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
 
@@ -82,20 +80,17 @@ def search_strategy(
     """
     dataset = as_labelled(features, labels, "source", "search")
     request = Request(Search(**options), fraction=fraction, size=size, seed=seed)
-    request.check(dataset)
-    return searched(dataset, request, progress)
+    return searched(request.of(dataset), Run.here(progress))
 
 
-def searched(
-    dataset: Dataset, request: Request, progress: Progress | None = None
-) -> StrategySearch:
+def searched(asked: Asked, run: Run) -> StrategySearch:
     """The search that a request's strategy asks for.
 
     Raises
     ------
     InputError
     """
-    started = time.perf_counter()
+    started, request, dataset = time.perf_counter(), asked.request, asked.dataset
     search = request.strategy
     assert isinstance(search, Search)
     check_optuna()
@@ -106,11 +101,10 @@ def searched(
                 f"the strategy found to distill with {name}="
             )
     models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
-    runner = DaskRunner(progress)
-    bench = gather(dataset, search, request.seed, runner)
+    bench = gather(dataset, search, request.seed, run)
     part = request.rows(dataset.n) / dataset.n
-    job = _Job(bench, search, models, part, runner, progress or Silent())
-    asked = {
+    job = _Job(bench, search, models, part, run)
+    told = {
         **{k: v for k, v in describe_options(search).items() if k not in ("trials", "minutes")},
         "study": "",
         "model": {name: repr(model) for name, model in models.items()},
@@ -118,8 +112,8 @@ def searched(
         "seed": int(request.seed),
         "rows": bench.digest,
     }
-    journal = Journal(Path(search.study) if search.study else None, asked)
-    records = job.run(journal, int(request.seed), started)
+    journal = Journal(Path(search.study) if search.study else None, told)
+    records = job.records(journal, int(request.seed), started)
     return job.outcome(records, int(request.seed), started)
 
 
@@ -131,10 +125,9 @@ class _Job:
     search: Search
     models: Mapping[str, Any]
     part: float
-    runner: DaskRunner
-    progress: Progress
+    run: Run
 
-    def run(self, journal: Journal, seed: int, started: float) -> list[Record]:
+    def records(self, journal: Journal, seed: int, started: float) -> list[Record]:
         """Batch after batch, each kept once it is finished."""
         search = self.search
         records = journal.read()[: search.trials]
@@ -210,14 +203,14 @@ class _Job:
     def _select_and_train(
         self, asked: Sequence[tuple[Strategy, int, Split]], title: str
     ) -> list[Judged]:
-        runner, bench = self.runner, self.bench
-        models = delayed(dict(self.models), traverse=False)
-        splits = {id(split): delayed(split, traverse=False) for _, _, split in asked}
+        run, bench = self.run, self.bench
+        models = run.constant(dict(self.models))
+        splits = {id(split): run.constant(split) for _, _, split in asked}
         tasks = [
-            runner.call(
+            run.call(
                 "trial",
                 judge,
-                delayed(strategy, traverse=False),
+                run.constant(strategy),
                 size,
                 splits[id(split)],
                 bench.table,
@@ -227,9 +220,7 @@ class _Job:
             )
             for strategy, size, split in asked
         ]
-        self.progress.start(title, len(tasks))
-        judged: list[Judged] = runner.fetch_all(runner.settle(tasks, [], len(tasks)))
-        self.progress.finish()
+        judged: list[Judged] = run.fetch_all(run.watched(title, tasks))
         return judged
 
     def outcome(self, records: Sequence[Record], seed: int, started: float) -> StrategySearch:

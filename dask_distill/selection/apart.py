@@ -5,264 +5,27 @@ strategy then sees the other rows alone, as blocks and in the schema. Protected 
 selects, and weigh 1: they stand for themselves.
 """
 
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.ledger import Ledger
-from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
-from dask_distill.data.blocks import Block, block_bounds
-from dask_distill.data.dataset import Dataset
-from dask_distill.data.size import resolve_size
+from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
-from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner, part
-from dask_distill.selection.apart_rules import Emptiness, Rules, is_in
-from dask_distill.selection.marks import Marks, Protection, as_initial
-from dask_distill.selection.request import Request
+from dask_distill.runtime.runner import part
+from dask_distill.selection.apart_questions import Apart, Count, Marked, Parted, rows_kept
+from dask_distill.selection.apart_rules import Emptiness, Rules
+from dask_distill.selection.marks import Marks, Protection
+from dask_distill.selection.request import Asked
 from dask_distill.selection.watched import Groups
 from dask_distill.strategies.parts.stepwise import Stepwise
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.schema import Schema
 
 Rows = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-Features = npt.NDArray[np.floating]
-Float32 = npt.NDArray[np.float32]
-AnyRows = TypeVar("AnyRows", Block, Sample)
-
-
-@dataclass(frozen=True, eq=False)
-class Apart(Final):
-    """The rows set apart.
-
-    Attributes
-    ----------
-    protected, initial : (p,), (i,) int64 arrays
-        Row numbers, ascending.
-    codes : (p,) int32 array or None
-        Class numbers of the protected rows.
-    counts : (B, 2, C) int64 array
-        Rows protected, and chosen already, by block and class (one, where there are no labels).
-    chosen : Sample or None
-        All of them with features or times, where the strategy wants those.
-    groups : (G,) int64 array
-        Protected rows by group; see `lost`.
-    """
-
-    protected: Rows
-    initial: Rows
-    codes: npt.NDArray[np.int32] | None
-    counts: npt.NDArray[np.int64]
-    chosen: Sample | None
-    groups: npt.NDArray[np.int64]
-
-    def selection(self) -> Selection:
-        """The protected rows, as one more block would give them."""
-        return Selection(self.protected, np.ones(len(self.protected)), self.codes)
-
-    def join(
-        self, indices: Rows, weights: Float32, scores: dict[str, Float32], n: int
-    ) -> tuple[Rows, Float32, dict[str, Float32]]:
-        """Protected rows among the selected ones, which stand for n rows together.
-
-        Their scores are NaN, since no strategy has seen them; score ``protected`` is 1 for them.
-        """
-        if len(self.protected) == 0:
-            return indices, weights, scores
-        # where there is nobody else to stand for the other rows, these share them
-        weight = 1.0 if len(indices) else n / len(self.protected)
-        own = np.full(len(self.protected), weight, np.float32)
-        both = np.concatenate([indices, self.protected])
-        order = np.argsort(both)
-        unknown = np.full(len(own), np.nan, np.float32)
-        joined = {name: np.concatenate([s, unknown])[order] for name, s in scores.items()}
-        joined["protected"] = (order >= len(indices)).astype(np.float32)
-        return both[order], np.concatenate([weights, own])[order], joined
-
-    def facts(self) -> dict[str, Any]:
-        """For the provenance."""
-        return {"rows_protected": len(self.protected), "rows_initial": len(self.initial)}
-
-    def pool(self, facts: Schema) -> Schema:
-        """The outline without rows that were chosen already: what the subset stands for."""
-        return _without(facts, self.counts[:, 1])
-
-    def rest(self, schema: Schema) -> Schema:
-        """What the strategy sees: neither protected nor chosen rows."""
-        left = _without(schema, self.counts.sum(axis=1))
-        if schema.sample is None:
-            return left
-        sample = schema.sample
-        gone = np.isin(sample.rows, self.protected) | np.isin(sample.rows, self.initial)
-        open_ = np.flatnonzero(~gone)
-        if len(open_) == 0 and left.n:
-            raise InputError(
-                f"protect and initial must leave rows to choose among, got {left.n:,} of "
-                f"{schema.n:,} and none of the sample; set fewer rows apart"
-            )
-        return replace(left, sample=_of_rows(sample, open_), chosen=self.chosen)
-
-
-@dataclass(frozen=True, eq=False)
-class Marked:
-    """A block, and what masks say of its rows: (rows in the source,) bool arrays or None.
-
-    ``unreduced`` is what the user's function sees, where features are reduced.
-    """
-
-    block: Block
-    unreduced: Block | None
-    start: int
-    protect: Mask | None
-    initial: Mask | None
-
-
-@dataclass(frozen=True, eq=False)
-class Parted:
-    """A block's memory: which of its rows are set apart, by position in the block.
-
-    ``X`` and ``time`` are of these rows, protected ones first; ``groups`` counts protected ones.
-    """
-
-    number: int
-    protected: Rows
-    initial: Rows
-    rows: Rows
-    codes: npt.NDArray[np.int32] | None
-    X: Features
-    time: npt.NDArray[np.float64] | None
-    groups: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """(2, C) rows set apart by block, and (G,) protected rows by group."""
-
-    blocks: dict[int, npt.NDArray[np.int64]]
-    groups: npt.NDArray[np.int64]
-
-    def merge(self, other: "Counted") -> "Counted":
-        """Side by side, and added up."""
-        return Counted(self.blocks | other.blocks, self.groups + other.groups)
-
-
-@dataclass(frozen=True, eq=False)
-class Count:
-    """How many of your rows are set apart?"""
-
-    rules: Rules
-    n: int
-    classes: int
-    fraction: float | None
-    size: int | None
-    features: bool
-    times: bool
-    groups: Groups
-
-    def observe(self, state: Marked) -> Parted:
-        """Remember which."""
-        block = state.block
-        protected = self.rules.protects(block, state.unreduced)
-        initial = np.zeros(len(block.rows), bool)
-        if self.rules.initial is not None:
-            initial |= is_in(block.rows, self.rules.initial)
-        at = block.rows - state.start
-        if state.protect is not None:
-            protected |= state.protect[at]
-        if state.initial is not None:
-            initial |= state.initial[at]
-        # what was chosen before is not chosen again, protected or not
-        first, second = np.flatnonzero(protected & ~initial), np.flatnonzero(initial)
-        both = np.concatenate([first, second])
-        return Parted(
-            block.number,
-            first,
-            second,
-            block.rows[both],
-            None if block.codes is None else block.codes[both],
-            block.X[both] if self.features else block.X[:0],
-            block.time[both] if self.times and block.time is not None else None,
-            self.groups.counted(block.X[first]),
-        )
-
-    def answer(self, state: Parted) -> Counted:
-        """By class."""
-        codes = np.zeros(len(state.rows), np.int64) if state.codes is None else state.codes
-        split = len(state.protected)
-        halves = codes[:split], codes[split:]
-        counts = [np.bincount(half, minlength=self.classes) for half in halves]
-        return Counted({state.number: np.stack(counts).astype(np.int64)}, state.groups)
-
-    def advance(self, answer: Counted) -> "Collect":
-        """Refuse more than fit."""
-        counts = np.stack([answer.blocks[number] for number in sorted(answer.blocks)])
-        protected, initial = counts.sum(axis=(0, 2)).tolist()
-        pool = self.n - initial
-        if pool == 0:
-            raise InputError(
-                f"initial must leave rows to choose among, got all {self.n:,} valid rows; pass "
-                "fewer"
-            )
-        size = resolve_size(self.fraction, self.size, pool)
-        if protected > size:
-            raise InputError(
-                f"size must be at least the {protected:,} protected rows, got {size:,} of {pool:,};"
-                " raise it, or protect fewer rows"
-            )
-        return Collect(counts, self.features or self.times, answer.groups)
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """Protected rows and those chosen already, with classes and, where wanted, features."""
-
-    protected: Sample
-    initial: Sample
-
-    def merge(self, other: "Gathered") -> "Gathered":
-        """Side by side."""
-        return Gathered(
-            _side_by_side(self.protected, other.protected),
-            _side_by_side(self.initial, other.initial),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Collect:
-    """Which are they?"""
-
-    counts: npt.NDArray[np.int64]
-    told: bool
-    groups: npt.NDArray[np.int64]
-
-    def observe(self, state: Parted) -> Parted:
-        """Nothing changes."""
-        return state
-
-    def answer(self, state: Parted) -> Gathered:
-        """Those of this block."""
-        split = len(state.protected)
-        parts = []
-        for part_ in (slice(None, split), slice(split, None)):
-            codes = None if state.codes is None else state.codes[part_]
-            time = None if state.time is None else state.time[part_]
-            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time))
-        return Gathered(*parts)
-
-    def advance(self, answer: Gathered) -> Apart:
-        """In row order."""
-        protected, initial = _by_row(answer.protected), _by_row(answer.initial)
-        chosen = None
-        if self.told and len(protected.rows) + len(initial.rows):
-            chosen = _by_row(_side_by_side(answer.protected, answer.initial))
-        return Apart(
-            protected.rows, initial.rows, protected.codes, self.counts, chosen, self.groups
-        )
 
 
 @dataclass(frozen=True)
@@ -276,80 +39,60 @@ class Parting:
 
 
 def set_apart(
-    dataset: Dataset,
-    request: Request,
+    asked: Asked,
     schema: Any,
     groups: Groups,
     blocks: list[Any],
     unreduced: list[Any] | None,
-    runner: DaskRunner,
-    ledger: Ledger,
-    progress: Progress,
+    run: Run,
 ) -> Parting:
     """Find the rows, and take them out of the blocks and of the schema.
 
     Parameters
     ----------
-    dataset : Dataset
-    request : Request
-        With ``protect``, ``initial`` or both.
+    asked : Asked
+        With rows that are protected, or chosen already, or both.
     schema : handle of `Schema`
     groups : Groups
         Of `lost`.
     blocks, unreduced : handles of `Block`
         In the space that distances are taken in, and as they are; None where that is the same.
-    runner, ledger, progress : as for `converse`
+    run : Run
 
     Raises
     ------
     InputError
         Where more rows are protected than are wanted, or none are left.
     """
-    protection = Protection()
-    if request.protect is not None:
-        protection = Protection.of(request.protect, dataset)
-    initial = Marks() if request.initial is None else as_initial(request.initial, dataset)
-    bounds = block_bounds(dataset.n, dataset.d)
-    starts = np.cumsum((0, *bounds[:-1])).tolist()
-    protect_masks = _masks(protection.marks, bounds)
-    initial_masks = _masks(initial, bounds)
+    protection, initial = asked.protection, asked.initial or Marks()
+    masks = [_masks(marks, asked.bounds) for marks in (protection.marks, initial)]
     plain: list[Any] = [None] * len(blocks)
     if protection.function is not None and unreduced is not None:
         plain = unreduced
     marked = [
-        runner.call(part("marked", i, blocks), Marked, *marks)
-        for i, marks in enumerate(
-            zip(blocks, plain, starts, protect_masks, initial_masks, strict=True)
-        )
+        run.call(part("marked", i, blocks), Marked, *marks)
+        for i, marks in enumerate(zip(blocks, plain, asked.starts, *masks, strict=True))
     ]
-    asked = delayed(_Asked(protection, initial, request.fraction, request.size), traverse=False)
-    strategy = request.strategy
-    question = runner.call(
-        "apart-question", _ask, asked, schema, groups, strategy.counts_chosen, strategy.needs_time
+    request, strategy = asked.request, asked.request.strategy
+    wanted = run.constant(_Wanted(protection, initial, request.fraction, request.size))
+    question = run.call(
+        "apart-question", _ask, wanted, schema, groups, strategy.counts_chosen, strategy.needs_time
     )
-    final, states = converse(
-        delayed(Stepwise(), traverse=False),
-        marked,
-        question,
-        runner,
-        phase="apart",
-        ledger=ledger,
-        progress=progress,
-    )
-    found = runner.call("apart", content, final)
-    apart: Apart = runner.fetch(found)
-    rest = runner.call("rest", Apart.rest, found, schema)
-    facts: Schema = runner.fetch(runner.call("rest-outline", Schema.outline, rest))
+    final, states = converse(Stepwise(), marked, question, run, phase="apart")
+    found = run.call("apart", content, final)
+    apart: Apart = run.fetch(found)
+    rest = run.call("rest", Apart.rest, found, schema)
+    facts: Schema = run.fetch(run.call("rest-outline", Schema.outline, rest))
     # the rows of a block are read again, not held: only which of them are set apart is
     left = [
-        runner.call(part("rest", i, blocks), _rest, block, state)
+        run.call(part("rest", i, blocks), _rest, block, state)
         for i, (block, state) in enumerate(zip(blocks, states, strict=True))
     ]
     return Parting(apart, rest, facts, left)
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Wanted:
     """What the user has asked for, without masks, which travel by blocks."""
 
     protection: Protection
@@ -364,20 +107,20 @@ class _Asked:
         return self.__dict__ | {"protection": protection, "initial": Marks(rows=self.initial.rows)}
 
 
-def _ask(asked: _Asked, schema: Schema, groups: Groups, features: bool, times: bool) -> Count:
-    protection = asked.protection
+def _ask(wanted: _Wanted, schema: Schema, groups: Groups, features: bool, times: bool) -> Count:
+    protection = wanted.protection
     marks = protection.marks
     emptiness = Emptiness.of(protection.sparse, schema) if protection.sparse else None
     rules = Rules(
         None if marks is None else marks.rows,
-        asked.initial.rows,
+        wanted.initial.rows,
         _class_codes(protection, schema),
         emptiness,
         protection.function,
         schema.classes,
     )
     classes = 1 if schema.classes is None else len(schema.classes)
-    return Count(rules, schema.n, classes, asked.fraction, asked.size, features, times, groups)
+    return Count(rules, schema.n, classes, wanted.fraction, wanted.size, features, times, groups)
 
 
 def _class_codes(protection: Protection, schema: Schema) -> Rows:
@@ -409,47 +152,4 @@ def _rest(block: Block, state: Parted) -> Block:
     keep = np.ones(len(block.rows), bool)
     keep[state.protected] = False
     keep[state.initial] = False
-    return block if keep.all() else _of_rows(block, keep)
-
-
-def _of_rows(rows: AnyRows, keep: npt.NDArray[Any]) -> AnyRows:
-    """Some of a block's or sample's rows, in all its arrays."""
-    kept: dict[str, Any] = {
-        column.name: np.ascontiguousarray(value[keep])
-        for column in fields(rows)
-        if isinstance(value := getattr(rows, column.name), np.ndarray)
-    }
-    return replace(rows, **kept)
-
-
-def _without(schema: Schema, gone: npt.NDArray[np.int64]) -> Schema:
-    """Counts without (B, C) rows."""
-    counts = None if schema.counts is None else schema.counts - gone.sum(axis=0)
-    table = None if schema.block_classes is None else schema.block_classes - gone
-    return replace(
-        schema,
-        n=schema.n - int(gone.sum()),
-        counts=counts,
-        block_counts=schema.block_counts - gone.sum(axis=1),
-        block_classes=table,
-    )
-
-
-def _side_by_side(left: Sample, right: Sample) -> Sample:
-    codes = None
-    if left.codes is not None and right.codes is not None:
-        codes = np.concatenate([left.codes, right.codes])
-    time = None
-    if left.time is not None and right.time is not None:
-        time = np.concatenate([left.time, right.time])
-    rows, X = np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X])
-    return Sample(rows, X, codes, time=time)
-
-
-def _by_row(sample: Sample) -> Sample:
-    order = np.argsort(sample.rows)
-    # without features there are fewer of those than rows
-    X = sample.X[order] if len(sample.X) == len(order) else sample.X
-    codes = None if sample.codes is None else sample.codes[order]
-    time = None if sample.time is None else sample.time[order]
-    return Sample(sample.rows[order], X, codes, time=time)
+    return block if keep.all() else rows_kept(block, keep)

@@ -5,16 +5,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.converse import converse
-from dask_distill.conversation.journal import Journal
-from dask_distill.conversation.ledger import Ledger
 from dask_distill.conversation.protocol import Final
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.kernels.nearest import covering_distance
-from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import Runner
+from dask_distill.selection.ground import Ground
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.parts.held import Chosen, Held, Pool
@@ -123,16 +120,7 @@ class Radii(Final):
     squared_radii: Floats
 
 
-def certify_rows(
-    blocks: list[Any],
-    indices: Rows,
-    strategy: Strategy,
-    outline: Any,
-    runner: Runner,
-    ledger: Ledger,
-    progress: Progress,
-    journal: Journal | None = None,
-) -> Certificate:
+def certify_rows(ground: Ground, indices: Rows, strategy: Strategy, run: Run) -> Certificate:
     """Measure and prove, in the metric of the strategy (Euclidean where it has none).
 
     Proven: for k centers anywhere in space, whichever they are, some row lies at least
@@ -153,21 +141,13 @@ def certify_rows(
         certifier = _Certifier(
             strategy.metric, strategy.scale, reduce=strategy.reduce, indices=indices
         )
-    handle = delayed(certifier, traverse=False)
-    question = runner.call("certify-question", _ask, handle, outline, len(indices))
-    final, _ = converse(
-        handle,
-        blocks,
-        question,
-        runner,
-        phase="certify",
-        ledger=ledger,
-        progress=progress,
-        journal=journal,
-    )
-    radii: Radii = runner.fetch(runner.call("certificate", content, final))
+    handle = run.constant(certifier)
+    question = run.call("certify-question", _ask, handle, ground.outline, len(indices))
+    final, _ = converse(handle, ground.blocks, question, run, phase="certify", written=True)
+    radii: Radii = run.fetch(run.call("certificate", content, final))
     bound = lower_bound(radii.squared_radii, len(indices))
-    return Certificate.of(radii.selected, bound, radii.random, metric=certifier.metric)
+    found = Certificate.of(radii.selected, bound, radii.random, metric=certifier.metric)
+    return found if ground.space is None else replace(found, space=ground.space)
 
 
 def footprint(n: int, d: int, size: int) -> Footprint:

@@ -19,10 +19,8 @@ from typing import Any
 import numpy as np
 
 from dask_distill.conversation.journal import Journal
-from dask_distill.data.dataset import Dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
-from dask_distill.selection.marks import digests
-from dask_distill.selection.request import Request
+from dask_distill.selection.request import Asked
 from dask_distill.selection.task import target_digest
 from dask_distill.storage.local import sync
 from dask_distill.storage.location import Location
@@ -35,14 +33,15 @@ _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
 _META = "meta"
 
 
-def describe_request(dataset: Dataset, request: Request) -> dict[str, Any]:
+def describe_request(asked: Asked) -> dict[str, Any]:
     """All that decides what is written, but the values of the input: to compare two runs by."""
+    request, dataset = asked.request, asked.dataset
     labels, carry = dataset.labels, dataset.carry
     described = {
         "format version": FORMAT_VERSION,
         "dask-distill version": version("dask-distill"),
         **request.describe(),
-        **digests(request.protect, request.initial, dataset),
+        **asked.digests(),
         "features": [dataset.feature_name, dataset.features.shape, str(dataset.features.dtype)],
         "columns": dataset.columns,
         "labels": None if labels is None else [dataset.label_name, labels.dtype.kind],
@@ -53,9 +52,31 @@ def describe_request(dataset: Dataset, request: Request) -> dict[str, Any]:
     return plain
 
 
+class Receipts:
+    """What a run notes of itself: nothing, unless it is a `Checkpoint`."""
+
+    @property
+    def journal(self) -> Journal:
+        """Where the selection is written while it is made."""
+        return Journal()
+
+    def begin(self, fingerprint: str) -> None:
+        """Note what is asked of which input, or check that it is what it was."""
+
+    def check(self, fingerprint: str) -> None:
+        """Refuse an input that has changed."""
+
+    def selection(self) -> dict[str, Any] | None:
+        """The finished selection, as fields of a `Subset`; None where there is none."""
+        return None
+
+    def save(self, subset: Subset) -> None:
+        """Keep a finished selection."""
+
+
 @dataclass
-class Checkpoint:
-    """One run's receipts.
+class Checkpoint(Receipts):
+    """One run's receipts, kept beside its target.
 
     Attributes
     ----------
@@ -70,6 +91,8 @@ class Checkpoint:
         Of the input; None until the survey has read it.
     complete : bool
         Whether the target is there already, as this request asks for it.
+    resumed : bool
+        Whether it goes on with a run that died.
     """
 
     target: Location
@@ -78,6 +101,7 @@ class Checkpoint:
     overwrite: bool = False
     fingerprint: str | None = None
     complete: bool = False
+    resumed: bool = False
     _handle: int | None = field(default=None, repr=False)
 
     @classmethod
@@ -107,6 +131,7 @@ class Checkpoint:
             same = [one for one in found if not differences(one.request, request)]
             for one in same:
                 one.lock()
+                one.resumed = True
                 if recorded == {**request, "fingerprint": one.fingerprint}:
                     one.complete = True
                 return one
@@ -127,7 +152,7 @@ class Checkpoint:
     @property
     def journal(self) -> Journal:
         """Where the selection is written while it is made."""
-        return Journal.at(self.folder)
+        return Journal.at(self.folder, resumed=self.resumed)
 
     def begin(self, fingerprint: str) -> None:
         """Note what is asked of which input, or check that it is what it was."""
@@ -152,15 +177,15 @@ class Checkpoint:
                 f"{fingerprint}); restore them, or start again with overwrite=True / --overwrite"
             )
 
-    def save(self, coreset: Subset) -> None:
+    def save(self, subset: Subset) -> None:
         """Keep a finished selection."""
-        certificate = coreset.certificate
+        certificate = subset.certificate
         meta = {
-            "provenance": coreset.provenance,
+            "provenance": subset.provenance,
             "certificate": None if certificate is None else certificate.as_dict(),
         }
-        arrays = {"indices": coreset.indices, "weights": coreset.weights}
-        arrays |= {f"score/{name}": values for name, values in coreset.scores.items()}
+        arrays = {"indices": subset.indices, "weights": subset.weights}
+        arrays |= {f"score/{name}": values for name, values in subset.scores.items()}
         arrays[_META] = np.frombuffer(json.dumps(jsonable(meta)).encode(), np.uint8)
         file = io.BytesIO()
         # the archive has a checksum of each array
@@ -168,7 +193,7 @@ class Checkpoint:
         self._put(_SELECTION, file.getvalue())
 
     def selection(self) -> dict[str, Any] | None:
-        """The finished selection, as fields of a `Coreset`; None where there is none."""
+        """The finished selection, as fields of a `Subset`; None where there is none."""
         data = self._get(_SELECTION)
         if data is None:
             return None

@@ -7,37 +7,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.journal import Journal
-from dask_distill.conversation.ledger import Ledger, Round
+from dask_distill.conversation.ledger import Round
 from dask_distill.conversation.protocol import Selection
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
-from dask_distill.data.dataset import Dataset
 from dask_distill.errors import DistillError
 from dask_distill.runtime.inline import Inline
-from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.runtime.threads import single_threaded
-from dask_distill.selection.apart import Apart, set_apart
-from dask_distill.selection.request import Request
+from dask_distill.selection.apart import set_apart
+from dask_distill.selection.apart_questions import Apart
+from dask_distill.selection.ground import Ground
+from dask_distill.selection.request import Asked
 from dask_distill.selection.task import score_blocks
-from dask_distill.selection.watched import Watched, group_counts
+from dask_distill.selection.watched import Groups, Watched, group_counts
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey.schema import Schema
 
 
-@dataclass(frozen=True)
-class Job:
-    """Where calls run, and who is told."""
-
-    runner: DaskRunner
-    ledger: Ledger
-    progress: Progress
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Selected:
     """What a selection has come to, before it is certified.
 
@@ -68,50 +58,43 @@ class Selected:
     rounds: list[Round]
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What is selected from: handles of schema, user's model, groups of rows, and blocks.
-
-    ``unreduced`` are the blocks as they are in the source, where they are reduced.
-    """
-
-    schema: Any
-    judge: Any
-    facts: Schema
-    groups: Any
-    blocks: list[Any]
-    unreduced: list[Any] | None
-
-
-def select_from(
-    ground: Ground, dataset: Dataset, request: Request, job: Job, journal: Journal | None
-) -> Selected:
-    """The rows that a request asks for; goes on from what a journal has.
+def chosen(ground: Ground, asked: Asked, run: Run) -> Selected:
+    """The rows that are asked for: those of a run that died before it had a certificate, or new.
 
     Raises
     ------
     InputError, DistillError
     """
-    schema, facts = ground.schema, ground.facts
-    schema, blocks = score_blocks(request, dataset, schema, ground.blocks, job.runner)
+    journal = run.journal.of("certify")
+    found: Selected | None = journal.get("selected")
+    if found is None:
+        found = select_from(ground, asked, run)
+        if asked.request.certify:
+            # whatever becomes of the certificate
+            journal.put("selected", found)
+    run.ledger.rounds = list(found.rounds)
+    run.wire.mark("select")
+    return found
+
+
+def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
+    """The rows that a request asks for; goes on from what a journal has."""
+    request, facts = asked.request, ground.facts
+    schema, blocks = score_blocks(asked, ground.schema, ground.blocks, run)
+    groups: Groups = run.fetch(ground.groups)
     pool = facts
     apart: Apart | None = None
     if request.sets_apart:
-        groups = job.runner.fetch(ground.groups)
-        parting = set_apart(
-            dataset, request, schema, groups, blocks, ground.unreduced, job.runner, job.ledger,
-            job.progress,
-        )  # fmt: skip
+        parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
         apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
         pool = apart.pool(pool)
-    wanted = request.rows(pool.n) - (0 if apart is None else len(apart.protected))
+    wanted = asked.rows(pool.n) - (0 if apart is None else len(apart.protected))
     selections: list[Selection] = []
     shown: dict[str, Any] = {}
     if wanted:
-        question = _question(request.strategy, schema, wanted, ground.judge, job.runner, journal)
-        (question,) = job.runner.settle([], [question], 0)
-        watched = Watched(request.strategy, job.runner.fetch(ground.groups))
-        selections, shown = select_rows(job, watched, blocks, question, journal)
+        (question,) = run.held(_question(request.strategy, schema, wanted, ground.judge, run))
+        watched = Watched(request.strategy, groups)
+        selections, shown = select_rows(watched, blocks, question, run)
     indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
@@ -123,23 +106,25 @@ def select_from(
     if facts.classes is not None:
         codes = np.concatenate([selection.codes for selection in selections])
         taken = np.bincount(codes, minlength=len(facts.classes))
-    counts = group_counts(selections, None if apart is None else apart.groups)
-    rounds = list(job.ledger.rounds)
-    return Selected(indices, weights, scores, initial, pool, taken, counts, shown, rounds)
+    return Selected(
+        indices=indices,
+        weights=weights,
+        scores=scores,
+        initial=initial,
+        pool=pool,
+        taken=taken,
+        counts=group_counts(selections, None if apart is None else apart.groups),
+        told=shown,
+        rounds=list(run.ledger.rounds),
+    )
 
 
-def _question(
-    strategy: Strategy,
-    schema: Any,
-    wanted: int,
-    judge: Any,
-    runner: DaskRunner,
-    journal: Journal | None,
-) -> Any:
+def _question(strategy: Strategy, schema: Any, wanted: int, judge: Any, run: Run) -> Any:
     """The first question: that of the run that died, or a new one."""
-    if journal is not None and journal.turns():
-        return runner.call("question", _first_question, journal)
-    return runner.call("question", ask, delayed(strategy, traverse=False), schema, wanted, judge)
+    journal = run.journal.of("select")
+    if journal.turns():
+        return run.call("question", _first_question, journal)
+    return run.call("question", ask, run.constant(strategy), schema, wanted, judge)
 
 
 def _first_question(journal: Journal) -> Any:
@@ -147,26 +132,15 @@ def _first_question(journal: Journal) -> Any:
 
 
 def select_rows(
-    job: Job, watched: Watched, blocks: list[Any], question: Any, journal: Journal | None
+    watched: Watched, blocks: list[Any], question: Any, run: Run
 ) -> tuple[list[Selection], dict[str, Any]]:
     """What each block selects, and what the provenance tells."""
-    runner = job.runner
-    handle = delayed(watched, traverse=False)
-    states = blocks
+    handle, states = run.constant(watched), blocks
     if watched.strategy.joins:
-        states = _joined(runner, handle, blocks, question)
-    final, states = converse(
-        handle,
-        states,
-        question,
-        runner,
-        phase="select",
-        ledger=job.ledger,
-        progress=job.progress,
-        journal=journal,
-    )
-    selections = runner.fetch_all(choose(handle, states, final, runner))
-    return selections, runner.fetch(runner.call("facts", _facts, handle, final))
+        states = _joined(handle, blocks, question, run)
+    final, states = converse(handle, states, question, run, phase="select", written=True)
+    selections = run.fetch_all(choose(handle, states, final, run))
+    return selections, run.fetch(run.call("facts", _facts, handle, final))
 
 
 def assemble(
@@ -199,13 +173,13 @@ def ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
         return strategy.ask(schema, size, proxy)
 
 
-def _joined(runner: DaskRunner, handle: Any, blocks: list[Any], question: Any) -> list[Any]:
+def _joined(handle: Any, blocks: list[Any], question: Any, run: Run) -> list[Any]:
     """Runs of neighbouring blocks, one for each task that can run at a time."""
-    lanes = min(len(blocks), runner.parallelism())
+    lanes = min(len(blocks), run.runner.parallelism())
     edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]
     return [
         # as one list, of which nobody else holds the blocks
-        runner.call("join", _join, handle, question, Inline(_listed, *blocks[start:stop]))
+        run.call("join", _join, handle, question, Inline(_listed, *blocks[start:stop]))
         for start, stop in pairwise(edges)
     ]
 

@@ -179,16 +179,6 @@ def describe(values: Any) -> Any:
     return f"{array.size:,} row numbers"
 
 
-def digests(protect: Any, initial: Any, dataset: Dataset) -> dict[str, str]:
-    """Of the masks and row numbers given: to tell two runs apart. Reads masks of dask arrays."""
-    found = {}
-    if protect is not None and (marks := Protection.of(protect, dataset).marks) is not None:
-        found["protect digest"] = marks.digest
-    if initial is not None:
-        found["initial digest"] = as_initial(initial, dataset).digest
-    return found
-
-
 def as_initial(initial: Any, dataset: Dataset) -> Marks:
     """Rows that are chosen already: mask, row numbers, name of a carried mask, or a subset.
 

@@ -10,9 +10,9 @@ from dask_distill.conversation.converse import FAN_IN
 from dask_distill.data.blocks import block_rows
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.runtime.client import active_client, limits_here
 from dask_distill.selection import certify
-from dask_distill.selection.marks import Marks, Protection, as_initial
-from dask_distill.selection.request import Request
+from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.watched import group_bytes
 from dask_distill.survey.survey import SAMPLE_FLOOR, SAMPLE_ROWS
 
@@ -103,12 +103,15 @@ def make_plan(
     InputError
         Where the request cannot work.
     """
-    request.check(dataset)
-    strategy = request.strategy
+    return plan_of(request.of(dataset), workers)
+
+
+def plan_of(asked: Asked, workers: int) -> Plan:
+    """Reckon what a request that has been checked would do."""
+    dataset, request, strategy = asked.dataset, asked.request, asked.request.strategy
     n, d = dataset.n, dataset.d
-    selected = request.rows(n)
-    rows = block_rows(n, d)
-    blocks = -(-n // rows)
+    selected = asked.rows(n)
+    rows, blocks = block_rows(n, d), len(asked.bounds)
     classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
     # the strategy sees the reduced form, which the workers hold
     reduced = request.reduced_width(d)
@@ -119,8 +122,7 @@ def make_plan(
     sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
     offers = min(n, int(1.5 * sample)) * d * value
     pools = [int(min(n, need.pool_rows) * (d * value + 48)) for need in needs]
-    marks = _marks(request, dataset)
-    apart = _rows_apart(request, marks, dataset.n, selected)
+    apart = _rows_apart(asked, selected)
     if strategy.counts_chosen:
         pools[0] += apart * (d * value + 48)
     chunks = len(dataset.features.chunks[0])
@@ -153,8 +155,7 @@ def make_plan(
         # one of the workers, beside its blocks
         coordinator_bytes=int(worker + 3 * offers + 3 * max(pools) + fit + 40 * (selected + apart)),
         passes=request.passes,
-        bytes_read=request.passes * (dataset.nbytes + _bytes(dataset.time))
-        + _bytes_beside(request, marks),
+        bytes_read=request.passes * (dataset.nbytes + _bytes(dataset.time)) + _bytes_beside(asked),
         bytes_read_to_write=min(
             dataset.nbytes + sum(_bytes(array) for array in dataset.carry.values()),
             selected * (chunk + sum(_chunk_bytes(array) for array in dataset.carry.values())),
@@ -171,28 +172,24 @@ def make_plan(
     )
 
 
-def _rows_apart(request: Request, marks: Sequence[Marks | None], n: int, selected: int) -> int:
+def _rows_apart(asked: Asked, selected: int) -> int:
     """Rows set apart: as many as are named, else as many as are selected."""
-    found = 0
-    for marked, given in zip(marks, (request.protect, request.initial), strict=True):
+    found, request = 0, asked.request
+    for marked, given in (
+        (asked.protection.marks, request.protect),
+        (asked.initial, request.initial),
+    ):
         if given is not None:
             known = None if marked is None else marked.rows
             found += selected if known is None else len(known)
-    return min(found, n)
+    return min(found, asked.dataset.n)
 
 
-def _marks(request: Request, dataset: Dataset) -> tuple[Marks | None, Marks | None]:
-    protect, initial = request.protect, request.initial
-    return (
-        None if protect is None else Protection.of(protect, dataset).marks,
-        None if initial is None else as_initial(initial, dataset),
-    )
-
-
-def _bytes_beside(request: Request, marks: Sequence[Marks | None]) -> int:
+def _bytes_beside(asked: Asked) -> int:
     """Of what is read beside the passes: masks, and a target that is no class, which is checked."""
+    marks = (asked.protection.marks, asked.initial)
     masks = [None if marked is None else marked.mask for marked in marks]
-    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(request.target)
+    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(asked.request.target)
 
 
 def _bytes(array: da.Array | None) -> int:
@@ -232,3 +229,14 @@ def refuse_unfit(plan: Plan, limits: Sequence[tuple[int, int]]) -> None:
                 f"the run needs {need / 2**30:.2g} GiB on {what}{at} and "
                 f"{limit / 2**30:.2g} GiB are allowed; {way_out}, or lower size"
             )
+
+
+def refuse_unfit_here(asked: Asked) -> None:
+    """Refuse what cannot fit on the workers of the active client, or in this process.
+
+    Raises
+    ------
+    InputError
+    """
+    limits = limits_here(active_client())
+    refuse_unfit(plan_of(asked, len(limits) or 1), limits)

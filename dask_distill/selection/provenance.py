@@ -7,25 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.conversation.ledger import Ledger
-from dask_distill.data.dataset import Dataset
-from dask_distill.selection.request import Request
+from dask_distill.conversation.run import Run
+from dask_distill.selection.choose import Selected
+from dask_distill.selection.ground import Ground
+from dask_distill.selection.lost import lost
+from dask_distill.selection.request import Asked
 from dask_distill.survey.schema import Schema
 
 
 def make_provenance(
-    dataset: Dataset,
-    request: Request,
-    facts: Schema,
-    ledger: Ledger,
-    taken: npt.NDArray[np.int64] | None,
-    *,
-    size: int,
-    seconds: float,
-    told: dict[str, Any],
-    wire: dict[str, Any] | None,
+    ground: Ground, found: Selected, asked: Asked, run: Run, seconds: float
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
+    dataset, request = asked.dataset, asked.request
+    facts, taken, size = found.pool, found.taken, len(found.indices)
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     return {
@@ -48,13 +43,14 @@ def make_provenance(
         "selected": size,
         "classes": _class_table(facts, taken),
         "bytes_read": request.passes * dataset.nbytes,
-        "bytes_moved": ledger.bytes_moved(),
-        "bytes_on_the_wire": wire,
+        "bytes_moved": run.ledger.bytes_moved(),
+        "bytes_on_the_wire": run.wire.figures(),
         "bytes_to_gather_everything": dataset.nbytes,
-        "rounds": len(ledger.rounds),
+        "rounds": len(run.ledger.rounds),
         "reduction": facts.reduction,
-        "selection": told,
-        "seconds": ledger.seconds() | {"total": round(seconds, 3)},
+        "selection": found.told,
+        "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
+        "lost": lost(run.fetch(ground.groups), found.counts, facts, taken, size),
     }
 
 

@@ -4,17 +4,20 @@ Made once, by `distill` or the command line, and handed on; no layer lists its f
 """
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.size import resolve_size
 from dask_distill.data.times import Span
 from dask_distill.errors import InputError
 from dask_distill.kernels.timeline import FREQUENCIES
 from dask_distill.proxy.estimator import check_estimator
-from dask_distill.selection.marks import Protection, as_initial, describe
+from dask_distill.selection.marks import Marks, Protection, as_initial, describe
+from dask_distill.spaces.reduce import Space
 from dask_distill.spaces.reductions import Reduction
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.survey.validity import OnInvalid
@@ -70,8 +73,8 @@ class Request:
             return 2 + (callable(self.protect) and not hasattr(self.protect, "__array__"))
         return 2 + self.certify + self.sets_apart
 
-    def check(self, dataset: Dataset) -> None:
-        """Refuse what cannot work, without reading a row.
+    def of(self, dataset: Dataset) -> "Asked":
+        """What is asked of this data set; refuses what cannot work, without reading a row.
 
         Raises
         ------
@@ -88,10 +91,10 @@ class Request:
             raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         if self.proxy is not None:
             check_estimator(self.proxy)
+        protection = Protection()
         if self.protect is not None:
-            Protection.of(self.protect, dataset)
-        if self.initial is not None:
-            as_initial(self.initial, dataset)
+            protection = Protection.of(self.protect, dataset)
+        initial = None if self.initial is None else as_initial(self.initial, dataset)
         if self.reduce is not None:
             self.reduce.check(dataset)
         if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
@@ -106,6 +109,7 @@ class Request:
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
                 "of auto, random, kcenter, coverage, kmeans, kmedoids"
             )
+        return Asked(dataset, self, protection, initial, block_bounds(dataset.n, dataset.d))
 
     def _check_time(self, dataset: Dataset) -> None:
         span = self.time_span()
@@ -140,6 +144,12 @@ class Request:
         """
         return resolve_size(self.fraction, self.size, n)
 
+    def space(self, shape: tuple[int, ...]) -> Space | None:
+        """Where rows of a shape are compared; None for the features as they are."""
+        span = self.time_span()
+        length = None if span is None else span.length
+        return Space.of(self.reduce, self.time_scale is not None, length, shape)
+
     def reduced_width(self, d: int) -> int:
         """Features of a row where it is compared; 0 where that is the source's own form."""
         if self.reduce is None and self.time_scale is None:
@@ -164,3 +174,40 @@ class Request:
             "time_scale": None if self.time_scale is None else str(self.time_scale),
             "reduce": None if self.reduce is None else self.reduce.describe(),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request against its data set: checked and resolved, once; every stage works from it.
+
+    Attributes
+    ----------
+    dataset : Dataset
+    request : Request
+    protection : Protection
+        Rows that are never dropped.
+    initial : Marks or None
+        Rows that are chosen already.
+    bounds : tuple of int
+        Rows of each block.
+    """
+
+    dataset: Dataset
+    request: Request
+    protection: Protection
+    initial: Marks | None
+    bounds: tuple[int, ...]
+
+    @property
+    def starts(self) -> list[int]:
+        """The first row of each block."""
+        return [0, *accumulate(self.bounds[:-1])]
+
+    def rows(self, n: int) -> int:
+        """Rows to select from n."""
+        return self.request.rows(n)
+
+    def digests(self) -> dict[str, str]:
+        """Of masks and row numbers, to tell two runs apart; reads masks of dask arrays."""
+        marks = {"protect": self.protection.marks, "initial": self.initial}
+        return {f"{name} digest": one.digest for name, one in marks.items() if one is not None}

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
 
-from dask_distill.data.blocks import Block, block_bounds
+from dask_distill.conversation.run import Run
+from dask_distill.data.blocks import Block
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.proxy.target_model import TargetModel
-from dask_distill.runtime.runner import DaskRunner, part
-from dask_distill.selection.request import Request
+from dask_distill.runtime.runner import part
+from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -119,26 +120,23 @@ def target_digest(target: da.Array) -> str:
     return digest_values(np.array(digests))
 
 
-def score_blocks(
-    request: Request, dataset: Dataset, schema: Any, blocks: list[Any], runner: DaskRunner
-) -> tuple[Any, list[Any]]:
+def score_blocks(asked: Asked, schema: Any, blocks: list[Any], run: Run) -> tuple[Any, list[Any]]:
     """Handles of schema and blocks with gradient norms, where the strategy asks for them."""
+    request = asked.request
     if not isinstance(request.strategy, TargetGradient):
         return schema, blocks
     target = request.target
     wide = target if target.ndim == 2 else target[:, None]
-    rows = runner.fetch(runner.call("sample-rows", _sample_rows, schema))
-    found = delayed(take_rows(wide, rows).compute(), traverse=False)
+    rows = run.fetch(run.call("sample-rows", _sample_rows, schema))
+    found = run.constant(take_rows(wide, rows).compute())
     logistic = request.task == "multilabel"
-    model = runner.call("target-model", TargetModel.fit, schema, found, logistic)
-    bounds = block_bounds(dataset.n, dataset.d)
-    starts = np.cumsum((0, *bounds[:-1])).tolist()
-    parts = wide.rechunk({0: bounds, 1: -1}, method="tasks").to_delayed().ravel()
+    model = run.call("target-model", TargetModel.fit, schema, found, logistic)
+    parts = wide.rechunk({0: asked.bounds, 1: -1}, method="tasks").to_delayed().ravel()
     scored = [
-        runner.call(part("target", i, blocks), _scored, block, values, start, model)
-        for i, (block, values, start) in enumerate(zip(blocks, parts, starts, strict=True))
+        run.call(part("target", i, blocks), _scored, block, values, start, model)
+        for i, (block, values, start) in enumerate(zip(blocks, parts, asked.starts, strict=True))
     ]
-    return runner.call("target-schema", _scored_schema, schema, found, model), scored
+    return run.call("target-schema", _scored_schema, schema, found, model), scored
 
 
 def _sample_rows(schema: Schema) -> npt.NDArray[np.int64]:

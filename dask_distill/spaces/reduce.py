@@ -15,20 +15,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.journal import Journal
-from dask_distill.conversation.ledger import Ledger
 from dask_distill.conversation.protocol import Final
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block, tile_rows
-from dask_distill.data.times import Span
 from dask_distill.errors import InputError
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
-from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Reducer, Unchanged
 from dask_distill.spaces.reductions import Reduction
@@ -98,31 +94,22 @@ class Notes:
     journal : Journal
     mark : str
         Of the user's function, transformer and model: rows reduced by others are not used again.
-    resumed : bool
-        Whether a run that died may have left something.
     """
 
     journal: Journal
     mark: str
-    resumed: bool
 
     @classmethod
-    def of(
-        cls, journal: Journal | None, reduce: Reduction | None, proxy: Any, resumed: bool
-    ) -> "Notes | None":
+    def of(cls, journal: Journal, reduction: Reduction | None, proxy: Any) -> "Notes | None":
         """Of a run that is written, if it is."""
-        if journal is None:
+        if not journal.kept:
             return None
-        code = None if reduce is None else reduce.code
-        return cls(journal.of("reduce"), _mark(code, proxy), resumed)
-
-    def reducer(self) -> bool:
-        """Whether a fitted reduction is there."""
-        return self.resumed and self.journal.has("reducer")
+        code = None if reduction is None else reduction.code
+        return cls(journal.of("reduce"), _mark(code, proxy))
 
     def recall(self, block: Block) -> Block | None:
         """The reduced form of a block, if it is there."""
-        found = self.journal.get(f"block-{block.number}") if self.resumed else None
+        found = self.journal.get(f"block-{block.number}")
         if found is None or found[0] != self.mark or len(found[1]) != len(block.rows):
             return None
         _, Z, novelty, judged = found
@@ -211,13 +198,10 @@ class Space:
 
     @classmethod
     def of(
-        cls, reduce: Reduction | None, time_scale: Any, span: Span | None, shape: tuple[int, ...]
+        cls, reduction: Reduction | None, timed: bool, length: float | None, shape: tuple[int, ...]
     ) -> "Space | None":
-        """What a request asks for; None for the features as they are."""
-        if reduce is None and time_scale is None:
-            return None
-        length = None if span is None else span.length
-        return cls(reduce, time_scale is not None, length, shape)
+        """What is asked for; None for the features as they are."""
+        return None if reduction is None and not timed else cls(reduction, timed, length, shape)
 
     @property
     def label(self) -> str:
@@ -238,14 +222,7 @@ class Space:
 
 
 def reduce_blocks(
-    space: Space,
-    blocks: list[Any],
-    schema: Any,
-    proxy: Any,
-    runner: DaskRunner,
-    ledger: Ledger,
-    progress: Progress,
-    notes: Notes | None = None,
+    space: Space, blocks: list[Any], schema: Any, proxy: Any, run: Run
 ) -> tuple[list[Any], Any, Any]:
     """Fit a space, and put the blocks into it.
 
@@ -254,10 +231,9 @@ def reduce_blocks(
     space : Space
     blocks : handles of `Block`
     schema : handle of the survey's `Schema`
-    proxy : handle of the user's estimator, or None
+    proxy : the user's estimator, or None
         Judges the features as they are.
-    runner, ledger, progress : as for `converse`
-    notes : Notes, optional
+    run : Run
         What a run that died has reduced is not reduced again.
 
     Returns
@@ -266,35 +242,28 @@ def reduce_blocks(
     schema : handle of the `Schema` of the reduced space
     judge : handle of what takes the user's estimator's place
     """
-    handle = delayed(space, traverse=False)
-    if notes is not None and notes.reducer():
-        reducer: Any = runner.call("reduce-fitted", notes.journal.get, "reducer")
+    handle, journal = run.constant(space), run.journal.of("reduce")
+    if journal.has("reducer"):
+        reducer = run.call("reduce-fitted", journal.get, "reducer")
     elif space.reduction is not None and space.reduction.fits_at_home:
         # the one fit that needs a package which workers need not have
-        reducer = delayed(_fit(space, runner.fetch(schema), notes), traverse=False)
+        reducer = run.constant(_fit(space, run.fetch(schema), journal))
     else:
-        reducer = runner.call("reduce-fit", _fit, handle, schema, notes)
-    question = runner.call("reduce-question", _ask, handle, reducer, schema, proxy)
-    (question,) = runner.settle([], [question], 0)
-    final, blocks = converse(
-        delayed(Reducing(notes), traverse=False),
-        blocks,
-        question,
-        runner,
-        phase="reduce",
-        ledger=ledger,
-        progress=progress,
-    )
-    reduced = runner.call("reduced-schema", _reduced, schema, question, final, handle)
-    judge = None if proxy is None else runner.call("judge", _judge, question)
+        reducer = run.call("reduce-fit", _fit, handle, schema, journal)
+    judge = None if proxy is None else run.constant(proxy)
+    question = run.call("reduce-question", _ask, handle, reducer, schema, judge)
+    (question,) = run.held(question)
+    notes = Notes.of(run.journal, space.reduction, proxy)
+    final, blocks = converse(Reducing(notes), blocks, question, run, phase="reduce")
+    reduced = run.call("reduced-schema", _reduced, schema, question, final, handle)
+    judge = None if proxy is None else run.call("judge", _judge, question)
     return blocks, reduced, judge
 
 
-def _fit(space: Space, schema: Schema, notes: Notes | None) -> Reducer:
+def _fit(space: Space, schema: Schema, journal: Journal) -> Reducer:
     with single_threaded():
         reducer = space.fit(schema)
-    if notes is not None:
-        notes.journal.put("reducer", reducer)
+    journal.put("reducer", reducer)
     return reducer
 
 

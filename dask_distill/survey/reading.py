@@ -18,14 +18,14 @@ from dask_distill.data.rows import join_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.inline import Inline
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.runner import Runner
 from dask_distill.sources.reader import RowReader
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 
 _SMALL_BYTES = 2**16
 
 
-def raw_blocks(dataset: Dataset, runner: DaskRunner) -> list[Any]:
+def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
     """The data set as blocks, read by the tasks that use them.
 
     Each chunk of the source is read once a pass. Those that lie in one block, and share nothing
@@ -73,7 +73,7 @@ def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
 
 
 def _by_blocks(
-    array: da.Array, bounds: tuple[int, ...], runner: DaskRunner
+    array: da.Array, bounds: tuple[int, ...], runner: Runner
 ) -> tuple[list[Inline], int]:
     """The rows of each block, put together from the chunks that they lie in.
 
@@ -112,7 +112,7 @@ def _one_run(left: Any, right: Any) -> RowReader | None:
     return None
 
 
-def _part(chunk: Any, start: int, stop: int, size: int, number: int, runner: DaskRunner) -> Any:
+def _part(chunk: Any, start: int, stop: int, size: int, number: int, runner: Runner) -> Any:
     """Some rows of a chunk, such that no others are sent."""
     if isinstance(chunk, RowReader):
         return chunk.part(start, stop)
@@ -219,7 +219,7 @@ def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: in
     return RawBlock(number, start, values, labels, times)
 
 
-def content_fingerprint(dataset: Dataset, raw: list[Any], runner: DaskRunner) -> str:
+def content_fingerprint(dataset: Dataset, raw: list[Any], runner: Runner) -> str:
     """Digest of a data set's values, as the survey has it: one pass over its `raw_blocks`."""
     checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in raw])
     return fingerprint_of(dataset.n, dataset.d, checksums)

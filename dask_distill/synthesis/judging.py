@@ -8,8 +8,8 @@ from typing import Any
 import dask
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
@@ -26,8 +26,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.distances import all_distances
 from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, verdict_of
@@ -91,7 +90,7 @@ def evaluate_synthetic(
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     max_rows = most_rows(dataset, max_rows)
-    job = Gathering(DaskRunner(progress), coreset, dataset, max_rows, seed)
+    job = Gathering(Run.here(progress), coreset, dataset, max_rows, seed)
     found, handles = job.gather(held_out)
     used = _evenly(len(synthetic), max_rows)
     X, its_labels = _rows_of(synthetic, used)
@@ -105,7 +104,7 @@ def evaluate_synthetic(
         for one in every_seed
     ]
     tables = [
-        job.runner.call("table", Table, handle, code, weights)
+        job.run.call("table", Table, handle, code, weights)
         for handle, code, weights in zip(
             handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
         )
@@ -117,14 +116,12 @@ def evaluate_synthetic(
     if held_out is None:
         others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
         unseen = first_by_hash(others, pool, seed, PART_STREAM, _COMPARED_ROWS)
-    distances = job.runner.call(
+    distances = job.run.call(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )
-    fixed = (len(classes), delayed(made, traverse=False), part, *tables)
-    trials = run_trials(
-        job.runner, _trial, SYNTHETIC_WAYS, named, splits, fixed, progress or Silent()
-    )
-    fidelities, private = job.runner.fetch(distances)
+    fixed = (len(classes), job.run.constant(made), part, *tables)
+    trials = run_trials(job.run, _trial, SYNTHETIC_WAYS, named, splits, fixed)
+    fidelities, private = job.run.fetch(distances)
     scores, differences = summarise(trials)
     return SyntheticEvaluation(
         verdict=verdict_of(scores, differences),

@@ -8,8 +8,8 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.delayed import delayed
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.labels import as_labels
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
@@ -20,8 +20,7 @@ from dask_distill.evaluation.splits import (
     gather_labels,
 )
 from dask_distill.runtime.client import active_client
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.amounts import check_amounts, rows_to_make, weights_of
 from dask_distill.synthesis.encoding import Encoder, Floats, as_source
@@ -96,11 +95,11 @@ def synthesize(
     }
     check_amounts(**amounts)
     require_torch(made_by.name)
-    runner = DaskRunner(progress)
+    run = Run.here(progress)
     part = np.sort(
         first_by_hash(np.arange(len(coreset)), coreset.indices, seed, PART_STREAM, int(max_rows))
     )
-    classes, codes = _classes(coreset, runner)
+    classes, codes = _classes(coreset, run)
     mass = np.bincount(codes, weights=coreset.weights.astype(np.float64)).astype(np.float64)
     rows = int(coreset.provenance.get("rows") or round(mass.sum()))
     counts = rows_to_make(
@@ -122,9 +121,7 @@ def synthesize(
         "options": made_by.describe(),
         "max_rows": int(max_rows),
     }
-    X, made_codes = _make(
-        runner, coreset, part, codes, counts, made_by, int(seed), progress or Silent()
-    )
+    X, made_codes = _make(run, coreset, part, codes, counts, made_by, int(seed))
     found = as_arrays(X, coreset)
     return Synthetic(
         weights,
@@ -192,11 +189,11 @@ def _check(coreset: Any, seed: Any, max_rows: Any) -> None:
         )
 
 
-def _classes(coreset: Subset, runner: DaskRunner) -> tuple[Any, Codes]:
+def _classes(coreset: Subset, run: Run) -> tuple[Any, Codes]:
     """The classes in order, and each row's number; one class of no name where there is no label."""
     if coreset.labels is None:
         return np.array([""]), np.zeros(len(coreset), np.int64)
-    found = as_labels(runner.fetch(gather_labels(runner, coreset.labels)))
+    found = as_labels(run.fetch(gather_labels(run, coreset.labels)))
     if found.dtype.kind == "f":
         raise InputError(
             f"labels must be classes, ints or text, got {found.dtype}; convert them and select "
@@ -207,30 +204,27 @@ def _classes(coreset: Subset, runner: DaskRunner) -> tuple[Any, Codes]:
 
 
 def _make(
-    runner: DaskRunner,
+    run: Run,
     coreset: Subset,
     part: Codes,
     codes: Codes,
     counts: Codes,
     method: Method,
     seed: int,
-    progress: Progress,
 ) -> tuple[Floats, Codes]:
     """Features of the made rows and their class numbers, here."""
-    rows = gather_features(runner, take_rows(coreset.features, part))
+    rows = gather_features(run, take_rows(coreset.features, part))
     weights = coreset.weights[part].astype(np.float64)
-    encoder = runner.call("encode", Encoder.fit, rows, weights)
-    material = runner.call("material", _material, encoder, rows, codes[part], weights, counts)
-    shared = delayed(method, traverse=False)
+    encoder = run.call("encode", Encoder.fit, rows, weights)
+    material = run.call("material", _material, encoder, rows, codes[part], weights, counts)
+    shared = run.constant(method)
     wanted = np.flatnonzero(counts) if method.each_class else [-1]
     tasks = [
-        runner.call("synthesize", _generate, shared, material, int(code), seed) for code in wanted
+        run.call("synthesize", _generate, shared, material, int(code), seed) for code in wanted
     ]
-    progress.start("synthesize", len(tasks))
-    done = runner.settle(tasks, [encoder], len(tasks))
-    progress.finish()
-    found = runner.call("decode", _decode, done[-1], *done[:-1])
-    return runner.fetch(found), np.repeat(np.arange(len(counts)), counts)
+    done = run.watched("synthesize", tasks, encoder)
+    found = run.call("decode", _decode, done[-1], *done[:-1])
+    return run.fetch(found), np.repeat(np.arange(len(counts)), counts)
 
 
 def _material(encoder: Encoder, rows: Any, codes: Codes, weights: Any, counts: Codes) -> Material:

@@ -7,6 +7,7 @@ import numpy as np
 
 from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.ledger import Ledger
+from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.labels import as_labels
@@ -41,18 +42,18 @@ def schema_and_blocks(X, y=None, parts=1, seed=0):
     ]
     talk = Survey()
     question = talk.ask(len(X), X.shape[1], labelled=y is not None, seed=seed)
-    turn, _ = converse(talk, raw, question, LocalRunner(), phase="survey", ledger=Ledger())
+    turn, _ = converse(talk, raw, question, Run(LocalRunner()), phase="survey")
     schema = turn.content
     return schema, [valid_block(block, schema) for block in raw]
 
 
 def select(strategy, X, y=None, size=10, parts=1, seed=0, proxy=None):
     schema, blocks = schema_and_blocks(X, y, parts, seed)
-    runner, ledger = LocalRunner(), Ledger()
+    run = Run(LocalRunner())
     question = strategy.ask(schema, size, proxy)
-    final, states = converse(strategy, blocks, question, runner, phase="select", ledger=ledger)
-    final = runner.fetch(final)
-    chosen = [runner.fetch(one) for one in choose(strategy, states, final, runner)]
+    final, states = converse(strategy, blocks, question, run, phase="select")
+    final = run.fetch(final)
+    chosen = run.fetch_all(choose(strategy, states, final, run))
     codes = None if y is None else np.concatenate([one.codes for one in chosen])
     names = chosen[0].scores
     found = Found(
@@ -62,7 +63,7 @@ def select(strategy, X, y=None, size=10, parts=1, seed=0, proxy=None):
         {name: np.concatenate([one.scores[name] for one in chosen]) for name in names},
         strategy.facts(content(final)),
         content(final),
-        ledger,
+        run.ledger,
     )
     assert len(found.rows) == size
     assert np.all(np.diff(found.rows) > 0)

@@ -1,0 +1,293 @@
+"""Which rows are set apart: two questions to the blocks, how many there are, and which."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.data.blocks import Block
+from dask_distill.data.size import resolve_size
+from dask_distill.errors import InputError
+from dask_distill.selection.apart_rules import Rules, is_in
+from dask_distill.selection.watched import Groups
+from dask_distill.survey.schema import Sample, Schema
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Features = npt.NDArray[np.floating]
+Float32 = npt.NDArray[np.float32]
+AnyRows = TypeVar("AnyRows", Block, Sample)
+
+
+@dataclass(frozen=True, eq=False)
+class Apart(Final):
+    """The rows set apart.
+
+    Attributes
+    ----------
+    protected, initial : (p,), (i,) int64 arrays
+        Row numbers, ascending.
+    codes : (p,) int32 array or None
+        Class numbers of the protected rows.
+    counts : (B, 2, C) int64 array
+        Rows protected, and chosen already, by block and class (one, where there are no labels).
+    chosen : Sample or None
+        All of them with features or times, where the strategy wants those.
+    groups : (G,) int64 array
+        Protected rows by group; see `lost`.
+    """
+
+    protected: Rows
+    initial: Rows
+    codes: npt.NDArray[np.int32] | None
+    counts: npt.NDArray[np.int64]
+    chosen: Sample | None
+    groups: npt.NDArray[np.int64]
+
+    def selection(self) -> Selection:
+        """The protected rows, as one more block would give them."""
+        return Selection(self.protected, np.ones(len(self.protected)), self.codes)
+
+    def join(
+        self, indices: Rows, weights: Float32, scores: dict[str, Float32], n: int
+    ) -> tuple[Rows, Float32, dict[str, Float32]]:
+        """Protected rows among the selected ones, which stand for n rows together.
+
+        Their scores are NaN, since no strategy has seen them; score ``protected`` is 1 for them.
+        """
+        if len(self.protected) == 0:
+            return indices, weights, scores
+        # where there is nobody else to stand for the other rows, these share them
+        weight = 1.0 if len(indices) else n / len(self.protected)
+        own = np.full(len(self.protected), weight, np.float32)
+        both = np.concatenate([indices, self.protected])
+        order = np.argsort(both)
+        unknown = np.full(len(own), np.nan, np.float32)
+        joined = {name: np.concatenate([s, unknown])[order] for name, s in scores.items()}
+        joined["protected"] = (order >= len(indices)).astype(np.float32)
+        return both[order], np.concatenate([weights, own])[order], joined
+
+    def facts(self) -> dict[str, Any]:
+        """For the provenance."""
+        return {"rows_protected": len(self.protected), "rows_initial": len(self.initial)}
+
+    def pool(self, facts: Schema) -> Schema:
+        """The outline without rows that were chosen already: what the subset stands for."""
+        return _without(facts, self.counts[:, 1])
+
+    def rest(self, schema: Schema) -> Schema:
+        """What the strategy sees: neither protected nor chosen rows."""
+        left = _without(schema, self.counts.sum(axis=1))
+        if schema.sample is None:
+            return left
+        sample = schema.sample
+        gone = np.isin(sample.rows, self.protected) | np.isin(sample.rows, self.initial)
+        open_ = np.flatnonzero(~gone)
+        if len(open_) == 0 and left.n:
+            raise InputError(
+                f"protect and initial must leave rows to choose among, got {left.n:,} of "
+                f"{schema.n:,} and none of the sample; set fewer rows apart"
+            )
+        return replace(left, sample=rows_kept(sample, open_), chosen=self.chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class Marked:
+    """A block, and what masks say of its rows: (rows in the source,) bool arrays or None.
+
+    ``unreduced`` is what the user's function sees, where features are reduced.
+    """
+
+    block: Block
+    unreduced: Block | None
+    start: int
+    protect: Mask | None
+    initial: Mask | None
+
+
+@dataclass(frozen=True, eq=False)
+class Parted:
+    """A block's memory: which of its rows are set apart, by position in the block.
+
+    ``X`` and ``time`` are of these rows, protected ones first; ``groups`` counts protected ones.
+    """
+
+    number: int
+    protected: Rows
+    initial: Rows
+    rows: Rows
+    codes: npt.NDArray[np.int32] | None
+    X: Features
+    time: npt.NDArray[np.float64] | None
+    groups: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """(2, C) rows set apart by block, and (G,) protected rows by group."""
+
+    blocks: dict[int, npt.NDArray[np.int64]]
+    groups: npt.NDArray[np.int64]
+
+    def merge(self, other: "Counted") -> "Counted":
+        """Side by side, and added up."""
+        return Counted(self.blocks | other.blocks, self.groups + other.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Count:
+    """How many of your rows are set apart?"""
+
+    rules: Rules
+    n: int
+    classes: int
+    fraction: float | None
+    size: int | None
+    features: bool
+    times: bool
+    groups: Groups
+
+    def observe(self, state: Marked) -> Parted:
+        """Remember which."""
+        block = state.block
+        protected = self.rules.protects(block, state.unreduced)
+        initial = np.zeros(len(block.rows), bool)
+        if self.rules.initial is not None:
+            initial |= is_in(block.rows, self.rules.initial)
+        at = block.rows - state.start
+        if state.protect is not None:
+            protected |= state.protect[at]
+        if state.initial is not None:
+            initial |= state.initial[at]
+        # what was chosen before is not chosen again, protected or not
+        first, second = np.flatnonzero(protected & ~initial), np.flatnonzero(initial)
+        both = np.concatenate([first, second])
+        return Parted(
+            block.number,
+            first,
+            second,
+            block.rows[both],
+            None if block.codes is None else block.codes[both],
+            block.X[both] if self.features else block.X[:0],
+            block.time[both] if self.times and block.time is not None else None,
+            self.groups.counted(block.X[first]),
+        )
+
+    def answer(self, state: Parted) -> Counted:
+        """By class."""
+        codes = np.zeros(len(state.rows), np.int64) if state.codes is None else state.codes
+        split = len(state.protected)
+        halves = codes[:split], codes[split:]
+        counts = [np.bincount(half, minlength=self.classes) for half in halves]
+        return Counted({state.number: np.stack(counts).astype(np.int64)}, state.groups)
+
+    def advance(self, answer: Counted) -> "Collect":
+        """Refuse more than fit."""
+        counts = np.stack([answer.blocks[number] for number in sorted(answer.blocks)])
+        protected, initial = counts.sum(axis=(0, 2)).tolist()
+        pool = self.n - initial
+        if pool == 0:
+            raise InputError(
+                f"initial must leave rows to choose among, got all {self.n:,} valid rows; pass "
+                "fewer"
+            )
+        size = resolve_size(self.fraction, self.size, pool)
+        if protected > size:
+            raise InputError(
+                f"size must be at least the {protected:,} protected rows, got {size:,} of {pool:,};"
+                " raise it, or protect fewer rows"
+            )
+        return Collect(counts, self.features or self.times, answer.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Protected rows and those chosen already, with classes and, where wanted, features."""
+
+    protected: Sample
+    initial: Sample
+
+    def merge(self, other: "Gathered") -> "Gathered":
+        """Side by side."""
+        return Gathered(
+            _side_by_side(self.protected, other.protected),
+            _side_by_side(self.initial, other.initial),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Collect:
+    """Which are they?"""
+
+    counts: npt.NDArray[np.int64]
+    told: bool
+    groups: npt.NDArray[np.int64]
+
+    def observe(self, state: Parted) -> Parted:
+        """Nothing changes."""
+        return state
+
+    def answer(self, state: Parted) -> Gathered:
+        """Those of this block."""
+        split = len(state.protected)
+        parts = []
+        for part_ in (slice(None, split), slice(split, None)):
+            codes = None if state.codes is None else state.codes[part_]
+            time = None if state.time is None else state.time[part_]
+            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time))
+        return Gathered(*parts)
+
+    def advance(self, answer: Gathered) -> Apart:
+        """In row order."""
+        protected, initial = _by_row(answer.protected), _by_row(answer.initial)
+        chosen = None
+        if self.told and len(protected.rows) + len(initial.rows):
+            chosen = _by_row(_side_by_side(answer.protected, answer.initial))
+        return Apart(
+            protected.rows, initial.rows, protected.codes, self.counts, chosen, self.groups
+        )
+
+
+def rows_kept(rows: AnyRows, keep: npt.NDArray[Any]) -> AnyRows:
+    """Some of a block's or sample's rows, in all its arrays."""
+    kept: dict[str, Any] = {
+        column.name: np.ascontiguousarray(value[keep])
+        for column in fields(rows)
+        if isinstance(value := getattr(rows, column.name), np.ndarray)
+    }
+    return replace(rows, **kept)
+
+
+def _without(schema: Schema, gone: npt.NDArray[np.int64]) -> Schema:
+    """Counts without (B, C) rows."""
+    counts = None if schema.counts is None else schema.counts - gone.sum(axis=0)
+    table = None if schema.block_classes is None else schema.block_classes - gone
+    return replace(
+        schema,
+        n=schema.n - int(gone.sum()),
+        counts=counts,
+        block_counts=schema.block_counts - gone.sum(axis=1),
+        block_classes=table,
+    )
+
+
+def _side_by_side(left: Sample, right: Sample) -> Sample:
+    codes = None
+    if left.codes is not None and right.codes is not None:
+        codes = np.concatenate([left.codes, right.codes])
+    time = None
+    if left.time is not None and right.time is not None:
+        time = np.concatenate([left.time, right.time])
+    rows, X = np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X])
+    return Sample(rows, X, codes, time=time)
+
+
+def _by_row(sample: Sample) -> Sample:
+    order = np.argsort(sample.rows)
+    # without features there are fewer of those than rows
+    X = sample.X[order] if len(sample.X) == len(order) else sample.X
+    codes = None if sample.codes is None else sample.codes[order]
+    time = None if sample.time is None else sample.time[order]
+    return Sample(sample.rows[order], X, codes, time=time)

@@ -378,3 +378,87 @@ def test_resume__a_certificate_goes_on_and_nothing_is_selected_again(
     assert found.provenance["classes"] == whole.provenance["classes"]
     digests = [store.summary(tmp_path / name)["digest"] for name in ("whole", "t")]
     assert digests[0] == digests[1]
+
+
+# ---------------------------------------------------------------- what need not be written
+
+STRATEGIES_OF_BLOCKS = [
+    ("auto", {}),
+    ("random", {}),
+    ("stratified", {}),
+    ("gradient", {"sample": "true"}),
+    ("entropy", {}),
+    ("strata", {}),
+    ("kcenter", {}),
+    ("kcenter", {"exact": "true"}),
+    ("kmeans", {}),
+    ("kmedoids", {}),
+    ("dbscan", {"eps": "3"}),
+    ("coverage", {}),
+    ("hierarchical", {}),
+    ("combined", {}),
+    ("periods", {"period": "50"}),
+    ("spaced", {"min_gap": "2"}),
+]
+
+
+def arrays_of(value, seen):
+    """All arrays within a state, each once."""
+    if isinstance(value, np.ndarray):
+        seen[id(value)] = value
+    elif isinstance(value, list | tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            arrays_of(item, seen)
+    elif type(value).__module__.startswith("dask_distill."):
+        own = any("__getstate__" in kind.__dict__ for kind in type(value).__mro__[:-1])
+        arrays_of(value.__getstate__() if own else dict(vars(value)), seen)
+    return seen
+
+
+def written_states(monkeypatch, tmp_path, data, name, options, size):
+    """States that the pipeline writes, what it leaves out of each, and their bytes."""
+    found, keep, put = [], Journal.keep_state, Journal.put
+
+    def noted(self, block, number, state):
+        found.append([state, {}, 0])
+        keep(self, block, number, state)
+
+    def measured(self, name, value, known=None):
+        if found and value is found[-1][0]:
+            found[-1][1:] = known, len(encode(value, known))
+        return put(self, name, value, known)
+
+    monkeypatch.setattr(Journal, "keep_state", noted)
+    monkeypatch.setattr(Journal, "put", measured)
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+        request = Request(make_strategy(name, options), size=size)
+        distill_to_zarr(data, tmp_path / "t", request)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
+@pytest.mark.parametrize(("name", "options"), STRATEGIES_OF_BLOCKS)
+def test_journal__leaves_out_what_a_blocks_rows_give_again(name, options, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9000, 6)).astype(np.float32)
+    y = rng.integers(0, 3, 9000)
+    X[:, 0] += y
+    data = as_dataset(da.from_array(X, chunks=(2500, -1)), y, time=np.arange(9000.0))
+    for state, known, _ in written_states(monkeypatch, tmp_path, data, name, options, 300):
+        left_out = {id(array) for array in known.values()}
+        for array in arrays_of(state, {}).values():
+            if id(array) in left_out or len(array) < 2000:
+                continue
+            assert array.shape[1:] != (6,), "features are written"
+            # row numbers and times are the same here
+            if array.ndim == 1 and array.dtype in (np.int64, np.float64) and np.isfinite(array[0]):
+                numbers = np.arange(array[0], array[0] + len(array))
+                assert not np.array_equal(array, numbers), "row numbers are written"
+
+
+def test_journal__a_kcenter_state_is_small_as_the_pipeline_writes_it(tmp_path, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
+    data = as_dataset(da.from_array(X, chunks=(5000, -1)))
+    found = written_states(monkeypatch, tmp_path, data, "kcenter", {}, 500)
+    assert found
+    assert max(size for *_, size in found) < 600_000

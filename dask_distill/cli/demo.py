@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dask_distill.cli.options import PROGRAM, WORKERS
+from dask_distill.cli.options import PROGRAM, WORKERS, Place
 from dask_distill.cli.run import run_request, verify
 from dask_distill.cli.show import print_result
 
@@ -44,10 +44,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
         seed=0,
         certify=False,
         on_invalid="raise",
-        cluster=None,
-        workers=workers,
-        scheduler_address=None,
-        scheduler_file=None,
+        place=Place(workers=workers),
         storage={},
         overwrite=True,
         quiet=False,

@@ -10,19 +10,18 @@ from typing import Any
 import click
 
 from dask_distill.cli.options import (
-    CLUSTER_NAMES,
-    CLUSTER_OPTIONS,
     JSON,
     ON_INVALID,
     QUIET,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
+    Place,
     progress_display,
+    takes_place,
 )
 from dask_distill.errors import InputError
 
 _OPENING = ("features", "labels", "carry", "time", "on_missing")
-_TLS = ("tls", "tls_ca_file", "tls_cert", "tls_key")
 
 
 @click.command()
@@ -51,7 +50,7 @@ _TLS = ("tls", "tls_ca_file", "tls_cert", "tls_key")
 @click.option(
     "--max-rows", type=int, default=1_000_000, show_default=True, help="Most rows of a batch."
 )
-@CLUSTER_OPTIONS
+@takes_place
 @STORAGE_OPTION
 @JSON
 @QUIET
@@ -61,6 +60,7 @@ def follow(
     strategy: str,
     options: dict[str, str],
     storage: dict[str, str],
+    place: Place,
     as_json: bool,
     quiet: bool,
     **arguments: Any,
@@ -71,7 +71,6 @@ def follow(
     files. What was taken is not read again. It is noted in TARGET: start the command again, after
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
-    from dask_distill.clusters.connect import connect, tls_files
     from dask_distill.growing.follow import follow as batches
     from dask_distill.subset.summary import Settings
 
@@ -89,8 +88,6 @@ def follow(
         arguments["oversample"],
         **{name: arguments[name] for name in ("window", "half_life", "seed", "on_invalid")},
     )
-    places = {name: arguments[name] for name in CLUSTER_NAMES}
-    tls, *files = (arguments[name] for name in _TLS)
     stop = threading.Event()
     taken = 0
     with _stopped_by_signals(stop), progress_display(quiet or as_json) as progress:
@@ -106,7 +103,7 @@ def follow(
             stop=stop,
             progress=progress,
         )
-        with connect(**places, tls=tls, security=tls_files(*files)):
+        with place.connect():
             for done in following:
                 taken += 1
                 if as_json:

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from dask_distill.cli.options import (
-    CLUSTER_NAMES,
-    CLUSTER_OPTIONS,
     JSON,
     QUIET,
     STORAGE_OPTION,
+    Place,
     options,
     progress_display,
+    takes_place,
 )
 from dask_distill.errors import InputError
 
@@ -58,7 +58,7 @@ _DRAWS = options(
 @_FEATURES
 @_LABELS
 @_DRAWS
-@CLUSTER_OPTIONS
+@takes_place
 @STORAGE_OPTION
 @JSON
 @QUIET
@@ -68,12 +68,12 @@ def evaluate(
     source: str,
     subset: str | None,
     tests: tuple[str, ...],
+    place: Place,
     as_json: bool,
     quiet: bool,
     **arguments: Any,
 ) -> None:
     """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
-    from dask_distill.clusters.connect import connect
     from dask_distill.coreset import open_coreset
     from dask_distill.synthesis.rows import is_synthetic
     from dask_distill.synthesis.synthetic import open_synthetic
@@ -100,9 +100,8 @@ def evaluate(
     dataset = _open(source, *names, storage, coreset.provenance.get("input", {}).get("time"))
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
-    places = {key: arguments[key] for key in CLUSTER_NAMES}
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
-    with connect(**places), progress_display(quiet or as_json) as progress:
+    with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "progress": progress, **draws}
         if judged is not None:
             found = judged.evaluate(coreset, dataset, **how)
@@ -156,7 +155,7 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
 @click.option("--labels", metavar="NAME", help="Array or column.")
 @_DRAWS
-@CLUSTER_OPTIONS
+@takes_place
 @STORAGE_OPTION
 @JSON
 @QUIET
@@ -168,12 +167,12 @@ def curve(
     strategies: tuple[str, ...],
     models: tuple[str, ...],
     tests: tuple[str, ...],
+    place: Place,
     as_json: bool,
     quiet: bool,
     **arguments: Any,
 ) -> None:
     """Select from SOURCE at several sizes and train: how many rows are enough?"""
-    from dask_distill.clusters.connect import connect
     from dask_distill.evaluation.curve import size_curve
     from dask_distill.evaluation.training import standard_models_named
     from dask_distill.support.files import checked_file
@@ -189,8 +188,7 @@ def curve(
     names = arguments["features"], arguments["labels"]
     dataset = _open(source, *names, arguments["storage"])
     test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
-    places = {key: arguments[key] for key in CLUSTER_NAMES}
-    with connect(**places), progress_display(quiet or as_json) as progress:
+    with place.connect(), progress_display(quiet or as_json) as progress:
         found = size_curve(
             dataset,
             sizes=parts,

@@ -54,13 +54,9 @@ cli.add_command(plan)
 cli.add_command(verify)
 cli.add_command(demo)
 cli.add_command(evaluate)
-
 cli.add_command(curve)
-
 cli.add_command(report)
-
 cli.add_command(synthesize)
-
 cli.add_command(follow)
 
 

@@ -1,6 +1,9 @@
 """Options that several commands share, and how progress shows. Nothing heavy is imported here."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from functools import wraps
 from typing import Any
 
 import click
@@ -105,7 +108,7 @@ STORAGE_OPTION = click.option(
 WORKERS = click.option("--workers", type=int, metavar="N", help="Worker processes to start.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-CLUSTER_OPTIONS = options(
+_PLACE = options(
     click.option(
         "--cluster",
         type=click.Choice(["local", "slurm", "kubernetes"]),
@@ -120,8 +123,44 @@ CLUSTER_OPTIONS = options(
     click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
     click.option("--tls-key", metavar="FILE", help="PEM: its key."),
 )
-# by which `connect` takes them
-CLUSTER_NAMES = ("cluster", "workers", "scheduler_address", "scheduler_file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a command takes place, as its options say; for what they mean see `connect`."""
+
+    cluster: str | None = None
+    workers: int | None = None
+    scheduler_address: str | None = None
+    scheduler_file: str | None = None
+    tls: bool = False
+    tls_ca_file: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+    def connect(self) -> AbstractContextManager[Any]:
+        """A client there: a context that starts or joins a cluster, and leaves or ends it."""
+        from dask_distill.clusters.connect import connect, tls_files
+
+        return connect(
+            cluster=self.cluster,
+            workers=self.workers,
+            scheduler_address=self.scheduler_address,
+            scheduler_file=self.scheduler_file,
+            tls=self.tls,
+            security=tls_files(self.tls_ca_file, self.tls_cert, self.tls_key),
+        )
+
+
+def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All options of where a command takes place, which it gets as one `Place`."""
+
+    @wraps(command)
+    def placed(**arguments: Any) -> Any:
+        words = {field.name: arguments.pop(field.name) for field in fields(Place)}
+        return command(place=Place(**words), **arguments)
+
+    return _PLACE(placed)
 
 
 def progress_display(quiet: bool) -> Any:

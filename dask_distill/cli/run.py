@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from dask_distill.cli.options import (
-    CLUSTER_OPTIONS,
     JSON,
     ON_INVALID,
     ON_MISSING,
@@ -21,12 +20,27 @@ from dask_distill.cli.options import (
     STORAGE_OPTION,
     TASK,
     WORKERS,
+    Place,
     progress_display,
+    takes_place,
 )
 from dask_distill.cli.show import print_result, print_table
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
+# of the provenance, what run --json prints
+_TOLD = (
+    "rows",
+    "rows_dropped",
+    "selected",
+    "classes",
+    "lost",
+    "bytes_read",
+    "bytes_moved",
+    "bytes_to_gather_everything",
+    "parameters",
+    "seed",
+)
 
 
 @click.command()
@@ -39,7 +53,7 @@ _PASSES = {2: "two", 3: "three", 4: "four"}
 @TASK
 @ON_MISSING
 @ROWS_APART
-@CLUSTER_OPTIONS
+@takes_place
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
@@ -130,17 +144,10 @@ def run_request(
     source: str,
     target: str,
     *,
-    cluster: str | None,
-    workers: int | None,
-    scheduler_address: str | None,
-    scheduler_file: str | None,
+    place: Place,
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
-    tls: bool = False,
-    tls_ca_file: str | None = None,
-    tls_cert: str | None = None,
-    tls_key: str | None = None,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
@@ -148,10 +155,8 @@ def run_request(
     import time
 
     from dask_distill.cli.request import prepared
-    from dask_distill.clusters.connect import connect, tls_files
     from dask_distill.clusters.performance import check_performance_report, performance_recorded
     from dask_distill.pipeline import open_checkpoint, select_and_write
-    from dask_distill.runtime.wire import joined
 
     started = time.perf_counter()
     check_performance_report(performance_report)
@@ -162,51 +167,32 @@ def run_request(
         asked, target, resume=resume, overwrite=overwrite, storage_options=storage
     )
     with (
-        connect(
-            cluster=cluster,
-            workers=workers,
-            scheduler_address=scheduler_address,
-            scheduler_file=scheduler_file,
-            tls=tls,
-            security=tls_files(tls_ca_file, tls_cert, tls_key),
-        ) as client,
+        place.connect() as client,
         progress_display(quiet) as progress,
         _warnings_as_lines(),
         performance_recorded(performance_report),
     ):
         coreset, receipt = select_and_write(asked, target, checkpoint, storage, progress)
-        seconds = coreset.provenance["seconds"] | {
-            "write": receipt.pop("seconds"),
-            "total": round(time.perf_counter() - started, 3),
-        }
+        seconds = time.perf_counter() - started
         count = len(client.scheduler_info(n_workers=-1)["workers"])
-    sent = coreset.provenance.get("bytes_on_the_wire")
+    return {"resumed": resume, **_told(coreset, receipt, seconds), "workers": count}
+
+
+def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What a run tells of itself, JSON-able."""
+    from dask_distill.runtime.wire import joined
+
+    told, certificate = coreset.provenance, coreset.certificate
+    sent = told.get("bytes_on_the_wire")
     if "bytes_on_the_wire" in receipt:
         sent = joined(sent, receipt["bytes_on_the_wire"])
-    certificate = coreset.certificate
     return {
-        "resumed": resume,
         **receipt,
         "bytes_on_the_wire": sent,
-        **{
-            key: coreset.provenance[key]
-            for key in (
-                "rows",
-                "rows_dropped",
-                "selected",
-                "classes",
-                "lost",
-                "bytes_read",
-                "bytes_moved",
-                "bytes_to_gather_everything",
-                "parameters",
-                "seed",
-            )
-        },
-        "workers": count,
-        "seconds": seconds,
+        **{key: told[key] for key in _TOLD},
+        "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
         "certificate": None if certificate is None else certificate.as_dict(),
-        "search": coreset.provenance.get("search"),
+        "search": told.get("search"),
     }
 
 

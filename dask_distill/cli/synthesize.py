@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from dask_distill.cli.options import (
-    CLUSTER_NAMES,
-    CLUSTER_OPTIONS,
     JSON,
     QUIET,
     STORAGE_OPTION,
+    Place,
     pairs,
     progress_display,
+    takes_place,
 )
 from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
@@ -50,7 +50,7 @@ from dask_distill.support.text import shown_bytes
 @click.option(
     "--max-rows", type=int, default=100_000, show_default=True, help="Most rows to learn from."
 )
-@CLUSTER_OPTIONS
+@takes_place
 @STORAGE_OPTION
 @click.option("--overwrite", is_flag=True, help="Replace synthetic rows that are there.")
 @JSON
@@ -63,6 +63,7 @@ def synthesize(
     options: dict[str, str],
     storage: dict[str, str],
     overwrite: bool,
+    place: Place,
     as_json: bool,
     quiet: bool,
     **arguments: Any,
@@ -72,7 +73,6 @@ def synthesize(
     Needs the extra torch. The subset stays as it is. Are the rows worth having? evaluate TARGET
     compares them with the subset.
     """
-    from dask_distill.clusters.connect import connect
     from dask_distill.coreset import open_coreset
     from dask_distill.storage.location import Location
     from dask_distill.synthesis.amounts import check_amounts
@@ -88,8 +88,7 @@ def synthesize(
     check_target(target, {"learnt_from": told}, overwrite, storage)
     require_torch(made_by.name)
     wanted = {key: arguments[key] for key in ("seed", "max_rows")} | amounts
-    places = {key: arguments[key] for key in CLUSTER_NAMES}
-    with connect(**places), progress_display(quiet or as_json) as progress:
+    with place.connect(), progress_display(quiet or as_json) as progress:
         made = coreset.synthesize(method=made_by, progress=progress, **wanted)
         # a subset that is opened does not know where it lies
         known = made.provenance["learnt_from"] | {"subset": told["subset"]}

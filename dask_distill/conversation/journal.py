@@ -24,6 +24,7 @@ from dask_distill.conversation.codec import (
     encode,
     is_sound,
 )
+from dask_distill.conversation.protocol import Remembering
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.storage.location import Location
 
@@ -196,6 +197,7 @@ class Journal:
 
 
 def _given(state: Any, space: Any = None) -> dict[str, Array]:
-    """Arrays of a state that its rows give again, as the state itself says."""
-    given: dict[str, Array] = state.given(space) if hasattr(state, "given") else {}
-    return given
+    """Arrays that a state's rows give again, where it says so: see `Remembering`."""
+    if not isinstance(state, Remembering):
+        return {}
+    return {name: array for name, array in state.given(space).items() if array is not None}

@@ -1,7 +1,7 @@
 """A conversation between a coordinator and blocks, as pure functions: what the runner drives."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,18 @@ class Conversation(Protocol):
 
     def choose(self, state: Any, choice: Any) -> "Selection":
         """On a worker: what this block selects."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A state that says itself what need not be written of it."""
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """Arrays that the rows of the block give again, by name; some may be None.
+
+        ``space`` is where a question compares rows: a block is not there yet, what it remembers
+        is. A state of fewer rows than the block has gives none.
+        """
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,17 @@ class Block:
     probabilities: npt.NDArray[np.float32] | None = None
     time: npt.NDArray[np.float64] | None = None
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Arrays that the block's rows give again: a journal need not write them."""
-        arrays = {
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write of the block's states."""
+        X = self.X if space is None else space(self.X)
+        return {
             "rows": self.rows,
             "codes": self.codes,
-            "X": self.X if space is None else space(self.X),
+            "X": X,
+            "time": self.time,
+            "novelty": self.novelty,
+            "probabilities": self.probabilities,
         }
-        return {name: array for name, array in arrays.items() if array is not None}
 
 
 def block_rows(n: int, d: int) -> int:

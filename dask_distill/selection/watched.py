@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.conversation.protocol import Selection
+from dask_distill.conversation.protocol import Remembering, Selection
 from dask_distill.data.blocks import Block, tile_rows
 from dask_distill.kernels.kmeans import weighted_kmeans
 from dask_distill.kernels.moments import tiles
@@ -107,12 +107,9 @@ class Seen:
         at = rows - self.first if self.rows is None else np.searchsorted(self.rows, rows)
         return self.groups[at]
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """As the strategy's own memory has it."""
-        given: dict[str, npt.NDArray[Any]] = (
-            self.inner.given(space) if hasattr(self.inner, "given") else {}
-        )
-        return given
+        return self.inner.given(space) if isinstance(self.inner, Remembering) else {}
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,9 @@ class Judged(Ranked):
 
     X: Features
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Arrays that the block's rows give again: a journal need not write them."""
-        arrays = {"rows": self.rows, "codes": self.codes, "X": self.X}
-        return {name: array for name, array in arrays.items() if array is not None}
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write."""
+        return super().given() | {"X": self.X}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +90,8 @@ class Pooled(Held):
 
     scores: Scores = field(default_factory=dict)
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Fewer rows than the block has: nothing."""
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """Nothing: it has fewer rows than the block."""
         return {}
 
 

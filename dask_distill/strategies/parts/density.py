@@ -60,10 +60,9 @@ class Gridded:
     place: Ints
     core: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Arrays that the block's rows give again: a journal need not write them."""
-        arrays = {"rows": self.rows, "codes": self.codes}
-        return {name: array for name, array in arrays.items() if array is not None}
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write."""
+        return {"rows": self.rows, "codes": self.codes}
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,9 @@ class Held:
         front = Frontier.of(np.ascontiguousarray(X))
         return replace(self, traversal=None, front=front, front_rows=rows)
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Arrays that the block's rows give again: a journal need not write them."""
-        arrays = {"rows": self.rows, "codes": self.codes, "X": self.X}
-        return {name: array for name, array in arrays.items() if array is not None}
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write."""
+        return {"rows": self.rows, "codes": self.codes, "X": self.X}
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,9 @@ class Ranked:
     codes: npt.NDArray[np.int32] | None
     scores: dict[str, npt.NDArray[np.float32]]
 
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """Arrays that the block's rows give again: a journal need not write them."""
-        arrays = {"rows": self.rows, "codes": self.codes}
-        return {name: array for name, array in arrays.items() if array is not None}
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write."""
+        return {"rows": self.rows, "codes": self.codes}
 
 
 @dataclass(frozen=True)

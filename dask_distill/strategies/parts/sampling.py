@@ -50,6 +50,10 @@ class Valued:
     codes: npt.NDArray[np.int32] | None
     scores: Scores
 
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """What a journal need not write."""
+        return {"rows": self.rows, "codes": self.codes}
+
 
 @dataclass(frozen=True)
 class Drawn(Ranked):

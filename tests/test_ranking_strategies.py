@@ -21,6 +21,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import KEY_BITS
+from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.estimator import use_estimator
 from dask_distill.proxy.fitting import fit_softmax
 from dask_distill.proxy.models import score
@@ -28,7 +29,7 @@ from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
 from dask_distill.strategies.parts.metric import Space
-from dask_distill.strategies.parts.ranking import _STREAM, REPORTED, RankQuestion
+from dask_distill.strategies.parts.ranking import REPORTED, RankQuestion
 from dask_distill.survey.survey import Survey, valid_block
 
 
@@ -85,7 +86,7 @@ def lowest(keys, rows, size):
 
 
 def random_keys(rows, seed):
-    return row_hash(rows, seed, stream=_STREAM) >> np.uint64(32)
+    return row_hash(rows, seed, stream=Stream.RANKING) >> np.uint64(32)
 
 
 def data(n=600, d=3, C=3, seed=0):

@@ -17,8 +17,9 @@ from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.runner import LocalRunner
-from dask_distill.survey.survey import _STREAM, Survey, class_codes, valid_block
+from dask_distill.survey.survey import Survey, class_codes, valid_block
 
 rng = np.random.default_rng(0)
 
@@ -283,7 +284,7 @@ def test_fingerprint__tells_contents_apart_and_not_widths_or_byte_orders():
 
 def lowest(rows, count, seed=0):
     """The rows of lowest hash, ascending."""
-    order = np.argsort(row_hash(rows, seed, stream=_STREAM))
+    order = np.argsort(row_hash(rows, seed, stream=Stream.SURVEY))
     return np.sort(rows[order[:count]])
 
 

@@ -22,7 +22,6 @@ from dask_distill.errors import InputError
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
 from dask_distill.evaluation.curve_result import SizeCurve, verdict_of
 from dask_distill.evaluation.splits import (
-    TEST_STREAM,
     Rows,
     Split,
     as_labelled,
@@ -38,6 +37,7 @@ from dask_distill.evaluation.splits import (
     valid_rows,
 )
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.request import Request
@@ -190,7 +190,9 @@ class _Job:
         rows = pool_rows(self.dataset.n, max_rows, seeds[0])
         chosen: list[tuple[Any, Rows]] = [(self.dataset, rows)]
         if self.held_out is not None:
-            chosen.append((self.held_out, hashed_rows(self.held_out.n, max_rows, 0, TEST_STREAM)))
+            chosen.append(
+                (self.held_out, hashed_rows(self.held_out.n, max_rows, 0, Stream.JUDGE_TEST))
+            )
         run = self.run
         parts = [gather_features(run, take_rows(each.features, mine)) for each, mine in chosen]
         labels = [gather_labels(run, take_rows(each.labels, mine)) for each, mine in chosen]

@@ -18,8 +18,6 @@ from dask_distill.data.times import as_times
 from dask_distill.errors import InputError
 from dask_distill.evaluation.result import Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
-    PART_STREAM,
-    TEST_STREAM,
     Rows,
     Split,
     as_labelled,
@@ -38,6 +36,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 
@@ -178,7 +177,7 @@ class Gathering:
         self.pool = pool_rows(self.dataset.n, self.max_rows, self.seed)
         indices = self.coreset.indices
         self.part = first_by_hash(
-            np.arange(len(indices)), indices, self.seed, PART_STREAM, self.max_rows
+            np.arange(len(indices)), indices, self.seed, Stream.JUDGE_PART, self.max_rows
         )
         self.part.sort()
 
@@ -188,7 +187,7 @@ class Gathering:
         chosen: list[tuple[Any, Rows]] = [(dataset, self.pool), (coreset, self.part)]
         if held_out is not None:
             chosen.append(
-                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, TEST_STREAM))
+                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, Stream.JUDGE_TEST))
             )
         features, labels = [], []
         for origin, rows in chosen:

@@ -18,6 +18,7 @@ from dask_distill.data.labels import as_labels, missing_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
+from dask_distill.kernels.streams import Stream
 
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
@@ -31,7 +32,6 @@ _MOST_ROWS = 50_000
 _POOL_BYTES = 2**30
 # rows gathered for each row that one training may take: draws of several seeds must differ
 _POOL = 4
-POOL_STREAM, TEST_STREAM, DRAW_STREAM, PART_STREAM = 11, 12, 13, 14
 
 
 @dataclass(frozen=True)
@@ -148,12 +148,12 @@ def split_rows(
                 f"not selected, got {count if test_rows else len(others)}; give test rows of "
                 "your own with test= / --test"
             )
-        test = first_by_hash(others, pool, seed, TEST_STREAM, count)
+        test = first_by_hash(others, pool, seed, Stream.JUDGE_TEST, count)
     rest = np.setdiff1d(valid, test)
     if cut is not None:
         rest = rest[cut.before[rest]]
         size = min(size, len(cut.subset))
-    order = first_by_hash(rest, pool, seed, DRAW_STREAM, len(rest))
+    order = first_by_hash(rest, pool, seed, Stream.JUDGE_DRAW, len(rest))
     size = min(size, len(order))
     available = np.bincount(codes[order])
     quota = largest_remainder(size, available, available)
@@ -172,7 +172,7 @@ def split_rows(
 
 def pool_rows(n: int, max_rows: int, seed: int) -> Rows:
     """Row numbers to gather: four for each row that one training may take, drawn by hash."""
-    return hashed_rows(n, _POOL * max_rows, seed, POOL_STREAM)
+    return hashed_rows(n, _POOL * max_rows, seed, Stream.JUDGE_POOL)
 
 
 def most_rows(dataset: Dataset, max_rows: int | None) -> int:

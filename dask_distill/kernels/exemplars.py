@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dask_distill.kernels.cells import halve
 from dask_distill.kernels.quotas import largest_remainder
+from dask_distill.kernels.streams import Generator
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
@@ -162,7 +163,7 @@ def choose_exemplars(X: Features, weights: Floats, k: int, seed: int, *, swap: b
     if k >= len(X):
         return np.arange(len(X), dtype=np.int64)
     parts = min(k, -(-len(X) // MOST_TOGETHER))
-    cells = halve(X, parts, np.random.default_rng([seed % 2**63, 0xE6]))
+    cells = halve(X, parts, np.random.default_rng([seed % 2**63, Generator.EXEMPLARS]))
     sizes = np.diff(cells.bounds)
     chosen = []
     for cell, quota in enumerate(largest_remainder(k, sizes, sizes).tolist()):

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from dask_distill.kernels.cells import halve, totals
 from dask_distill.kernels.nearest import nearest_center
+from dask_distill.kernels.streams import Generator
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
@@ -93,7 +94,7 @@ def _seeds(X: Features, weights: Floats, k: int, seed: int) -> Features:
     """k-means++ in parts of the space, each with its share of the seeds."""
     from sklearn.cluster import kmeans_plusplus
 
-    rng = np.random.default_rng([seed % 2**63, 0xC3])
+    rng = np.random.default_rng([seed % 2**63, Generator.KMEANS])
     parts = min(-(-len(X) // _TOGETHER), k)
     cells = halve(X, parts, rng, weights) if parts > 1 else halve(X, 1, rng)
     share = totals(cells, weights)

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.streams import Stream
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-_STREAM = 17
 
 
 def priorities(rows: Rows, masses: Floats, seed: int, *, half_life: float | None = None) -> Floats:
@@ -49,7 +48,7 @@ def priorities(rows: Rows, masses: Floats, seed: int, *, half_life: float | None
     1.0
     """
     # from 0 (excluded) to 1; 53 bits are what a float64 holds
-    uniform = ((row_hash(rows, seed, stream=_STREAM) >> np.uint64(11)) + 1.0) * 2.0**-53
+    uniform = ((row_hash(rows, seed, stream=Stream.RESERVOIR) >> np.uint64(11)) + 1.0) * 2.0**-53
     logarithms = np.log2(masses) - np.log2(uniform)
     return logarithms if half_life is None else logarithms + rows / half_life
 

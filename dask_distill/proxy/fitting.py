@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.softmax import cross_fit
+from dask_distill.kernels.streams import Generator, Stream
 from dask_distill.proxy.models import FOURIER_FEATURES, EnsembleProxy, SoftmaxProxy, fourier
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
@@ -18,7 +19,6 @@ FOLDS = 3
 # the models have mostly stopped before
 _STEPS = 100
 _BANDWIDTH_ROWS = 200
-_STREAM_FOLD = 2
 
 
 def fit_softmax(schema: Schema) -> SoftmaxProxy:
@@ -55,7 +55,7 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
     d = Z.shape[1]
-    rng = np.random.default_rng([schema.seed % 2**63, 0xF0])
+    rng = np.random.default_rng([schema.seed % 2**63, Generator.FOURIER])
     frequencies = rng.standard_normal((d, FOURIER_FEATURES)).astype(np.float32)
     frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
     phases = rng.uniform(0, 2 * np.pi, FOURIER_FEATURES).astype(np.float32)
@@ -108,7 +108,7 @@ def _sample(schema: Schema) -> tuple[Sample, npt.NDArray[np.int32]]:
 
 def _folds(rows: Rows, codes: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int8]:
     """Deal each class's rows to the folds in turn, in order of their hash."""
-    hashes = row_hash(rows, seed, stream=_STREAM_FOLD)
+    hashes = row_hash(rows, seed, stream=Stream.FOLD)
     order = np.lexsort((hashes, codes))
     fold = np.empty(len(order), np.int8)
     fold[order] = np.arange(len(order)) % FOLDS

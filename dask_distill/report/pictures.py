@@ -15,6 +15,7 @@ from dask_distill.errors import InputError
 from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
 from dask_distill.evaluation.splits import hashed_rows
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import (
@@ -29,7 +30,6 @@ from dask_distill.support.drawing import (
 _POINTS = 1500
 _POINT_BYTES = 2**26
 _MOST_CLASSES = 8
-_STREAM = 21
 
 
 def pictures(coreset: Subset, dataset: Dataset | None = None) -> dict[str, str]:
@@ -135,13 +135,13 @@ def _positions(coreset: Subset, dataset: Dataset | None) -> tuple[Any, ...] | No
 
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
     count = max(10, min(_POINTS, _POINT_BYTES // (8 * d)))
-    hashes = row_hash(coreset.indices, 0, stream=_STREAM)
+    hashes = row_hash(coreset.indices, 0, stream=Stream.PICTURES)
     shown = np.sort(np.argsort(hashes, kind="stable")[:count])
     wanted: list[Any] = [take_rows(coreset.features, shown), None, None]
     if coreset.labels is not None:
         wanted[1] = take_rows(coreset.labels, shown)
     if dataset is not None:
-        rows = hashed_rows(dataset.n, count, 0, _STREAM)
+        rows = hashed_rows(dataset.n, count, 0, Stream.PICTURES)
         wanted[2] = take_rows(dataset.features, rows)
     values, labels, sample = dask.compute(*wanted)
     X = as_features(values).astype(np.float64)

@@ -25,11 +25,11 @@ from dask_distill.evaluation.splits import (
     valid_rows,
 )
 from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.kernels.streams import Stream
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 
-_POOL_STREAM, _RESERVE_STREAM = 31, 32
 # of the rows at hand that no trial sees, for the last comparison
 _RESERVE = 0.2
 _RESERVE_ROWS = 10_000
@@ -77,7 +77,7 @@ def gather(dataset: Dataset, search: Search, seed: int, run: Run) -> Bench:
     """Bring the rows together that trials need, and split them."""
     assert dataset.labels is not None
     # so many that each split leaves max_rows to select from
-    numbers = hashed_rows(dataset.n, 2 * search.max_rows, seed, _POOL_STREAM)
+    numbers = hashed_rows(dataset.n, 2 * search.max_rows, seed, Stream.SEARCH_POOL)
     X = gather_features(run, take_rows(dataset.features, numbers))
     y = gather_labels(run, take_rows(dataset.labels, numbers))
     X, y = run.held(X, y)
@@ -86,7 +86,7 @@ def gather(dataset: Dataset, search: Search, seed: int, run: Run) -> Bench:
     pool = valid_rows(numbers, codes)
     valid = np.flatnonzero(pool >= 0)
     count = min(_RESERVE_ROWS, int(_RESERVE * len(valid)))
-    reserve = first_by_hash(valid, pool, seed, _RESERVE_STREAM, count)
+    reserve = first_by_hash(valid, pool, seed, Stream.SEARCH_RESERVE, count)
     pool = pool.copy()
     pool[reserve] = -1
     splits = [

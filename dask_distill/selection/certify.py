@@ -11,6 +11,7 @@ from dask_distill.conversation.protocol import Final
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.kernels.nearest import covering_distance
+from dask_distill.kernels.streams import Generator
 from dask_distill.selection.ground import Ground
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.kcenter import KCenter
@@ -23,7 +24,6 @@ from dask_distill.survey.schema import Schema
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-_STREAM = 5
 # questions, about: candidates, those that fall short, a traversal, rows, distances
 _ROUNDS = 5
 
@@ -208,7 +208,7 @@ def _ask(certifier: _Certifier, outline: Schema, size: int) -> Traverse:
 
 def _random_rows(n: int, indices: Rows) -> Rows:
     """As many rows of the source, drawn in memory that does not grow with n."""
-    rng = np.random.default_rng(_STREAM)
+    rng = np.random.default_rng(Generator.CERTIFICATE)
     k = len(indices)
     drawn = np.empty(0, np.int64)
     while len(drawn) < k:

@@ -19,6 +19,7 @@ from dask_distill.kernels.projection import (
     random_directions,
     squared_error,
 )
+from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.autoencoder import fit_autoencoder, require_torch
@@ -239,7 +240,7 @@ class Autoencoder(_Sized):
         scaling = self.scaling(schema)
         with single_threaded():
             Z = scaling(schema.sample.X)
-            rng = np.random.default_rng([schema.seed, 0xAE])
+            rng = np.random.default_rng([schema.seed, Generator.AUTOENCODER])
             order = rng.permutation(len(Z))
             judged = order[: int(_JUDGED * len(Z))]
             encoder, decoder = fit_autoencoder(

@@ -20,6 +20,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.kernels.quotas import class_quotas
+from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.estimator import use_estimator
 from dask_distill.proxy.fitting import fit_ensemble, fit_softmax
 from dask_distill.proxy.models import Proxy, score
@@ -38,8 +39,6 @@ Float32 = npt.NDArray[np.float32]
 
 _CLASS_FLOOR = 10
 # random streams beside those of the blocks
-_STREAM_POOL = 2**32
-_STREAM_SAMPLE = 2**32 + 1
 
 
 @dataclass(frozen=True)
@@ -294,7 +293,7 @@ class Auto(Strategy):
         room = Room()
         for code in np.unique(pool.codes):
             mine = np.flatnonzero(pool.codes == code)
-            rng = _rng(question.seed, _STREAM_POOL, code)
+            rng = _rng(question.seed, Generator.AUTO_POOL, code)
             Z, stand_for = pool.Z[mine], pool.counts[mine]
             cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine], room)
             picks = representatives(Z, cells, rng, stand_for, question.near, room)
@@ -368,7 +367,7 @@ class Auto(Strategy):
         for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
             wanted = int(quotas[code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
-            rng = _rng(seed, _STREAM_SAMPLE, code)
+            rng = _rng(seed, Generator.AUTO_SAMPLE, code)
             Z = scaling(sample.X[rows])
             made = cut(Z, rows, judged, wanted, self.pick, rng, room)
             chosen.append(sample.rows[made.positions])

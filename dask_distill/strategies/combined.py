@@ -11,6 +11,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.quotas import class_quotas
+from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
 from dask_distill.proxy.fitting import fit_ensemble
 from dask_distill.proxy.models import EnsembleProxy, score
@@ -41,7 +42,6 @@ Scores = dict[str, npt.NDArray[np.float32]]
 
 _CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
 _DIVERSITY = ("coverage", "medoids", "kcenter", "none")
-_STREAM = 13
 # as in "auto": a smaller class is never filtered, and a part of each always counts
 _TRUSTED_CLASS = 100
 _KEPT_PART = 0.3
@@ -119,7 +119,7 @@ class Judge:
                 distrusted = scores["trust_gap"] > self.aim.trust
                 distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS
         if self.aim.criterion == "random":
-            keys = row_keys(block.rows, self.aim.seed, stream=_STREAM)
+            keys = row_keys(block.rows, self.aim.seed, stream=Stream.COMBINED)
         elif self.aim.criterion == "margin":
             keys = highest_first(-scores["margin"])
         else:

@@ -9,6 +9,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.density import guess_eps
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.quotas import class_quotas
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.density import (
     MOST_ROWS,
@@ -23,7 +24,6 @@ from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
-_STREAM = 10
 _MOST_AXES = 4
 
 
@@ -61,7 +61,7 @@ class Label:
         return Ranked(
             state.number,
             state.rows,
-            row_keys(state.rows, self.aim.seed, stream=_STREAM),
+            row_keys(state.rows, self.aim.seed, stream=Stream.DBSCAN),
             (label + 1).astype(np.int32),
             state.codes,
             {"cluster": label.astype(np.float32)},

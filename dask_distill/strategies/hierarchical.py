@@ -9,6 +9,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas
 from dask_distill.kernels.nearest import nearest_center
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.clustering import DRAWS, Clustering, begin
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
@@ -17,7 +18,6 @@ from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuesti
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
 
-_STREAM = 12
 # clusters of the lowest level: at most so many, and one for so many rows
 _MOST_LEAVES = 4096
 _ROWS_A_LEAF = 20
@@ -51,7 +51,7 @@ class Leaves:
     def observe(self, state: Held) -> Ranked:
         """Assign every row, draw its key, and let the features go."""
         nearest, _ = nearest_center(state.X, self.centers)
-        keys = row_keys(state.rows, self.aim.seed, stream=_STREAM)
+        keys = row_keys(state.rows, self.aim.seed, stream=Stream.HIERARCHICAL)
         groups = nearest.astype(np.int32)
         return Ranked(state.number, state.rows, keys, groups, state.codes, {})
 

@@ -11,6 +11,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import add_histograms
+from dask_distill.kernels.streams import Stream
 from dask_distill.kernels.timeline import period_numbers
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import Counts, RankChoice, Ranked, RankQuestion
@@ -18,7 +19,6 @@ from dask_distill.strategies.parts.stepwise import SteppedRanking
 from dask_distill.survey.schema import Schema
 
 CALENDAR = ("year", "quarter", "month", "week", "day", "hour")
-_STREAM = 21
 # quotas of more groups than this are no quotas any more
 _MOST_SPANS = 10_000
 
@@ -161,7 +161,7 @@ class Draw(RankQuestion):
         return Ranked(
             state.number,
             state.rows,
-            row_keys(state.rows, self.seed, stream=_STREAM),
+            row_keys(state.rows, self.seed, stream=Stream.PERIODS),
             groups.astype(np.int32),
             state.codes,
             {},

@@ -10,11 +10,10 @@ from dask_distill.data.blocks import Block
 from dask_distill.data.times import Span
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.stepwise import Picks, Stepwise
 from dask_distill.survey.schema import Schema
-
-_STREAM = 22
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Offer:
         assert state.time is not None
         return Candidates(
             np.floor(state.time / self.gap).astype(np.int64),
-            row_hash(state.rows, self.seed, stream=_STREAM),
+            row_hash(state.rows, self.seed, stream=Stream.SPACED),
             state.rows,
             state.time,
             nearest_time(state.time, self.taken) < self.gap,

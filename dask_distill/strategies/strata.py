@@ -11,12 +11,12 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion, Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
 
-_STREAM = 6
 _SCORES = ("el2n", "gradient", "entropy", "margin")
 
 
@@ -88,7 +88,7 @@ class Count:
         place = ((values - self.low) / width * self.asked.strata).astype(np.int64)
         return replace(
             state,
-            keys=row_keys(state.rows, self.asked.seed, stream=_STREAM),
+            keys=row_keys(state.rows, self.asked.seed, stream=Stream.STRATA),
             groups=np.clip(place, 0, self.asked.strata - 1).astype(np.int32),
         )
 

@@ -17,6 +17,7 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.reservoir import lowest_in_class
+from dask_distill.kernels.streams import Stream
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 from dask_distill.survey.schema import Sample, Schema
 from dask_distill.survey.validity import (
@@ -34,7 +35,6 @@ SAMPLE_ROWS = 10_000
 SAMPLE_FLOOR = 20
 # the hashes up to which rows are offered leave room above the sample's size
 _OFFER = 1.5
-_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _offer(
     """The rows of this block that may be in the sample."""
     share = min(1.0, _OFFER * question.size / question.n)
     limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
-    hashes = row_hash(rows, question.seed, stream=_STREAM)
+    hashes = row_hash(rows, question.seed, stream=Stream.SURVEY)
     return _lowest(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
 
 

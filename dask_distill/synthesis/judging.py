@@ -15,7 +15,6 @@ from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
 from dask_distill.evaluation.evaluate import Gathering, labelled_source, labelled_test, run_trials
 from dask_distill.evaluation.splits import (
-    PART_STREAM,
     Split,
     check_numbers,
     class_codes,
@@ -26,6 +25,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.distances import all_distances
@@ -110,12 +110,14 @@ def evaluate_synthetic(
         )
     ]
     part = np.sort(
-        first_by_hash(np.arange(len(job.part)), coreset.indices[job.part], seed, PART_STREAM, size)
+        first_by_hash(
+            np.arange(len(job.part)), coreset.indices[job.part], seed, Stream.JUDGE_PART, size
+        )
     )
     unseen = None
     if held_out is None:
         others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
-        unseen = first_by_hash(others, pool, seed, PART_STREAM, _COMPARED_ROWS)
+        unseen = first_by_hash(others, pool, seed, Stream.JUDGE_PART, _COMPARED_ROWS)
     distances = job.run.call(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )

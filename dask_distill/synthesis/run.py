@@ -14,11 +14,11 @@ from dask_distill.data.labels import as_labels
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.evaluation.splits import (
-    PART_STREAM,
     first_by_hash,
     gather_features,
     gather_labels,
 )
+from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
@@ -97,7 +97,9 @@ def synthesize(
     require_torch(made_by.name)
     run = Run.here(progress)
     part = np.sort(
-        first_by_hash(np.arange(len(coreset)), coreset.indices, seed, PART_STREAM, int(max_rows))
+        first_by_hash(
+            np.arange(len(coreset)), coreset.indices, seed, Stream.JUDGE_PART, int(max_rows)
+        )
     )
     classes, codes = _classes(coreset, run)
     mass = np.bincount(codes, weights=coreset.weights.astype(np.float64)).astype(np.float64)

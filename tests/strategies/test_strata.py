@@ -10,11 +10,12 @@ from hypothesis import given, settings, strategies as st
 from dask_distill import InputError, distill
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
+from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.fitting import fit_softmax
 from dask_distill.proxy.models import score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies import Strata
-from dask_distill.strategies.strata import _STREAM, difficulty
+from dask_distill.strategies.strata import difficulty
 
 
 def data(n=3_000, d=4, seed=0):
@@ -38,7 +39,7 @@ def brute_force(strategy, X, y, size, seed=0):
     place = np.minimum(place, strategy.strata - 1)
     counts = np.bincount(place, minlength=strategy.strata)
     quotas = largest_remainder(size, np.ones(strategy.strata), counts)
-    keys = row_hash(easy, seed, stream=_STREAM) >> np.uint64(32)
+    keys = row_hash(easy, seed, stream=Stream.STRATA) >> np.uint64(32)
     rows, weights = [], []
     for stratum in np.flatnonzero(quotas):
         mine = np.flatnonzero(place == stratum)

@@ -11,14 +11,13 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.sampling import uniforms
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, Rows
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.survey.schema import Schema
 
 # draws of k-means||, each of as many rows as there are centers, about
 DRAWS = 3
-_STREAM = 16
-_STREAM_FIRST = 7
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,9 @@ class Oversample:
     def answer(self, state: Held) -> Pool:
         """By the hash of each row."""
         assert state.squared is not None
-        hashes = row_hash(state.rows, self.last.aim.seed, stream=_STREAM + self.last.draw)
+        hashes = row_hash(
+            state.rows, self.last.aim.seed, stream=Stream.KMEANS_DRAW + self.last.draw
+        )
         drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.squared)
         return Pool(state.rows[drawn], state.X[drawn], state.squared[drawn])
 
@@ -168,7 +169,7 @@ class Lloyd:
 def begin(aim: Clustering, space: Space, schema: Schema) -> Approach:
     """The first question of a clustering."""
     assert schema.sample is not None
-    hashes = row_hash(schema.sample.rows, schema.seed, stream=_STREAM_FIRST)
+    hashes = row_hash(schema.sample.rows, schema.seed, stream=Stream.KMEANS_FIRST)
     some = np.sort(np.argsort(hashes, kind="stable")[: aim.size])
     return Approach(aim, space, space(schema.sample.X[some]), 0)
 

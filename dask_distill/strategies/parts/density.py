@@ -17,6 +17,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.density import Groups, count_within, lowest_within
 from dask_distill.kernels.grid import Table, cells_of, unique_cells
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.streams import Stream
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,7 +27,6 @@ MOST_CELLS = 5_000_000
 MOST_ROWS = 1_000_000
 # of each dense cell, to see whether it hangs together with the next
 _REPRESENTATIVES = 8
-_STREAM = 9
 _NOBODY = 2**62
 
 
@@ -243,7 +243,7 @@ class CoreCells:
 
 def fewest(sent: Sent) -> Sent:
     """Of each cell the rows of lowest hash."""
-    order = np.lexsort((sent.rows, row_hash(sent.rows, 0, stream=_STREAM), sent.place))
+    order = np.lexsort((sent.rows, row_hash(sent.rows, 0, stream=Stream.DENSITY), sent.place))
     grouped = sent.place[order]
     starts = np.flatnonzero(np.diff(grouped, prepend=-1))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))

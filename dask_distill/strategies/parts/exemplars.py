@@ -16,6 +16,7 @@ from dask_distill.kernels.exemplars import choose_exemplars, distances, greedy
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.quotas import systematic
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.stepwise import Picks
@@ -24,7 +25,6 @@ from dask_distill.strategies.parts.stepwise import Picks
 GROUP = 1024
 # so many candidates meet without ado, where each row selected has few
 CHEAP = 2048
-_STREAM = 11
 
 
 def check_oversample(oversample: float) -> None:
@@ -134,7 +134,7 @@ def _offered(state: Held, mine: Rows, target: int, seed: int) -> tuple[Rows, Flo
     if target >= len(mine):
         return mine, np.ones(len(mine))
     # random parts, and not runs of rows: each is a picture of the whole
-    hashes = row_hash(state.rows[mine], seed, stream=_STREAM)
+    hashes = row_hash(state.rows[mine], seed, stream=Stream.EXEMPLARS)
     shuffled = mine[np.argsort(hashes, kind="stable")]
     count = min(target, -(-len(mine) // GROUP))
     picks, weights = [], []

@@ -21,6 +21,7 @@ from dask_distill.kernels.ranking import (
     descend,
     digit_histogram,
 )
+from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
 from dask_distill.proxy.fitting import fit_softmax
 from dask_distill.proxy.models import SoftmaxProxy, score
@@ -34,7 +35,6 @@ Counts = npt.NDArray[np.int64]
 REPORTED = ("gradient", "el2n", "entropy", "margin")
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
-_STREAM = 3
 # a score's leading digit is its exponent and seven bits of its mantissa
 _SCORE_CELLS = 4096
 
@@ -157,7 +157,7 @@ class Ranking(Strategy):
         self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
     ) -> npt.NDArray[np.uint32]:
         """Lowest first; random unless overridden."""
-        return row_keys(block.rows, seed, stream=_STREAM)
+        return row_keys(block.rows, seed, stream=Stream.RANKING)
 
     def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
         """What scores the rows, if anything."""

@@ -16,6 +16,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.ranking import add_histograms, ascending_keys
 from dask_distill.kernels.sampling import chance_rate, pareto_keys, uniforms
+from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import (
     Counts,
@@ -32,7 +33,6 @@ from dask_distill.survey.schema import Schema
 Floats = npt.NDArray[np.float64]
 Scores = dict[str, npt.NDArray[np.float32]]
 
-_STREAM = 5
 # desires are integers, so that sums are the same in any order: 1 is so many, and no more than that
 _UNIT = 2**20
 _MOST = 2.0**42
@@ -147,7 +147,7 @@ class Draw(RankQuestion):
         if isinstance(state, Drawn):
             return state
         chances = np.minimum(1.0, self.rate * state.desires)
-        uniform = uniforms(row_hash(state.rows, self.seed, stream=_STREAM))
+        uniform = uniforms(row_hash(state.rows, self.seed, stream=Stream.SAMPLING))
         return Drawn(
             state.number,
             state.rows,

@@ -244,21 +244,18 @@ def open_checkpoint(
         raise InputError("at most one of resume and overwrite may be given, got both; drop one")
     described = describe_request(asked)
     url = os.fspath(target)
-
-    def check(overwrite: bool) -> None:
-        sources = asked.dataset.sources
-        store.check_target(
-            target, overwrite=overwrite, storage_options=storage_options, sources=sources
-        )
-
+    where: dict[str, Any] = {
+        "storage_options": storage_options,
+        "sources": asked.dataset.sources,
+    }
     if not resume:
-        check(overwrite)
+        store.check_target(target, overwrite=overwrite, **where)
     elif not url:
         raise InputError("target must be a path or URL, got an empty string")
     place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
     checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
     if resume and not checkpoint.complete:
-        check(checkpoint.overwrite)
+        store.check_target(target, overwrite=checkpoint.overwrite, **where)
     return checkpoint
 
 

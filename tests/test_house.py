@@ -56,3 +56,67 @@ def test_coreset__is_named_by_no_floor_below():
         found = [module for module, _ in imports_of_ours(ast.parse(file.read_text()))]
         if not name(file).startswith(above):
             assert not [module for module in found if module.startswith("dask_distill.coreset.")]
+
+
+# ---------------------------------------------------------------- what fits in the head
+
+# what users call, and commands
+MANY_WORDS = {
+    "distill",
+    "grow",
+    "evaluate",
+    "evaluate_synthetic",
+    "label_in_batches",
+    "report",
+    "size_curve",
+}
+
+
+def functions():
+    for file in FILES:
+        text = file.read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                yield file, node, text.splitlines()
+
+
+def lines_of_code(function, lines):
+    """Without its docstring, comments and blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    told = range(function.body[0].lineno, function.body[0].end_lineno + 1)
+    span = range(function.lineno, body[-1].end_lineno + 1 if body else function.lineno)
+    skipped = set(told) if ast.get_docstring(function) else set()
+    kept = [lines[i - 1].strip() for i in span if i not in skipped]
+    return sum(bool(line) and not line.startswith("#") for line in kept)
+
+
+def test_functions__are_short():
+    long = {
+        node.name: count
+        for _, node, lines in functions()
+        if (count := lines_of_code(node, lines)) > 60
+    }
+    assert len(long) <= 2, long
+    assert max(long.values(), default=0) < 65, long
+
+
+def test_select__is_a_line_a_stage():
+    (found,) = [
+        lines_of_code(node, lines)
+        for file, node, lines in functions()
+        if name(file) == "selection/select.py" and node.name == "select"
+    ]
+    assert found <= 40
+
+
+def test_modules__are_short():
+    long = {name(file): n for file in FILES if (n := len(file.read_text().splitlines())) > 400}
+    assert not long
+
+
+def test_parameters__are_few_but_where_users_call():
+    for file, node, _ in functions():
+        given = node.args
+        taken = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        taken = [word for word in taken if word not in ("self", "cls")]
+        assert len(taken) <= 10 or node.name in MANY_WORDS, f"{name(file)}: {node.name}"

@@ -87,6 +87,6 @@ def test_streams__of_judges_are_none_of_a_selection():
     taken = {stream for stream in Stream if stream in draws}
     # the hashes of a reservoir are of other numbers, see there
     assert taken == {Stream.KMEANS_DRAW, Stream.RESERVOIR}
-    judges = {s for s in Stream if s.name.startswith(("JUDGE", "SEARCH", "PICTURES"))}
+    judges = {s for s in Stream if s.name.startswith(("JUDGE", "SEARCH", "PICTURES", "SYNTH"))}
     assert min(judges) > max(set(Stream) - judges | draws)
     assert len(set(Generator)) == len(Generator.__members__)

@@ -131,12 +131,7 @@ def evaluate(
         for one, cut in zip(every_seed, forward, strict=True)
     ]
     size = min(size, len(splits[0].random))
-    tables = [
-        job.run.call("table", Table, handle, code, weights)
-        for handle, code, weights in zip(
-            handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
-        )
-    ]
+    tables = job.tables(handles, codes)
     ways = ("subset", "random", "stratified", "everything")
     fixed = (len(classes), *tables)
     trials = run_trials(job.run, _trial, ways, named, splits, fixed)
@@ -213,6 +208,14 @@ class Gathering:
             )
         found[0] = np.where(valid, found[0].astype(object), None)
         return found, features
+
+    def tables(self, handles: Sequence[Any], codes: Sequence[Any]) -> list[Any]:
+        """What was gathered, with class numbers; the subset's rows have its weights."""
+        weights = (None, self.coreset.weights[self.part], None)[: len(codes)]
+        return [
+            self.run.call("table", Table, *each)
+            for each in zip(handles, codes, weights, strict=True)
+        ]
 
     def times(self) -> tuple[Any, Any] | None:
         """Times of the pool and of the subset, here; None where rows have none."""

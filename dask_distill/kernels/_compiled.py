@@ -139,16 +139,15 @@ def traverse(
     nearest: Any,
     first: int,
     stop: float,
-    most: int,
-    picks: Any,
-    radii: Any,
+    found: Any,
 ) -> int:
     """Sequential farthest-first traversal of a few rows, until the largest is at most ``stop``."""
+    picks, radii = found
     caps = np.empty(len(rows), np.float32)
     for i in range(len(rows)):
         caps[i] = np.float32(squared[i] * unit - limits[rows[i]])
     count = 0
-    while count < most:
+    while count < len(picks):
         pick = np.argmax(squared)
         if squared[pick] <= stop:
             break

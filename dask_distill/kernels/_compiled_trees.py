@@ -18,9 +18,10 @@ def _box_distance(low: Any, high: Any, node: int, x: Any) -> float:
 
 
 @jit()
-def grow(X: Any, order: Any, low: Any, high: Any, starts: Any, stops: Any) -> None:
+def grow(X: Any, shape: Any) -> None:
     """Halve the rows at the median of the widest feature; node i has children 2 i + 1, 2 i + 2."""
     n, d = X.shape
+    order, low, high, starts, stops = shape
     values = np.empty(n)
     starts[0] = 0
     stops[0] = n
@@ -79,11 +80,7 @@ def _search(
     X: Any,
     i: int,
     C: Any,
-    order: Any,
-    low: Any,
-    high: Any,
-    starts: Any,
-    stops: Any,
+    shape: Any,
     best: float,
     at: int,
     floor: float,
@@ -91,6 +88,7 @@ def _search(
     distances: Any,
 ) -> tuple[float, int, int]:
     """One row's nearest center, or the first found at most ``floor`` away; and what was seen."""
+    order, low, high, starts, stops = shape
     leaves = len(starts) // 2
     x = X[i].astype(np.float64)
     visited = 0
@@ -132,37 +130,13 @@ def _search(
 
 @jit()
 def lower_by_tree(
-    X: Any,
-    rows: Any,
-    C: Any,
-    order: Any,
-    low: Any,
-    high: Any,
-    starts: Any,
-    stops: Any,
-    squared: Any,
-    nearest: Any,
-    allowed: int,
+    X: Any, rows: Any, C: Any, shape: Any, squared: Any, nearest: Any, allowed: int
 ) -> bool:
     """Lower the distances of some rows; False where more would be visited than is allowed."""
     nodes = np.empty(64, np.int64)
     distances = np.empty(64)
     for i in rows:
-        best, at, visited = _search(
-            X,
-            i,
-            C,
-            order,
-            low,
-            high,
-            starts,
-            stops,
-            squared[i],
-            nearest[i],
-            -1.0,
-            nodes,
-            distances,
-        )
+        best, at, visited = _search(X, i, C, shape, squared[i], nearest[i], -1.0, nodes, distances)
         squared[i] = best
         nearest[i] = at
         allowed -= visited
@@ -172,25 +146,12 @@ def lower_by_tree(
 
 
 @jit()
-def cover_by_tree(
-    X: Any,
-    rows: Any,
-    C: Any,
-    order: Any,
-    low: Any,
-    high: Any,
-    starts: Any,
-    stops: Any,
-    floor: float,
-    allowed: int,
-) -> float:
+def cover_by_tree(X: Any, rows: Any, C: Any, shape: Any, floor: float, allowed: int) -> float:
     """Largest squared distance of some rows, at least ``floor``; -1 where that takes too long."""
     nodes = np.empty(64, np.int64)
     distances = np.empty(64)
     for i in rows:
-        best, _, visited = _search(
-            X, i, C, order, low, high, starts, stops, np.inf, -1, floor, nodes, distances
-        )
+        best, _, visited = _search(X, i, C, shape, np.inf, -1, floor, nodes, distances)
         floor = max(floor, best)
         allowed -= visited
         if allowed < 0:
@@ -200,26 +161,15 @@ def cover_by_tree(
 
 @jit()
 def traverse_tree(
-    X: Any,
-    order: Any,
-    low: Any,
-    high: Any,
-    starts: Any,
-    stops: Any,
-    squared: Any,
-    nearest: Any,
-    largest: Any,
-    farthest: Any,
-    first: int,
-    stop: float,
-    picks: Any,
-    radii: Any,
+    X: Any, shape: Any, bounds: Any, nearest: Any, first: int, stop: float, found: Any
 ) -> tuple[int, int]:
     """Farthest-first traversal; a pick goes down to the leaves that it may be nearer to.
 
-    ``X``, ``squared`` and ``nearest`` are in the order of the tree; ``largest`` and ``farthest``
-    are each node's largest squared distance and the lowest row that has it.
+    ``X``, the bounds' ``squared`` and ``nearest`` are in the order of the tree.
     """
+    order, low, high, starts, stops = shape
+    squared, largest, farthest = bounds
+    picks, radii = found
     leaves = len(starts) // 2
     nodes = np.empty(128, np.int64)
     visited = 0
@@ -255,16 +205,16 @@ def traverse_tree(
                     squared[p] = value
                     nearest[p] = first + count
             visited += stops[node] - starts[node]
-            crown(node, order, starts, stops, squared, largest, farthest)
+            crown(node, shape, bounds)
         count += 1
     return count, visited
 
 
 @jit()
-def crown(
-    node: int, order: Any, starts: Any, stops: Any, squared: Any, largest: Any, farthest: Any
-) -> None:
+def crown(node: int, shape: Any, bounds: Any) -> None:
     """The largest squared distance in a leaf; of equals the lowest row."""
+    order, _, _, starts, stops = shape
+    squared, largest, farthest = bounds
     at = starts[node]
     for p in range(starts[node], stops[node]):
         if squared[p] > squared[at] or (squared[p] == squared[at] and order[p] < order[at]):
@@ -286,12 +236,12 @@ def _join(node: int, order: Any, largest: Any, farthest: Any) -> None:
 
 
 @jit()
-def crown_all(
-    order: Any, starts: Any, stops: Any, squared: Any, largest: Any, farthest: Any
-) -> None:
+def crown_all(shape: Any, bounds: Any) -> None:
     """All nodes' largest squared distances, from the leaves up."""
+    order, _, _, starts, _ = shape
+    _, largest, farthest = bounds
     for node in range(len(starts) - 1, -1, -1):
         if node < len(starts) // 2:
             _join(node, order, largest, farthest)
         else:
-            crown(node, order, starts, stops, squared, largest, farthest)
+            crown(node, shape, bounds)

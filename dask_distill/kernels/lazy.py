@@ -5,7 +5,7 @@ which the bound is exact. Only rows whose bound may be the largest are brought u
 at a time, by matrix products.
 """
 
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -27,6 +27,13 @@ from dask_distill.kernels.distances import (
 BASE = 192
 # a pool is this part of the rows it is taken from
 _POOL = 8
+
+
+class Picks(NamedTuple):
+    """Room for picks, by position or row, and for their squared insertion radii."""
+
+    picks: Rows
+    radii: Floats
 
 
 class LazyTraversal:
@@ -212,16 +219,14 @@ class LazyTraversal:
         self._update(rows[self._seen[rows] < before])
         squared, nearest = self._squared[rows], self.nearest[rows]
         most = min(most, len(rows))
-        picks, radii = np.empty(most, np.int64), np.empty(most)
+        found = Picks(np.empty(most, np.int64), np.empty(most))
         # row i holds the bounds of the distances to row i as a center
         S = self._scratch.product(self._rows.as_centers(rows).copies, self._rows.copies[rows])
         limits, unit = self._rows.limits, self._rows.filter.unit
         loops = compiled()
         traverse = _traverse if loops is None else loops.traverse
-        count = traverse(
-            S, self._X, rows, limits, unit, squared, nearest, before, stop, most, picks, radii
-        )
-        self._append(rows[picks[:count]], radii[:count])
+        count = traverse(S, self._X, rows, limits, unit, squared, nearest, before, stop, found)
+        self._append(rows[found.picks[:count]], found.radii[:count])
         self._squared[rows], self.nearest[rows] = squared, nearest
         self._seen[rows] = len(self.indices)
         self.pairs += len(rows) ** 2
@@ -237,19 +242,17 @@ def _traverse(
     nearest: Rows,
     first: int,
     stop: float,
-    most: int,
-    picks: Rows,
-    radii: Floats,
+    found: Picks,
 ) -> int:
     """NumPy's form of the compiled loop."""
-    for count in range(most):
+    for count in range(len(found.picks)):
         at = int(squared.argmax())
         if squared[at] <= stop:
             return count
-        picks[count], radii[count] = at, squared[at]
+        found.picks[count], found.radii[count] = at, squared[at]
         close = np.flatnonzero(S[at] <= (squared * unit - limits[rows]).astype(np.float32))
         value = paired(X, rows[close], X, np.full(len(close), rows[at]))
         better = value < squared[close]
         squared[close[better]] = value[better]
         nearest[close[better]] = first + count
-    return most
+    return len(found.picks)

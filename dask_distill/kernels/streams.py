@@ -36,6 +36,7 @@ class Stream(IntEnum):
     JUDGE_DRAW = 103
     JUDGE_PART = 104
     PICTURES = 105
+    SYNTHESIS = 106
 
 
 @unique

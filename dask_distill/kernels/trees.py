@@ -1,12 +1,12 @@
 """A balanced tree of boxes over rows, and the traversal of few features that goes down it."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dask_distill.kernels.distances import Features, Floats, Rows, compiled
-from dask_distill.kernels.lazy import LazyTraversal
+from dask_distill.kernels.lazy import LazyTraversal, Picks
 
 # rows in a leaf: of centers to search, of rows to traverse
 _CENTERS = 8
@@ -22,6 +22,27 @@ def tree_loops() -> ModuleType | None:
     return _compiled_trees
 
 
+class Shape(NamedTuple):
+    """A tree as the compiled loops take it: rows by leaves, and each node's box and rows.
+
+    ``order`` is (n,), ``low`` and ``high`` (nodes, d), ``starts`` and ``stops`` (nodes,).
+    """
+
+    order: Rows
+    low: Floats
+    high: Floats
+    starts: Rows
+    stops: Rows
+
+
+class Bounds(NamedTuple):
+    """(n,) squared distances by leaves; each node's largest, and the lowest row that has it."""
+
+    squared: Floats
+    largest: Floats
+    farthest: Rows
+
+
 class Tree:
     """Rows in the order of a tree's leaves, and the boxes of its nodes.
 
@@ -35,8 +56,7 @@ class Tree:
     ----------
     X : (n, d) float array
         In the order of the leaves.
-    shape : tuple
-        What the compiled loops take: order, low, high, starts, stops.
+    shape : Shape
     """
 
     def __init__(self, X: Features, leaf: int = _CENTERS) -> None:
@@ -49,21 +69,21 @@ class Tree:
         self.order = np.arange(len(X))
         low, high = np.empty((nodes, X.shape[1])), np.empty((nodes, X.shape[1]))
         starts, stops = np.empty(nodes, np.int64), np.empty(nodes, np.int64)
-        self.shape = (self.order, low, high, starts, stops)
-        loops.grow(X, *self.shape)
+        self.shape = Shape(self.order, low, high, starts, stops)
+        loops.grow(X, self.shape)
         self.X = X[self.order]
 
     def lower(self, X: Features, rows: Rows, squared: Floats, nearest: Rows, allowed: int) -> bool:
         """Lower some rows' distances in place; False, unfinished, above so many visits."""
         loops = tree_loops()
         assert loops is not None
-        return bool(loops.lower_by_tree(X, rows, self.X, *self.shape, squared, nearest, allowed))
+        return bool(loops.lower_by_tree(X, rows, self.X, self.shape, squared, nearest, allowed))
 
     def cover(self, X: Features, rows: Rows, floor: float, allowed: int) -> float | None:
         """Largest squared distance of some rows, at least ``floor``; None above the visits."""
         loops = tree_loops()
         assert loops is not None
-        largest = float(loops.cover_by_tree(X, rows, self.X, *self.shape, floor, allowed))
+        largest = float(loops.cover_by_tree(X, rows, self.X, self.shape, floor, allowed))
         return None if largest < 0 else largest
 
 
@@ -83,25 +103,15 @@ class TreeTraversal(LazyTraversal):
         if self._tree is None:
             self._tree = Tree(self._X, _ROWS)
         tree, order = self._tree, self._tree.order
-        squared, nearest = self._squared[order], self.nearest[order]
-        nodes = len(tree.shape[-1])
-        largest, farthest = np.empty(nodes), np.empty(nodes, np.int64)
-        loops.crown_all(order, *tree.shape[-2:], squared, largest, farthest)
-        picks, radii = np.empty(most, np.int64), np.empty(most)
+        nearest, nodes = self.nearest[order], len(tree.shape.starts)
+        bounds = Bounds(self._squared[order], np.empty(nodes), np.empty(nodes, np.int64))
+        loops.crown_all(tree.shape, bounds)
+        found = Picks(np.empty(most, np.int64), np.empty(most))
         count, visited = loops.traverse_tree(
-            tree.X,
-            *tree.shape,
-            squared,
-            nearest,
-            largest,
-            farthest,
-            len(self.indices),
-            stop,
-            picks,
-            radii,
+            tree.X, tree.shape, bounds, nearest, len(self.indices), stop, found
         )
-        self._append(picks[:count], radii[:count])
-        self._squared[order], self.nearest[order] = squared, nearest
+        self._append(found.picks[:count], found.radii[:count])
+        self._squared[order], self.nearest[order] = bounds.squared, nearest
         self._seen[:] = len(self.indices)
         self.pairs += visited
 

@@ -11,14 +11,8 @@ from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.parts.density import (
-    MOST_ROWS,
-    Density,
-    Grid,
-    Gridded,
-    Ints,
-    Projection,
-)
+from dask_distill.strategies.parts.density import MOST_ROWS, Grid, Ints
+from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema

@@ -80,13 +80,9 @@ def evaluate_synthetic(
     InputError
         Without labels, or where one was not made from the other.
     """
-    _check(synthetic, coreset)
+    _check(synthetic, coreset, test)
     dataset = labelled_source(coreset, features, labels)
     held_out = None if test is None else labelled_test(test, dataset.d)
-    if held_out is None and coreset.provenance.get("input", {}).get("time"):
-        raise InputError(
-            "test must be given where rows have a time, got none; pass later rows than the subset's"
-        )
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     max_rows = most_rows(dataset, max_rows)
@@ -103,17 +99,8 @@ def evaluate_synthetic(
         split_rows(pool, codes[0], coreset.indices, one, len(used), max_rows, test_rows, held_out)
         for one in every_seed
     ]
-    tables = [
-        job.run.call("table", Table, handle, code, weights)
-        for handle, code, weights in zip(
-            handles, codes, (None, coreset.weights[job.part], None)[: len(codes)], strict=True
-        )
-    ]
-    part = np.sort(
-        first_by_hash(
-            np.arange(len(job.part)), coreset.indices[job.part], seed, Stream.JUDGE_PART, size
-        )
-    )
+    tables = job.tables(handles, codes)
+    part = _compared(np.arange(len(job.part)), coreset.indices[job.part], seed, size)
     unseen = None
     if held_out is None:
         others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
@@ -143,7 +130,7 @@ def evaluate_synthetic(
     )
 
 
-def _check(synthetic: Any, coreset: Any) -> None:
+def _check(synthetic: Any, coreset: Any, test: Any) -> None:
     if not isinstance(synthetic, SyntheticRows) or not isinstance(coreset, Subset):
         raise InputError(
             "evaluate_synthetic needs synthetic rows and the Coreset they were made from, got "
@@ -159,6 +146,17 @@ def _check(synthetic: Any, coreset: Any) -> None:
             "coreset must be the subset that the synthetic rows were made from, got another one; "
             "name that, or make them again"
         )
+    if test is None and coreset.provenance.get("input", {}).get("time"):
+        raise InputError(
+            "test must be given where rows have a time, got none; pass later rows than the subset's"
+        )
+
+
+def _compared(
+    positions: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], seed: int, size: int
+) -> npt.NDArray[np.int64]:
+    """As many of the subset's rows as there are synthetic ones, drawn by hash, in order."""
+    return np.sort(first_by_hash(positions, rows, seed, Stream.JUDGE_PART, size))
 
 
 def _evenly(count: int, most: int) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -96,21 +96,13 @@ def synthesize(
     check_amounts(**amounts)
     require_torch(made_by.name)
     run = Run.here(progress)
-    part = np.sort(
-        first_by_hash(
-            np.arange(len(coreset)), coreset.indices, seed, Stream.JUDGE_PART, int(max_rows)
-        )
-    )
+    everything = np.arange(len(coreset))
+    part = first_by_hash(everything, coreset.indices, seed, Stream.SYNTHESIS, int(max_rows))
+    part.sort()
     classes, codes = _classes(coreset, run)
     mass = np.bincount(codes, weights=coreset.weights.astype(np.float64)).astype(np.float64)
     rows = int(coreset.provenance.get("rows") or round(mass.sum()))
-    counts = rows_to_make(
-        classes,
-        mass,
-        rows=rows,
-        selected=len(coreset),
-        **amounts,
-    )
+    counts = rows_to_make(classes, mass, rows=rows, selected=len(coreset), **amounts)
     weights = weights_of(counts, mass, rows, by_class=per_class is None and balance is None)
     unseen = (counts > 0) & (np.bincount(codes[part], minlength=len(classes)) == 0)
     if unseen.any():
@@ -118,32 +110,21 @@ def synthesize(
             f"max_rows must leave rows of each class to learn from, got {max_rows} and none of "
             f"class {classes[unseen][0]}; raise it"
         )
-    told = {
-        **amounts,
-        "options": made_by.describe(),
-        "max_rows": int(max_rows),
-    }
     X, made_codes = _make(run, coreset, part, codes, counts, made_by, int(seed))
     found = as_arrays(X, coreset)
+    table = zip(classes.tolist(), np.bincount(codes).tolist(), counts.tolist(), strict=True)
     return Synthetic(
         weights,
         {
             "method": made_by.name,
-            "parameters": told,
+            "parameters": amounts | {"options": made_by.describe(), "max_rows": int(max_rows)},
             "seed": int(seed),
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("dask-distill", "numpy", "torch")},
             "rows": rows,
             "made": len(weights),
             "learnt_from": learnt_from(coreset, len(part)),
-            "classes": None
-            if coreset.labels is None
-            else [
-                {"label": label, "learnt_from": int(had), "made": int(made)}
-                for label, had, made in zip(
-                    classes.tolist(), np.bincount(codes), counts, strict=True
-                )
-            ],
+            "classes": None if coreset.labels is None else _class_table(table),
             "seconds": round(time.perf_counter() - started, 3),
         },
         da.from_array(found, chunks=(-1, *found.shape[1:])),
@@ -151,6 +132,11 @@ def synthesize(
         coreset.feature_name,
         coreset.label_name,
     )
+
+
+def _class_table(rows: Iterable[tuple[Any, int, int]]) -> list[dict[str, Any]]:
+    """Of each class, the rows learnt from and made."""
+    return [{"label": label, "learnt_from": had, "made": made} for label, had, made in rows]
 
 
 def as_arrays(X: Floats, coreset: Subset) -> Any:

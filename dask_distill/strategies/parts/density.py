@@ -6,7 +6,7 @@ where those leave it open, all their rows decide. Rows near dense cells are labe
 cluster within reach, as scikit-learn does.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from dask_distill.kernels.density import Groups, count_within, lowest_within
 from dask_distill.kernels.grid import Table, cells_of, unique_cells
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
+from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection, Sent
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -28,59 +29,6 @@ MOST_ROWS = 1_000_000
 # of each dense cell, to see whether it hangs together with the next
 _REPRESENTATIVES = 8
 _NOBODY = 2**62
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Where density is measured: scaled features, or their first principal axes."""
-
-    mean: Floats
-    inverse: Floats
-    axes: Floats | None
-
-    def __call__(self, X: npt.NDArray[np.floating]) -> Floats:
-        """(m, r) float64."""
-        Z = (X.astype(np.float64) - self.mean) * self.inverse
-        return np.ascontiguousarray(Z if self.axes is None else Z @ self.axes)
-
-
-@dataclass(frozen=True, eq=False)
-class Gridded:
-    """A block's memory: rows where density is measured, and their cells.
-
-    ``place`` is each row's cell in this block, then in the table of all; ``core`` and ``label``
-    are told when they are known.
-    """
-
-    number: int
-    rows: Ints
-    codes: npt.NDArray[np.int32] | None
-    Z: Floats
-    cells: Ints
-    place: Ints
-    core: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
-
-    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
-        """What a journal need not write."""
-        return {"rows": self.rows, "codes": self.codes}
-
-
-@dataclass(frozen=True)
-class Density:
-    """What is dense, and how the rows will be drawn in the end."""
-
-    eps: float
-    min_samples: int
-    seed: int
-    finish: Any
-
-    def refuse(self, what: str, count: int, most: int) -> None:
-        """Nothing is gathered that does not fit."""
-        if count > most:
-            raise InputError(
-                f"eps and min_samples must leave at most {most:,} {what}, got {count:,} with "
-                f"eps={self.eps:.6g} and min_samples={self.min_samples}; raise eps, or lower axes"
-            )
 
 
 @dataclass(frozen=True)
@@ -139,28 +87,6 @@ class Grid:
         open_ = ~dense & (around >= self.aim.min_samples)
         self.aim.refuse("rows in doubt", int(answer.counts[open_].sum()), MOST_ROWS)
         return Doubt(self.aim, table, answer.counts, dense, open_)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Rows that are sent: numbers, positions, and their cells."""
-
-    rows: Ints
-    Z: Floats
-    place: Ints
-
-    def merge(self, other: "Sent") -> "Sent":
-        """Side by side."""
-        return Sent(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.Z, other.Z]),
-            np.concatenate([self.place, other.place]),
-        )
-
-    @classmethod
-    def of(cls, state: Gridded, chosen: npt.NDArray[np.bool_]) -> "Sent":
-        """Some rows of a block."""
-        return cls(state.rows[chosen], state.Z[chosen], state.place[chosen])
 
 
 @dataclass(frozen=True)

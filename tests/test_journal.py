@@ -416,16 +416,16 @@ def arrays_of(value, seen):
 
 
 def written_states(monkeypatch, tmp_path, data, name, options, size):
-    """States that the pipeline writes, what it leaves out of each, and their bytes."""
+    """States that the pipeline writes: what it leaves out, bytes, number of the question."""
     found, keep, put = [], Journal.keep_state, Journal.put
 
     def noted(self, block, number, state):
-        found.append([state, {}, 0])
+        found.append([state, {}, 0, number])
         keep(self, block, number, state)
 
     def measured(self, name, value, known=None):
         if found and value is found[-1][0]:
-            found[-1][1:] = known, len(encode(value, known))
+            found[-1][1:3] = known, len(encode(value, known))
         return put(self, name, value, known)
 
     monkeypatch.setattr(Journal, "keep_state", noted)
@@ -444,7 +444,7 @@ def test_journal__leaves_out_what_a_blocks_rows_give_again(name, options, tmp_pa
     y = rng.integers(0, 3, 9000)
     X[:, 0] += y
     data = as_dataset(da.from_array(X, chunks=(2500, -1)), y, time=np.arange(9000.0))
-    for state, known, _ in written_states(monkeypatch, tmp_path, data, name, options, 300):
+    for state, known, *_ in written_states(monkeypatch, tmp_path, data, name, options, 300):
         left_out = {id(array) for array in known.values()}
         for array in arrays_of(state, {}).values():
             if id(array) in left_out or len(array) < 2000:
@@ -460,5 +460,27 @@ def test_journal__a_kcenter_state_is_small_as_the_pipeline_writes_it(tmp_path, m
     X = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
     data = as_dataset(da.from_array(X, chunks=(5000, -1)))
     found = written_states(monkeypatch, tmp_path, data, "kcenter", {}, 500)
-    assert found
-    assert max(size for *_, size in found) < 600_000
+    sizes = {}
+    for _, _, size, number in found:
+        sizes[number] = sizes.get(number, 0) + size
+    # of all blocks together; with features it would be 5.8 MB
+    assert 0 < max(sizes.values()) < 600_000
+
+
+def _died(*_, **__):
+    raise DistillError("the cluster died")
+
+
+def test_resume__a_journal_of_another_layout_is_not_gone_on_from(labelled, tmp_path, monkeypatch):
+    """Its values name classes that have moved: all is selected anew, nothing fails."""
+    request = Request(make_strategy("auto"), size=100, reduce=PCA(3), certify=True)
+    expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
+    with dask.config.set({"distill.checkpoint.worth": "0s"}), monkeypatch.context() as patch:
+        patch.setattr("dask_distill.conversation.codec._MAGIC", b"dask_distill 1\n")
+        patch.setattr("dask_distill.pipeline.write_subset", _died)
+        with pytest.raises(DistillError, match="the cluster died"):
+            distill_to_zarr(dataset(labelled), tmp_path / "t", request)
+    for receipt in tmp_path.rglob("selection.npz"):
+        receipt.unlink()
+    found = distill_to_zarr(dataset(labelled), tmp_path / "t", request, resume=True)[1]["digest"]
+    assert found == expected

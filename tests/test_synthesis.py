@@ -526,8 +526,11 @@ def test_synthesize__unlabelled_images_and_integers(mixed):
     assert made.features.dtype == np.uint8
 
 
-def test_synthesize__a_class_that_max_rows_leaves_out_is_named(coreset):
+def test_synthesize__a_class_that_max_rows_leaves_out_is_named():
     torch_here()
+    # more classes than rows to learn from
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    coreset = distill(X, np.arange(600) % 12, size=60, strategy="stratified")
     with pytest.raises(InputError, match="max_rows must leave rows of each class"):
         coreset.synthesize(method=QUICK["gan"], max_rows=10)
 

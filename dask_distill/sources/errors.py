@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dask_distill.errors import InputError
-from dask_distill.sources.reader import open_filesystem, unreadable
+from dask_distill.sources.reader import is_web, open_filesystem, unreadable
 from dask_distill.storage.location import Location
 
 _QUERY = re.compile(r"\?[^\s'\"]+")
@@ -54,11 +54,6 @@ def _clean(location: Location, text: str) -> str:
 def shown_url(location: Location) -> str:
     """The location as users may see it: a signature in a web address is a credential too."""
     return location.shown.partition("?")[0] if is_web(location) else location.shown
-
-
-def is_web(location: Location) -> bool:
-    """Whether it is an address of the web, which may carry a signature."""
-    return location.path is None and "http" in location.url
 
 
 def existing(location: Location) -> Location:

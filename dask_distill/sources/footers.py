@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dask_distill.errors import InputError
-from dask_distill.sources.reader import open_filesystem, unreadable
+from dask_distill.sources.lakes import refuse_lake_files, refuse_part_of_lake
+from dask_distill.sources.reader import is_web, open_filesystem, unreadable
 from dask_distill.storage.location import Location
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
@@ -82,6 +83,8 @@ def read_footers(location: Location) -> list[Footer]:
     """The footers of all files, in order; a few at a time, for they may be far away."""
     system, root = open_filesystem(location)
     files = [root] if system.isfile(root) else _files(location, system, root)
+    if not is_web(location):
+        refuse_part_of_lake(location, system, root)
     with ThreadPoolExecutor(min(_THREADS, len(files))) as pool:
         footers = list(pool.map(partial(_read_footer, location, root), files))
     # a file without rows does not know its types: pandas makes objects of empty columns
@@ -90,10 +93,10 @@ def read_footers(location: Location) -> list[Footer]:
 
 def _files(location: Location, system: Any, root: str) -> list[str]:
     start = len(root.rstrip("/"))
+    found = system.find(root)
+    refuse_lake_files(location, (path[start:] for path in found))
     files = [
-        path
-        for path in system.find(root)
-        if path.endswith(_SUFFIXES) and not _HIDDEN.search(path[start:])
+        path for path in found if path.endswith(_SUFFIXES) and not _HIDDEN.search(path[start:])
     ]
     if not files:
         raise InputError(

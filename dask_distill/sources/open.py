@@ -11,10 +11,10 @@ from typing import Any
 
 from dask_distill.data.dataset import Dataset, check
 from dask_distill.errors import InputError
-from dask_distill.sources.errors import clear_errors, existing, is_web, location_of, shown_url
+from dask_distill.sources.errors import clear_errors, existing, location_of, shown_url
 from dask_distill.sources.npy import open_npy, open_npz
 from dask_distill.sources.parquet import open_parquet
-from dask_distill.sources.reader import open_filesystem
+from dask_distill.sources.reader import is_web, open_filesystem
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
@@ -65,7 +65,8 @@ def open_dataset(
     Raises
     ------
     InputError
-        Where the source, an array or a column is missing, or cannot be read.
+        Where the source, an array or a column is missing, or cannot be read; for tables of Delta,
+        Iceberg, Hudi and Lance, whose folders also hold rows that the table no longer has.
 
     Notes
     -----

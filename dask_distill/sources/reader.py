@@ -38,6 +38,11 @@ def open_filesystem(location: Location) -> tuple[Any, str]:
     return fsspec.core.url_to_fs(location.url, **location.options)
 
 
+def is_web(location: Location) -> bool:
+    """Whether it is an address of the web, which may carry a signature."""
+    return location.path is None and "http" in location.url
+
+
 def one_name(names: str | Sequence[str] | None, default: str, what: str) -> str:
     """A single array name from what the user gave."""
     if names is None or isinstance(names, str):

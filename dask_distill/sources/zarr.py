@@ -19,6 +19,7 @@ from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.errors import InputError
+from dask_distill.sources.packed import refuse_packed
 from dask_distill.sources.reader import RowReader, missing_name, one_name
 from dask_distill.storage.location import Location, reading
 from dask_distill.storage.manifest import ATTRIBUTE
@@ -48,6 +49,7 @@ def open_zarr(
                 f"features, labels and carry name arrays of a group, got the single array "
                 f"'{location.url}'; leave them out, or give the group"
             )
+        refuse_packed(node, "features", node.basename or "X")
         _count_missing(location, node, "features", missing, complete)
         array = _lazy(location, node, "features", complete)
         return Dataset(array, sources=(location.url,), missing=missing)
@@ -65,6 +67,7 @@ def open_zarr(
         if not isinstance(array, zarr.Array):
             there = sorted(name for name, _ in node.arrays())
             raise missing_name(what, name, there, location.url)
+        refuse_packed(array, what, name)
         _count_missing(location.child(name), array, name, missing, complete)
         return _lazy(location.child(name), array, what, complete)
 

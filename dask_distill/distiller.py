@@ -17,6 +17,7 @@ from sklearn.utils.validation import (
 
 from dask_distill.errors import InputError
 from dask_distill.pipeline import distill
+from dask_distill.survey.validity import OnInvalid
 
 
 class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,6 +44,8 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         Options of the strategy that is given by name.
     random_state : int or numpy.random.RandomState, optional
         The seed; None is 0, the same rows each time.
+    on_invalid : "raise" or "drop"
+        Whether rows with NaN or infinite values end it or are left out.
 
     Attributes
     ----------
@@ -77,12 +80,14 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         strategy: Any = "auto",
         options: Mapping[str, Any] | None = None,
         random_state: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> None:
         self.fraction = fraction
         self.size = size
         self.strategy = strategy
         self.options = options
         self.random_state = random_state
+        self.on_invalid = on_invalid
 
     def fit(self, X: Any, y: Any) -> "Distiller":
         """Select rows; `fit_resample` returns them, too.
@@ -130,7 +135,13 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         if not _is_lazy(X):
             # a frame of sparse columns is taken as the dense one that it stands for
             dense = X.sparse.to_dense() if hasattr(X, "sparse") else X
-            features = check_array(dense, dtype="numeric", estimator=self, input_name="X")
+            features = check_array(
+                dense,
+                dtype="numeric",
+                estimator=self,
+                input_name="X",
+                ensure_all_finite=self.on_invalid != "drop",
+            )
         _check_feature_names(self, X._meta if hasattr(X, "to_dask_array") else X, reset=True)
         width = int(features.shape[1]) if len(features.shape) > 1 else 1
         if y is None:
@@ -154,6 +165,7 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             strategy=self.strategy,
             options=self.options,
             seed=_seed(self.random_state),
+            on_invalid=self.on_invalid,
         )
         self.sample_indices_: npt.NDArray[np.int64] = self.coreset_.indices
         self.sample_weight_: npt.NDArray[np.float32] = self.coreset_.weights

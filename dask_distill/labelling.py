@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.dataset import as_dataset
+from dask_distill.data.labels import missing_labels
 from dask_distill.data.rows import rows_of
 from dask_distill.errors import InputError
 from dask_distill.pipeline import distill
@@ -29,7 +30,7 @@ class Batch:
         Labelled so far, ascending.
     labels : (m,) array
     fresh : (b,) int64 array
-        Those of this batch.
+        Asked for in this batch, those that could not be told, too.
     model : fitted estimator
         On all of them.
     """
@@ -62,12 +63,13 @@ def label_in_batches(
         The pool, with or without labels of its own.
     ask : callable
         Takes the (b,) ascending row numbers of a batch and gives their labels: a person, or a
-        measurement.
+        measurement. None or NaN for a row that cannot be told: it is not asked for again.
     model : estimator with ``fit`` and ``predict_proba``
         A clone is fitted on the labelled rows after every batch, on one machine.
     size : int
-        Rows of a batch.
+        Rows of a batch; the last one of a pool has what is left.
     batches : int
+        At most; it ends where no row is left to ask for.
     rows, labels : (m,) arrays
         What is labelled already.
     strategy, options
@@ -105,28 +107,47 @@ def label_in_batches(
             f"labels must be as many as rows ({len(known)}), got {len(answers)}; pass one a row"
         )
     fitted = _fit(clone(model), dataset, known, answers)
+    # rows that were asked for, labelled or not
+    asked = known
     for _ in range(batches):
+        left = dataset.n - len(asked)
+        if left == 0:
+            return
         chosen = distill(
             dataset,
-            size=size,
+            size=min(size, left),
             strategy=first if fitted is None else strategy,
             options=None if fitted is None else options,
             proxy=fitted,
-            initial=known if len(known) else None,
+            initial=asked if len(asked) else None,
             seed=seed,
         ).indices
-        given = np.asarray(ask(chosen))
-        if given.shape != chosen.shape:
-            raise InputError(
-                f"ask must give a label for each of {len(chosen)} rows, got shape {given.shape}; "
-                "check the function"
-            )
-        both = np.concatenate([known, chosen])
-        order = np.argsort(both)
-        answers = np.concatenate([answers, given])[order] if len(known) else given
-        known = both[order]
-        fitted = _fit(clone(model), dataset, known, answers)
+        given = _given(ask(chosen), chosen)
+        told = ~missing_labels(given)
+        # of one type again, where answers of several were missing
+        given = np.asarray(given[told].tolist()) if given.dtype.kind == "O" else given[told]
+        asked = np.union1d(asked, chosen)
+        if told.any():
+            both = np.concatenate([known, chosen[told]])
+            order = np.argsort(both)
+            answers = np.concatenate([answers, given])[order] if len(known) else given
+            known = both[order]
+            fitted = _fit(clone(model), dataset, known, answers)
         yield Batch(known, answers, chosen, fitted)
+
+
+def _given(answers: Any, chosen: Rows) -> npt.NDArray[Any]:
+    """Answers as an array, a value a row."""
+    given = np.asarray(answers)
+    if given.dtype.kind == "U" and not isinstance(answers, np.ndarray):
+        # NumPy makes words of a missing answer among words
+        given = np.asarray(answers, object)
+    if given.shape != chosen.shape:
+        raise InputError(
+            f"ask must give a label for each of {len(chosen)} rows, got shape {given.shape}; "
+            "check the function"
+        )
+    return given
 
 
 def _fit(model: Any, dataset: Any, rows: Rows, labels: npt.NDArray[np.generic]) -> Any:

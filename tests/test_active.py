@@ -166,3 +166,42 @@ def test_label_in_batches__refuses_answers_for_other_rows(pool):
         next(loop)
     with pytest.raises(InputError, match="labels must be as many as rows"):
         next(label_in_batches(X, len, LogisticRegression(), size=5, batches=1, rows=known))
+
+
+@pytest.mark.parametrize("unknown", [None, np.nan])
+@pytest.mark.parametrize("names", [[0, 1], ["no", "yes"]])
+def test_label_in_batches__rows_that_cannot_be_told_are_skipped_and_not_asked_for_again(
+    pool, unknown, names
+):
+    X, truth = pool[0][:300], pool[1][:300] > 0
+    asked = []
+
+    def ask(rows):
+        asked.extend(rows.tolist())
+        return [unknown if row % 3 == 0 else names[int(truth[row])] for row in rows]
+
+    model = LogisticRegression()
+    *_, last = label_in_batches(X, ask, model, size=20, batches=4)
+    assert len(asked) == len(set(asked)) == 80
+    told = sorted(row for row in asked if row % 3)
+    assert last.rows.tolist() == told
+    assert last.labels.tolist() == [names[int(truth[row])] for row in told]
+
+
+def test_label_in_batches__ends_with_the_pool(pool):
+    X, truth = pool[0][:25], pool[1][:25] % 2
+    found = list(
+        label_in_batches(X, lambda rows: truth[rows], LogisticRegression(), size=10, batches=9)
+    )
+    assert [len(batch.fresh) for batch in found] == [10, 10, 5]
+    assert found[-1].rows.tolist() == list(range(25))
+
+
+def test_label_in_batches__nobody_can_tell(pool):
+    found = list(
+        label_in_batches(
+            pool[0][:20], lambda rows: [None] * len(rows), LogisticRegression(), size=10, batches=3
+        )
+    )
+    assert [len(batch.rows) for batch in found] == [0, 0]
+    assert found[-1].model is None

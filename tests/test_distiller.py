@@ -136,3 +136,12 @@ def test_fit_resample__refuses_in_one_sentence(labelled, parameters, sentence):
         Distiller(**parameters).fit_resample(labelled.X[:100], labelled.y[:100])
     with pytest.raises(InputError, match="Distiller requires y"):
         Distiller().fit_resample(labelled.X[:100], None)
+
+
+def test_fit_resample__leaves_invalid_rows_out_where_it_is_told_to(labelled):
+    X, y = labelled.X[:500].copy(), labelled.y[:500]
+    X[7, 1], X[9, 0] = np.nan, np.inf
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
+        Distiller(size=490).fit_resample(X, y)
+    distiller = Distiller(size=498, on_invalid="drop").fit(X, y)
+    assert np.array_equal(distiller.sample_indices_, np.delete(np.arange(500), [7, 9]))

@@ -132,3 +132,24 @@ def test_task__refuses_what_does_not_work_and_names_what_does(table, task, optio
     given = {"labels": Y if task == "multilabel" else y, "size": 20} | options
     with pytest.raises(InputError, match=message):
         distill(X, task=task, **given)
+
+
+@pytest.mark.parametrize("nothing", [0.8, 0.9, 0.95, 0.999])
+def test_regression__targets_that_are_mostly_nothing_have_strata_of_the_rest(nothing):
+    """Claims, rain, sales."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 4))
+    y = np.where(rng.random(20_000) < nothing, 0.0, np.exp(X[:, 0]))
+    coreset = distill(X, y, size=400, strategy="stratified", task="regression")
+    assert len(coreset) == 400
+    share = (y[coreset.indices] > 0).mean()
+    assert share >= (y > 0).mean() * 0.5
+    mean = np.average(y[coreset.indices], weights=coreset.weights)
+    assert mean == pytest.approx(y.mean(), rel=0.5, abs=0.01)
+
+
+def test_regression__a_target_of_one_value_is_refused():
+    with pytest.raises(InputError, match="got one alone"):
+        distill(
+            np.random.default_rng(0).normal(size=(500, 3)), np.ones(500), size=9, task="regression"
+        )

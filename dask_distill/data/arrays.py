@@ -1,5 +1,6 @@
 """Any accepted kind of array as a dask array with NumPy blocks and known chunks."""
 
+import sys
 from typing import Any
 
 import dask.array as da
@@ -32,7 +33,7 @@ def as_dask(values: Any, name: str) -> da.Array:
     elif home and _is_frame(values):
         values = _frame_values(values, name)
     elif home and hasattr(values, "astype"):
-        values = _series_values(values, name)
+        values = _series_values(_as_series(values), name)
     if isinstance(values, da.Array):
         return _numpy_blocks(values, name)
     if isinstance(values, np.ma.MaskedArray):
@@ -61,6 +62,16 @@ def _home(values: Any) -> str:
 def _is_frame(values: Any) -> bool:
     # a dask Series has columns, too
     return hasattr(values, "columns") and getattr(values, "ndim", 0) == 2
+
+
+def _as_series(values: Any) -> Any:
+    """A Series; what `.values`, `.array` and an index are in pandas has less of what is asked."""
+    if hasattr(values, "dropna") and hasattr(values, "dt"):
+        return values
+    pandas = sys.modules.get("pandas")
+    is_index = pandas is not None and isinstance(values, pandas.Index)
+    is_array = pandas is not None and isinstance(values, pandas.api.extensions.ExtensionArray)
+    return pandas.Series(values) if pandas is not None and (is_index or is_array) else values
 
 
 def _numpy_blocks(array: da.Array, name: str) -> da.Array:
@@ -162,6 +173,8 @@ def _exact_floats(series: Any, name: str) -> Any:
 
 def _to_array(values: Any) -> Any:
     if hasattr(values, "to_dask_array"):
+        # rows would be counted by partitions that reading may have merged (dask#12411)
+        values = values.optimize() if hasattr(values, "optimize") else values
         return values.to_dask_array(lengths=True)
     return values.to_numpy()
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.data.labels import dense
+
 _BLOCK_BYTES = 32 * 2**20
 _LEAST_ROWS = 4096
 _MOST_BLOCKS = 4096
@@ -126,7 +128,7 @@ def as_features(values: npt.ArrayLike) -> npt.NDArray[np.floating]:
 
     They hold the values exactly, but for integers beyond 2**53.
     """
-    array = np.asarray(values)
+    array = dense(values, "features")
     array = array.reshape(len(array), math.prod(array.shape[1:]))
     # one byte of integer, or two, fits in the 24 bits of a float32
     exact_in_float32 = array.dtype.itemsize <= (4 if array.dtype.kind == "f" else 2)

@@ -18,6 +18,7 @@ from dask_distill.data.arrays import (
     known_chunks,
     one_row_axis,
 )
+from dask_distill.data.labels import text_of
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
@@ -254,6 +255,9 @@ def _one_label_a_row(labels: da.Array) -> da.Array:
             f"labels must have one value a row, got shape {labels.shape}; for one-hot labels pass "
             'argmax(axis=1), for several labels a row task="multilabel"'
         )
+    if labels.dtype.kind == "S":
+        # what HDF5 and zarr often have of text
+        labels = da.map_blocks(text_of, labels, dtype=object, meta=np.empty(0, object))
     if labels.dtype.kind not in NUMBERS + TEXT:
         raise InputError(
             f"labels must be ints or strings, got dtype {labels.dtype}; convert them, e.g. with "

@@ -1,5 +1,7 @@
 """Labels as plain arrays, and which are missing."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,7 @@ def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
     InputError
         Where strings are mixed with something else, or ints do not fit in 64 bits.
     """
-    array = np.asarray(values).reshape(-1)
+    array = dense(values, "labels").reshape(-1)
     if array.dtype.kind not in "OT":
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     # NumPy does not turn strings of variable width into those of fixed width by itself
@@ -35,6 +37,40 @@ def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
             "labels must be ints of 64 bits or strings, got larger ints; convert them to strings"
         ) from None
     return array if missing.any() else whole
+
+
+def dense(values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
+    """A block as NumPy's; sparse ones, which NumPy makes a single object of, are refused.
+
+    Raises
+    ------
+    InputError
+    """
+    if hasattr(values, "toarray") or hasattr(values, "todense"):
+        raise InputError(
+            f"{what} must have NumPy blocks, got a block of type {type(values).__name__}; make "
+            "them dense, e.g. with map_blocks(lambda block: block.toarray())"
+        )
+    return np.asarray(values)
+
+
+def text_of(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.object_]:
+    """Bytes as the text that they are in UTF-8.
+
+    Raises
+    ------
+    InputError
+    """
+    found = np.empty(values.shape, object)
+    for at, value in enumerate(values.tolist()):
+        try:
+            found[at] = value.decode()
+        except UnicodeDecodeError:
+            raise InputError(
+                f"labels must be text in UTF-8 where they are bytes, got {value!r:.60}; convert "
+                "them"
+            ) from None
+    return found
 
 
 def missing_labels(labels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

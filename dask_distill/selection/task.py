@@ -201,14 +201,21 @@ def _edges(target: da.Array, seed: int) -> Floats:
     if n > _QUANTILE_ROWS:
         rows = np.unique(np.random.default_rng(seed).integers(0, n, _QUANTILE_ROWS))
     values = take_rows(target, rows).compute().astype(np.float64)
-    edges = np.unique(np.quantile(values, np.arange(1, STRATA) / STRATA, method="higher"))
+    edges = _quantiles(values)
     edges = edges[edges > values.min()]
+    if len(edges) == 0 and (rest := values[values > values.min()]).size:
+        # claims, rain, sales: nearly all are nothing, and the others are what is to be told apart
+        edges = np.unique([rest.min(), *_quantiles(rest)])
     if len(edges) == 0:
         raise InputError(
             'labels must have different values with task="regression", got one alone; pass '
             "labels=None to select without them"
         )
     return edges
+
+
+def _quantiles(values: Floats) -> Floats:
+    return np.unique(np.quantile(values, np.arange(1, STRATA) / STRATA, method="higher"))
 
 
 def _strata(values: npt.NDArray[Any], edges: Floats) -> npt.NDArray[np.int64]:

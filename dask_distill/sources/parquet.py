@@ -187,6 +187,9 @@ def _join(piece: list[Part], part: Part) -> bool:
 
 def _vector(location: Location, pieces: Sequence[Piece], column: Column, role: str) -> da.Array:
     what = f"{role} {column.name!r}"
+    if role == "labels" and pa.types.is_binary(column.kind):
+        # text of writers that do not say so; refused where it is none
+        column = replace(column, kind=pa.string())
     if column.dtype.kind == "V":
         raise InputError(
             f"{what} must hold numbers, dates or text, got type {column.kind}; convert it, or "

@@ -13,7 +13,7 @@ from dask.sizeof import sizeof
 
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.dataset import Dataset
-from dask_distill.data.labels import as_labels
+from dask_distill.data.labels import as_labels, dense
 from dask_distill.data.rows import join_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import DistillError, InputError
@@ -187,7 +187,9 @@ def _rows(chunk: Any, start: int, stop: int) -> Any:
 
 
 def _stacked(*parts: Any) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate([np.asarray(part) for part in parts])
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([dense(part, "features and labels") for part in parts])
 
 
 def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: int) -> RawBlock:

@@ -2,20 +2,28 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import dask
+import numpy as np
 import pytest
 import yaml
+import zarr
+from click.testing import CliRunner
 
-from dask_distill.clusters.connect import CLUSTERS, connect
+from dask_distill import verify
+from dask_distill.cli import cli
+from dask_distill.clusters.connect import CLUSTERS, closed_quietly, connect
 from dask_distill.clusters.slurm import slurm_cluster
 from dask_distill.clusters.slurm_settings import certificates, cluster_options, jobs_wanted
 from dask_distill.config import setting
 from dask_distill.errors import InputError
 
 ROOT = Path(__file__).parents[1]
+PROGRAM = Path(sys.executable).with_name("dask-distill")
 
 
 def refused(**arguments):
@@ -245,3 +253,82 @@ def test_local_launcher__gives_what_run_gives_and_goes_on_where_one_died(tmp_pat
             [launcher, *arguments], env=environment, capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == f"{expected} {launcher.parent / 'distill.yaml'}"
+
+
+# ---------------------------------------------------------------- how a run ends
+
+
+class Ends:
+    """A context whose end fails."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failed):
+        raise TimeoutError
+
+
+def test_closing__cannot_fail_what_was_done():
+    with closed_quietly(Ends()) as value:
+        assert isinstance(value, Ends)
+    with pytest.raises(ZeroDivisionError), closed_quietly(Ends()):
+        _ = 1 / 0
+
+
+def test_run__a_worker_that_is_slow_to_stop_is_no_failure(labelled, tmp_path, monkeypatch):
+    from distributed.process import AsyncProcess
+
+    join = AsyncProcess.join
+
+    async def slow(self, timeout=None):
+        await join(self, timeout)
+        raise TimeoutError
+
+    np.savez(tmp_path / "in.npz", X=labelled.X[:500], y=labelled.y[:500])
+    words = ["run", str(tmp_path / "in.npz"), str(tmp_path / "out.zarr"), "--size", "50"]
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncProcess, "join", slow)
+        done = CliRunner().invoke(cli, [*words, "--strategy", "stratified", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert verify(tmp_path / "out.zarr").ok
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A source that takes long to select from, and the words for it."""
+    group = zarr.open_group(tmp_path / "in.zarr", mode="w")
+    group["X"] = np.random.default_rng(0).normal(size=(200_000, 20)).astype("f4")
+    words = ["run", str(tmp_path / "in.zarr"), str(tmp_path / "out.zarr"), "--fraction", "0.2"]
+    return [str(PROGRAM), *words, "--strategy", "kcenter", "--workers", "1"]
+
+
+def test_interrupt__is_one_line_and_no_traceback(large):
+    """As a terminal sends it: to all processes at once."""
+    run = subprocess.Popen(
+        large, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    lines = []
+    for line in run.stderr:
+        lines.append(line)
+        if "survey" in line:
+            break
+    os.killpg(run.pid, signal.SIGINT)
+    rest = run.communicate(timeout=100)[1]
+    assert run.returncode == 1
+    assert "Traceback" not in "".join(lines) + rest
+    assert rest.rstrip().endswith("stopped; what is finished is kept for --resume")
+
+
+def test_closed_pipe__ends_without_a_word(tmp_path):
+    np.savez(tmp_path / "in.npz", X=np.ones((50, 3)))
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [str(PROGRAM), "plan", str(tmp_path / "in.npz"), "--size", "5"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.returncode == 1
+    assert done.stderr == ""

@@ -3,6 +3,7 @@
 Imported by every `dask` command through the entry point, so nothing heavy is imported here.
 """
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -29,7 +30,7 @@ class _Group(click.Group):
             _fail(str(error), 2)
         except DistillError as error:
             _fail(str(error), 1)
-        except (click.exceptions.Exit, click.Abort, KeyboardInterrupt):
+        except (click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
             import traceback
@@ -69,4 +70,8 @@ def main() -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"{PROGRAM}: stopped; what is finished is kept for --resume", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # who was reading has enough; what is left in the buffer must not be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,6 +1,7 @@
 """Where a run takes place: a cluster that we start, or one that is there."""
 
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,8 @@ from dask.utils import parse_timedelta
 from dask_distill.config import setting
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.failures import ended_without_workers
+
+logger = logging.getLogger(__name__)
 
 # where a cluster can be started, and the library and the extra that it needs
 _LIBRARIES = {
@@ -71,7 +74,11 @@ def connect(
 
     if scheduler_address is None and scheduler_file is None:
         started = _started(cluster or "local", workers, **({"tls": True} if tls else {}))
-        with started as place, Client(place) as client, _watched(client):
+        with (
+            closed_quietly(started) as place,
+            closed_quietly(Client(place)) as client,
+            _watched(client),
+        ):
             yield client
         return
     security = security or _configured(scheduler_address or "")
@@ -80,8 +87,31 @@ def connect(
     except (OSError, ValueError) as error:
         place = scheduler_address or scheduler_file
         raise DistillError(f"no scheduler can be reached at '{place}': {error}") from None
-    with client, _watched(client):
+    with closed_quietly(client), _watched(client):
         yield client
+
+
+@contextmanager
+def closed_quietly(context: AbstractContextManager[Any]) -> Iterator[Any]:
+    """A context whose end cannot fail what was done in it.
+
+    Workers that are slow to stop make Dask raise a TimeoutError after the last result is written:
+    what is committed is a success, and what failed before has its own error.
+    """
+    value = context.__enter__()
+    failed: BaseException | None = None
+    try:
+        yield value
+    except BaseException as error:
+        failed = error
+        raise
+    finally:
+        kind = None if failed is None else type(failed)
+        try:
+            context.__exit__(kind, failed, None if failed is None else failed.__traceback__)
+        except Exception as error:
+            if error is not failed:
+                logger.info("closing %s failed: %r", type(value).__name__, error)
 
 
 def _check(

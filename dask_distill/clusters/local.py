@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 
+from dask_distill.clusters import interrupts
 from dask_distill.config import setting
 
 # between two looks at who is alive; a worker that is being restarted takes less
@@ -53,6 +54,7 @@ def local_cluster(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
             host="127.0.0.1",
             memory_limit=setting("local.memory-limit"),
             dashboard_address="127.0.0.1:0",
+            preload=[*dask.config.get("distributed.worker.preload", []), interrupts.__name__],
             # workers slow to stop would be warned of; what fails on one is told here
             silence_logs=logging.CRITICAL,
             **encrypted,

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dask_distill.coreset import Coreset, open_coreset
+    from dask_distill.curve import size_curve
     from dask_distill.data.dataset import Dataset
     from dask_distill.distiller import Distiller
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
-    from dask_distill.evaluation.curve import size_curve
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.pipeline import distill, distill_to_zarr, grow
@@ -53,7 +53,7 @@ _HOMES = {
     "open_dataset": "sources.open",
     "open_synthetic": "synthesis.synthetic",
     "search_strategy": "search.run",
-    "size_curve": "evaluation.curve",
+    "size_curve": "curve",
     "synthesize": "synthesis.run",
     "verify": "storage.group",
 }

@@ -19,13 +19,13 @@ from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import searched
-from dask_distill.selection.checkpoint import Checkpoint, Receipts, describe_request
+from dask_distill.selection.checkpoint import Checkpoint, Receipts
 from dask_distill.selection.request import TASKS, Asked, Request
+from dask_distill.selection.resume import open_checkpoint
 from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.selection.task import as_target, labels_of, with_task
 from dask_distill.spaces.words import make_reduction
 from dask_distill.storage import group as store
-from dask_distill.storage.location import Location
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
@@ -219,44 +219,15 @@ def distill_to_zarr(
     DistillError
         Where the run failed; what it has finished is kept for ``resume=True``.
     """
-    asked = request.of(dataset)
-    checkpoint = open_checkpoint(
-        asked, target, resume=resume, overwrite=overwrite, storage_options=storage_options
+    asked, checkpoint = open_checkpoint(
+        dataset,
+        target,
+        request,
+        resume=resume,
+        overwrite=overwrite,
+        storage_options=storage_options,
     )
     return select_and_write(asked, target, checkpoint, storage_options, progress)
-
-
-def open_checkpoint(
-    asked: Asked,
-    target: str | os.PathLike[str],
-    *,
-    resume: bool,
-    overwrite: bool,
-    storage_options: Mapping[str, Any] | None,
-) -> Checkpoint:
-    """Check the target, and find the run to resume; writes nothing.
-
-    Raises
-    ------
-    InputError
-    """
-    if resume and overwrite:
-        raise InputError("at most one of resume and overwrite may be given, got both; drop one")
-    described = describe_request(asked)
-    url = os.fspath(target)
-    where: dict[str, Any] = {
-        "storage_options": storage_options,
-        "sources": asked.dataset.sources,
-    }
-    if not resume:
-        store.check_target(target, overwrite=overwrite, **where)
-    elif not url:
-        raise InputError("target must be a path or URL, got an empty string")
-    place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
-    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
-    if resume and not checkpoint.complete:
-        store.check_target(target, overwrite=checkpoint.overwrite, **where)
-    return checkpoint
 
 
 def select_and_write(
@@ -294,8 +265,8 @@ def select_and_write(
             )
             receipt["seconds"] = round(time.perf_counter() - started, 3)
     except InputError:
-        # what was finished before stays, should only this call have been wrong
-        checkpoint.close(keep=checkpoint.resumed)
+        # what is finished stays for who resumes: only this call may have been wrong
+        checkpoint.close(keep=checkpoint.lasting)
         raise
     except BaseException as error:
         checkpoint.close(keep=True)

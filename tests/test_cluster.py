@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 import yaml
 import zarr
-from click.testing import CliRunner
 
 from dask_distill import verify
-from dask_distill.cli import cli
 from dask_distill.clusters.connect import CLUSTERS, closed_quietly, connect
 from dask_distill.clusters.slurm import slurm_cluster
 from dask_distill.clusters.slurm_settings import certificates, cluster_options, jobs_wanted
@@ -173,6 +171,23 @@ def test_slurm__settings_that_cannot_be_are_refused(settings, sentence, tmp_path
     assert not (tmp_path / "logs").exists()
 
 
+def test_slurm__leaves_dasks_configuration_as_it_was():
+    """In a process of its own: distributed may not have been loaded before."""
+    script = """
+import dask
+from dask_distill.clusters.slurm import slurm_cluster
+from dask_distill.errors import InputError
+wrong = {"distill.slurm.adaptive.minimum": 4, "distill.slurm.adaptive.maximum": 3}
+try:
+    with dask.config.set(wrong), slurm_cluster():
+        pass
+except InputError:
+    import distributed
+    assert dask.config.get("distributed.comm.require-encryption") is None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_slurm__an_interface_that_is_not_there_is_refused():
     with (
         dask.config.set({"distill.slurm.interface": "ib7"}),
@@ -275,21 +290,33 @@ def test_closing__cannot_fail_what_was_done():
         _ = 1 / 0
 
 
-def test_run__a_worker_that_is_slow_to_stop_is_no_failure(labelled, tmp_path, monkeypatch):
-    from distributed.process import AsyncProcess
+SLOW = """
+import asyncio, sys
+from distributed.process import AsyncProcess
+join = AsyncProcess.join
+async def slow(self, timeout=None):
+    await join(self, timeout)
+    raise asyncio.TimeoutError
+if __name__ == "__main__":
+    AsyncProcess.join = slow
+    from dask_distill.cli import main
+    main()
+"""
 
-    join = AsyncProcess.join
 
-    async def slow(self, timeout=None):
-        await join(self, timeout)
-        raise TimeoutError
-
+def test_run__a_worker_that_is_slow_to_stop_is_no_failure(labelled, tmp_path):
+    """What Dask raises then comes after the commit."""
     np.savez(tmp_path / "in.npz", X=labelled.X[:500], y=labelled.y[:500])
-    words = ["run", str(tmp_path / "in.npz"), str(tmp_path / "out.zarr"), "--size", "50"]
-    with monkeypatch.context() as patch:
-        patch.setattr(AsyncProcess, "join", slow)
-        done = CliRunner().invoke(cli, [*words, "--strategy", "stratified", "--workers", "1"])
-    assert done.exit_code == 0, done.output
+    (tmp_path / "slow.py").write_text(SLOW)
+    words = ["run", "in.npz", "out.zarr", "--size", "50", "--strategy", "stratified"]
+    done = subprocess.run(
+        [sys.executable, "slow.py", *words, "--workers", "1", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "Error" not in done.stderr
     assert verify(tmp_path / "out.zarr").ok
 
 

@@ -20,7 +20,7 @@ from dask_distill.evaluation.statistics import ALL_MODELS, interval
 from dask_distill.report.page import render, render_curve
 from dask_distill.report.pictures import save_pictures
 from dask_distill.selection.select import SelectionWarning
-from dask_distill.strategies import Auto, KCenter, Stratified
+from dask_distill.strategies import Auto, KCenter, Stratified, make_strategy
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())
 TWO = {"linear": LINEAR, "tree": DecisionTreeClassifier(max_depth=5)}
@@ -140,6 +140,14 @@ def test_curve__strategies_may_be_objects_by_name(small):
     strategies = {"exact": KCenter(exact=True), "equal": Auto(balance="equal")}
     curve = size_curve(*small, sizes=[60], strategies=strategies, models=LINEAR, seeds=2)
     assert curve.strategies == ("exact", "equal", "random")
+
+
+def test_curve__a_search_is_a_strategy_like_others(small):
+    pytest.importorskip("optuna")
+    search = make_strategy("search", {"trials": 2, "seeds": 2, "max_rows": 500})
+    search = replace(search, model=LINEAR)
+    found = size_curve(*small, sizes=[200], strategies={"s": search}, models=LINEAR, seeds=2)
+    assert [point.rows for point in found.line("s", "all models")] == [200]
 
 
 def test_interval__resplits_of_the_same_rows_are_less_certain():

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from dask_distill import IncompleteOutput, InputError, grow, open_coreset
 from dask_distill.cli.main import cli
-from dask_distill.growing.follow import follow
+from dask_distill.follow import follow
 from dask_distill.storage import group as store
 from dask_distill.subset.summary import Settings
 
@@ -83,6 +83,8 @@ def test_folder__files_without_rows_are_passed_over(tmp_path):
     put(source, "c", 2)
     (done,) = follow(str(source), str(target), SETTINGS, once=True)
     assert done.new_rows == 1000
+    # with its verbs
+    assert len(done.coreset.to_dataframe().compute()) == 40
     assert open_coreset(target).summary.taken["files"] == ["a.parquet", "b.parquet", "c.parquet"]
 
 

@@ -1,6 +1,7 @@
 """The house: what imports what beyond import-linter's contracts, which `make lint` holds."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,33 @@ def test_imports__within_functions_are_there_for_weight_alone(file):
     assert all(module.startswith("dask_distill.kernels._compiled") for module in within), within
 
 
+# what takes long to import, or need not be installed
+HEAVY = {
+    *(
+        "IPython",
+        "cloudpickle",
+        "dask",
+        "dask_jobqueue",
+        "dask_kubernetes",
+        "distributed",
+        "fsspec",
+    ),
+    *("httpx", "imblearn", "jinja2", "kr8s", "markupsafe", "matplotlib", "numba", "optuna"),
+    *("pandas", "pyarrow", "rich", "scipy", "sklearn", "torch", "tornado"),
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_imports__of_others_within_functions_are_of_heavy_packages(file):
+    for statement in ast.parse(file.read_text()).body:
+        for node in ast.walk(statement):
+            if node is statement or not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            package = module.partition(".")[0]
+            assert package in HEAVY | sys.stdlib_module_names | {"dask_distill"}, module
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "strategies/parts").glob("*.py")), ids=name)
 def test_parts__know_no_strategy(file):
     known = ("dask_distill.strategies.base.", "dask_distill.strategies.parts.")
@@ -51,7 +79,8 @@ def test_folders__begin_with_their_charter(folder):
 
 
 def test_coreset__is_named_by_no_floor_below():
-    above = ("cli/", "pipeline.py", "coreset.py", "distiller.py", "labelling.py", "__init__.py")
+    top = ("pipeline", "coreset", "distiller", "labelling", "curve", "follow", "__init__")
+    above = ("cli/", *(f"{module}.py" for module in top))
     for file in FILES:
         found = [module for module, _ in imports_of_ours(ast.parse(file.read_text()))]
         if not name(file).startswith(above):

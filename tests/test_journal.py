@@ -75,7 +75,8 @@ def test_codec__what_is_not_ours_is_not_written(value):
 
 
 @pytest.mark.parametrize(
-    "path", ["os:system", "builtins:eval", "dask_distill.store:uuid", "dask_distill.cli:main", "x"]
+    "path",
+    ["os:system", "builtins:eval", "dask_distill.storage.group:uuid", "dask_distill.cli:main", "x"],
 )
 def test_codec__nothing_but_our_classes_is_made(path, monkeypatch):
     data = encode(Selection(np.arange(2), np.ones(2), None))
@@ -484,3 +485,35 @@ def test_resume__a_journal_of_another_layout_is_not_gone_on_from(labelled, tmp_p
         receipt.unlink()
     found = distill_to_zarr(dataset(labelled), tmp_path / "t", request, resume=True)[1]["digest"]
     assert found == expected
+
+
+@pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
+@pytest.mark.parametrize(("name", "options"), STRATEGIES_OF_BLOCKS)
+def test_resume__every_state_that_was_written_is_read_again(name, options, tmp_path, monkeypatch):
+    """What is left out of it is what the block gives at its start."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9000, 6)).astype(np.float32)
+    y = rng.integers(0, 3, 9000)
+    X[:, 0] += y
+    data = as_dataset(da.from_array(X, chunks=(2500, -1)), y, time=np.arange(9000.0))
+    request = Request(make_strategy(name, options), size=300)
+    get, found = Journal.get, []
+
+    def spied(self, key, known=None):
+        value = get(self, key, known)
+        if key.startswith("state-"):
+            found.append(value is not None)
+        return value
+
+    with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
+        with monkeypatch.context() as patch:
+            patch.setattr("dask_distill.pipeline.write_subset", _died)
+            with pytest.raises(DistillError, match="the cluster died"):
+                distill_to_zarr(data, tmp_path / "t", request)
+        for receipt in tmp_path.rglob("selection.npz"):
+            receipt.unlink()
+        monkeypatch.setattr(Journal, "get", spied)
+        coreset, _ = distill_to_zarr(data, tmp_path / "t", request, resume=True)
+    assert found
+    assert all(found)
+    assert len(coreset) == 300

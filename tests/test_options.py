@@ -265,7 +265,7 @@ def seen(made, monkeypatch):
     monkeypatch.setattr("dask_distill.runtime.progress.show_progress", shown)
     receipt = {"target": "out.zarr", "digest": "", "bytes_written": 0, "seconds": 0.0}
     replace("dask_distill.pipeline.select_and_write", (coreset, receipt))
-    replace("dask_distill.pipeline.open_checkpoint")
+    replace("dask_distill.selection.resume.open_checkpoint", keep=True)
     replace("dask_distill.selection.plan.make_plan", keep=True)
     replace("dask_distill.cli.request.open_dataset", keep=True)
     replace("dask_distill.sources.open.open_dataset", keep=True)
@@ -275,7 +275,7 @@ def seen(made, monkeypatch):
     replace("dask_distill.cli.flights.write_partitions", 12)
     result = SimpleNamespace(as_dict=dict)
     replace("dask_distill.coreset.judged", result)
-    replace("dask_distill.evaluation.curve.size_curve", result)
+    replace("dask_distill.curve.size_curve", result)
     replace("dask_distill.cli.judge._write_curve")
     replace("dask_distill.coreset.write_report")
     replace("dask_distill.report.pictures.save_pictures", {})
@@ -289,7 +289,7 @@ def seen(made, monkeypatch):
     replace("dask_distill.coreset.made", rows)
     monkeypatch.setattr(Synthetic, "to_zarr", lambda *_, **__: receipt)
     batch = dict.fromkeys(("batch", "new_rows", "rows", "selected", "kept", "seconds"), 0)
-    replace("dask_distill.growing.follow.follow", [SimpleNamespace(as_dict=lambda: batch)])
+    replace("dask_distill.follow.follow", [SimpleNamespace(as_dict=lambda: batch)])
     assert Coreset is type(coreset)
     return notes
 

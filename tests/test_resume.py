@@ -296,3 +296,24 @@ def test_run__resume_and_overwrite_exclude_each_other(labelled, tmp_path):
     ]
     assert results[0]["digest"] == results[1]["digest"]
     assert results[1]["bytes_written"] == 0
+
+
+def test_resume__what_a_first_run_has_finished_stays_whatever_goes_wrong(
+    labelled, tmp_path, monkeypatch
+):
+    """Scripts always pass resume=True: a mistake at the end must not cost the selection."""
+
+    def refuse(*_, **__):
+        raise InputError("the carried values have changed")
+
+    data = dataset(labelled)
+    expected = run(data, tmp_path / "whole")["digest"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dask_distill.pipeline.write_subset", refuse)
+        with pytest.raises(InputError, match="have changed"):
+            run(data, tmp_path / "t", resume=True)
+        assert list(tmp_path.rglob("selection.npz"))
+        patch.setattr("dask_distill.selection.select.reduced", refuse)
+        with pytest.raises(InputError, match="have changed"):
+            run(data, tmp_path / "t", resume=True)
+    assert run(data, tmp_path / "t", resume=True)["digest"] == expected

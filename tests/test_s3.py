@@ -17,7 +17,7 @@ import zarr
 from dask_distill import distill, grow, open_coreset, open_dataset
 from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
-from dask_distill.growing.follow import follow
+from dask_distill.follow import follow
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.selection.request import Request
 from dask_distill.storage import chunks as _chunks, group as store

@@ -1,6 +1,7 @@
 """One BLAS thread, whoever asks, in whatever order they come and go."""
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.linalg  # noqa: F401  (brings a BLAS of its own)
 import sklearn.utils._openmp_helpers  # noqa: F401
 import threadpoolctl
 
+from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
 
 
@@ -87,3 +89,34 @@ def test_single_threaded__products_have_the_same_bits_in_any_thread():
     with ThreadPoolExecutor(4) as pool:
         found = {future.result() for future in [pool.submit(product) for _ in range(16)]}
     assert found == {product()}
+
+
+def test_without_warnings__holds_until_the_last_thread_leaves():
+    """A search selects in one thread and trains in another: each had undone the other's filters."""
+    before = list(warnings.filters)
+    first_in, second_in, first_out = (threading.Event() for _ in range(3))
+    heard = []
+
+    def first():
+        with without_warnings():
+            first_in.set()
+            second_in.wait(10)
+        first_out.set()
+
+    def second():
+        first_in.wait(10)
+        with without_warnings():
+            second_in.set()
+            first_out.wait(10)
+            try:
+                warnings.warn("not converged", UserWarning, stacklevel=1)
+            except UserWarning as warning:
+                heard.append(warning)
+
+    threads = [threading.Thread(target=each) for each in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not heard
+    assert list(warnings.filters) == before

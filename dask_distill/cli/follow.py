@@ -71,7 +71,7 @@ def follow(
     files. What was taken is not read again. It is noted in TARGET: start the command again, after
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
-    from dask_distill.growing.follow import follow as batches
+    from dask_distill.follow import follow as batches
     from dask_distill.subset.summary import Settings
 
     for name in ("reduce", "time_scale"):

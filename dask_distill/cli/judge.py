@@ -173,7 +173,7 @@ def curve(
     **arguments: Any,
 ) -> None:
     """Select from SOURCE at several sizes and train: how many rows are enough?"""
-    from dask_distill.evaluation.curve import size_curve
+    from dask_distill.curve import size_curve
     from dask_distill.evaluation.training import standard_models_named
     from dask_distill.support.files import checked_file
 

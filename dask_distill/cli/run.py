@@ -156,15 +156,16 @@ def run_request(
 
     from dask_distill.cli.request import prepared
     from dask_distill.clusters.performance import check_performance_report, performance_recorded
-    from dask_distill.pipeline import open_checkpoint, select_and_write
+    from dask_distill.pipeline import select_and_write
+    from dask_distill.selection.resume import open_checkpoint
 
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
     _tell_missing(dataset)
-    asked, storage = request.of(dataset), arguments["storage"]
-    checkpoint = open_checkpoint(
-        asked, target, resume=resume, overwrite=overwrite, storage_options=storage
+    storage = arguments["storage"]
+    asked, checkpoint = open_checkpoint(
+        dataset, target, request, resume=resume, overwrite=overwrite, storage_options=storage
     )
     with (
         place.connect() as client,

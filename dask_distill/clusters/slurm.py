@@ -63,6 +63,9 @@ def slurm_cluster(workers: int | None = None) -> Iterator[Any]:
     DistillError
         Where Slurm takes no job, or no worker comes within ``distill.slurm.start-timeout``.
     """
+    # its configuration must be there, or all of it would end with what is set here for a while
+    import distributed  # noqa: F401
+
     resilience = {
         "distributed.scheduler.allowed-failures": setting("slurm.allowed-failures"),
         "distributed.scheduler.no-workers-timeout": setting("no-workers-timeout"),

@@ -79,6 +79,11 @@ class Journal:
         """That of the run with a strategy of its own."""
         return replace(self, branch=branch)
 
+    @property
+    def shared(self) -> "Journal":
+        """That of what any strategy starts from."""
+        return replace(self, branch="")
+
     def turns(self) -> list[Any]:
         """The turns that were written, without gap from the first; on the client."""
         found: list[Any] = []

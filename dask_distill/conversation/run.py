@@ -69,10 +69,10 @@ class Run:
         self.progress.finish()
         return done
 
-    def write(self, **results: Any) -> None:
-        """Write results that lie on workers into the journal, in this order, by one of them."""
-        if self.journal.kept:
-            self.fetch(self.call("keep", _write, self.journal, tuple(results), *results.values()))
+    def write(self, journal: Journal, **results: Any) -> None:
+        """Write results that lie on workers into a journal, in this order, by one of them."""
+        if journal.kept:
+            self.fetch(self.call("keep", _write, journal, tuple(results), *results.values()))
 
 
 @contextmanager

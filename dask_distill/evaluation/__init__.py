@@ -1,1 +1,1 @@
-"""What training on a subset costs, and how accuracy goes with size."""
+"""What training on a subset costs: rows that trainings are drawn from, trials, figures, words."""

@@ -247,11 +247,6 @@ class SizeCurve:
             )
         return shown
 
-    @property
-    def head_of_table(self) -> tuple[str, ...]:
-        """The names of its columns."""
-        return _HEAD
-
     def _ordered(self, model: str) -> list[Point]:
         names = [EVERYTHING, *self.strategies]
         return [point for name in names for point in self.line(name, model)]

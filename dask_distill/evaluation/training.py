@@ -1,10 +1,7 @@
 """One training: a model on some rows, judged on test rows. Knows arrays and models, no Dask."""
 
-import threading
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
 
 Codes = npt.NDArray[np.int64]
-_lock = threading.Lock()
-_depth = 0
-_silence = ExitStack()
 
 
 @dataclass(frozen=True)
@@ -182,7 +177,7 @@ def train_and_test(
     if weight_name is not None and training.weights is not None:
         parameters[weight_name] = training.weights / training.weights.mean()
     # that a model has not converged is no news of the subset
-    with single_threaded(), _without_warnings():
+    with single_threaded(), without_warnings():
         started = time.thread_time()
         fresh.fit(training.X, training.codes, **parameters)
         seconds = time.thread_time() - started
@@ -220,21 +215,3 @@ def weight_parameter(model: Any) -> str | None:
         last, model = model.steps[-1]
         prefix += f"{last}__"
     return f"{prefix}sample_weight" if has_fit_parameter(model, "sample_weight") else None
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Ignore warnings until the last of all concurrent users leaves: filters are the process's."""
-    global _depth
-    with _lock:
-        if _depth == 0:
-            _silence.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
-        _depth += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                _silence.close()

@@ -41,7 +41,11 @@ class Stream(IntEnum):
 
 @unique
 class Generator(IntEnum):
-    """Streams of NumPy's generators, beside the user's seed."""
+    """Streams of NumPy's generators, beside the user's seed.
+
+    Two draw from the seed alone, and each but once: the rows that a target's quantiles are taken
+    of, and the directions of a random projection.
+    """
 
     CERTIFICATE = 5
     AUTOENCODER = 0xAE

@@ -1,7 +1,5 @@
 """Fitting the built-in judges on the survey's sample."""
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +8,7 @@ from dask_distill.kernels.softmax import cross_fit
 from dask_distill.kernels.streams import Generator, Stream
 from dask_distill.proxy.models import FOURIER_FEATURES, EnsembleProxy, SoftmaxProxy, fourier
 from dask_distill.proxy.scaling import Scaling
+from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.survey.schema import Sample, Schema
 
@@ -76,7 +75,6 @@ def _unseen(schema: Schema) -> Float32:
 
 
 def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxProxy:
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     assert schema.counts is not None
@@ -88,9 +86,8 @@ def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxPro
         intercepts[present] = 0
         return SoftmaxProxy(weights, intercepts)
     # again, for the libraries that these imports may have loaded
-    with single_threaded(), warnings.catch_warnings():
-        # a proxy need not converge to be a judge
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    # a proxy need not converge to be a judge
+    with single_threaded(), without_warnings():
         model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3).fit(Z, codes)
     if len(present) == 2:
         weights[present[0]], intercepts[present[0]] = 0, 0

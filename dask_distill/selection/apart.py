@@ -54,7 +54,7 @@ def set_apart(
         With rows that are protected, or chosen already, or both.
     schema : handle of `Schema`
     groups : Groups
-        Of `lost`.
+        Of `watched`.
     blocks, unreduced : handles of `Block`
         In the space that distances are taken in, and as they are; None where that is the same.
     run : Run

@@ -36,7 +36,7 @@ class Apart(Final):
     chosen : Sample or None
         All of them with features or times, where the strategy wants those.
     groups : (G,) int64 array
-        Protected rows by group; see `lost`.
+        Protected rows by group; see `watched`.
     """
 
     protected: Rows

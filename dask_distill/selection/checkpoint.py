@@ -93,6 +93,8 @@ class Checkpoint(Receipts):
         Whether the target is there already, as this request asks for it.
     resumed : bool
         Whether it goes on with a run that died.
+    lasting : bool
+        Whether receipts stay where the input turns out to be wrong.
     """
 
     target: Location
@@ -102,6 +104,7 @@ class Checkpoint(Receipts):
     fingerprint: str | None = None
     complete: bool = False
     resumed: bool = False
+    lasting: bool = False
     _handle: int | None = field(default=None, repr=False)
 
     @classmethod

@@ -22,7 +22,7 @@ from dask_distill.selection.apart_questions import Apart
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.request import Asked
 from dask_distill.selection.task import score_blocks
-from dask_distill.selection.watched import Groups, Watched, group_counts
+from dask_distill.selection.watched import Watched, group_counts
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey.schema import Schema
 
@@ -41,7 +41,7 @@ class Selected:
     taken : (C,) int64 array or None
         Rows selected of each class.
     counts : (2, G) int64 array
-        Rows of each group, all and selected; see `lost`.
+        Rows of each group, all and selected; see `watched`.
     told : dict
         For the provenance.
     rounds : list of Round
@@ -81,10 +81,10 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     """The rows that a request asks for; goes on from what a journal has."""
     request, facts = asked.request, ground.facts
     schema, blocks = score_blocks(asked, ground.schema, ground.blocks, run)
-    groups: Groups = run.fetch(ground.groups)
     pool = facts
     apart: Apart | None = None
     if request.sets_apart:
+        groups = run.fetch(ground.groups)
         parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
         apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
         pool = apart.pool(pool)
@@ -93,7 +93,8 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     shown: dict[str, Any] = {}
     if wanted:
         (question,) = run.held(_question(request.strategy, schema, wanted, ground.judge, run))
-        watched = Watched(request.strategy, groups)
+        # made meanwhile
+        watched = Watched(request.strategy, run.fetch(ground.groups))
         selections, shown = select_rows(watched, blocks, question, run)
     indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
     initial = np.empty(0, np.int64)

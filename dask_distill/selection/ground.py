@@ -36,7 +36,7 @@ class Ground:
         As they are in the source, where that is something else.
     judge : handle of the user's model, or None
     groups : handle of `Groups`
-        Of the rows of the sample; see `lost`.
+        Of the rows of the sample; see `watched`.
     """
 
     schema: Any
@@ -51,14 +51,14 @@ class Ground:
 
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
     """The first pass; or what it found before the run died, where the values are still the same."""
-    journal = run.journal
+    journal = run.journal.shared
     known: Schema | None = journal.get("outline") if journal.has("schema") else None
     if known is None:
         schema, outline = _survey(raw, asked, run)
         known = run.fetch(outline)
         receipts.begin(known.fingerprint)
         # the outline last: a run that resumes looks for it
-        run.write(schema=schema, outline=outline)
+        run.write(journal, schema=schema, outline=outline)
     else:
         receipts.begin(content_fingerprint(asked.dataset, raw, run.runner))
         schema = run.call("schema", journal.get, "schema")

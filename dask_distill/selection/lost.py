@@ -1,8 +1,6 @@
 """What a selection has lost: classes, and dense groups of rows, of which no row is selected.
 
-Groups are a few cells of the survey's sample. A wrapper of the strategy's conversation notes the
-group of every row while the strategy sees the rows, and counts when the choice is made: no pass
-over the data, and nothing that the choice could depend on.
+Rows of each group are counted on the way; see `watched`.
 """
 
 from typing import Any

@@ -1,4 +1,9 @@
-"""A strategy's conversation, and a note of each row's group on the way."""
+"""A strategy's conversation, and a note of each row's group on the way.
+
+Groups are a few cells of the survey's sample. A wrapper of the conversation notes the group of
+every row while the strategy sees the rows, and counts when the choice is made: no pass over the
+data, and nothing that the choice could depend on.
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import Any

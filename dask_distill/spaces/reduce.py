@@ -242,7 +242,7 @@ def reduce_blocks(
     schema : handle of the `Schema` of the reduced space
     judge : handle of what takes the user's estimator's place
     """
-    handle, journal = run.constant(space), run.journal.of("reduce")
+    handle, journal = run.constant(space), run.journal.shared.of("reduce")
     if journal.has("reducer"):
         reducer = run.call("reduce-fitted", journal.get, "reducer")
     elif space.reduction is not None and space.reduction.fits_at_home:
@@ -253,7 +253,7 @@ def reduce_blocks(
     judge = None if proxy is None else run.constant(proxy)
     question = run.call("reduce-question", _ask, handle, reducer, schema, judge)
     (question,) = run.held(question)
-    notes = Notes.of(run.journal, space.reduction, proxy)
+    notes = Notes.of(run.journal.shared, space.reduction, proxy)
     final, blocks = converse(Reducing(notes), blocks, question, run, phase="reduce")
     reduced = run.call("reduced-schema", _reduced, schema, question, final, handle)
     judge = None if proxy is None else run.call("judge", _judge, question)

@@ -30,6 +30,15 @@ class Easiest(RankQuestion):
 
 
 @dataclass(frozen=True)
+class Eased(Ranked):
+    """A block's memory of its easy rows alone."""
+
+    def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
+        """Nothing: it has fewer rows than the block."""
+        return {}
+
+
+@dataclass(frozen=True)
 class Extremes:
     """Least and greatest difficulty."""
 
@@ -48,10 +57,10 @@ class Range:
     easy: RankChoice
     asked: Easiest
 
-    def observe(self, state: Ranked) -> Ranked:
+    def observe(self, state: Ranked) -> Eased:
         """Keep the easy rows alone."""
         kept = self.easy.taken(state)
-        return Ranked(
+        return Eased(
             state.number,
             state.rows[kept],
             state.keys[kept],

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
@@ -19,8 +20,7 @@ from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
-from dask_distill.subset.stored import open_subset, write_subset
-from dask_distill.subset.subset import Subset
+from dask_distill.subset.stored import write_subset
 from dask_distill.subset.summary import Settings, Summary
 
 MOST_ROWS = 1_000_000
@@ -45,7 +45,7 @@ class Committed:
     seconds : float
     """
 
-    coreset: Subset
+    coreset: Coreset
     receipt: dict[str, Any]
     new_rows: int
     seconds: float
@@ -183,7 +183,7 @@ def _begun(
         store.check_target(target, storage_options=options, sources=[place.url])
         return Summary.begin(settings)
     store.check_target(target, overwrite=True, storage_options=options, sources=[place.url])
-    summary = open_subset(target, options).summary
+    summary = open_coreset(target, options).summary
     if summary is None or summary.taken.get("source") != place.resolved().shown:
         followed = "none" if summary is None else summary.taken.get("source", "none")
         raise InputError(
@@ -219,6 +219,6 @@ def _commit(
         coreset, target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
     )
     # what comes next reads these rows from the target: nothing piles up in memory
-    written = open_subset(target, storage_options)
+    written = open_coreset(target, storage_options)
     assert written.summary is not None
     return written.summary, Committed(written, receipt, batch.n, time.perf_counter() - begun)

@@ -14,8 +14,8 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.conversation.run import Run, measured_run
-from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.conversation.run import Run
+from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
@@ -38,13 +38,11 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
 from dask_distill.kernels.streams import Stream
-from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.pipeline import distill
 from dask_distill.runtime.progress import Progress
-from dask_distill.selection.request import Request
-from dask_distill.selection.select import SelectionWarning, select
+from dask_distill.selection.select import SelectionWarning
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
-from dask_distill.subset.subset import Subset
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -231,7 +229,7 @@ class _Job:
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             for name, strategy in strategies.items():
                 for step, size in enumerate(steps):
-                    found = _selected(X, codes, size, strategy, split.seed)
+                    found = distill(X, codes, size=size, strategy=strategy, seed=split.seed)
                     seconds = float(found.provenance["seconds"]["total"])
                     mine = rows[found.indices]
                     draws.append(Draw(name, step, split.seed, mine, found.weights, seconds))
@@ -264,14 +262,6 @@ class _Job:
         trials = run.fetch_all(run.watched("train", tasks))
         width = len(models)
         return [trials[start : start + width] for start in range(0, len(trials), width)]
-
-
-def _selected(X: da.Array, codes: Any, size: int, strategy: Strategy, seed: int) -> Subset:
-    """Rows of a part that is at hand."""
-    asked = Request(strategy, size=size, seed=seed).of(as_dataset(X, codes))
-    refuse_asynchronous()
-    with measured_run() as run:
-        return select(asked, run)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""Which run is gone on with, or begun: what is asked is checked against what is there."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from dask_distill.data.dataset import Dataset
+from dask_distill.errors import InputError
+from dask_distill.selection.checkpoint import Checkpoint, describe_request
+from dask_distill.selection.request import Asked, Request
+from dask_distill.storage import group as store
+from dask_distill.storage.location import Location
+
+
+def open_checkpoint(
+    dataset: Dataset,
+    target: str | os.PathLike[str],
+    request: Request,
+    *,
+    resume: bool,
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None,
+) -> tuple[Asked, Checkpoint]:
+    """Check request and target, and find the run to resume; writes nothing.
+
+    Raises
+    ------
+    InputError
+    """
+    if resume and overwrite:
+        raise InputError("at most one of resume and overwrite may be given, got both; drop one")
+    asked = request.of(dataset)
+    described = describe_request(asked)
+    url = os.fspath(target)
+    where: dict[str, Any] = {
+        "storage_options": storage_options,
+        "sources": asked.dataset.sources,
+    }
+    if not resume:
+        store.check_target(target, overwrite=overwrite, **where)
+    elif not url:
+        raise InputError("target must be a path or URL, got an empty string")
+    place = Location(url.rstrip("/") or "/", dict(storage_options or {}))
+    checkpoint = Checkpoint.start(place, described, resume=resume, overwrite=overwrite)
+    if resume and not checkpoint.complete:
+        store.check_target(target, overwrite=checkpoint.overwrite, **where)
+    checkpoint.lasting = resume
+    return asked, checkpoint

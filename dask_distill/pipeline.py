@@ -20,6 +20,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import searched
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
+from dask_distill.selection.provenance import gone_classes
 from dask_distill.selection.request import TASKS, Asked, Request
 from dask_distill.selection.resume import open_checkpoint
 from dask_distill.selection.select import SelectionWarning, select
@@ -87,7 +88,8 @@ def distill(
     options : dict, optional
         Options of the strategy that is given by name.
     on_invalid : "raise" or "drop"
-        Whether rows with NaN, infinite values or a missing label end the run or are left out.
+        Whether rows with NaN, infinite values or a missing label end the run or are left out;
+        ``provenance["dropped"]`` has how many, by column and by class.
     task : "classification", "regression" or "multilabel"
         What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
         quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``, or
@@ -169,7 +171,17 @@ def _selected(
         search = None
         if isinstance(asked.request.strategy, Search) and receipts.selection() is None:
             asked, run, search = _found(asked, run)
-        return Coreset.of(select(asked, run, receipts, search=search))
+        found = select(asked, run, receipts, search=search)
+    if gone := gone_classes(found.provenance):
+        listed = ", ".join(f"{entry['label']!r} ({entry['rows']:,} rows)" for entry in gone[:5])
+        warnings.warn(
+            f"no row is left of class {listed}{', …' if len(gone) > 5 else ''}: all hold NaN or "
+            'infinite values, and on_invalid="drop" leaves them out; fill them in, or leave out '
+            "the columns that provenance['dropped'] names",
+            SelectionWarning,
+            stacklevel=depth,
+        )
+    return Coreset.of(found)
 
 
 def _found(asked: Asked, run: Run) -> tuple[Asked, Run, dict[str, Any]]:

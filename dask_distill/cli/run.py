@@ -32,6 +32,7 @@ _PASSES = {2: "two", 3: "three", 4: "four"}
 _TOLD = (
     "rows",
     "rows_dropped",
+    "dropped",
     "selected",
     "classes",
     "lost",

@@ -22,7 +22,7 @@ def print_result(result: dict[str, Any]) -> None:
         ),
     ]
     if result["rows_dropped"]:
-        lines.append(("left out", f"{result['rows_dropped']:,} rows with invalid values"))
+        lines += _left_out(result)
     for number, entry in enumerate((result["classes"] or [])[:10]):
         name = "classes" if number == 0 else ""
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
@@ -53,6 +53,26 @@ def print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)
+
+
+def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows with invalid values: how many, in which columns, of which classes."""
+    lines = [("left out", f"{result['rows_dropped']:,} rows with invalid values")]
+    dropped = result.get("dropped") or {"columns": [], "classes": [], "without_label": 0}
+    columns = sorted(dropped["columns"], key=lambda entry: -entry["rows"])
+    told = [f"{entry['rows']:,} in column {entry['column']}" for entry in columns[:5]]
+    if dropped["without_label"]:
+        told.append(f"{dropped['without_label']:,} without a label")
+    if told:
+        lines.append(("", ", ".join(told) + (", …" if len(columns) > 5 else "")))
+    classes = sorted(dropped["classes"], key=lambda entry: entry["left"] / entry["rows"])
+    for entry in classes[:5]:
+        of = entry["rows"] + entry["left"]
+        none = "" if entry["left"] else ": none is left"
+        lines.append(("", f"{entry['label']}: {entry['rows']:,} of {of:,}{none}"))
+    if len(classes) > 5:
+        lines.append(("", f"and of {len(classes) - 5} more classes"))
+    return lines
 
 
 def _random(certificate: dict[str, Any]) -> str:

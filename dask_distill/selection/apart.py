@@ -71,7 +71,9 @@ def set_apart(
         plain = unreduced
     marked = [
         run.call(part("marked", i, blocks), Marked, *marks)
-        for i, marks in enumerate(zip(blocks, plain, asked.starts, *masks, strict=True))
+        for i, marks in enumerate(
+            zip(blocks, plain, asked.starts, asked.bounds, *masks, strict=True)
+        )
     ]
     request, strategy = asked.request, asked.request.strategy
     wanted = run.constant(_Wanted(protection, initial, request.fraction, request.size))
@@ -130,6 +132,13 @@ def _class_codes(protection: Protection, schema: Schema) -> Rows:
     names = schema.classes.tolist()
     if protection.words:
         names = [str(name) for name in names]
+    dropped = {} if schema.invalid is None else schema.invalid["classes"]
+    for label, rows in dropped.items():
+        if (str(label) if protection.words else label) in protection.classes:
+            raise InputError(
+                f"protect must name classes whose rows can be kept, got {label!r} with {rows:,} "
+                "rows with NaN or infinite values; fill them in, or protect others"
+            )
     missing = [label for label in protection.classes if label not in names]
     if missing:
         raise InputError(

@@ -97,14 +97,25 @@ class Apart(Final):
 class Marked:
     """A block, and what masks say of its rows: (rows in the source,) bool arrays or None.
 
+    ``start`` is its first row in the source, valid or not, ``length`` are its rows there.
     ``unreduced`` is what the user's function sees, where features are reduced.
     """
 
     block: Block
     unreduced: Block | None
     start: int
+    length: int
     protect: Mask | None
     initial: Mask | None
+
+    def invalid(self, rows: Rows | None) -> Rows:
+        """Rows that are protected by number or mask, and were left out as invalid."""
+        found = [np.empty(0, np.int64)]
+        if rows is not None:
+            found.append(rows[(rows >= self.start) & (rows < self.start + self.length)])
+        if self.protect is not None:
+            found.append(self.start + np.flatnonzero(self.protect))
+        return np.setdiff1d(np.concatenate(found), self.block.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,18 +133,30 @@ class Parted:
     X: Features
     time: npt.NDArray[np.float64] | None
     groups: npt.NDArray[np.int64]
+    invalid: Rows
 
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """(2, C) rows set apart by block, and (G,) protected rows by group."""
+    """(2, C) rows set apart by block, and (G,) protected rows by group.
+
+    Of protected rows that were left out as invalid: how many, and the first of them.
+    """
 
     blocks: dict[int, npt.NDArray[np.int64]]
     groups: npt.NDArray[np.int64]
+    invalid: int = 0
+    first: int | None = None
 
     def merge(self, other: "Counted") -> "Counted":
         """Side by side, and added up."""
-        return Counted(self.blocks | other.blocks, self.groups + other.groups)
+        firsts = [first for first in (self.first, other.first) if first is not None]
+        return Counted(
+            self.blocks | other.blocks,
+            self.groups + other.groups,
+            self.invalid + other.invalid,
+            min(firsts, default=None),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +196,7 @@ class Count:
             block.X[both] if self.features else block.X[:0],
             block.time[both] if self.times and block.time is not None else None,
             self.groups.counted(block.X[first]),
+            state.invalid(self.rules.protect),
         )
 
     def answer(self, state: Parted) -> Counted:
@@ -181,10 +205,22 @@ class Count:
         split = len(state.protected)
         halves = codes[:split], codes[split:]
         counts = [np.bincount(half, minlength=self.classes) for half in halves]
-        return Counted({state.number: np.stack(counts).astype(np.int64)}, state.groups)
+        invalid = state.invalid
+        return Counted(
+            {state.number: np.stack(counts).astype(np.int64)},
+            state.groups,
+            len(invalid),
+            int(invalid[0]) if len(invalid) else None,
+        )
 
     def advance(self, answer: Counted) -> "Collect":
-        """Refuse more than fit."""
+        """Refuse more than fit, and rows that cannot be kept."""
+        if answer.invalid:
+            raise InputError(
+                f"protect must name rows that can be kept, got {answer.invalid:,} with NaN or "
+                f"infinite values or no label, first row {answer.first}; fill them in, or protect "
+                "others"
+            )
         counts = np.stack([answer.blocks[number] for number in sorted(answer.blocks)])
         protected, initial = counts.sum(axis=(0, 2)).tolist()
         pool = self.n - initial

@@ -1,6 +1,7 @@
 """How a subset came about: what its attributes tell."""
 
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +22,10 @@ def make_provenance(
     """How the subset came about, JSON-able."""
     dataset, request = asked.dataset, asked.request
     facts, taken, size = found.pool, found.taken, len(found.indices)
+    dropped = _dropped(facts, dataset.columns)
+    missing = lost(run.fetch(ground.groups), found.counts, facts, taken, size)
+    # of a class that was left out whole, no row is selected either
+    missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     return {
@@ -40,6 +45,7 @@ def make_provenance(
         },
         "rows": facts.n,
         "rows_dropped": facts.dropped,
+        "dropped": dropped,
         "selected": size,
         "classes": _class_table(facts, taken),
         "bytes_read": request.passes * dataset.nbytes,
@@ -50,8 +56,34 @@ def make_provenance(
         "reduction": facts.reduction,
         "selection": found.told,
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
-        "lost": lost(run.fetch(ground.groups), found.counts, facts, taken, size),
+        "lost": missing,
     }
+
+
+def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
+    """Of the rows left out: how many by column and by class, and what is left of each class."""
+    if facts.invalid is None:
+        return None
+    left: dict[Any, int] = {}
+    if facts.classes is not None and facts.counts is not None:
+        left = dict(zip(facts.classes.tolist(), facts.counts.tolist(), strict=True))
+    return {
+        "columns": [
+            {"column": columns[number] if columns is not None else number, "rows": rows}
+            for number, rows in facts.invalid["columns"].items()
+        ],
+        "classes": [
+            {"label": label, "rows": rows, "left": left.get(label, 0)}
+            for label, rows in facts.invalid["classes"].items()
+        ],
+        "without_label": facts.invalid["without_label"],
+    }
+
+
+def gone_classes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Classes of which all rows were left out."""
+    dropped = provenance.get("dropped") or {"classes": []}
+    return [entry for entry in dropped["classes"] if entry["left"] == 0]
 
 
 def _class_table(facts: Schema, taken: npt.NDArray[np.int64] | None) -> list[dict[str, Any]] | None:

@@ -60,6 +60,8 @@ class Schema(Final):
     reduction : dict or None
         Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
         sample are of the reduced space.
+    invalid : dict or None
+        Of invalid rows that are left out: rows by column, by label, and without one.
     """
 
     n_source: int
@@ -78,6 +80,7 @@ class Schema(Final):
     block_starts: npt.NDArray[np.int64] | None = None
     chosen: Sample | None = None
     reduction: dict[str, Any] | None = None
+    invalid: dict[str, Any] | None = None
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

@@ -181,6 +181,7 @@ class Survey:
             scale=scale,
             sample=_sample(answer.offer, classes, counts, question),
             dropped=answer.invalid.rows,
+            invalid=answer.invalid.told(),
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),

@@ -1,7 +1,9 @@
 """Whether rows and labels can be used: what is wrong, how often, where first; and the refusal."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,11 @@ OnInvalid = Literal["raise", "drop"]
 
 @dataclass(frozen=True)
 class Invalid:
-    """Values that cannot be used: how many, and where the first one is."""
+    """Values that cannot be used: how many, and where the first one is.
+
+    Of the rows that hold them, ``columns`` are (d,) rows by column, None for none, and ``labels``
+    rows by label.
+    """
 
     nan: int = 0
     infinite: int = 0
@@ -24,6 +30,19 @@ class Invalid:
     missing: int = 0
     first_missing: int | None = None
     rows: int = 0
+    columns: npt.NDArray[np.int64] | None = None
+    labels: Mapping[Any, int] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any] | None:
+        """By column that has some, by label, and without one; None where all can be used."""
+        if not self.rows:
+            return None
+        columns = {} if self.columns is None else dict(enumerate(self.columns.tolist()))
+        return {
+            "columns": {number: rows for number, rows in columns.items() if rows},
+            "classes": dict(self.labels),
+            "without_label": self.missing,
+        }
 
 
 def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
@@ -46,6 +65,7 @@ def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid
                 nan=nan,
                 infinite=int((~finite[bad]).sum()) - nan,
                 first=(block.start + row, int((~finite[row]).argmax())),
+                columns=(~finite[bad]).sum(axis=0, dtype=np.int64),
             )
     if block.y is not None:
         missing = missing_labels(block.y)
@@ -58,7 +78,10 @@ def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid
             )
     if bad is None or not bad.any():
         return None, invalid
-    return bad, replace(invalid, rows=int(bad.sum()))
+    labels: Mapping[Any, int] = {}
+    if block.y is not None:
+        labels = Counter(block.y[bad & ~missing_labels(block.y)].tolist())
+    return bad, replace(invalid, rows=int(bad.sum()), labels=labels)
 
 
 def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
@@ -72,6 +95,16 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
         left.missing + right.missing,
         min(missing, default=None),
         left.rows + right.rows,
+        _added(left.columns, right.columns),
+        Counter(left.labels) + Counter(right.labels),
+    )
+
+
+def _added(
+    left: npt.NDArray[np.int64] | None, right: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64] | None:
+    return (
+        left + right if left is not None and right is not None else left if right is None else right
     )
 
 

@@ -148,6 +148,9 @@ def test_protect__with_rows_left_out_as_invalid(table):
     X = X.copy()
     rows = np.flatnonzero(mask)
     X[rows[:3]] = np.nan
+    with pytest.raises(InputError, match=f"got 3 with NaN .* first row {rows[0]}"):
+        distill(X, y, size=SIZE, protect=mask, on_invalid="drop", strategy="stratified")
+    mask = mask & np.isfinite(X).all(axis=1)
     coreset = distill(X, y, size=SIZE, protect=mask, on_invalid="drop", strategy="stratified")
     np.testing.assert_array_equal(protected(coreset), rows[3:])
     assert coreset.weights.sum(dtype=float) == pytest.approx(N - 3)

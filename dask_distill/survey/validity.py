@@ -20,8 +20,7 @@ OnInvalid = Literal["raise", "drop"]
 class Invalid:
     """Values that cannot be used: how many, and where the first one is.
 
-    Of the rows that hold them, ``columns`` are (d,) rows by column, None for none, and ``labels``
-    rows by label.
+    ``columns`` are the rows that hold some by column, ``labels`` those by label.
     """
 
     nan: int = 0
@@ -30,16 +29,15 @@ class Invalid:
     missing: int = 0
     first_missing: int | None = None
     rows: int = 0
-    columns: npt.NDArray[np.int64] | None = None
-    labels: Mapping[Any, int] = field(default_factory=dict)
+    columns: Mapping[int, int] = field(default_factory=Counter)
+    labels: Mapping[Any, int] = field(default_factory=Counter)
 
     def told(self) -> dict[str, Any] | None:
         """By column that has some, by label, and without one; None where all can be used."""
         if not self.rows:
             return None
-        columns = {} if self.columns is None else dict(enumerate(self.columns.tolist()))
         return {
-            "columns": {number: rows for number, rows in columns.items() if rows},
+            "columns": dict(sorted(self.columns.items())),
             "classes": dict(self.labels),
             "without_label": self.missing,
         }
@@ -65,7 +63,7 @@ def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid
                 nan=nan,
                 infinite=int((~finite[bad]).sum()) - nan,
                 first=(block.start + row, int((~finite[row]).argmax())),
-                columns=(~finite[bad]).sum(axis=0, dtype=np.int64),
+                columns=_by_column(~finite[bad]),
             )
     if block.y is not None:
         missing = missing_labels(block.y)
@@ -78,7 +76,7 @@ def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid
             )
     if bad is None or not bad.any():
         return None, invalid
-    labels: Mapping[Any, int] = {}
+    labels: Counter[Any] = Counter()
     if block.y is not None:
         labels = Counter(block.y[bad & ~missing_labels(block.y)].tolist())
     return bad, replace(invalid, rows=int(bad.sum()), labels=labels)
@@ -95,17 +93,15 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
         left.missing + right.missing,
         min(missing, default=None),
         left.rows + right.rows,
-        _added(left.columns, right.columns),
+        Counter(left.columns) + Counter(right.columns),
         Counter(left.labels) + Counter(right.labels),
     )
 
 
-def _added(
-    left: npt.NDArray[np.int64] | None, right: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int64] | None:
-    return (
-        left + right if left is not None and right is not None else left if right is None else right
-    )
+def _by_column(wrong: npt.NDArray[np.bool_]) -> Counter[int]:
+    """Rows by the number of the column, where there are some."""
+    rows = wrong.sum(axis=0)
+    return Counter({number: int(rows[number]) for number in np.flatnonzero(rows).tolist()})
 
 
 def refuse_invalid(invalid: Invalid, on_invalid: OnInvalid) -> None:

@@ -25,6 +25,7 @@ from dask_distill.cli.options import (
     takes_place,
 )
 from dask_distill.cli.show import print_result, print_table
+from dask_distill.data.uses import doubtful_lines, told
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
@@ -89,13 +90,15 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
     from dask_distill.selection.plan import make_plan
 
     dataset, request = prepared(source, arguments, read=False)
-    _tell_missing(dataset)
+    _tell_doubts(dataset, arguments["features"])
     made = make_plan(dataset, request, workers=workers or 1)
     if as_json:
-        click.echo(json.dumps(made.as_dict()))
+        uses = [use.as_dict() for use in dataset.uses]
+        click.echo(json.dumps(made.as_dict() | {"columns": uses}))
         return
     print_table(
         [
+            *told(dataset.uses),
             ("rows", f"{made.rows:,} × {made.features:,} features"),
             ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
             ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
@@ -163,7 +166,7 @@ def run_request(
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
-    _tell_missing(dataset)
+    _tell_doubts(dataset, arguments["features"])
     storage = arguments["storage"]
     asked, checkpoint = open_checkpoint(
         dataset, target, request, resume=resume, overwrite=overwrite, storage_options=storage
@@ -177,7 +180,12 @@ def run_request(
         coreset, receipt = select_and_write(asked, target, checkpoint, storage, progress)
         seconds = time.perf_counter() - started
         count = len(client.scheduler_info(n_workers=-1)["workers"])
-    return {"resumed": resume, **_told(coreset, receipt, seconds), "workers": count}
+    return {
+        "resumed": resume,
+        **_told(coreset, receipt, seconds),
+        "columns": [use.as_dict() for use in dataset.uses],
+        "workers": count,
+    }
 
 
 def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -198,9 +206,12 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
     }
 
 
-def _tell_missing(dataset: Any) -> None:
+def _tell_doubts(dataset: Any, features: str | None) -> None:
+    """Warn of chunks that are not there, and of columns that nobody has named as features."""
     for line in dataset.missing_lines():
         click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
+    for line in doubtful_lines(dataset.uses) if features is None else ():
+        click.echo(f"{PROGRAM}: warning: {line}", err=True)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from dask_distill.data.uses import ColumnUse, told
 from dask_distill.support.text import shown_bytes
 
 
@@ -21,6 +22,8 @@ def print_result(result: dict[str, Any]) -> None:
             f"by {result['parameters']['strategy']}",
         ),
     ]
+    uses = [ColumnUse(**use) for use in result.get("columns", ())]
+    lines += [line for line in told(uses, 5) if line[0] != "carried"]
     if result["rows_dropped"]:
         lines += _left_out(result)
     for number, entry in enumerate((result["classes"] or [])[:10]):

@@ -19,6 +19,7 @@ from dask_distill.data.arrays import (
     one_row_axis,
 )
 from dask_distill.data.labels import text_of
+from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
@@ -47,6 +48,8 @@ class Dataset:
     missing : dict
         Of zarr arrays that lack chunks, which are read as the fill value: how many, and of how
         many. Counted at opening, if the store can be listed and an array has at most 100,000.
+    uses : tuple of ColumnUse
+        What becomes of each column or array of the source, where it was opened by us.
     """
 
     features: da.Array
@@ -58,6 +61,7 @@ class Dataset:
     sources: tuple[str, ...] = ()
     time_name: str | None = None
     missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+    uses: tuple[ColumnUse, ...] = ()
 
     @property
     def time(self) -> da.Array | None:
@@ -108,6 +112,7 @@ class Dataset:
         if self.columns is not None:
             more = ", …" if len(self.columns) > 20 else ""
             facts.append(("columns", ", ".join(self.columns[:20]) + more))
+        facts += [(role, text) for role, text in told(self.uses) if role == LEFT_OUT]
         facts += [("not stored", line) for line in self.missing_lines()]
         return facts_table("Dataset", [*facts, *(("source", url) for url in self.sources)])
 

@@ -3,7 +3,7 @@
 import math
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
+from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, ColumnUse, array_kind
 from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of
 from dask_distill.sources.reader import RowReader, missing_name, one_name, open_filesystem
@@ -70,7 +71,28 @@ def open_npz(
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
+        uses=_uses(arrays, X, y, there, carry),
     )
+
+
+def _uses(
+    arrays: Mapping[str, da.Array],
+    features: str,
+    labels: str,
+    there: Sequence[str],
+    carry: Sequence[str],
+) -> tuple[ColumnUse, ...]:
+    """What becomes of each array; types of those that are left out are not read."""
+    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
+    keys = {name: f"carry {name}" for name in carry} | {labels: "labels", features: "features"}
+
+    def use(name: str) -> ColumnUse:
+        if name not in roles:
+            return ColumnUse(name, "array", LEFT_OUT, "not named")
+        array = arrays[keys[name]]
+        return ColumnUse(name, array_kind(array.dtype, array.shape), roles[name])
+
+    return tuple(use(name) for name in there)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ selected rows, never bring the features with them.
 
 import fnmatch
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,14 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
+from dask_distill.data.uses import (
+    CARRIED,
+    FEATURE,
+    LABEL,
+    LEFT_OUT,
+    ColumnUse,
+    named_like_an_id,
+)
 from dask_distill.errors import InputError
 from dask_distill.sources.footers import (
     Column,
@@ -84,6 +92,9 @@ def open_parquet(
     taken = {label, *several, *carry}
     chosen = [columns[n] for n in _names(features, columns, taken, index, location.url, "features")]
     _refuse_labels(chosen, {label, *several})
+    uses = _uses(columns, {c.name for c in chosen}, {label, *several}, carry, features, index)
+    if features is None:
+        _refuse_an_id_alone(uses)
     dtype = np.result_type(*(column.dtype for column in chosen))
     pieces = _pieces(footers, len(chosen) * dtype.itemsize)
     vectors = {
@@ -102,7 +113,44 @@ def open_parquet(
         label_name=label or "y",
         columns=tuple(column.name for column in chosen),
         sources=(location.url,),
+        uses=uses,
     )
+
+
+def _uses(
+    columns: Mapping[str, Column],
+    features: set[str],
+    labels: set[str],
+    carry: Sequence[str],
+    asked: Sequence[str] | None,
+    index: frozenset[str],
+) -> tuple[ColumnUse, ...]:
+    """What becomes of each column."""
+
+    def use(column: Column) -> ColumnUse:
+        name, kind = column.name, str(column.kind)
+        for role, names in ((FEATURE, features), (LABEL, labels), (CARRIED, carry)):
+            if name in names:
+                return ColumnUse(name, kind, role)
+        if name in index or _ROW_NUMBERS.fullmatch(name):
+            return ColumnUse(name, kind, LEFT_OUT, "the index")
+        why = "no number" if not column.is_number else "not named" if asked is not None else ""
+        return ColumnUse(name, kind, LEFT_OUT, why)
+
+    return tuple(use(column) for column in columns.values())
+
+
+def _refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
+    """Rows that are compared by their identifiers alone are not compared at all."""
+    features = [use for use in uses if use.role == FEATURE]
+    others = [f"{use.name} ({use.kind})" for use in uses if use.role == LEFT_OUT]
+    if len(features) == 1 and others and named_like_an_id(features[0].name):
+        raise InputError(
+            f"features must tell what rows are like, got column {features[0].name!r} alone, which "
+            f"is named like an identifier; left out as no numbers are {', '.join(others[:10])}"
+            f"{', …' if len(others) > 10 else ''}; encode some of them, or name features with "
+            "features= / --features"
+        )
 
 
 def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -> str:

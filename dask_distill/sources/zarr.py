@@ -5,6 +5,7 @@ Stored chunks are read whole and once; nothing open travels to a worker.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from zarr.storage import WrapperStore
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
+from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, ColumnUse, array_kind
 from dask_distill.errors import InputError
 from dask_distill.sources.packed import refuse_packed
 from dask_distill.sources.reader import RowReader, missing_name, one_name
@@ -79,6 +81,25 @@ def open_zarr(
         label_name=y or "y",
         sources=(location.url,),
         missing=missing,
+        uses=_uses(node, X, y, carry),
+    )
+
+
+def _uses(group: Any, features: str, labels: str, carry: Sequence[str]) -> tuple[ColumnUse, ...]:
+    """What becomes of each array; of those beside, if all of them can be read."""
+    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
+    named = {name: group[name] for name in roles if name}
+    with suppress(Exception):
+        # an array of a type that zarr does not know closes the listing, not the others
+        named |= dict(group.arrays())
+    return tuple(
+        ColumnUse(
+            name,
+            array_kind(array.dtype, array.shape),
+            roles.get(name, LEFT_OUT),
+            "" if name in roles else "not named",
+        )
+        for name, array in named.items()
     )
 
 

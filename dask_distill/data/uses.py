@@ -1,0 +1,95 @@
+"""What becomes of each column or array of a source, in words for people and as JSON."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+FEATURE, LABEL, CARRIED, LEFT_OUT = "feature", "label", "carried", "left out"
+_LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "target", "y"}
+_LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
+
+
+@dataclass(frozen=True)
+class ColumnUse:
+    """A column or array of a source.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        Its type, as the source has it.
+    role : str
+        "feature", "label", "carried" or "left out".
+    why : str
+        Where it is left out.
+    """
+
+    name: str
+    kind: str
+    role: str
+    why: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+
+def named_like_an_id(name: str) -> bool:
+    """Whether a name says that values tell rows apart and nothing else.
+
+    Examples
+    --------
+    >>> [named_like_an_id(name) for name in ("id", "order_id", "userId", "humidity", "idea")]
+    [True, True, True, False, False]
+    """
+    last = re.split(r"[^0-9A-Za-z]+", name)[-1]
+    return last.lower() in _LIKE_IDS or re.fullmatch(r".*[a-z0-9]I[dD]", last) is not None
+
+
+def named_like_labels(name: str) -> bool:
+    """Whether a name says that it is what is to be predicted."""
+    return name.lower() in _LIKE_LABELS
+
+
+def doubtful_lines(uses: Sequence[ColumnUse]) -> list[str]:
+    """What people should look at: features that look like labels or like identifiers."""
+    labelled = any(use.role == LABEL for use in uses)
+    lines = []
+    for use in uses:
+        if use.role != FEATURE:
+            continue
+        if not labelled and named_like_labels(use.name):
+            lines.append(
+                f"column {use.name!r} ({use.kind}) is taken as a feature, and there are no labels; "
+                f"if it is the label, pass --labels {use.name}"
+            )
+        elif named_like_an_id(use.name):
+            lines.append(
+                f"column {use.name!r} ({use.kind}) is taken as a feature, and named like an "
+                f"identifier; leave it out with --features, or carry it with --carry {use.name}"
+            )
+    return lines
+
+
+def array_kind(dtype: Any, shape: Sequence[int]) -> str:
+    """Type and shape of an array, in words."""
+    return f"{dtype}, {' x '.join(f'{size:,}' for size in shape)}"
+
+
+def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
+    """For people: a line for each role, the reasons behind what is left out."""
+
+    def listed(role: str) -> str:
+        found = [use for use in uses if use.role == role]
+        words = [
+            f"{use.name} ({use.kind}{': ' + use.why if use.why else ''})" for use in found[:most]
+        ]
+        more = f", and {len(found) - most} more" if len(found) > most else ""
+        return ", ".join(words) + more
+
+    features = sum(use.role == FEATURE for use in uses)
+    many = f"{features}: " if features > 1 else ""
+    lines = [("features", f"{many}{listed(FEATURE)}"), ("labels", listed(LABEL) or "none")]
+    lines += [(role, text) for role in (CARRIED, LEFT_OUT) if (text := listed(role))]
+    return lines if uses else []

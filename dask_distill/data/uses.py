@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dask_distill.errors import InputError
+
 FEATURE, LABEL, CARRIED, LEFT_OUT = "feature", "label", "carried", "left out"
 _LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "target", "y"}
 _LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
@@ -70,6 +72,24 @@ def doubtful_lines(uses: Sequence[ColumnUse]) -> list[str]:
                 f"identifier; leave it out with --features, or carry it with --carry {use.name}"
             )
     return lines
+
+
+def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
+    """Rows that are compared by their identifiers alone are not compared at all.
+
+    Raises
+    ------
+    InputError
+    """
+    features = [use for use in uses if use.role == FEATURE]
+    others = [f"{use.name} ({use.kind})" for use in uses if use.role == LEFT_OUT]
+    if len(features) == 1 and others and named_like_an_id(features[0].name):
+        raise InputError(
+            f"features must tell what rows are like, got column {features[0].name!r} alone, which "
+            f"is named like an identifier; left out as no numbers are {', '.join(others[:10])}"
+            f"{', …' if len(others) > 10 else ''}; encode some of them, or name features with "
+            "features= / --features"
+        )
 
 
 def array_kind(dtype: Any, shape: Sequence[int]) -> str:

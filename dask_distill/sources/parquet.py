@@ -27,7 +27,7 @@ from dask_distill.data.uses import (
     LABEL,
     LEFT_OUT,
     ColumnUse,
-    named_like_an_id,
+    refuse_an_id_alone,
 )
 from dask_distill.errors import InputError
 from dask_distill.sources.footers import (
@@ -94,7 +94,7 @@ def open_parquet(
     _refuse_labels(chosen, {label, *several})
     uses = _uses(columns, {c.name for c in chosen}, {label, *several}, carry, features, index)
     if features is None:
-        _refuse_an_id_alone(uses)
+        refuse_an_id_alone(uses)
     dtype = np.result_type(*(column.dtype for column in chosen))
     pieces = _pieces(footers, len(chosen) * dtype.itemsize)
     vectors = {
@@ -138,19 +138,6 @@ def _uses(
         return ColumnUse(name, kind, LEFT_OUT, why)
 
     return tuple(use(column) for column in columns.values())
-
-
-def _refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
-    """Rows that are compared by their identifiers alone are not compared at all."""
-    features = [use for use in uses if use.role == FEATURE]
-    others = [f"{use.name} ({use.kind})" for use in uses if use.role == LEFT_OUT]
-    if len(features) == 1 and others and named_like_an_id(features[0].name):
-        raise InputError(
-            f"features must tell what rows are like, got column {features[0].name!r} alone, which "
-            f"is named like an identifier; left out as no numbers are {', '.join(others[:10])}"
-            f"{', …' if len(others) > 10 else ''}; encode some of them, or name features with "
-            "features= / --features"
-        )
 
 
 def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -> str:

@@ -270,7 +270,7 @@ def seen(made, monkeypatch):
     replace("dask_distill.cli.request.open_dataset", keep=True)
     replace("dask_distill.sources.open.open_dataset", keep=True)
     replace("dask_distill.cli.demo.run_request", {})
-    replace("dask_distill.cli.demo.print_result")
+    replace("dask_distill.cli.show.print_result")
     replace("dask_distill.cli.flights.flights_table")
     replace("dask_distill.cli.flights.write_partitions", 12)
     result = SimpleNamespace(as_dict=dict)

@@ -1,12 +1,9 @@
 """The main job on real data."""
 
-from pathlib import Path
-
 import click
 
 from dask_distill.cli.options import PROGRAM, WORKERS, Place
 from dask_distill.cli.run import run_request, verify
-from dask_distill.cli.show import print_result
 
 
 @click.command()
@@ -18,7 +15,10 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
 
     Writes monthly parquet files and the selected rows below DIR.
     """
+    from pathlib import Path
+
     from dask_distill.cli.flights import flights_table, write_partitions
+    from dask_distill.cli.show import print_result
     from dask_distill.storage import group as store
 
     source, target = Path(folder) / "flights", Path(folder) / "selected.zarr"

@@ -1,7 +1,6 @@
 """The commands that judge: evaluate, curve, report. Nothing heavy is imported here."""
 
 import json
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
@@ -333,6 +332,8 @@ def report(
     quiet: bool,
 ) -> None:
     """Write one HTML file on TARGET: what was selected, from what, and how well."""
+    from pathlib import PurePosixPath
+
     from dask_distill.coreset import open_coreset
 
     coreset = open_coreset(target, storage_options=storage)
@@ -361,6 +362,8 @@ def report(
 
 
 def _read(kind: Any, file: str, command: str, what: str) -> Any:
+    from pathlib import Path
+
     try:
         return kind.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any
 
@@ -123,33 +122,35 @@ _PLACE = options(
     click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
     click.option("--tls-key", metavar="FILE", help="PEM: its key."),
 )
+_PLACE_NAMES = (
+    *("cluster", "workers", "scheduler_address", "scheduler_file"),
+    *("tls", "tls_ca_file", "tls_cert", "tls_key"),
+)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a command takes place, as its options say; for what they mean see `connect`."""
 
-    cluster: str | None = None
-    workers: int | None = None
-    scheduler_address: str | None = None
-    scheduler_file: str | None = None
-    tls: bool = False
-    tls_ca_file: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    def __init__(
+        self,
+        *,
+        tls_ca_file: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        **words: Any,
+    ) -> None:
+        self._files = (tls_ca_file, tls_cert, tls_key)
+        # cluster, workers, scheduler_address, scheduler_file and tls
+        self._words = words
+
+    def __repr__(self) -> str:
+        return f"Place({', '.join(f'{name}={word!r}' for name, word in self._words.items())})"
 
     def connect(self) -> AbstractContextManager[Any]:
         """A client there: a context that starts or joins a cluster, and leaves or ends it."""
         from dask_distill.clusters.connect import connect, tls_files
 
-        return connect(
-            cluster=self.cluster,
-            workers=self.workers,
-            scheduler_address=self.scheduler_address,
-            scheduler_file=self.scheduler_file,
-            tls=self.tls,
-            security=tls_files(self.tls_ca_file, self.tls_cert, self.tls_key),
-        )
+        return connect(**self._words, security=tls_files(*self._files))
 
 
 def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,7 +158,7 @@ def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def placed(**arguments: Any) -> Any:
-        words = {field.name: arguments.pop(field.name) for field in fields(Place)}
+        words = {name: arguments.pop(name) for name in _PLACE_NAMES}
         return command(place=Place(**words), **arguments)
 
     return _PLACE(placed)

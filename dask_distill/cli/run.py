@@ -1,6 +1,5 @@
 """The commands that select, plan and verify."""
 
-import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
@@ -24,8 +23,6 @@ from dask_distill.cli.options import (
     progress_display,
     takes_place,
 )
-from dask_distill.cli.show import print_result, print_table
-from dask_distill.data.uses import doubtful_lines, told
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
@@ -72,6 +69,8 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
     if as_json:
         click.echo(json.dumps(result))
     elif not quiet:
+        from dask_distill.cli.show import print_result
+
         print_result(result)
 
 
@@ -87,6 +86,8 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
     """Tell what run would do with SOURCE; computes nothing."""
     from dask_distill.cli.request import prepared
+    from dask_distill.cli.show import print_table
+    from dask_distill.data.uses import told
     from dask_distill.selection.plan import make_plan
 
     dataset, request = prepared(source, arguments, read=False)
@@ -130,7 +131,9 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
 
     found = store.verify(target, storage_options=storage)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(found)))
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(found)))
     elif found.ok:
         kind = "synthetic rows" if found.synthetic else "rows"
         click.echo(
@@ -208,6 +211,8 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
 
 def _tell_doubts(dataset: Any, features: str | None) -> None:
     """Warn of chunks that are not there, and of columns that nobody has named as features."""
+    from dask_distill.data.uses import doubtful_lines
+
     for line in dataset.missing_lines():
         click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
     for line in doubtful_lines(dataset.uses) if features is None else ():

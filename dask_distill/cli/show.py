@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from dask_distill.data.uses import ColumnUse, told
 from dask_distill.support.text import shown_bytes
 
 
 def print_result(result: dict[str, Any]) -> None:
     """What a run has come to: rows, classes, losses, time, bytes."""
+    from dask_distill.data.uses import ColumnUse, told
     from dask_distill.selection.lost import shown as shown_lost
 
     rows, selected = result["rows"], result["selected"]

@@ -1,7 +1,6 @@
 """The command that makes synthetic rows. Nothing heavy is imported here."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -73,6 +72,8 @@ def synthesize(
     Needs the extra torch. The subset stays as it is. Are the rows worth having? evaluate TARGET
     compares them with the subset.
     """
+    from dataclasses import replace
+
     from dask_distill.coreset import open_coreset
     from dask_distill.storage.location import Location
     from dask_distill.synthesis.amounts import check_amounts

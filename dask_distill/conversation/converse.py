@@ -1,11 +1,11 @@
 """Drives a conversation between a coordinator and blocks: over NumPy blocks, or over Dask.
 
 A strategy's functions run as tasks: `observe` and `answer` on each block, `combine` in a tree of
-fixed shape, `advance` once. Questions stay in the cluster and
-travel from worker to worker; the client sees that a round is over, not what it said. A block
-is read, or what is remembered of it used again, where it lies: only answers leave. A lost
-worker's states are rebuilt by Dask, which replays the questions on the blocks. Input that is
-refused on a worker travels as a `Refusal` and is raised here, not retried and logged there.
+fixed shape, `advance` once. Questions stay in the cluster and travel from worker to worker; the
+client sees that a round is over, not what it said. A block is read, or what is remembered of it
+used again, where it lies: only answers leave. A lost worker's states are rebuilt by Dask, which
+replays the questions on the blocks. Input that is refused on a worker travels as a `Refusal` and is
+raised here, not retried and logged there.
 """
 
 import time

@@ -1,7 +1,7 @@
 """What becomes of each column or array of a source, in words for people and as JSON."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,6 +90,19 @@ def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
             f"{', …' if len(others) > 10 else ''}; encode some of them, or name features with "
             "features= / --features"
         )
+
+
+def array_uses(
+    kinds: Mapping[str, str], features: str, labels: str, carry: Sequence[str]
+) -> tuple[ColumnUse, ...]:
+    """What becomes of each array of a group or archive, given its kind in words."""
+    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
+    return tuple(
+        ColumnUse(name, kind, roles[name])
+        if name in roles
+        else ColumnUse(name, kind, LEFT_OUT, "not named")
+        for name, kind in kinds.items()
+    )
 
 
 def array_kind(dtype: Any, shape: Sequence[int]) -> str:

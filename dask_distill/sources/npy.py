@@ -3,7 +3,7 @@
 import math
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
-from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, ColumnUse, array_kind
+from dask_distill.data.uses import array_kind, array_uses
 from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of
 from dask_distill.sources.reader import RowReader, missing_name, one_name, open_filesystem
@@ -59,11 +59,13 @@ def open_npz(
         there = [name.removesuffix(".npy") for name in archive.namelist()]
         y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in there else "")
         named = {"features": X} | {f"carry {name}": name for name in carry}
-        arrays = {}
+        # types of those that are left out are not read
+        arrays, kinds = {}, dict.fromkeys(there, "array")
         for what, name in (named | ({"labels": y} if y else {})).items():
             if name not in there:
                 raise missing_name(what, name, there, location.url)
             arrays[what] = _lazy(_member(location, file, archive, f"{name}.npy"))
+            kinds[name] = array_kind(arrays[what].dtype, arrays[what].shape)
     return Dataset(
         arrays["features"],
         arrays.get("labels"),
@@ -71,28 +73,8 @@ def open_npz(
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
-        uses=_uses(arrays, X, y, there, carry),
+        uses=array_uses(kinds, X, y, carry),
     )
-
-
-def _uses(
-    arrays: Mapping[str, da.Array],
-    features: str,
-    labels: str,
-    there: Sequence[str],
-    carry: Sequence[str],
-) -> tuple[ColumnUse, ...]:
-    """What becomes of each array; types of those that are left out are not read."""
-    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
-    keys = {name: f"carry {name}" for name in carry} | {labels: "labels", features: "features"}
-
-    def use(name: str) -> ColumnUse:
-        if name not in roles:
-            return ColumnUse(name, "array", LEFT_OUT, "not named")
-        array = arrays[keys[name]]
-        return ColumnUse(name, array_kind(array.dtype, array.shape), roles[name])
-
-    return tuple(use(name) for name in there)
 
 
 @dataclass(frozen=True)

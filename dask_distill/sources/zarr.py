@@ -19,7 +19,7 @@ from zarr.storage import WrapperStore
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
-from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, ColumnUse, array_kind
+from dask_distill.data.uses import ColumnUse, array_kind, array_uses
 from dask_distill.errors import InputError
 from dask_distill.sources.packed import refuse_packed
 from dask_distill.sources.reader import RowReader, missing_name, one_name
@@ -87,20 +87,12 @@ def open_zarr(
 
 def _uses(group: Any, features: str, labels: str, carry: Sequence[str]) -> tuple[ColumnUse, ...]:
     """What becomes of each array; of those beside, if all of them can be read."""
-    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
-    named = {name: group[name] for name in roles if name}
+    named = {name: group[name] for name in (*carry, labels, features) if name}
     with suppress(Exception):
         # an array of a type that zarr does not know closes the listing, not the others
         named |= dict(group.arrays())
-    return tuple(
-        ColumnUse(
-            name,
-            array_kind(array.dtype, array.shape),
-            roles.get(name, LEFT_OUT),
-            "" if name in roles else "not named",
-        )
-        for name, array in named.items()
-    )
+    kinds = {name: array_kind(array.dtype, array.shape) for name, array in named.items()}
+    return array_uses(kinds, features, labels, carry)
 
 
 def _usual_names(group: Any, location: Location) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dask.delayed import delayed
 from hypothesis import given, settings, strategies as st
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import distill
@@ -18,7 +19,7 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.hashing import row_hash, row_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import KEY_BITS
 from dask_distill.kernels.streams import Stream
@@ -28,6 +29,7 @@ from dask_distill.proxy.models import score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
+from dask_distill.strategies.parts import ranking
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.ranking import REPORTED, RankQuestion
 from dask_distill.survey.survey import Survey, valid_block
@@ -80,9 +82,10 @@ def assembled(selections):
     return rows, weights, codes, scores
 
 
-def lowest(keys, rows, size):
-    """The reference: of all rows, the lowest keys; of equal ones, the lowest rows."""
-    return np.sort(rows[np.lexsort((rows, keys))[:size]])
+def lowest(keys, rows, size, seed=0):
+    """The reference: of all rows, the lowest keys; of equal ones, the lowest hashes."""
+    drawn = row_keys(rows, seed, stream=Stream.TIES)
+    return np.sort(rows[np.lexsort((rows, drawn, keys))[:size]])
 
 
 def random_keys(rows, seed):
@@ -215,7 +218,7 @@ def test_top_k__equals_a_sort_of_the_scores(strategy, cuts, size):
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.floats(0, 1))
-def test_entropy__ties_go_to_the_lowest_rows_whatever_the_blocks(seed, depth, part):
+def test_entropy__ties_are_drawn_by_hash_whatever_the_blocks(seed, depth, part):
     """A tree's few leaves give few different scores."""
     rng = np.random.default_rng(seed)
     n = int(rng.integers(30, 400))
@@ -236,19 +239,39 @@ def test_entropy__ties_go_to_the_lowest_rows_whatever_the_blocks(seed, depth, pa
 @pytest.mark.parametrize("strategy", [Gradient(), Entropy()])
 @pytest.mark.parametrize("cuts", [(), (10, 50), tuple(range(5, 100, 5))])
 @pytest.mark.parametrize("size", [1, 37, 100])
-def test_top_k__where_all_scores_are_equal_takes_the_first_rows(strategy, cuts, size):
+@pytest.mark.parametrize("hashes", [1, 3, 2**32])
+def test_top_k__where_all_scores_are_equal_draws_by_hash_and_then_by_row(
+    strategy, cuts, size, hashes, monkeypatch
+):
     class Undecided:
         classes_ = np.array([0, 1])
 
         def predict_proba(self, X):
             return np.full((len(X), 2), 0.5)
 
+    def few(rows, seed, *, stream):
+        return (row_keys(rows, seed, stream=stream) % np.uint64(hashes)).astype(np.uint32)
+
+    monkeypatch.setattr(ranking, "row_keys", few)
     X, y = np.zeros((100, 2)), np.arange(100) % 2
     blocks = raw_blocks(X, y, cuts)
     schema = survey(blocks, 100)
     clean = [valid_block(b, schema) for b in blocks]
     rows, _, _, _ = assembled(run(strategy, schema, clean, size, proxy=Undecided()))
-    assert np.array_equal(rows, np.arange(size))
+    every = np.arange(100)
+    drawn = few(every, 0, stream=Stream.TIES)
+    assert np.array_equal(rows, np.sort(every[np.lexsort((every, drawn))[:size]]))
+
+
+def test_entropy__ties_of_trees_come_from_all_over_the_data():
+    X, y = data(4000)
+    forest = RandomForestClassifier(4, max_depth=2, random_state=0).fit(X[:400], y[:400])
+    blocks = raw_blocks(X, y, (1000, 2500))
+    schema = survey(blocks, 4000)
+    clean = [valid_block(b, schema) for b in blocks]
+    rows, _, _, _ = assembled(run(Entropy(), schema, clean, 40, proxy=forest))
+    assert rows.max() > 3000
+    assert 1200 < np.median(rows) < 2800
 
 
 def test_entropy__of_an_unlabelled_pool_uses_the_users_model():
@@ -317,9 +340,11 @@ def test_combine__in_any_order_gives_the_same_choice(strategy):
         left = strategy.advance(question, join(join(join(a, b), c), d))
         right = strategy.advance(question, join(join(d, b), join(c, a)))
         question = left
-        for name in ("thresholds", "prefixes", "wanted", "quotas"):
+        for name in ("thresholds", "limits", "prefixes", "wanted", "quotas"):
             assert np.array_equal(getattr(left, name, 0), getattr(right, name, 0))
-    assert all(np.array_equal(left.ties[i], right.ties[i]) for i in range(4))
+    assert left.ties is right.ties is None or all(
+        np.array_equal(left.ties[i], right.ties[i]) for i in range(4)
+    )
 
 
 @pytest.mark.filterwarnings("ignore::dask_distill.selection.select.SelectionWarning")

@@ -28,6 +28,7 @@ class Stream(IntEnum):
     RESERVOIR = 17
     PERIODS = 21
     SPACED = 22
+    TIES = 23
     SEARCH_POOL = 31
     SEARCH_RESERVE = 32
     # whoever judges draws from none that a selection draws from

@@ -191,13 +191,7 @@ class DBSCAN(SteppedRanking):
         """From density to labels to the draw."""
         following = super().advance(question, answer)
         if isinstance(question, DenseQuestion) and isinstance(following, RankChoice):
-            return DenseChoice(
-                following.thresholds,
-                following.ties,
-                following.quotas,
-                following.group_rows,
-                question.eps,
-            )
+            return DenseChoice(**following.parts(), eps=question.eps)
         return following
 
     def facts(self, choice: DenseChoice) -> dict[str, Any]:
@@ -216,4 +210,4 @@ class DBSCAN(SteppedRanking):
         # counts around every row in doubt, from every block
         # and the survey's sample in float64, with what its directions are found from
         together = pool * min(1.0, axes / d) + 3.5 * min(n, SAMPLE_ROWS)
-        return Footprint(8 + 5, 8 * axes + 40, pool / 4, together)
+        return Footprint(8 + 4, 8 * axes + 40, pool / 4, together)

@@ -162,13 +162,7 @@ class Hierarchical(SteppedRanking):
         """From leaves to the draw."""
         following = super().advance(question, answer)
         if isinstance(question, TreeQuestion) and isinstance(following, RankChoice):
-            return TreeChoice(
-                following.thresholds,
-                following.ties,
-                following.quotas,
-                following.group_rows,
-                question.sizes,
-            )
+            return TreeChoice(**following.parts(), sizes=question.sizes)
         return following
 
     def facts(self, choice: TreeChoice) -> dict[str, Any]:
@@ -181,7 +175,7 @@ class Hierarchical(SteppedRanking):
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows; draws of k-means|| meet, then counts of leaves."""
         leaves = self._leaves(n)
-        draws = 2 + -(-32 // max(2, 17 - max(1, (leaves - 1).bit_length())))
+        draws = 1 + -(-32 // max(2, 17 - max(1, (leaves - 1).bit_length())))
         rounds = 2 * DRAWS + 2 + draws
         return Footprint(rounds, 2 * 4 * d + 40, 2.0**18, (DRAWS + 1) * leaves)
 

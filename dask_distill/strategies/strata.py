@@ -211,7 +211,7 @@ class Strata(SteppedRanking):
         """Two rankings, by difficulty and at random, and two questions between them."""
         need = super().footprint(n, d, classes, size)
         strata_bits = max(1, (self.strata - 1).bit_length())
-        draws = 2 + -(-32 // max(2, 17 - strata_bits))
+        draws = 1 + -(-32 // max(2, 17 - strata_bits))
         return Footprint(
             need.rounds + 2 + draws,
             need.state_bytes_per_row,

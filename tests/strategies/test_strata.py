@@ -97,7 +97,8 @@ def test_strata__scores_all_alike_are_one_stratum():
 
     X = np.zeros((100, 2))
     found = select(Strata(score="entropy"), X, None, 20, 3, proxy=Undecided())
-    assert found.rows.max() < 70
+    # those left out are drawn, too, and not the end of the data
+    assert found.rows.max() > 70
     np.testing.assert_allclose(found.weights, 70 / 20)
 
 

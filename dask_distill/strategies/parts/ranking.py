@@ -2,10 +2,12 @@
 
 A conversation of counts: the blocks tell how many keys have each leading digit, the coordinator
 finds the digit in which the last wanted key lies, and asks for the next digit of those. After
-32 bits the threshold is exact; of equal keys the lowest row numbers win.
+32 bits the threshold is exact. Rows whose keys equal it are drawn: 32 bits more, of a hash of
+seed and row number, so that they come from all over the data; a model of trees gives thousands
+of equal scores, and the first of them would be the head of the file.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -67,8 +69,11 @@ class RankQuestion:
         Of the rows with the prefix, how many are wanted.
     prefixes : (G,) uint32 array
     known_bits : int
+        Of the key, and beyond 32 of the hash that draws from equal keys.
     seed : int
     scorer : what turns features into scores; only in the first question
+    thresholds : (G,) uint32 array or None
+        Once known: the key of the last row that is wanted.
     """
 
     quotas: Counts
@@ -78,12 +83,25 @@ class RankQuestion:
     known_bits: int
     seed: int
     scorer: "Scorer | NoveltyScorer | None"
+    thresholds: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
+
+    @property
+    def known_here(self) -> int:
+        """Bits known of what is asked about: the key, or the hash."""
+        return self.known_bits - (0 if self.thresholds is None else KEY_BITS)
 
     @property
     def digit_bits(self) -> int:
-        """Bits of the next digit; 0 when all are known, and ties are asked for."""
+        """Bits of the next digit; 0 when all are known, and equal ones are counted by block."""
         groups = max(1, int(len(self.quotas) - 1).bit_length())
-        return min(max(2, _HISTOGRAM_BITS + 1 - groups), KEY_BITS - self.known_bits)
+        return min(max(2, _HISTOGRAM_BITS + 1 - groups), KEY_BITS - self.known_here)
+
+    def asked_of(self, state: "Ranked") -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
+        """Keys and groups of the rows that are asked about."""
+        if self.thresholds is None:
+            return state.keys, state.groups
+        tied = state.keys == self.thresholds[state.groups]
+        return row_keys(state.rows[tied], self.seed, stream=Stream.TIES), state.groups[tied]
 
 
 @dataclass(frozen=True)
@@ -127,19 +145,47 @@ class RankAnswer:
 
 @dataclass(frozen=True)
 class RankChoice(Final):
-    """Keys below the threshold, and of those equal to it as many as the block may take."""
+    """Keys below the threshold, and of those equal to it the rows of lowest hash.
+
+    Attributes
+    ----------
+    thresholds : (G,) uint32 array
+    ties : dict of (G,) int64 arrays, or None
+        Of rows whose keys and hashes both equal the limits: how many a block may take, its first.
+        None where all rows up to the limits are taken.
+    quotas, group_rows : (G,) int64 arrays
+    limits : (G,) uint32 array or None
+        Of equal keys, the greatest hash that is taken; None where all of them are.
+    seed : int
+    """
 
     thresholds: npt.NDArray[np.uint32]
-    ties: dict[int, Counts]
+    ties: dict[int, Counts] | None
     quotas: Counts
     group_rows: Counts
+    limits: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
+    seed: int = field(default=0, kw_only=True)
+
+    def parts(self) -> dict[str, Any]:
+        """Its fields, for those that say more."""
+        return {part.name: getattr(self, part.name) for part in fields(RankChoice)}
 
     def taken(self, state: Ranked) -> npt.NDArray[np.bool_]:
-        """Mask of a block's rows below the threshold, and of the first of the ties."""
+        """Mask of a block's rows below the threshold, and of those drawn from the equal ones."""
         thresholds = self.thresholds[state.groups]
-        chosen = (state.keys < thresholds) & (self.quotas[state.groups] > 0)
-        tied = np.flatnonzero(state.keys == thresholds)
-        chosen[tied[_first(state.groups[tied], self.ties[state.number])]] = True
+        wanted = self.quotas[state.groups] > 0
+        chosen = (state.keys < thresholds) & wanted
+        tied = np.flatnonzero((state.keys == thresholds) & wanted)
+        if self.limits is not None:
+            hashes = row_keys(state.rows[tied], self.seed, stream=Stream.TIES)
+            limits = self.limits[state.groups[tied]]
+            if self.ties is None:
+                tied = tied[hashes <= limits]
+            else:
+                equal = tied[hashes == limits]
+                chosen[equal[_first(state.groups[equal], self.ties[state.number])]] = True
+                tied = tied[hashes < limits]
+        chosen[tied] = True
         return chosen
 
 
@@ -184,13 +230,14 @@ class Ranking(Strategy):
         return Ranked(state.number, state.rows, keys, groups, state.codes, scores)
 
     def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
-        """Count digits, or ties once all digits are known."""
+        """Count digits, or what is equal in all digits."""
+        keys, groups = question.asked_of(state)
         if question.digit_bits == 0:
-            tied = state.groups[state.keys == question.prefixes[state.groups]]
-            counts = np.bincount(tied, minlength=len(question.quotas)).astype(np.int64)
+            equal = groups[keys == question.prefixes[groups]]
+            counts = np.bincount(equal, minlength=len(question.quotas)).astype(np.int64)
             return RankAnswer(None, counts[:0], ((state.number, counts),))
         histogram = digit_histogram(
-            state.keys, state.groups, question.prefixes, question.known_bits, question.digit_bits
+            keys, groups, question.prefixes, question.known_here, question.digit_bits
         ).ravel()
         cells = np.flatnonzero(histogram)
         return RankAnswer(cells, histogram[cells])
@@ -203,32 +250,42 @@ class Ranking(Strategy):
         return RankAnswer(cells, counts)
 
     def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:
-        """One digit deeper, or the threshold with the ties shared out in row order."""
-        if answer.cells is not None:
-            bits = question.digit_bits
-            histogram = np.zeros(len(question.quotas) << bits, np.int64)
-            histogram[answer.cells] = answer.counts
-            digit, remaining = descend(histogram.reshape(len(question.quotas), -1), question.wanted)
-            # a prefix of no bits cannot be shifted by all 32
-            prefixes = digit
-            if question.known_bits:
-                prefixes = question.prefixes << np.uint32(bits) | digit
-            return replace(
-                question,
-                wanted=remaining,
-                prefixes=prefixes,
-                known_bits=question.known_bits + bits,
-                scorer=None,
-            )
-        left = question.wanted.copy()
-        ties: dict[int, Counts] = {}
-        for number, counts in sorted(answer.ties):
-            ties[number] = np.minimum(counts, left)
-            left = left - ties[number]
-        return RankChoice(question.prefixes, ties, question.quotas, question.group_rows)
+        """One digit deeper: of the key, then of the hash; or the threshold, and what is equal."""
+        if answer.cells is None:
+            left = question.wanted.copy()
+            ties: dict[int, Counts] = {}
+            for number, counts in sorted(answer.ties):
+                ties[number] = np.minimum(counts, left)
+                left = left - ties[number]
+            return _choice(question, question.prefixes, ties)
+        bits = question.digit_bits
+        filled = np.zeros(len(question.quotas) << bits, np.int64)
+        filled[answer.cells] = answer.counts
+        histogram = filled.reshape(len(question.quotas), -1)
+        digit, remaining = descend(histogram, question.wanted)
+        # a prefix of no bits cannot be shifted by all 32
+        prefixes = digit
+        if question.known_here:
+            prefixes = question.prefixes << np.uint32(bits) | digit
+        following = replace(
+            question,
+            wanted=remaining,
+            prefixes=prefixes,
+            known_bits=question.known_bits + bits,
+            scorer=None,
+        )
+        if following.digit_bits:
+            return following
+        equal = np.take_along_axis(histogram, digit[:, None].astype(np.int64), 1)[:, 0]
+        if ((remaining == equal) | (question.quotas == 0)).all():
+            # nothing to draw from
+            return _choice(question, prefixes, None)
+        if question.thresholds is None:
+            return replace(following, thresholds=prefixes, prefixes=np.zeros_like(prefixes))
+        return following
 
     def choose(self, state: Ranked, choice: RankChoice) -> Selection:
-        """Rows below the threshold, and the first of the ties."""
+        """Rows below the threshold, and those drawn from the equal ones."""
         chosen = choice.taken(state)
         groups = state.groups[chosen]
         weights = choice.group_rows[groups] / choice.quotas[groups]
@@ -239,12 +296,28 @@ class Ranking(Strategy):
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Keys, groups and four scores a row; histograms only on the coordinator."""
         groups = classes if self.grouped else 1
-        rounds = 2 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
+        # some more where so many keys are equal that they are drawn from
+        rounds = 1 + KEY_BITS // max(2, _HISTOGRAM_BITS + 1 - max(1, (groups - 1).bit_length()))
         held = 16 + (16 if self.uses_proxy else 0)
         # only the first digit's histogram is more than some cells; scores lie in few of its cells
         rows, cells = block_rows(n, d), 2.0 ** (_HISTOGRAM_BITS + 1)
         filled = min(rows, _SCORE_CELLS) if self.uses_proxy else cells * -np.expm1(-rows / cells)
         return Footprint(rounds, held, 16 * filled / rounds, 0)
+
+
+def _choice(
+    question: RankQuestion, reached: npt.NDArray[np.uint32], ties: dict[int, Counts] | None
+) -> RankChoice:
+    """What ends at the threshold itself, or at a hash among the keys that equal it."""
+    known = question.thresholds
+    return RankChoice(
+        reached if known is None else known,
+        ties,
+        question.quotas,
+        question.group_rows,
+        limits=None if known is None else reached,
+        seed=question.seed,
+    )
 
 
 def _first(groups: npt.NDArray[np.int32], wanted: Counts) -> npt.NDArray[np.intp]:

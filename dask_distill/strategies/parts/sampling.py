@@ -4,7 +4,7 @@ Two questions beside those of a ranking: the first adds up what the rows are wor
 every row knows its chance; the last measures what the draw is worth as a sample.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -209,9 +209,8 @@ class Tally:
         variance = 0.0
         if open_ > 0:
             variance = max(0.0, spread - deviations**2 / open_) * k / max(1.0, k - 1)
-        own = {field.name: getattr(self.choice, field.name) for field in fields(RankChoice)}
         return SampleChoice(
-            **own,
+            **self.choice.parts(),
             effective=weight**2 / squares,
             estimate=scores / weight,
             error=float(np.sqrt(variance)) / weight,

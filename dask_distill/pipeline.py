@@ -20,11 +20,11 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import searched
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
-from dask_distill.selection.provenance import gone_classes
 from dask_distill.selection.request import TASKS, Asked, Request
 from dask_distill.selection.resume import open_checkpoint
 from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.selection.task import as_target, labels_of, with_task
+from dask_distill.selection.warned import warned_after, warned_before
 from dask_distill.spaces.words import make_reduction
 from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
@@ -56,6 +56,7 @@ def distill(
     reduce: Any = None,
     time: Any = None,
     time_scale: Any = None,
+    scale: str = "auto",
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -115,6 +116,14 @@ def distill(
         Adds to all distances how far rows are apart in time: as much, on average, as two rows
         differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
         unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
+    scale : "auto", "standard", "robust", "log", "rank" or "none"
+        How features are scaled before rows are compared. "auto" leaves that to the strategy, but
+        for features whose standard deviation a few rows make, where the strategy would divide
+        by it: these are brought in by "log" (a signed logarithm) where their tail is heavy, by
+        "robust" (median and interquartile range, smoothly pressed into 3 of them) where a few
+        values lie alone, with a warning that names them. "standard" and "none" are the
+        strategy's own option ``scale``, for every strategy. ``provenance["scaling"]`` tells
+        what was done; the output holds the rows as they were.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
@@ -148,6 +157,7 @@ def distill(
         reduce=make_reduction(reduce),
         task=task,
         time_scale=time_scale,
+        scale=scale,
     )
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)
@@ -164,23 +174,16 @@ def _selected(
     asked: Asked, progress: Progress | None, receipts: Receipts, *, depth: int = 3
 ) -> Coreset:
     """The rows; the strategy is searched for first, where the request leaves that to a search."""
-    if asked.request.strategy.warning:
+    for line in warned_before(asked.request):
         # of the user's line, so many calls above
-        warnings.warn(asked.request.strategy.warning, SelectionWarning, stacklevel=depth)
+        warnings.warn(line, SelectionWarning, stacklevel=depth)
     with measured_run(progress, receipts.journal) as run:
         search = None
         if isinstance(asked.request.strategy, Search) and receipts.selection() is None:
             asked, run, search = _found(asked, run)
         found = select(asked, run, receipts, search=search)
-    if gone := gone_classes(found.provenance):
-        listed = ", ".join(f"{entry['label']!r} ({entry['rows']:,} rows)" for entry in gone[:5])
-        warnings.warn(
-            f"no row is left of class {listed}{', …' if len(gone) > 5 else ''}: all hold NaN or "
-            'infinite values, and on_invalid="drop" leaves them out; fill them in, or leave out '
-            "the columns that provenance['dropped'] names",
-            SelectionWarning,
-            stacklevel=depth,
-        )
+    for line in warned_after(found.provenance):
+        warnings.warn(line, SelectionWarning, stacklevel=depth)
     return Coreset.of(found)
 
 
@@ -380,4 +383,7 @@ def grow(
         on_invalid=on_invalid,
     )
     dataset = as_dataset(features, labels, carry=carry, time=time)
-    return Coreset.of(grown(Summary.begin(settings), dataset, progress=progress))
+    found = grown(Summary.begin(settings), dataset, progress=progress)
+    for line in warned_after(found.provenance):
+        warnings.warn(line, SelectionWarning, stacklevel=2)
+    return Coreset.of(found)

@@ -44,6 +44,7 @@ SOURCE = {
     "reduce": ["--reduce", "pca:2"],
     "time": ["--time", "t"],
     "time_scale": ["--time-scale", "5"],
+    "scale": ["--scale", "rank"],
     "task": ["--task", "multilabel"],
     "on_missing": ["--on-missing", "error"],
     "protect": ["--protect", "class=1"],
@@ -145,7 +146,7 @@ COMMANDS = {
     ),
     "follow": (
         ["in.zarr", "out.zarr", "--size", "5"],
-        {k: v for k, v in SOURCE.items() if k not in ("task", "protect", "initial")}
+        {k: v for k, v in SOURCE.items() if k not in ("scale", "task", "protect", "initial")}
         | SEED
         | ON_INVALID
         | PLACE

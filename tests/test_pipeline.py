@@ -565,3 +565,14 @@ def test_coreset__round_trip_is_bit_for_bit(labelled, tmp_path):
 
 def test_coreset__repr_is_short_and_says_what_it_is(reference):
     assert repr(reference["auto"]) == "Coreset(1,500 rows, 5.0% of 30,000, strategy='auto')"
+
+
+@pytest.mark.filterwarnings("default::dask_distill.SelectionWarning")
+def test_seed__where_no_seed_plays_a_part_that_is_said():
+    X = np.random.default_rng(0).normal(size=(500, 3))
+    with pytest.warns(SelectionWarning, match=r"kcenter does not use seed: .* got 7; leave it out"):
+        other = distill(X, size=20, strategy="kcenter", seed=7)
+    assert np.array_equal(other.indices, distill(X, size=20, strategy="kcenter").indices)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        distill(X, size=20, strategy="kcenter", seed=7, reduce="pca:2")

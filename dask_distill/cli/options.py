@@ -60,6 +60,13 @@ SOURCE_OPTIONS = options(
         help='After how long rows are no longer alike: a number, "6h", or auto.',
     ),
 )
+SCALE = click.option(
+    "--scale",
+    type=click.Choice(["auto", "standard", "robust", "log", "rank", "none"]),
+    default="auto",
+    show_default=True,
+    help="How features are scaled before rows are compared.",
+)
 TASK = click.option(
     "--task",
     type=click.Choice(["classification", "regression", "multilabel"]),

@@ -18,7 +18,7 @@ from dask_distill.spaces.words import named_function
 from dask_distill.storage.location import Location, reading
 from dask_distill.strategies import make_strategy
 
-_NAMES = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale", "task")
+_NAMES = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale", "scale", "task")
 
 
 def prepared(source: str, arguments: dict[str, Any], *, read: bool) -> tuple[Dataset, Request]:

@@ -15,6 +15,7 @@ from dask_distill.cli.options import (
     PROGRAM,
     QUIET,
     ROWS_APART,
+    SCALE,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
     TASK,
@@ -34,6 +35,7 @@ _TOLD = (
     "selected",
     "classes",
     "lost",
+    "scaling",
     "bytes_read",
     "bytes_moved",
     "bytes_to_gather_everything",
@@ -49,6 +51,7 @@ _TOLD = (
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
 @ON_INVALID
+@SCALE
 @TASK
 @ON_MISSING
 @ROWS_APART
@@ -77,6 +80,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @click.command()
 @click.argument("source")
 @SOURCE_OPTIONS
+@SCALE
 @TASK
 @ON_MISSING
 @ROWS_APART
@@ -202,7 +206,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
     return {
         **receipt,
         "bytes_on_the_wire": sent,
-        **{key: told[key] for key in _TOLD},
+        **{key: told.get(key) for key in _TOLD},
         "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),

@@ -31,6 +31,8 @@ def print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    if scaled := _scaled(result.get("scaling")):
+        lines.append(("scaled", scaled))
     if missing := shown_lost(result["lost"]):
         lines.append(("lost", missing))
     if result["search"] is not None:
@@ -56,6 +58,14 @@ def print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)
+
+
+def _scaled(scaling: dict[str, Any] | None) -> str:
+    """Features whose spread a few rows make, and what was done to them."""
+    entries = (scaling or {"columns": []})["columns"]
+    told = [f"{entry['column']} ({entry['scale']})" for entry in entries[:5]]
+    more = f", and {len(entries) - 5:,} more" if len(entries) > 5 else ""
+    return f"{', '.join(told)}{more}: a few rows make the spread" if told else ""
 
 
 def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:

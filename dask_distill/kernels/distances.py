@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.int64]
 
 TILE = 512
 _LANES = 8
-_LARGEST = 1e150
+LARGEST = 1e150
 # of the factor, whose square must be finite: rows that are closer together have no squares
 _LARGEST_POWER = 500.0
 # numbers that NumPy handles at a time, so that its temporaries stay in cache
@@ -106,9 +106,9 @@ class Filter:
         d = X.shape[1]
         self.shift = _middle(X)
         extent = _extent(X, self.shift)
-        if extent > _LARGEST:
+        if extent > LARGEST:
             raise ValueError(
-                f"X must hold values below {_LARGEST:g}, whose squares are finite; got a spread of "
+                f"X must hold values below {LARGEST:g}, whose squares are finite; got a spread of "
                 f"{extent:g}; scale it first"
             )
         # a power of two changes no digit, and keeps squares within float32

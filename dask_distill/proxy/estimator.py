@@ -1,7 +1,7 @@
 """The user's fitted estimator as the judge."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class EstimatorProxy:
                 f"{P.min():.3g} to {P.max():.3g}; check the estimator"
             )
         return P[:, self.columns].astype(np.float32)
+
+    def spoken(self) -> "EstimatorProxy":
+        """What travels on once all rows are judged: the columns alone."""
+        return replace(self, estimator=None)
 
 
 def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:

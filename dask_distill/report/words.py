@@ -101,6 +101,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         "--task": _unless(parameters.get("task"), "classification"),
         "--time": source.get("time"),
         "--time-scale": parameters.get("time_scale"),
+        "--scale": _unless(parameters.get("scale"), "auto"),
         "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",
     }
     if summary is not None:
@@ -143,6 +144,8 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     words += [f"time={time!r}"] if time else []
     scale = parameters.get("time_scale")
     words += [f"time_scale={scale!r}"] if scale is not None else []
+    scale = _unless(parameters.get("scale"), "auto")
+    words += [f"scale={scale!r}"] if scale else []
     for name in ("protect", "initial"):
         rules = parameters.get(name)
         words += [f"{name}={rules!r}"] if isinstance(rules, dict) else []

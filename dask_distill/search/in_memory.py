@@ -13,8 +13,10 @@ from dask_distill.conversation.protocol import Selection
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.labels import as_labels
+from dask_distill.proxy.estimator import use_estimator
 from dask_distill.runtime.runner import LocalRunner
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.spaces.scales import Scales, scaled_block, scaled_schema
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey.survey import Survey, valid_block
 
@@ -84,6 +86,12 @@ def select_in_memory(
     schema = run.fetch(turn).content
     with single_threaded():
         blocks = [valid_block(block, schema) for block in raw]
+        if schema.stray and strategy.standardises:
+            scales = Scales.of(schema, "auto")
+            judge = None if proxy is None else use_estimator(proxy, schema)
+            schema = scaled_schema(scales, schema, judge)
+            blocks = [scaled_block(block, scales, judge) for block in blocks]
+            proxy = None if judge is None else judge.spoken()
         question = strategy.ask(schema, size, proxy)
     states: list[Any] = [strategy.join(question, blocks)] if strategy.joins else list(blocks)
     final, states = converse(strategy, states, question, run, phase="select")

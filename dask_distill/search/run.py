@@ -94,7 +94,8 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
     search = request.strategy
     assert isinstance(search, Search)
     check_optuna()
-    for name, value in (("reduce", request.reduce), ("proxy", request.proxy)):
+    scale = None if request.scale == "auto" else request.scale
+    for name, value in (("reduce", request.reduce), ("proxy", request.proxy), ("scale", scale)):
         if value is not None:
             raise InputError(
                 f"strategy search must be used without {name}=, got one; search first, then pass "

@@ -6,11 +6,22 @@ from typing import Any
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
+from dask_distill.errors import InputError
+from dask_distill.kernels.distances import LARGEST
+from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
 from dask_distill.runtime.inline import Inline
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.request import Asked
 from dask_distill.selection.watched import Groups
 from dask_distill.spaces.reduce import reduce_blocks
+from dask_distill.spaces.scales import (
+    KINDS,
+    Scales,
+    scaled_block,
+    scaled_schema,
+    told_scales,
+    unscaled,
+)
 from dask_distill.survey.reading import content_fingerprint
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import Survey, valid_block
@@ -37,6 +48,8 @@ class Ground:
     judge : handle of the user's model, or None
     groups : handle of `Groups`
         Of the rows of the sample; see `watched`.
+    scaling : dict or None
+        What was done to features whose spread a few rows make; see `told_scales`.
     """
 
     schema: Any
@@ -47,6 +60,7 @@ class Ground:
     unreduced: list[Any] | None = None
     judge: Any = None
     groups: Any = None
+    scaling: dict[str, Any] | None = None
 
 
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
@@ -67,23 +81,83 @@ def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Grou
     return Ground(schema=schema, outline=outline, facts=known, blocks=blocks)
 
 
+def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
+    """With features in scales that do not hang on a few rows, where these are asked for or needed.
+
+    A model of the user's has judged the features as they are, then.
+
+    Raises
+    ------
+    InputError
+        Where no distance can be taken of values so large.
+    """
+    request, stray = asked.request, ground.facts.stray
+    scale = request.scale
+    if scale == "none":
+        schema, outline = run.held(*_outlined(run.call("unscaled", unscaled, ground.schema), run))
+        ground = replace(ground, schema=schema, outline=outline, facts=run.fetch(outline))
+    touched = scale in KINDS or (scale == "auto" and request.standardises and bool(stray))
+    told = told_scales(stray, scale, asked.dataset.columns, touched=touched) if stray else None
+    if not touched:
+        _refuse_huge(asked, ground.facts)
+        return replace(ground, scaling=told)
+    scales = run.call("scales", Scales.of, ground.schema, scale)
+    judge = None
+    if request.proxy is not None:
+        judge = run.call("judge-raw", use_estimator, run.constant(request.proxy), ground.schema)
+    schema = run.call("scaled-schema", scaled_schema, scales, ground.schema, judge)
+    scales, schema, outline = run.held(scales, *_outlined(schema, run))
+    return replace(
+        ground,
+        schema=schema,
+        outline=outline,
+        facts=run.fetch(outline),
+        blocks=[Inline(scaled_block, block, scales, judge) for block in ground.blocks],
+        space="scaled features",
+        unreduced=ground.blocks,
+        judge=None if judge is None else run.call("judge", EstimatorProxy.spoken, judge),
+        scaling=told,
+    )
+
+
+def _refuse_huge(asked: Asked, facts: Schema) -> None:
+    """End the run where squares of distances would be infinite."""
+    request = asked.request
+    assert facts.largest is not None
+    column, value = facts.largest
+    plain = getattr(request.strategy, "scale", None) == "none" or request.certify
+    if not plain or request.reduce is not None or abs(value) < LARGEST:
+        return
+    names = asked.dataset.columns
+    raise InputError(
+        f"features must be below {LARGEST:g} in size, so that distances are finite, got "
+        f"{value:g} in column {column if names is None else names[column]}; clean it, or pass "
+        'scale="robust" / --scale robust'
+    )
+
+
+def _outlined(schema: Any, run: Run) -> tuple[Any, Any]:
+    return schema, run.call("outline", Schema.outline, schema)
+
+
 def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
     """In the space that is asked for, with the groups of which losses are told."""
-    proxy = asked.request.proxy
+    proxy = None if ground.judge is not None else asked.request.proxy
     space = asked.request.space(asked.dataset.features.shape[1:])
-    if space is None:
+    if space is None and ground.judge is None:
         ground = replace(ground, judge=None if proxy is None else run.constant(proxy))
-    else:
+    elif space is not None:
         blocks, schema, judge = reduce_blocks(space, ground.blocks, ground.schema, proxy, run)
-        schema, outline = run.held(schema, run.call("outline", Schema.outline, schema))
+        schema, outline = run.held(*_outlined(schema, run))
         ground = Ground(
             schema=schema,
             outline=outline,
             facts=run.fetch(outline),
             blocks=blocks,
             space=space.label,
-            unreduced=ground.blocks,
-            judge=judge,
+            unreduced=ground.unreduced or ground.blocks,
+            judge=judge if proxy is not None else ground.judge,
+            scaling=ground.scaling,
         )
     run.wire.mark("survey")
     size = asked.rows(ground.facts.n)

@@ -54,6 +54,7 @@ def make_provenance(
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(run.ledger.rounds),
         "reduction": facts.reduction,
+        "scaling": ground.scaling,
         "selection": found.told,
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,

@@ -3,7 +3,7 @@
 Made once, by `distill` or the command line, and handed on; no layer lists its fields again.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -18,7 +18,8 @@ from dask_distill.kernels.timeline import FREQUENCIES
 from dask_distill.proxy.estimator import check_estimator
 from dask_distill.selection.marks import Marks, Protection, as_initial, describe
 from dask_distill.spaces.reduce import Space
-from dask_distill.spaces.reductions import Reduction
+from dask_distill.spaces.reductions import Reduction, Sized
+from dask_distill.spaces.scales import KINDS, check_scale
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.survey.validity import OnInvalid
 
@@ -44,6 +45,8 @@ class Request:
     reduce : Reduction or None
     time_scale : float, text or timedelta, "auto", or None
         After how long rows are no longer alike, for distances that know the time.
+    scale : "auto", "standard", "robust", "log", "rank" or "none"
+        How features are scaled before rows are compared.
     """
 
     strategy: Strategy
@@ -59,11 +62,18 @@ class Request:
     task: str = "classification"
     target: Any = field(default=None, compare=False, repr=False)
     time_scale: Any = None
+    scale: str = "auto"
 
     @property
     def sets_apart(self) -> bool:
         """Whether some rows are kept from the strategy."""
         return self.protect is not None or self.initial is not None
+
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can give other rows: what is fitted is fitted to a sample."""
+        fitted = self.reduce is not None or self.time_scale is not None or self.scale in KINDS
+        return fitted or self.strategy.uses_seed
 
     @property
     def passes(self) -> int:
@@ -89,6 +99,8 @@ class Request:
             raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
         if self.task not in TASKS:
             raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
+        check_scale(self.scale)
+        self._check_scale()
         if self.proxy is not None:
             check_estimator(self.proxy)
         protection = Protection()
@@ -109,7 +121,26 @@ class Request:
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
                 "of auto, random, kcenter, coverage, kmeans, kmedoids"
             )
-        return Asked(dataset, self, protection, initial, block_bounds(dataset.n, dataset.d))
+        request, own = self, getattr(self.strategy, "scale", None)
+        if own is not None and self.scale in ("standard", "none"):
+            request = replace(self, strategy=replace(self.strategy, **{"scale": self.scale}))
+        return Asked(dataset, request, protection, initial, block_bounds(dataset.n, dataset.d))
+
+    def _check_scale(self) -> None:
+        own = self.reduce is not None and not isinstance(self.reduce, Sized)
+        if own and self.scale != "auto":
+            assert self.reduce is not None
+            raise InputError(
+                f"scale must be left out beside a reduction of your own, got {self.scale} and "
+                f"{self.reduce.label}; scale within it"
+            )
+
+    @property
+    def standardises(self) -> bool:
+        """Whether features are divided by their standard deviation, where nothing else is said."""
+        if self.reduce is not None:
+            return isinstance(self.reduce, Sized) and self.reduce.scale == "standard"
+        return self.strategy.standardises
 
     def _check_time(self, dataset: Dataset) -> None:
         span = self.time_span()
@@ -173,6 +204,7 @@ class Request:
             "initial": describe(self.initial),
             "time_scale": None if self.time_scale is None else str(self.time_scale),
             "reduce": None if self.reduce is None else self.reduce.describe(),
+            "scale": self.scale,
         }
 
 

@@ -11,7 +11,7 @@ from dask_distill.data.rows import rows_of
 from dask_distill.selection.certify import certify_rows
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.choose import Selected, chosen
-from dask_distill.selection.ground import Ground, reduced, surveyed
+from dask_distill.selection.ground import Ground, reduced, scaled, surveyed
 from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.selection.provenance import make_provenance
 from dask_distill.selection.request import Asked
@@ -57,6 +57,7 @@ def select(
         receipts.check(content_fingerprint(asked.dataset, raw, run.runner))
         return Subset(**saved, **rows_of(asked.dataset, saved["indices"]))
     ground = surveyed(raw, asked, run, receipts)
+    ground = scaled(ground, asked, run)
     ground = reduced(ground, asked, run)
     found = chosen(ground, asked, run)
     certificate = certified(ground, found, asked, run)

@@ -149,7 +149,7 @@ class Reducing:
                 "reduce must give finite values, got NaN or infinite: the features are too large; "
                 "scale them first"
             )
-        judged = None
+        judged = block.probabilities
         if question.judge is not None:
             judged = question.judge.probabilities(block.X, np.empty((0, 0), np.float32), block.rows)
         return replace(block, X=Z, novelty=novelty, probabilities=judged)
@@ -317,7 +317,7 @@ def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Sc
     assert sample is not None
     with single_threaded():
         Z, novelty = question.reduced(sample.X, sample.time)
-        judged = None
+        judged = sample.probabilities
         if question.judge is not None:
             none = np.empty((0, 0), np.float32)
             judged = question.judge.probabilities(sample.X, none, sample.rows)
@@ -340,6 +340,5 @@ def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Sc
 
 
 def _judge(question: Question) -> EstimatorProxy:
-    """The user's model has spoken already: its columns alone travel on."""
     assert question.judge is not None
-    return replace(question.judge, estimator=None)
+    return question.judge.spoken()

@@ -75,7 +75,7 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class _Sized(Reduction):
+class Sized(Reduction):
     """Base of the reductions to a given number of features."""
 
     components: int
@@ -115,7 +115,7 @@ class _Sized(Reduction):
 
 
 @dataclass(frozen=True)
-class PCA(_Sized):
+class PCA(Sized):
     """The directions in which the rows vary most.
 
     Fitted on the survey's sample of some 10,000 rows, in one thread, by scikit-learn: the PCA
@@ -168,7 +168,7 @@ class PCA(_Sized):
 
 
 @dataclass(frozen=True)
-class RandomProjection(_Sized):
+class RandomProjection(Sized):
     """Random directions, the same for the same seed: cheap, and no direction is favoured.
 
     Keeps distances to some per cent where components are hundreds (Johnson and Lindenstrauss);
@@ -195,7 +195,7 @@ class RandomProjection(_Sized):
 
 
 @dataclass(frozen=True)
-class Autoencoder(_Sized):
+class Autoencoder(Sized):
     """A small network that learns to make each row again from few numbers.
 
     Fitted on the survey's sample with PyTorch (the extra ``torch``), in the process that calls

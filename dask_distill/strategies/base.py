@@ -37,6 +37,8 @@ class Strategy:
     uses_proxy: ClassVar[bool] = False
     needs_novelty: ClassVar[bool] = False
     needs_time: ClassVar[bool] = False
+    # whether another seed can give other rows
+    uses_seed: ClassVar[bool] = True
 
     @property
     def warning(self) -> str | None:
@@ -53,6 +55,12 @@ class Strategy:
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
         raise NotImplementedError
+
+    @property
+    def standardises(self) -> bool:
+        """Whether features are divided by their standard deviation."""
+        own = getattr(self, "scale", None)
+        return own == "standard" or (own is None and self.uses_proxy)
 
     @property
     def counts_chosen(self) -> bool:

@@ -36,6 +36,8 @@ class KCenter(Stepwise):
     Rows that are chosen before (``initial`` and ``protect`` of `distill`) are centers too: the
     traversal begins with them, and rows nearest to one of them weigh on no other.
 
+    The seed plays no part: of rows equally far the first is taken, in the order of the data.
+
     Parameters
     ----------
     metric : "euclidean" or "cosine"
@@ -69,6 +71,7 @@ class KCenter(Stepwise):
     reduce: Callable[[Any], Any] | None = None
 
     name: ClassVar[str] = "kcenter"
+    uses_seed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)

@@ -203,7 +203,7 @@ class KMeans(Stepwise):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Approach:
         """Begin with rows of the survey's sample as candidates."""
-        space = Space.of(self.metric, self.scale, schema)
+        space = Space.of(self.metric, self.scale, schema, centred=True)
         return begin(Means(size, schema.seed, self.iterations), space, schema)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:

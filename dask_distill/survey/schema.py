@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final
+from dask_distill.survey.stray import Stray
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,6 +61,10 @@ class Schema(Final):
     reduction : dict or None
         Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
         sample are of the reduced space.
+    stray : tuple of Stray
+        Features of the source whose mean and standard deviation a few rows make.
+    largest : (int, float) or None
+        The source's column with the value of largest size, and that value.
     invalid : dict or None
         Of invalid rows that are left out: rows by column, by label, and without one.
     """
@@ -81,6 +86,8 @@ class Schema(Final):
     chosen: Sample | None = None
     reduction: dict[str, Any] | None = None
     invalid: dict[str, Any] | None = None
+    stray: tuple[Stray, ...] = ()
+    largest: tuple[int, float] | None = None
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

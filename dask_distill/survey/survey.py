@@ -20,6 +20,7 @@ from dask_distill.kernels.reservoir import lowest_in_class
 from dask_distill.kernels.streams import Stream
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.stray import stray_columns
 from dask_distill.survey.validity import (
     Invalid,
     OnInvalid,
@@ -59,6 +60,8 @@ class BlockFacts:
     rows: int
     mean: Floats
     spread: Floats
+    least: Floats
+    greatest: Floats
     checksum: int
     labels: npt.NDArray[np.generic] | None
     label_counts: npt.NDArray[np.int64] | None
@@ -130,7 +133,17 @@ class Survey:
             first = rows[at]
         checksum = block_checksum(block)
         facts = BlockFacts(
-            block.number, block.start, len(rows), mean, spread, checksum, names, counts, first
+            block.number,
+            block.start,
+            len(rows),
+            mean,
+            spread,
+            X.min(axis=0, initial=np.inf).astype(np.float64),
+            X.max(axis=0, initial=-np.inf).astype(np.float64),
+            checksum,
+            names,
+            counts,
+            first,
         )
         return Answer((facts,), invalid, _offer(rows, X, labels, time, inverse, question))
 
@@ -169,6 +182,9 @@ class Survey:
         mean, scale = pool_moments(
             [f.rows for f in facts], [f.mean for f in facts], [f.spread for f in facts]
         )
+        sample = _sample(answer.offer, classes, counts, question)
+        least = np.min([f.least for f in facts], axis=0)
+        greatest = np.max([f.greatest for f in facts], axis=0)
         return Schema(
             n_source=question.n,
             n=n,
@@ -179,12 +195,14 @@ class Survey:
             block_classes=block_classes,
             mean=mean,
             scale=scale,
-            sample=_sample(answer.offer, classes, counts, question),
+            sample=sample,
             dropped=answer.invalid.rows,
             invalid=answer.invalid.told(),
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),
+            stray=stray_columns(sample.X, mean, scale, least, greatest),
+            largest=_largest(least, greatest),
         )
 
 
@@ -310,6 +328,13 @@ def _sample(
     chosen = grouped[rank < quota[codes[grouped]]]
     by_row = chosen[np.argsort(offer.rows[chosen])]
     return _taken(offer, by_row, codes[by_row])
+
+
+def _largest(least: Floats, greatest: Floats) -> tuple[int, float]:
+    """The column with the value of largest size, and that value."""
+    values = np.where(greatest >= -least, greatest, least)
+    column = int(np.abs(values).argmax())
+    return column, float(values[column])
 
 
 def _taken(

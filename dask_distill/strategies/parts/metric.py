@@ -37,16 +37,24 @@ class Space:
         scale: str,
         schema: Schema,
         reduce: Callable[[Any], Any] | None = None,
+        *,
+        centred: bool = False,
     ) -> "Space":
-        """With the survey's moments, where they are needed."""
+        """With the survey's moments, where they are needed.
+
+        ``centred`` takes the mean off in any case: means and inner products of rows far from the
+        origin lose what tells them apart. Directions have no mean to take off.
+        """
         if scale == "none":
-            return cls(metric, None, None, reduce)
+            mean = schema.mean if centred and metric == "euclidean" else None
+            return cls(metric, mean, None, reduce)
         return cls(metric, schema.mean, schema.scale, reduce)
 
     def __call__(self, X: Features) -> Features:
         """(m, d) rows of the space, in the type of X."""
-        if self.mean is not None and self.scale is not None:
-            X = ((X - self.mean) / self.scale).astype(X.dtype)
+        if self.mean is not None:
+            moved = X - self.mean
+            X = (moved if self.scale is None else moved / self.scale).astype(X.dtype)
         if self.reduce is not None:
             X = _reduced(X, self.reduce)
         if self.metric == "cosine":

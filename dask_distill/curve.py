@@ -19,6 +19,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
+from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
 from dask_distill.evaluation.curve_result import SizeCurve, verdict_of
 from dask_distill.evaluation.splits import (
@@ -133,9 +134,10 @@ def size_curve(
     trials = job.train(pool, splits, draws, named, classes)
     tests = len(splits[0].test)
     tested = tests if held_out is None else len(pool.codes[1])
+    copies = job.copies(pool, splits[0])
     points = points_of(draws, trials, [*chosen, EVERYTHING], tests / part, tested)
     return SizeCurve(
-        verdict=verdict_of(points, list(chosen)),
+        verdict=copies.verdict(verdict_of(points, list(chosen))),
         rows=dataset.n,
         selected_from=part,
         test_rows=tested,
@@ -147,7 +149,9 @@ def size_curve(
             dataset.n,
             len(draws) - seeds,
             [trial for each in trials for trial in each],
-        ),
+        )
+        + copies.notes(),
+        copies=copies,
     )
 
 
@@ -247,9 +251,7 @@ class _Job:
     ) -> list[list[Trial]]:
         """Every model on every draw: (draws, models) trials."""
         run = self.run
-        tables = [
-            run.call("table", Table, *each) for each in zip(pool.parts, pool.codes, strict=True)
-        ]
+        tables = self._tables(pool)
         tests = {split.seed: split.test for split in splits}
         named = {name: run.constant(model) for name, model in models.items()}
         tasks = []
@@ -262,6 +264,20 @@ class _Job:
         trials = run.fetch_all(run.watched("train", tasks))
         width = len(models)
         return [trials[start : start + width] for start in range(0, len(trials), width)]
+
+    def copies(self, pool: "_Pool", split: Split) -> Copies:
+        """Copies of test rows among those that are selected from."""
+        table, *held_out = self._tables(pool)
+        found: Copies = self.run.fetch(
+            self.run.call("copies", copies_across, split, table, None, None, *held_out)
+        )
+        return found
+
+    def _tables(self, pool: "_Pool") -> list[Any]:
+        return [
+            self.run.call("table", Table, *each)
+            for each in zip(pool.parts, pool.codes, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from dask_distill.errors import InputError
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Point
 from dask_distill.evaluation.statistics import ALL_MODELS, EVEN, METRICS, plain_fields, signed
 from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
@@ -139,6 +140,8 @@ class SizeCurve:
         By strategy, size and model; everything comes last.
     notes : tuple of str
         What bounds the comparison, and what it took.
+    copies : Copies or None
+        Copies of test rows among the rows selected from, which the verdict counts in.
     """
 
     verdict: str
@@ -149,6 +152,7 @@ class SizeCurve:
     seeds: tuple[int, ...]
     points: tuple[Point, ...]
     notes: tuple[str, ...]
+    copies: Copies | None = None
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -172,7 +176,8 @@ class SizeCurve:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """The curve that `as_dict` was called on; unknown keys are left out."""
-        values = {field.name: plain[field.name] for field in fields(cls)}
+        values = {field.name: plain[field.name] for field in fields(cls) if field.name != "copies"}
+        values["copies"] = Copies.from_dict(plain.get("copies"))
         values["points"] = tuple(Point(**point) for point in plain["points"])
         return cls(**values | {key: tuple(plain[key]) for key in ("seeds", "notes")})
 

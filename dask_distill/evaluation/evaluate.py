@@ -16,6 +16,7 @@ from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.rows import take_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import InputError
+from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.result import Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
     Rows,
@@ -64,7 +65,8 @@ def evaluate(
     class-stratified random subset of its size, and on everything; all are judged on the same
     test rows. Where rows have a time, the test rows are later than all that is trained on: each
     seed cuts time elsewhere, at 60 to 80 per cent of the rows, and tests on the fifth that
-    follows.
+    follows. The verdict says where copies of test rows among the rows trained on make it worth
+    nothing.
 
     Parameters
     ----------
@@ -133,6 +135,7 @@ def evaluate(
     size = min(size, len(splits[0].random))
     tables = job.tables(handles, codes)
     ways = ("subset", "random", "stratified", "everything")
+    copies = job.copies(splits[0], tables)
     fixed = (len(classes), *tables)
     trials = run_trials(job.run, _trial, ways, named, splits, fixed)
     scores, differences = summarise(trials)
@@ -141,7 +144,7 @@ def evaluate(
     taken = coreset.provenance.get("seconds", {}).get("total")
     tested = len(codes[2]) if held_out else tests
     return Evaluation(
-        verdict=verdict_of(scores, differences, bounded=bounded),
+        verdict=copies.verdict(verdict_of(scores, differences, bounded=bounded)),
         cost=cost_of(scores, taken, bounded=bounded),
         strategy=str(coreset.provenance.get("parameters", {}).get("strategy", "")),
         rows=dataset.n,
@@ -154,7 +157,9 @@ def evaluate(
         worst_class=worst_class_of(trials, classes),
         selection_seconds=taken,
         notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials)
-        + (() if forward[0] is None else (_FORWARD,)),
+        + (() if forward[0] is None else (_FORWARD,))
+        + copies.notes(),
+        copies=copies,
     )
 
 
@@ -216,6 +221,17 @@ class Gathering:
             self.run.call("table", Table, *each)
             for each in zip(handles, codes, weights, strict=True)
         ]
+
+    def copies(self, split: Split, tables: Sequence[Any]) -> Copies:
+        """Copies of test rows among all that are trained on, for one of the splits."""
+        own = self.coreset.indices[self.part]
+        allowed = np.arange(len(own)) if split.subset is None else split.subset
+        fresh = allowed[~np.isin(own[allowed], self.pool[split.everything])]
+        pool, subset, *held_out = tables
+        found: Copies = self.run.fetch(
+            self.run.call("copies", copies_across, split, pool, subset, fresh, *held_out)
+        )
+        return found
 
     def times(self) -> tuple[Any, Any] | None:
         """Times of the pool and of the subset, here; None where rows have none."""

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.statistics import (
     ALL_MODELS,
     EVEN,
@@ -51,6 +52,8 @@ class Evaluation(Compared):
         Wall time of the selection.
     notes : tuple of str
         What bounds the comparison.
+    copies : Copies or None
+        Copies of test rows among the rows trained on, which the verdict counts in.
     """
 
     verdict: str
@@ -66,6 +69,7 @@ class Evaluation(Compared):
     worst_class: str
     selection_seconds: float | None
     notes: tuple[str, ...]
+    copies: Copies | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -74,7 +78,9 @@ class Evaluation(Compared):
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """The evaluation that `as_dict` was called on; unknown keys are left out."""
-        values = {field.name: plain[field.name] for field in fields(cls)}
+        values = {field.name: plain[field.name] for field in fields(cls) if field.name != "copies"}
+        # what was written before copies were looked for has none
+        values["copies"] = Copies.from_dict(plain.get("copies"))
         values["scores"] = tuple(Score(**score) for score in plain["scores"])
         values["differences"] = tuple(Difference(**each) for each in plain["differences"])
         return cls(**values | {key: tuple(plain[key]) for key in ("seeds", "notes")})

@@ -4,6 +4,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.statistics import METRICS, plain_fields, signed
 from dask_distill.strategies.base import Strategy
 from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
@@ -112,6 +113,8 @@ class StrategySearch:
     seconds : float
         Wall time of the search.
     notes : tuple of str
+    copies : Copies or None
+        Copies of held-out rows among those selected from, which the verdict counts in.
     """
 
     verdict: str
@@ -129,6 +132,7 @@ class StrategySearch:
     front: tuple[int, ...]
     seconds: float
     notes: tuple[str, ...]
+    copies: Copies | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""

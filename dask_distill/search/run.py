@@ -15,6 +15,7 @@ import numpy as np
 
 from dask_distill.conversation.run import Run
 from dask_distill.errors import DistillError, InputError
+from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.splits import Split, as_labelled
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import as_models, standard_models_named
@@ -236,8 +237,9 @@ class _Job:
             gain = self._gain(strategy_of(leader.parameters), seed)
             used = leader if gain[0] > 0 else records[0]
         best = trials[leader.number]
+        copies = self._copies()
         return StrategySearch(
-            verdict_of(best, gain, trials[used.number], self.search.metric),
+            copies.verdict(verdict_of(best, gain, trials[used.number], self.search.metric)),
             strategy_of(used.parameters),
             used.number,
             self.search.metric,
@@ -249,8 +251,16 @@ class _Job:
             trials,
             front_of(records),
             round(time.perf_counter() - started, 3),
-            self._notes(records),
+            self._notes(records) + copies.notes(),
+            copies,
         )
+
+    def _copies(self) -> Copies:
+        """Copies across the first held-out part and what trials selected from."""
+        run, bench = self.run, self.bench
+        split = run.constant(bench.splits[0])
+        found: Copies = run.fetch(run.call("copies", copies_across, split, bench.table))
+        return found
 
     def _gain(self, strategy: Strategy, seed: int) -> tuple[float, float, float]:
         """Of a strategy over `auto`, paired by seed, tested on the reserve."""

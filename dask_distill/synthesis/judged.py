@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.result import WAYS
 from dask_distill.evaluation.statistics import (
     ALL_MODELS,
@@ -124,6 +125,8 @@ class SyntheticEvaluation(Compared):
     fidelity : tuple of Fidelity
     privacy : Privacy
     notes : tuple of str
+    copies : Copies or None
+        Copies of test rows among the real rows trained on, which the verdict counts in.
     """
 
     verdict: str
@@ -140,6 +143,7 @@ class SyntheticEvaluation(Compared):
     fidelity: tuple[Fidelity, ...]
     privacy: Privacy
     notes: tuple[str, ...]
+    copies: Copies | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -148,10 +152,11 @@ class SyntheticEvaluation(Compared):
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """The evaluation that `as_dict` was called on; unknown keys are left out."""
-        values = {field.name: plain[field.name] for field in fields(cls)}
+        values = {field.name: plain[field.name] for field in fields(cls) if field.name != "copies"}
         return cls(
             **values
             | {
+                "copies": Copies.from_dict(plain.get("copies")),
                 "added": Difference(**plain["added"]),
                 "scores": tuple(Score(**each) for each in plain["scores"]),
                 "differences": tuple(Difference(**each) for each in plain["differences"]),

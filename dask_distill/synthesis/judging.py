@@ -109,11 +109,12 @@ def evaluate_synthetic(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )
     fixed = (len(classes), job.run.constant(made), part, *tables)
+    copies = job.copies(splits[0], tables)
     trials = run_trials(job.run, _trial, SYNTHETIC_WAYS, named, splits, fixed)
     fidelities, private = job.run.fetch(distances)
     scores, differences = summarise(trials)
     return SyntheticEvaluation(
-        verdict=verdict_of(scores, differences),
+        verdict=copies.verdict(verdict_of(scores, differences)),
         added=_added(trials),
         method=str(synthetic.provenance.get("method", "")),
         rows=dataset.n,
@@ -126,7 +127,8 @@ def evaluate_synthetic(
         differences=differences,
         fidelity=fidelities,
         privacy=private,
-        notes=_notes(synthetic, coreset, size, len(used), held_out is None),
+        notes=_notes(synthetic, coreset, size, len(used), held_out is None) + copies.notes(),
+        copies=copies,
     )
 
 

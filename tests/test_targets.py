@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from dask_distill import InputError, distill, open_coreset
+from dask_distill.selection.lost import shown
 from dask_distill.selection.task import _WORKS, STRATA
 
 pytestmark = pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
@@ -153,3 +154,118 @@ def test_regression__a_target_of_one_value_is_refused():
         distill(
             np.random.default_rng(0).normal(size=(500, 3)), np.ones(500), size=9, task="regression"
         )
+
+
+# ---------------------------------------------------------------- rare labels of several
+
+
+@pytest.fixture(scope="module")
+def posts():
+    """Six labels of 50,000 rows: two are rare, one is nearly everywhere."""
+    rng = np.random.default_rng(0)
+    Y = np.zeros((50_000, 6), int)
+    for label, rows in enumerate((15_000, 51, 5_000, 8, 49_970, 1_500)):
+        Y[rng.choice(50_000, rows, replace=False), label] = 1
+    return rng.normal(size=(50_000, 8)).astype(np.float32), Y
+
+
+def test_multilabel__rare_labels_have_a_floor_as_classes_have(posts):
+    X, Y = posts
+    coreset = distill(X, Y, size=500, task="multilabel")
+    mine = coreset.carry["y"].compute()
+    np.testing.assert_array_equal(mine, Y[coreset.indices])
+    kept = mine.sum(axis=0)
+    # all eight, ten of 51, and ten of the thirty without the one that nearly all have
+    assert kept[3] == 8
+    assert kept[1] >= 10
+    assert 500 - kept[4] >= 10
+    # weights make up for it
+    weighed = (mine * coreset.weights[:, None]).sum(axis=0, dtype=float)
+    np.testing.assert_allclose(weighed[[1, 3, 4]], Y.sum(axis=0)[[1, 3, 4]], rtol=0.05)
+    assert weighed.sum() == pytest.approx(Y.sum(), rel=0.1)
+    assert coreset.provenance["lost"]["labels"] == []
+    table = {entry["label"]: entry for entry in coreset.provenance["labels"]}
+    assert (table["3"]["rows"], table["3"]["selected"]) == (8, 8)
+    assert table["4"]["rows_without"] == 30
+    assert {entry["label"] for entry in coreset.provenance["classes"]} == {
+        *("others", "with 1", "with 3", "without 4")
+    }
+
+
+def test_multilabel__lost_labels_are_told_whatever_the_strategy(posts):
+    X, Y = posts
+    for strategy in ("random", "kmeans"):
+        coreset = distill(X, Y, size=100, strategy=strategy, task="multilabel")
+        mine = Y[coreset.indices]
+        lost = {
+            (entry["label"], entry["without"]) for entry in coreset.provenance["lost"]["labels"]
+        }
+        expected = {(str(label), False) for label in np.flatnonzero(mine.sum(axis=0) == 0)}
+        expected |= {(str(label), True) for label in np.flatnonzero(mine.sum(axis=0) == 100)}
+        assert lost == expected
+        assert len(lost) >= 2
+        assert "no row of" in shown(coreset.provenance["lost"])
+        assert "with 3 (8)" in shown(coreset.provenance["lost"])
+
+
+def test_multilabel__without_rare_labels_nothing_changes(table, monkeypatch):
+    X, _, Y = table
+    plain = distill(X, Y, size=SIZE, task="multilabel")
+    assert plain.labels is None
+    assert plain.provenance["classes"] is None
+    monkeypatch.setattr("dask_distill.selection.task._QUOTAS", ())
+    np.testing.assert_array_equal(
+        distill(X, Y, size=SIZE, task="multilabel").indices, plain.indices
+    )
+
+
+@pytest.mark.parametrize("strategy", ["auto", "coverage"])
+def test_multilabel__floors_are_the_same_for_any_chunking(posts, strategy):
+    X, Y = posts
+    found = [
+        distill(
+            da.from_array(X, chunks=(rows, -1)),
+            da.from_array(Y, chunks=(rows // 3, 2)),
+            size=500,
+            strategy=strategy,
+            task="multilabel",
+        )
+        for rows in (7_000, 50_000)
+    ]
+    np.testing.assert_array_equal(found[0].indices, found[1].indices)
+    np.testing.assert_array_equal(found[0].weights, found[1].weights)
+    assert (Y[found[0].indices].sum(axis=0) > 0).all()
+
+
+def test_multilabel__more_rare_labels_than_rows_are_no_fault():
+    rng = np.random.default_rng(0)
+    Y = (rng.random((2_000, 300)) < 0.002).astype(int)
+    coreset = distill(rng.normal(size=(2_000, 3)), Y, size=40, task="multilabel")
+    assert len(coreset) == 40
+    # of 300 labels in 40 rows most are lost, and said to be
+    lost = {int(entry["label"]) for entry in coreset.provenance["lost"]["labels"]}
+    none = Y[coreset.indices].sum(axis=0) == 0
+    assert lost == set(np.flatnonzero(none & (Y.sum(axis=0) > 0)).tolist())
+
+
+def test_multilabel__rare_columns_of_a_table_are_named(tmp_path):
+    import pandas as pd
+    from click.testing import CliRunner
+
+    from dask_distill.cli.main import cli
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(4_000, 3)), columns=list("abc"))
+    frame["tag_cat"] = (rng.random(4_000) < 0.4).astype(int)
+    frame["tag_yak"] = (np.arange(4_000) % 1_000 == 7).astype(int)
+    frame.to_parquet(tmp_path / "posts.parquet")
+    words = ["run", str(tmp_path / "posts.parquet"), "", "--labels", "tag_*", "--size", "80"]
+    words += ["--features", "a,b,c", "--task", "multilabel"]
+    words[2] = str(tmp_path / "kept.zarr")
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "tag_yak: 4 of 4" in done.stdout
+    assert open_coreset(words[2]).provenance["labels"][1]["selected"] == 4
+    words[2] = str(tmp_path / "random.zarr")
+    done = CliRunner().invoke(cli, [*words, "--strategy", "random"])
+    assert "no row of 1 label (with tag_yak (4))" in done.stdout

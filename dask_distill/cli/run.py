@@ -34,6 +34,7 @@ _TOLD = (
     "dropped",
     "selected",
     "classes",
+    "labels",
     "lost",
     "scaling",
     "bytes_read",

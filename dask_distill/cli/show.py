@@ -31,6 +31,7 @@ def print_result(result: dict[str, Any]) -> None:
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
+    lines += _labels(result.get("labels") or [])
     if scaled := _scaled(result.get("scaling")):
         lines.append(("scaled", scaled))
     if missing := shown_lost(result["lost"]):
@@ -66,6 +67,19 @@ def _scaled(scaling: dict[str, Any] | None) -> str:
     told = [f"{entry['column']} ({entry['scale']})" for entry in entries[:5]]
     more = f", and {len(entries) - 5:,} more" if len(entries) > 5 else ""
     return f"{', '.join(told)}{more}: a few rows make the spread" if told else ""
+
+
+def _labels(table: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Of several labels a row, the rarest ones."""
+    rarest = sorted(table, key=lambda entry: entry["rows"])[:5]
+    lines = [
+        (
+            "" if number else "labels",
+            f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}",
+        )
+        for number, entry in enumerate(rarest)
+    ]
+    return [*lines, ("", f"and {len(table) - 5} more")] if len(table) > 5 else lines
 
 
 def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -69,6 +69,13 @@ def shown(told: dict[str, Any] | None) -> str:
         more = ", …" if len(told["classes"]) > 5 else ""
         noun = "class" if len(told["classes"]) == 1 else "classes"
         parts.append(f"no row of {len(told['classes'])} {noun} ({names}{more})")
+    if found := told.get("labels"):
+        names = ", ".join(
+            f"{'without' if entry['without'] else 'with'} {entry['label']} ({entry['rows']:,})"
+            for entry in found[:5]
+        )
+        noun = "label" if len(found) == 1 else "labels"
+        parts.append(f"no row of {len(found)} {noun} ({names}{', …' if len(found) > 5 else ''})")
     if told["groups"]:
         rows = sum(entry["rows"] for entry in told["groups"])
         parts.append(

@@ -12,6 +12,7 @@ from dask_distill.conversation.run import Run
 from dask_distill.selection.choose import Selected
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.lost import lost
+from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
 from dask_distill.selection.request import Asked
 from dask_distill.survey.schema import Schema
 
@@ -26,6 +27,12 @@ def make_provenance(
     missing = lost(run.fetch(ground.groups), found.counts, facts, taken, size)
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]
+    labels = None
+    if request.task == "multilabel":
+        target = request.target
+        names = label_names(dataset.uses, target.shape[1])
+        labels = label_table(target, found.indices, names)
+        missing["labels"] = lost_labels(labels)
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     return {
@@ -48,6 +55,7 @@ def make_provenance(
         "dropped": dropped,
         "selected": size,
         "classes": _class_table(facts, taken),
+        "labels": labels,
         "bytes_read": request.passes * dataset.nbytes,
         "bytes_moved": run.ledger.bytes_moved(),
         "bytes_on_the_wire": run.wire.figures(),

@@ -1,8 +1,8 @@
 """Targets that are no classes: a number, or several yes-or-no labels a row.
 
 The target travels as a carried array. For a regression the strategies see its strata, by
-quantiles, as classes; for several labels they see no labels. The gradient criterion is computed
-here, from a model on the survey's sample.
+quantiles, as classes; for several labels those with quotas see strata of the rare ones, the
+others no labels. The gradient criterion is computed here, from a model on the survey's sample.
 """
 
 from dataclasses import replace
@@ -21,6 +21,7 @@ from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.proxy.target_model import TargetModel
 from dask_distill.runtime.runner import part
+from dask_distill.selection.rare_labels import label_names, rare_labels, strata_of
 from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
@@ -41,6 +42,8 @@ _WORKS = {
     "regression": ("auto", "stratified", "gradient", "combined", "novelty", *_COVERAGE),
     "multilabel": ("auto", "gradient", "novelty", *_COVERAGE),
 }
+# those that give classes, and so strata, quotas of their own
+_QUOTAS = ("auto", "coverage")
 # behind the name of a target: what its strata are called
 STRATUM = "_stratum"
 
@@ -85,7 +88,8 @@ def with_task(
     Returns
     -------
     dataset : Dataset
-        The target carried under the label's name; for strategies with quotas, strata as labels.
+        The target carried under the label's name; for strategies with quotas, strata as labels
+        (of several labels, where some are so rare that a proportional share would lose them).
     request : Request
 
     Raises
@@ -95,7 +99,7 @@ def with_task(
     """
     task, strategy = request.task, request.strategy
     _refuse(task, strategy, request.proxy)
-    _check_target(target, dataset.n, task, read)
+    counts = _check_target(target, dataset.n, task, read)
     name = dataset.label_name
     carried = as_dataset(dataset, carry={**dataset.carry, name: target})
     if isinstance(strategy, Gradient):
@@ -108,6 +112,11 @@ def with_task(
         edges = _edges(target, int(request.seed)) if read else np.zeros(1)
         strata: Any = da.map_blocks(_strata, target, edges, dtype=np.int64)
         carried = as_dataset(replace(carried, label_name=f"{name}{STRATUM}"), strata)
+    if counts is not None and strategy.name in _QUOTAS:
+        rare = rare_labels(counts, dataset.n, request.rows(dataset.n))
+        if len(rare):
+            strata = strata_of(target, counts, rare, label_names(dataset.uses, len(counts)))
+            carried = as_dataset(replace(carried, label_name=f"{name}{STRATUM}"), strata)
     return carried, replace(request, strategy=strategy, target=target)
 
 
@@ -175,7 +184,8 @@ def _refuse(task: str, strategy: Strategy, proxy: Any) -> None:
         )
 
 
-def _check_target(target: da.Array, n: int, task: str, read: bool) -> None:
+def _check_target(target: da.Array, n: int, task: str, read: bool) -> npt.NDArray[np.int64] | None:
+    """Refuse what is no target; (L,) rows that have each of several labels, where they are read."""
     axes = 1 if task == "regression" else 2
     wanted = "(n,) numbers" if task == "regression" else "(n, L) of 0 and 1"
     if target.ndim != axes or target.shape[0] != n or target.dtype.kind not in "biuf":
@@ -184,14 +194,15 @@ def _check_target(target: da.Array, n: int, task: str, read: bool) -> None:
             f"{target.shape}; convert them, or change task"
         )
     if not read:
-        return
+        return None
     valid = da.isfinite(target) if axes == 1 else (target == 0) | (target == 1)
-    wrong = int((~valid).sum().compute())
+    wrong, counts = dask.compute((~valid).sum(), None if axes == 1 else (target == 1).sum(axis=0))
     if wrong:
         rule = "finite" if axes == 1 else "0 or 1"
         raise InputError(
-            f'labels must be {rule} with task="{task}", got {wrong:,} other values; clean them'
+            f'labels must be {rule} with task="{task}", got {int(wrong):,} other values; clean them'
         )
+    return None if counts is None else counts.astype(np.int64)
 
 
 def _edges(target: da.Array, seed: int) -> Floats:

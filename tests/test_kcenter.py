@@ -21,7 +21,7 @@ from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.runtime.runner import LocalRunner
 from dask_distill.selection.certify import lower_bound
-from dask_distill.strategies import KCenter, make_strategy
+from dask_distill.strategies import Combined, KCenter, make_strategy
 from dask_distill.strategies.parts import exact_rounds, two_rounds
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.metric import Space
@@ -321,6 +321,56 @@ def test_kcenter__cosine_is_euclid_on_rows_of_length_one(exact):
     radius = found.provenance["selection"]["covering_radius"]
     assert radius == pytest.approx(distances_to(unit, found.indices)[0].max(), rel=1e-5)
     assert radius <= 2
+
+
+def parallel(directions, n, d, dtype, seed=0):
+    """Rows of few directions, each of any length."""
+    rng = np.random.default_rng(seed)
+    one = rng.normal(size=(directions, d))
+    which = rng.permutation(
+        np.r_[np.arange(directions), rng.integers(0, directions, n - directions)]
+    )
+    return which, (one[which].astype(dtype) * rng.uniform(1e-3, 1e3, (n, 1)).astype(dtype))
+
+
+@pytest.mark.parametrize("options", [{}, {"exact": True}, {"outliers": 7}])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [2, 9, 40])
+def test_kcenter__multiples_of_a_row_are_one_point_by_cosine(options, dtype, d):
+    which, X = parallel(60, 2_000, d, dtype)
+    most = 60 - options.get("outliers", 0)
+    for chunks in (2_000, 170):
+        blocks = da.from_array(X, chunks=(chunks, -1))
+        found = distill(blocks, size=most, strategy=KCenter(metric="cosine", **options))
+        assert len(set(which[found.indices])) == len(found) == most
+        with pytest.raises(InputError, match="distinct rows 60, since multiples of a row are one"):
+            distill(blocks, size=61, strategy=KCenter(metric="cosine", **options))
+
+
+def test_kcenter__opposite_and_zero_rows_are_points_of_their_own_by_cosine():
+    _, X = parallel(10, 500, 3, np.float64)
+    X = np.concatenate([X, -X, np.zeros((5, 3))])
+    assert len(distill(X, size=21, strategy=KCenter(metric="cosine"))) == 21
+    with pytest.raises(InputError, match="distinct rows 21,"):
+        distill(X, size=22, strategy=KCenter(metric="cosine"))
+
+
+def test_kcenter__multiples_of_initial_rows_are_covered_by_cosine():
+    which, X = parallel(30, 1_000, 5, np.float32)
+    initial = [int(np.argmax(which == one)) for one in range(12)]
+    found = distill(X, size=18, strategy=KCenter(metric="cosine"), initial=initial)
+    assert set(which[found.indices]) == set(range(12, 30))
+    with pytest.raises(InputError, match="no initial row equals 18, since multiples"):
+        distill(X, size=19, strategy=KCenter(metric="cosine"), initial=initial)
+
+
+def test_combined__multiples_of_a_row_are_one_point_by_cosine():
+    _, X = parallel(40, 1_000, 5, np.float32)
+    plain = {"criterion": "random", "trust": 1.0, "pool": 20.0, "scale": "none"}
+    strategy = Combined(metric="cosine", diversity="kcenter", **plain)
+    assert len(distill(X, size=40, strategy=strategy)) == 40
+    with pytest.raises(InputError, match="distinct rows 40, since multiples"):
+        distill(X, size=41, strategy=strategy)
 
 
 def test_kcenter__standard_scale_undoes_units():

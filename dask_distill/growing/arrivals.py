@@ -254,7 +254,7 @@ class Spread:
 
     def answer(self, state: Held) -> Offered:
         """Farthest first, until what is left is near enough."""
-        limit = self.kept.separation**2
+        limit = max(self.kept.separation**2, self.space.same(state.X))
         far = np.flatnonzero(state.squared > limit)
         picks = far[:0]
         if len(far):

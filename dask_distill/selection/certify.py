@@ -36,6 +36,8 @@ class Spreading:
     n: int
     indices: Rows
     picks: int
+    # rows that are one point are bounds of nothing, but do no harm
+    same: float = 0.0
 
     def after(self, chosen: Chosen, rounds: int, moved: int) -> "Fetch":
         """Fetch what is to be measured."""

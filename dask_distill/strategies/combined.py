@@ -71,6 +71,7 @@ class Mixture:
     seed: int
     initial: Pool | None = None
     floor: int = 0
+    same: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class Reduce:
         nowhere = Space("euclidean", None, None)
         if aim.diversity == "kcenter":
             before = 0 if aim.initial is None else len(aim.initial.rows)
-            covering = Covering(aim.size, int(pool.sum()), initial=before)
+            covering = Covering(aim.size, int(pool.sum()), initial=before, same=aim.same)
             wanted = int(np.ceil(OVERSAMPLING * aim.size))
             return Traverse.begin(covering, nowhere, wanted, blocks.sum(axis=1), aim.initial)
         # a class without quota has nothing to weigh: its rows' share goes to the others
@@ -338,6 +339,7 @@ class Combined(SteppedRanking):
             schema.seed,
             chosen_before(schema, space),
             self.floor,
+            0.0 if schema.sample is None else space.same(schema.sample.X),
         )
         return Judge(aim, space, judge, Scaling.of(schema))
 

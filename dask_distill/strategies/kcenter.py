@@ -41,7 +41,8 @@ class KCenter(Stepwise):
     Parameters
     ----------
     metric : "euclidean" or "cosine"
-        Cosine is the Euclidean distance of rows brought to length 1.
+        Cosine is the Euclidean distance of rows brought to length 1: rows that are multiples of
+        each other are one point, of which one is selected.
     scale : "none" or "standard"
         Whether features count as they are, or each divided by its standard deviation.
     exact : bool
@@ -109,7 +110,8 @@ class KCenter(Stepwise):
                 f"outliers must be 0 where rows are chosen before (initial, protect), got "
                 f"{self.outliers}; leave one of them out"
             )
-        aim = Covering(size, schema.n, self.outliers, self.exact, before)
+        same = 0.0 if schema.sample is None else space.same(schema.sample.X)
+        aim = Covering(size, schema.n, self.outliers, self.exact, before, same)
         if self.exact:
             return First(aim, space=space, initial=initial)
         wanted = int(np.ceil(OVERSAMPLING * size))

@@ -141,8 +141,9 @@ class Push:
 
     def answer(self, state: Held) -> Levels:
         """How many rows are how far."""
-        assert state.front is not None
-        return Levels.of(state.front.squared)
+        squared = _front(state).squared
+        # what a pick is one point with is no row to be told of
+        return Levels.of(np.where(squared > self.aim.same, squared, 0.0))
 
     def advance(self, answer: Levels) -> Any:
         """Ask for a pool, or for more rows to be brought up to date before."""
@@ -178,7 +179,8 @@ class Collect:
 
     def answer(self, state: Held) -> Pool:
         """The rows, which are up to date."""
-        return _rows_of(state, np.flatnonzero(_front(state).squared > self.cut))
+        cut = max(self.cut, self.push.aim.same)
+        return _rows_of(state, np.flatnonzero(_front(state).squared > cut))
 
     def advance(self, answer: Pool) -> Any:
         """Continue the traversal in the pool, as far as no other row can come between."""
@@ -251,7 +253,7 @@ def _rows_of(state: Held, at: Rows) -> Pool:
 def _traverse(push: Push, answer: Pool, stop: float) -> Push:
     pool = answer.sorted()
     traversal = FarthestFirst.resume(pool.X, pool.squared)
-    traversal.extend(push.aim.picks - len(push.chosen), stop_squared=stop)
+    traversal.extend(push.aim.picks - len(push.chosen), stop_squared=max(stop, push.aim.same))
     if len(traversal.indices) == 0:
         raise DistillError("a round of the exact traversal has picked nothing")
     return replace(

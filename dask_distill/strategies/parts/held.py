@@ -163,5 +163,9 @@ class Aim(Protocol):
     def picks(self) -> int:
         """Centers wanted of the merge."""
 
+    @property
+    def same(self) -> float:
+        """Squared distance within which rows are one point."""
+
     def after(self, chosen: Chosen, rounds: int, moved: int) -> Any:
         """The step that follows when they are chosen, in so many rounds of so many rows."""

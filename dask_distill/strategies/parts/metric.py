@@ -12,6 +12,10 @@ from dask_distill.survey.schema import Schema
 
 Features = npt.NDArray[np.floating]
 
+# how far two rows of length 1 may be apart by rounding, in units of it: twice what rows that were
+# multiplied by a number, and then brought to their length, can be
+_ROUNDING = 8
+
 
 @dataclass(frozen=True)
 class Space:
@@ -49,6 +53,15 @@ class Space:
             mean = schema.mean if centred and metric == "euclidean" else None
             return cls(metric, mean, None, reduce)
         return cls(metric, schema.mean, schema.scale, reduce)
+
+    def same(self, X: Features) -> float:
+        """Squared distance within which rows are one point, given some rows as they are.
+
+        By their directions, rows that are multiples of each other differ by rounding alone.
+        """
+        if self.metric != "cosine":
+            return 0.0
+        return float(_ROUNDING * np.finfo(self(X[:1]).dtype).epsneg) ** 2
 
     def __call__(self, X: Features) -> Features:
         """(m, d) rows of the space, in the type of X."""

@@ -55,6 +55,8 @@ class Covering:
     exact: bool = False
     # centers that are there before: no row of the result, but rows near them are covered
     initial: int = 0
+    # squared distance within which rows are one point
+    same: float = 0.0
 
     @property
     def total(self) -> int:
@@ -151,10 +153,11 @@ class Traverse:
         """Cut at the radius that as many picks exceed as candidates are wanted."""
         told = self.told.followed_by(answer)
         every = np.concatenate([radii for radii, _ in told.blocks.values()])
-        cut, place = 0.0, len(every) - self.candidates - 1
+        cut, place = self.aim.same, len(every) - self.candidates - 1
         if place >= 0:
             # the first pick of a block is always a candidate, however many blocks there are
-            cut = min(float(np.partition(every, place)[place]), float(np.finfo(float).max))
+            wanted = min(float(np.partition(every, place)[place]), float(np.finfo(float).max))
+            cut = max(cut, wanted)
         targets = {
             number: int(np.ceil(_GROWTH * len(radii))) + 8
             for number, (radii, exhausted) in told.blocks.items()
@@ -195,6 +198,10 @@ class Offer:
         aim = self.aim
         if isinstance(aim, Covering) and aim.outliers:
             picks, radius = centers_with_outliers(pool.X, pool.squared, aim.size, aim.outliers)
+            if aim.same and len(picks):
+                apart = FarthestFirst(pool.X[picks])
+                apart.extend(len(picks), stop_squared=aim.same)
+                picks = picks[np.sort(apart.indices)]
             radii = np.full(len(picks), radius**2)
             chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
         elif self.initial is not None:
@@ -202,11 +209,11 @@ class Offer:
             squared = np.full(len(pool.rows), np.inf)
             update_squared_distances(pool.X, squared, known.X)
             traversal = FarthestFirst.resume(pool.X, squared)
-            traversal.extend(min(self.aim.picks - len(known.rows), len(pool.rows)))
+            traversal.extend(aim.picks - len(known.rows), stop_squared=aim.same)
             chosen = Chosen.before(known).joined(Chosen().plus(pool, traversal))
         else:
             traversal = FarthestFirst(pool.X)
-            traversal.extend(min(self.aim.picks, len(pool.rows)))
+            traversal.extend(aim.picks, stop_squared=aim.same)
             chosen = Chosen().plus(pool, traversal)
         return self.aim.after(chosen, 1, len(pool.rows))
 
@@ -337,11 +344,12 @@ class Cover:
             return _choice(self, answer)
         every = answer.every()
         largest = float(every.max())
-        if largest <= 0:
+        if largest <= self.aim.same:
             others = " that no initial row equals" if self.aim.initial else ""
+            why = ", since multiples of a row are one point by cosine" if self.aim.same else ""
             raise InputError(
                 f"size must be at most the number of distinct rows{others} "
-                f"{len(self.chosen) - self.aim.initial}, got {self.aim.size}; lower it"
+                f"{len(self.chosen) - self.aim.initial}{why}, got {self.aim.size}; lower it"
             )
         place = len(every) - min(len(every) - 1, int(_WORST * missing)) - 1
         threshold = max(float(np.partition(every, place)[place]), answer.floor())
@@ -373,7 +381,7 @@ class Worst:
         cover, pool = self.cover, answer.sorted()
         traversal = FarthestFirst.resume(pool.X, pool.squared)
         missing = cover.aim.total - len(cover.chosen)
-        traversal.extend(missing, stop_squared=self.threshold)
+        traversal.extend(missing, stop_squared=max(self.threshold, cover.aim.same))
         chosen = cover.chosen.plus(pool, traversal)
         return Cover(cover.aim, chosen, cover.rounds + 1, cover.moved + len(pool.rows))
 

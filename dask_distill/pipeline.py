@@ -107,7 +107,8 @@ def distill(
         Brings features into the space where scores and distances are taken: "pca:32",
         "random-projection:64", "autoencoder:32" (see `dask_distill.spaces.reductions`), something
         with ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers,
-        each row for itself. The output holds the rows as they were.
+        each row for itself. The output holds the rows as they were. One of your own may fill in
+        NaN, such as a fitted pipeline with an imputer: rows are then valid if what it gives is.
     time : (n,) array of numbers or dates, or str, optional
         When each row was: for strategies that ask for it, for ``time_scale``, and so that
         `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a

@@ -9,13 +9,16 @@ import pytest
 from click.testing import CliRunner
 from sklearn import decomposition
 from sklearn.decomposition import TruncatedSVD
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 from dask_distill import distill, open_coreset
 from dask_distill.cli.main import cli
 from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.projection import forward, principal_components
+from dask_distill.report.words import circumstances
 from dask_distill.selection.plan import make_plan
 from dask_distill.selection.request import Request
 from dask_distill.spaces.reductions import PCA, Autoencoder, RandomProjection
@@ -362,3 +365,85 @@ def test_run__a_bad_reduce_is_one_line(flat, tmp_path, monkeypatch, spec, messag
     done = CliRunner().invoke(cli, ["plan", "X.npy", "--size", "5", "--reduce", spec])
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+# ---------------------------------------------------------------- reductions that fill in
+
+
+@pytest.fixture(scope="module")
+def gaps(flat):
+    """The same rows with NaN here and there, and what a pipeline makes of them."""
+    X, y = flat[0][:4_000].copy(), flat[1][:4_000]
+    rng = np.random.default_rng(5)
+    X[rng.random(X.shape) < 0.03] = np.nan
+    X[:, 7] = flat[0][:4_000, 7]
+    return X, y, make_pipeline(SimpleImputer(), decomposition.PCA(3)).fit(X)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "kcenter", "coverage", "random"])
+def test_reduce__that_fills_in_selects_as_from_what_it_gives(gaps, strategy):
+    X, y, pipeline = gaps
+    found = distill(X, y, size=150, strategy=strategy, reduce=pipeline)
+    plain = distill(pipeline.transform(X), y, size=150, strategy=strategy)
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    # rows are given as they are, and told
+    np.testing.assert_array_equal(found.features.compute(), X[found.indices])
+    told = {entry["column"]: entry["rows"] for entry in found.provenance["filled"]}
+    assert told == {column: int(np.isnan(X[:, column]).sum()) for column in range(7)}
+    assert found.provenance["rows_dropped"] == 0
+    assert dict(circumstances(found))["Filled in to compare"].startswith("NaN in column ")
+
+
+def test_reduce__that_fills_in_gives_the_same_rows_for_any_chunking(gaps):
+    X, y, pipeline = gaps
+    one, other = (
+        distill(da.from_array(X, chunks=(rows, -1)), y, size=99, reduce=pipeline, certify=True)
+        for rows in (700, 4_000)
+    )
+    np.testing.assert_array_equal(one.indices, other.indices)
+    assert one.certificate == other.certificate
+
+
+def test_reduce__a_function_may_fill_in_too(gaps):
+    X, y, _ = gaps
+    found = distill(X, y, size=50, reduce=lambda rows: np.nan_to_num(rows))
+    assert len(found) == 50
+    assert distill(X, y, size=50, reduce=gaps[2], on_invalid="drop").provenance["filled"] is None
+
+
+@pytest.mark.parametrize(
+    ("reduce", "message"),
+    [
+        (decomposition.PCA(2), "NaN in .* first in row .* reduce=PCA does not fill them in; clean"),
+        (lambda rows: rows[:, ::-1], "reduce=.*lambda.* does not fill them in; clean them, pass a"),
+        (lambda rows: np.delete(rows, 3, 1), "features has NaN in|finite values.*rows with NaN"),
+        ("pca:2", "features has .* NaN values, first in row"),
+        (None, "features has .* NaN values, first in row"),
+    ],
+)
+def test_reduce__that_leaves_gaps_is_refused(gaps, reduce, message):
+    X, y, _ = gaps
+    if isinstance(reduce, decomposition.PCA):
+        reduce = reduce.fit(np.nan_to_num(X))
+    with pytest.raises(InputError, match=message):
+        distill(X, y, size=50, reduce=reduce)
+
+
+def test_reduce__that_fills_in_does_not_make_infinite_values_or_missing_labels_valid(gaps):
+    X, y, pipeline = gaps
+    infinite = X.copy()
+    infinite[9, 2] = np.inf
+    with pytest.raises(InputError, match="1 infinite value, first in row 9, column 2"):
+        distill(infinite, y, size=50, reduce=pipeline)
+    with pytest.raises(InputError, match="labels has 1 missing"):
+        distill(X, np.where(np.arange(len(y)) == 3, np.nan, y), size=50, reduce=pipeline)
+
+
+def test_evaluate__leaves_out_rows_with_gaps_on_both_sides_and_says_so(gaps):
+    X, y, pipeline = gaps
+    coreset = distill(X, y, size=300, strategy="random", reduce=pipeline)
+    found = coreset.evaluate(X, y, models=LogisticRegression(), seeds=2)
+    complete = int(np.isfinite(X[coreset.indices]).all(axis=1).sum())
+    assert complete < 300
+    assert found.score("subset").rows == found.score("random").rows == complete
+    assert f"Rows with NaN were left out, {300 - complete} of the subset's too." in found.notes

@@ -32,6 +32,7 @@ _TOLD = (
     "rows",
     "rows_dropped",
     "dropped",
+    "filled",
     "selected",
     "classes",
     "labels",

@@ -11,6 +11,7 @@ def print_result(result: dict[str, Any]) -> None:
     """What a run has come to: rows, classes, losses, time, bytes."""
     from dask_distill.data.uses import ColumnUse, told
     from dask_distill.selection.lost import shown as shown_lost
+    from dask_distill.selection.provenance import shown_filled
 
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
@@ -26,6 +27,8 @@ def print_result(result: dict[str, Any]) -> None:
     lines += [line for line in told(uses, 5) if line[0] != "carried"]
     if result["rows_dropped"]:
         lines += _left_out(result)
+    if filled := shown_filled(result.get("filled")):
+        lines.append(("filled in", f"{filled}, to compare rows; they are written as they are"))
     for number, entry in enumerate((result["classes"] or [])[:10]):
         name = "classes" if number == 0 else ""
         lines.append((name, f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,}"))

@@ -5,7 +5,7 @@ once, where the tasks run; labels alone come here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -125,13 +125,14 @@ def evaluate(
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
     pool = valid_rows(job.pool, codes[0])
-    size = min(len(job.part), max_rows)
+    size = min(len(job.complete), max_rows)
     every_seed = tuple(range(seed, seed + seeds))
     forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
     splits = [
         split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, held_out, cut)
         for one, cut in zip(every_seed, forward, strict=True)
     ]
+    splits = job.with_complete(splits)
     size = min(size, len(splits[0].random))
     tables = job.tables(handles, codes)
     ways = ("subset", "random", "stratified", "everything")
@@ -158,6 +159,7 @@ def evaluate(
         selection_seconds=taken,
         notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials)
         + (() if forward[0] is None else (_FORWARD,))
+        + job.notes()
         + copies.notes(),
         copies=copies,
     )
@@ -180,6 +182,8 @@ class Gathering:
             np.arange(len(indices)), indices, self.seed, Stream.JUDGE_PART, self.max_rows
         )
         self.part.sort()
+        # positions of those without NaN, which a reduction may have filled in to compare rows
+        self.complete = np.arange(len(self.part))
 
     def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Any]]:
         """Labels of pool, subset and test, here; features of the same, as handles."""
@@ -199,10 +203,10 @@ class Gathering:
         both, mine, its = np.intersect1d(
             self.pool, coreset.indices[self.part], assume_unique=True, return_indices=True
         )
-        differing, valid, *found = self.run.fetch_all(
+        differing, valid, complete, *found = self.run.fetch_all(
             [
                 self.run.call("compare", _differing, *features[:2], mine, its),
-                self.run.call("valid", finite_rows, features[0]),
+                *(self.run.call("valid", finite_rows, each) for each in features[:2]),
                 *labels,
             ]
         )
@@ -212,7 +216,34 @@ class Gathering:
                 f"{differing} of {len(both)} rows that were looked at; check the path and the names"
             )
         found[0] = np.where(valid, found[0].astype(object), None)
+        self.complete = np.flatnonzero(complete)
         return found, features
+
+    def with_complete(self, splits: Sequence[Split]) -> list[Split]:
+        """Splits that train on the subset's complete rows alone, as on the pool's."""
+        if len(self.complete) == len(self.part):
+            return list(splits)
+        if len(self.complete) == 0:
+            raise InputError(
+                "evaluate needs rows without NaN, got a subset in which each row has some; fill "
+                "them in, and select again"
+            )
+        return [
+            replace(
+                split,
+                subset=self.complete
+                if split.subset is None
+                else np.intersect1d(split.subset, self.complete),
+            )
+            for split in splits
+        ]
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        left_out = len(self.part) - len(self.complete)
+        if not left_out:
+            return ()
+        return (f"Rows with NaN were left out, {left_out:,} of the subset's too.",)
 
     def tables(self, handles: Sequence[Any], codes: Sequence[Any]) -> list[Any]:
         """What was gathered, with class numbers; the subset's rows have its weights."""
@@ -243,7 +274,9 @@ class Gathering:
 
 
 def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
-    return int((pool[mine] != subset[its]).any(axis=1).sum())
+    one, other = pool[mine], subset[its]
+    # NaN is the same value as NaN here
+    return int(((one != other) & ~(np.isnan(one) & np.isnan(other))).any(axis=1).sum())
 
 
 def run_trials(

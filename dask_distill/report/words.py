@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from dask_distill.selection.provenance import shown_filled
 from dask_distill.selection.task import STRATUM
 from dask_distill.spaces.words import SIZED
 from dask_distill.strategies import STRATEGIES, make_strategy
@@ -53,6 +54,8 @@ def circumstances(coreset: Subset) -> list[tuple[str, str]]:
         lines.append(("Target", parameters["task"]))
     if reduction:
         lines.append(("Compared in", _space(reduction)))
+    if filled := shown_filled(told.get("filled")):
+        lines.append(("Filled in to compare", filled))
     if told.get("input", {}).get("time"):
         lines.append(("Time", told["input"]["time"]))
     for name, word in (("rows_protected", "Protected"), ("rows_initial", "Chosen before")):

@@ -175,6 +175,7 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         labelled=dataset.labels is not None,
         seed=int(asked.request.seed),
         on_invalid=asked.request.on_invalid,
+        filled=asked.request.filled,
     )
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     schema = run.call("schema", content, final)

@@ -53,6 +53,7 @@ def make_provenance(
         "rows": facts.n,
         "rows_dropped": facts.dropped,
         "dropped": dropped,
+        "filled": _filled(facts, dataset.columns),
         "selected": size,
         "classes": _class_table(facts, taken),
         "labels": labels,
@@ -67,6 +68,16 @@ def make_provenance(
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
     }
+
+
+def _filled(facts: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:
+    """Rows with NaN that the reduction fills in, by column."""
+    if facts.filled is None:
+        return None
+    return [
+        {"column": columns[number] if columns is not None else number, "rows": rows}
+        for number, rows in facts.filled["columns"].items()
+    ]
 
 
 def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
@@ -87,6 +98,13 @@ def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | N
         ],
         "without_label": facts.invalid["without_label"],
     }
+
+
+def shown_filled(filled: Sequence[Mapping[str, Any]] | None) -> str:
+    """One line for people on NaN that the reduction fills in; empty where there are none."""
+    most = sorted(filled or (), key=lambda entry: -entry["rows"])
+    told = ", ".join(f"{entry['column']} ({entry['rows']:,})" for entry in most[:5])
+    return f"NaN in column {told}{', …' if len(most) > 5 else ''}" if told else ""
 
 
 def gone_classes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -142,6 +142,11 @@ class Request:
             return isinstance(self.reduce, Sized) and self.reduce.scale == "standard"
         return self.strategy.standardises
 
+    @property
+    def filled(self) -> bool:
+        """Whether NaN in features are the reduction's to fill in: rows are judged behind it."""
+        return self.reduce is not None and self.reduce.fills and self.on_invalid == "raise"
+
     def _check_time(self, dataset: Dataset) -> None:
         span = self.time_span()
         if dataset.time is not None:

@@ -120,6 +120,8 @@ class Applied:
         """See what it makes of the first rows of the sample."""
         assert schema.sample is not None
         some = schema.sample.X[:8]
+        if schema.filled is not None:
+            _refuse_gaps(function, some[:1].copy(), shape, schema.filled, label)
         found = _answer(function, some.reshape(len(some), *shape), label)
         dtype = np.dtype(np.float32 if found.dtype.itemsize <= 4 else np.float64)
         return cls(function, shape, found.shape[1], dtype, label)
@@ -154,6 +156,26 @@ class Transform:
         return found.toarray() if hasattr(found, "toarray") else found
 
 
+def _refuse_gaps(
+    function: Callable[[Any], Any],
+    row: Features,
+    shape: tuple[int, ...],
+    filled: dict[str, Any],
+    label: str,
+) -> None:
+    """End the run early where the user's function does not fill in what is missing."""
+    rows, (first, column) = sum(filled["columns"].values()), filled["first"]
+    row[0, column] = np.nan
+    try:
+        _answer(function, row.reshape(1, *shape), label)
+    except InputError:
+        raise InputError(
+            f"features has NaN in {rows:,} places, first in row {first}, column {column}, and "
+            f"reduce={label} does not fill them in; clean them, pass a reduce that does, such as a "
+            'fitted pipeline with SimpleImputer, or pass on_invalid="drop"'
+        ) from None
+
+
 def _answer(function: Callable[[Any], Any], rows: Features, label: str) -> Features:
     """What the user's function makes of rows, checked."""
     try:
@@ -175,7 +197,9 @@ def _answer(function: Callable[[Any], Any], rows: Features, label: str) -> Featu
             f"reduce must give numbers, got dtype {found.dtype} from {label}; check the function"
         )
     if not np.isfinite(found).all():
+        given = " for rows with NaN" if np.isnan(rows).any() else ""
         raise InputError(
-            f"reduce must give finite values, got NaN or infinite from {label}; check the function"
+            f"reduce must give finite values, got NaN or infinite from {label}{given}; check the "
+            "function"
         )
     return found

@@ -39,6 +39,8 @@ class Reduction:
     name: ClassVar[str]
     # whether rows can be made again from their reduced form, so that novelty can be measured
     reconstructs: ClassVar[bool] = False
+    # whether it is the user's own, and may fill in what is missing
+    fills: ClassVar[bool] = False
     # whether fitting needs more than workers are sure to have
     fits_at_home: ClassVar[bool] = False
 
@@ -269,6 +271,7 @@ class Transformer(Reduction):
     estimator: Any
 
     name: ClassVar[str] = "transformer"
+    fills: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
@@ -317,6 +320,7 @@ class Function(Reduction):
     function: Callable[[Any], Any]
 
     name: ClassVar[str] = "function"
+    fills: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

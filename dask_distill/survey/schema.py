@@ -67,6 +67,8 @@ class Schema(Final):
         The source's column with the value of largest size, and that value.
     invalid : dict or None
         Of invalid rows that are left out: rows by column, by label, and without one.
+    filled : dict or None
+        Of NaN in features that the reduction fills in: rows by column, and where the first is.
     """
 
     n_source: int
@@ -88,6 +90,7 @@ class Schema(Final):
     invalid: dict[str, Any] | None = None
     stray: tuple[Stray, ...] = ()
     largest: tuple[int, float] | None = None
+    filled: dict[str, Any] | None = None
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

@@ -49,6 +49,8 @@ class Question:
     seed: int
     labelled: bool
     on_invalid: OnInvalid
+    # whether NaN in features are filled in later
+    filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,12 @@ class Survey:
         labelled: bool,
         seed: int,
         on_invalid: OnInvalid = "raise",
+        filled: bool = False,
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
     ) -> Question:
         """The one question."""
-        return Question(n, d, size, floor, seed, labelled, on_invalid)
+        return Question(n, d, size, floor, seed, labelled, on_invalid, filled)
 
     def observe(self, block: RawBlock, question: Question) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
@@ -116,7 +119,7 @@ class Survey:
 
     def answer(self, block: RawBlock, question: Question) -> Answer:
         """Count, measure and offer."""
-        bad, invalid = invalid_rows(block)
+        bad, invalid = invalid_rows(block, filled=question.filled)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
         X, labels, time = block.X, block.y, block.time
         if bad is not None:
@@ -198,6 +201,7 @@ class Survey:
             sample=sample,
             dropped=answer.invalid.rows,
             invalid=answer.invalid.told(),
+            filled=answer.invalid.filled(),
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),

@@ -20,7 +20,8 @@ OnInvalid = Literal["raise", "drop"]
 class Invalid:
     """Values that cannot be used: how many, and where the first one is.
 
-    ``columns`` are the rows that hold some by column, ``labels`` those by label.
+    ``columns`` are the rows that hold some by column, ``labels`` those by label. ``gaps`` are
+    rows that hold NaN which a reduction is to fill in, by column: these are not invalid.
     """
 
     nan: int = 0
@@ -31,6 +32,14 @@ class Invalid:
     rows: int = 0
     columns: Mapping[int, int] = field(default_factory=Counter)
     labels: Mapping[Any, int] = field(default_factory=Counter)
+    gaps: Mapping[int, int] = field(default_factory=Counter)
+    first_gap: tuple[int, int] | None = None
+
+    def filled(self) -> dict[str, Any] | None:
+        """What a reduction is to fill in: rows by column, and where the first is; or None."""
+        if self.first_gap is None:
+            return None
+        return {"columns": dict(sorted(self.gaps.items())), "first": self.first_gap}
 
     def told(self) -> dict[str, Any] | None:
         """By column that has some, by label, and without one; None where all can be used."""
@@ -43,8 +52,13 @@ class Invalid:
         }
 
 
-def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
-    """Mask of unusable rows (None where all are fine), and what is wrong with them."""
+def invalid_rows(
+    block: RawBlock, *, filled: bool = False
+) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
+    """Mask of unusable rows (None where all are fine), and what is wrong with them.
+
+    Where NaN in features are ``filled`` in later, they are counted and nothing is wrong with them.
+    """
     bad = None
     invalid = Invalid()
     # a sum is finite only if all its terms are: one cheap pass clears almost every block
@@ -55,11 +69,16 @@ def invalid_rows(block: RawBlock) -> tuple[npt.NDArray[np.bool_] | None, Invalid
         )
     if suspicious:
         finite = np.isfinite(block.X)
+        if filled:
+            gaps = np.isnan(block.X)
+            finite |= gaps
+            invalid = Invalid(gaps=_by_column(gaps), first_gap=_first(gaps, block.start))
         bad = ~finite.all(axis=1)
         if bad.any():
             row = int(bad.argmax())
             nan = int(np.isnan(block.X[bad]).sum())
-            invalid = Invalid(
+            invalid = replace(
+                invalid,
                 nan=nan,
                 infinite=int((~finite[bad]).sum()) - nan,
                 first=(block.start + row, int((~finite[row]).argmax())),
@@ -95,7 +114,15 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
         left.rows + right.rows,
         Counter(left.columns) + Counter(right.columns),
         Counter(left.labels) + Counter(right.labels),
+        Counter(left.gaps) + Counter(right.gaps),
+        min((i.first_gap for i in (left, right) if i.first_gap is not None), default=None),
     )
+
+
+def _first(wrong: npt.NDArray[np.bool_], start: int) -> tuple[int, int] | None:
+    """Row and column of the first one."""
+    rows = np.flatnonzero(wrong.any(axis=1))
+    return (start + int(rows[0]), int(wrong[rows[0]].argmax())) if len(rows) else None
 
 
 def _by_column(wrong: npt.NDArray[np.bool_]) -> Counter[int]:

@@ -13,6 +13,7 @@ from typing import Any
 from dask_distill.conversation.run import Run, measured_run
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.labels import UNSET
 from dask_distill.errors import DistillError, InputError
 from dask_distill.growing.update import grown
 from dask_distill.runtime.client import refuse_asynchronous
@@ -57,6 +58,7 @@ def distill(
     time: Any = None,
     time_scale: Any = None,
     scale: str = "auto",
+    missing_label: Any = UNSET,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -125,6 +127,10 @@ def distill(
         values lie alone, with a warning that names them. "standard" and "none" are the
         strategy's own option ``scale``, for every strategy. ``provenance["scaling"]`` tells
         what was done; the output holds the rows as they were.
+    missing_label : number, text, NaN or None, optional
+        What stands for "no label" in partly labelled data, such as -1: no class, whatever
+        ``on_invalid`` says. Selected from are the rows with a label; ``provenance["dropped"]``
+        counts the others. To select among all rows, leave ``labels`` out.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
@@ -159,6 +165,7 @@ def distill(
         task=task,
         time_scale=time_scale,
         scale=scale,
+        missing_label=missing_label,
     )
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)

@@ -70,6 +70,7 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | {
+            "missing_label": ["--missing-label", "1"],
             "certify": ["--certify"],
             "resume": ["--resume"],
             "overwrite": ["--overwrite"],

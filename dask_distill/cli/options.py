@@ -81,6 +81,11 @@ ON_INVALID = click.option(
     show_default=True,
     help="What to do with rows that have NaN or infinite values.",
 )
+MISSING_LABEL = click.option(
+    "--missing-label",
+    metavar="LABEL",
+    help="What stands for no label, such as -1 or nan: rows with it are left out, and told.",
+)
 ON_MISSING = click.option(
     "--on-missing",
     type=click.Choice(["fill", "error"]),

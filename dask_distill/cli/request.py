@@ -9,6 +9,7 @@ import numpy as np
 
 from dask_distill.coreset import open_coreset
 from dask_distill.data.dataset import Dataset, check, with_time
+from dask_distill.data.labels import MissingLabel
 from dask_distill.errors import InputError
 from dask_distill.selection.marks import as_initial
 from dask_distill.selection.request import TASKS, Request
@@ -45,6 +46,9 @@ def prepared(source: str, arguments: dict[str, Any], *, read: bool) -> tuple[Dat
     dataset = _opened(source, arguments)
     words, storage = arguments.get("initial", ()), arguments["storage"]
     request = replace(made, initial=_initial(words, dataset, storage))
+    if (word := arguments.get("missing_label")) is not None:
+        kind = "O" if dataset.labels is None else dataset.labels.dtype.kind
+        request = replace(request, missing_label=MissingLabel.worded(word, kind))
     if request.task not in TASKS[1:]:
         return dataset, request
     plain, labels = labels_of(dataset, None)

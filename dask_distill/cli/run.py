@@ -10,6 +10,7 @@ import click
 
 from dask_distill.cli.options import (
     JSON,
+    MISSING_LABEL,
     ON_INVALID,
     ON_MISSING,
     PROGRAM,
@@ -53,6 +54,7 @@ _TOLD = (
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
 @ON_INVALID
+@MISSING_LABEL
 @SCALE
 @TASK
 @ON_MISSING

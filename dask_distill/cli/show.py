@@ -87,7 +87,7 @@ def _labels(table: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows with invalid values: how many, in which columns, of which classes."""
-    lines = [("left out", f"{result['rows_dropped']:,} rows with invalid values")]
+    lines = [("left out", f"{result['rows_dropped']:,} rows with invalid values or no label")]
     dropped = result.get("dropped") or {"columns": [], "classes": [], "without_label": 0}
     columns = sorted(dropped["columns"], key=lambda entry: -entry["rows"])
     told = [f"{entry['rows']:,} in column {entry['column']}" for entry in columns[:5]]

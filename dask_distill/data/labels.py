@@ -1,11 +1,93 @@
 """Labels as plain arrays, and which are missing."""
 
-from typing import Any
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+
+
+class Unset(Enum):
+    """Stands for what was not given, where None would mean something."""
+
+    UNSET = "not given"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(frozen=True)
+class MissingLabel:
+    """What stands for "no label" in partly labelled data.
+
+    Attributes
+    ----------
+    value : int, float, str or None
+        None stands for NaN and pandas' NA, too.
+    """
+
+    value: Any
+
+    @classmethod
+    def of(cls, value: Any) -> "MissingLabel":
+        """Check it.
+
+        Raises
+        ------
+        InputError
+        """
+        plain = value.item() if isinstance(value, np.generic) else value
+        if plain is None or not _equals_itself(plain):
+            return cls(None)
+        if isinstance(plain, bool) or not isinstance(plain, int | float | str):
+            raise InputError(
+                f"missing_label must be a number, a text, NaN or None, got {value!r}; pass what "
+                "stands for no label"
+            )
+        return cls(plain)
+
+    @classmethod
+    def worded(cls, word: str, kind: str) -> "MissingLabel":
+        """From a word of a command line, for labels of a kind of dtype.
+
+        Raises
+        ------
+        InputError
+        """
+        if word.lower() in ("nan", "none", "null"):
+            return cls(None)
+        if kind not in "biuf":
+            return cls(word)
+        try:
+            number = float(word)
+            return cls(int(number) if number.is_integer() else number)
+        except (ValueError, OverflowError):
+            raise InputError(
+                f"missing_label must be a number, as labels are, got {word!r}; pass what stands "
+                "for no label"
+            ) from None
+
+    def among(self, labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which labels are none.
+
+        Examples
+        --------
+        >>> MissingLabel(-1).among(np.array([0, -1, 2]))
+        array([False,  True, False])
+        """
+        if self.value is None:
+            return missing_labels(labels)
+        if labels.dtype.kind in "OT":
+            gone = missing_labels(labels)
+            pairs = zip(labels.tolist(), gone, strict=True)
+            # what is missing by itself may not be compared with anything
+            return np.array([not none and v == self.value for v, none in pairs], bool)
+        if isinstance(self.value, str) != (labels.dtype.kind == "U"):
+            return np.zeros(len(labels), bool)
+        return np.asarray(labels == self.value)
 
 
 def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:

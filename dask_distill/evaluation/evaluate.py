@@ -13,6 +13,7 @@ import numpy as np
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset, check, with_time
+from dask_distill.data.labels import MissingLabel
 from dask_distill.data.rows import take_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import InputError
@@ -215,6 +216,9 @@ class Gathering:
                 "the source must be what the subset was selected from, got other values in "
                 f"{differing} of {len(both)} rows that were looked at; check the path and the names"
             )
+        told = self.coreset.provenance.get("parameters", {})
+        if "missing_label" in told:
+            valid = valid & ~MissingLabel(told["missing_label"]).among(found[0])
         found[0] = np.where(valid, found[0].astype(object), None)
         self.complete = np.flatnonzero(complete)
         return found, features

@@ -99,6 +99,8 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     words += ["--seed", str(told.get("seed", 0))]
     words += ["--certify"] if coreset.certificate is not None and summary is None else []
     words += ["--on-invalid", "drop"] if parameters.get("on_invalid") == "drop" else []
+    if "missing_label" in parameters:
+        words += ["--missing-label", str(parameters["missing_label"])]
     reduce = parameters.get("reduce")
     more = {
         "--task": _unless(parameters.get("task"), "classification"),
@@ -155,6 +157,8 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     # of arrays and functions there is no more than a name
     words += [f"{name}=<{value}>" for name, value in given.items() if value is not None]
     words += ['on_invalid="drop"'] if parameters.get("on_invalid") == "drop" else []
+    if "missing_label" in parameters:
+        words.append(f"missing_label={parameters['missing_label']!r}")
     if summary is None:
         words += ["certify=True"] if coreset.certificate is not None else []
         return f"distill({', '.join([*words, _seed(told)])})"

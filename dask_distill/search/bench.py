@@ -10,6 +10,7 @@ import numpy as np
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.labels import MissingLabel
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.evaluation.splits import (
@@ -73,7 +74,9 @@ class Judged:
     failure: str = ""
 
 
-def gather(dataset: Dataset, search: Search, seed: int, run: Run) -> Bench:
+def gather(
+    dataset: Dataset, search: Search, seed: int, run: Run, none: MissingLabel | None = None
+) -> Bench:
     """Bring the rows together that trials need, and split them."""
     assert dataset.labels is not None
     # so many that each split leaves max_rows to select from
@@ -82,6 +85,8 @@ def gather(dataset: Dataset, search: Search, seed: int, run: Run) -> Bench:
     y = gather_labels(run, take_rows(dataset.labels, numbers))
     X, y = run.held(X, y)
     finite, found = run.fetch_all([run.call("valid", finite_rows, X), y])
+    if none is not None:
+        finite = finite & ~none.among(found)
     (codes,), classes = class_codes([np.where(finite, found.astype(object), None)])
     pool = valid_rows(numbers, codes)
     valid = np.flatnonzero(pool >= 0)

@@ -103,7 +103,7 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
                 f"the strategy found to distill with {name}="
             )
     models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
-    bench = gather(dataset, search, request.seed, run)
+    bench = gather(dataset, search, request.seed, run, request.none)
     part = request.rows(dataset.n) / dataset.n
     job = _Job(bench, search, models, part, run)
     told = {

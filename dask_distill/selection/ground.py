@@ -176,6 +176,7 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         seed=int(asked.request.seed),
         on_invalid=asked.request.on_invalid,
         filled=asked.request.filled,
+        none=asked.request.none,
     )
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     schema = run.call("schema", content, final)

@@ -11,6 +11,7 @@ import numpy as np
 
 from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.labels import UNSET, MissingLabel
 from dask_distill.data.size import resolve_size
 from dask_distill.data.times import Span
 from dask_distill.errors import InputError
@@ -47,6 +48,8 @@ class Request:
         After how long rows are no longer alike, for distances that know the time.
     scale : "auto", "standard", "robust", "log", "rank" or "none"
         How features are scaled before rows are compared.
+    missing_label : number, text, NaN, None or MissingLabel
+        What stands for no label; not given, every label is one.
     """
 
     strategy: Strategy
@@ -63,6 +66,7 @@ class Request:
     target: Any = field(default=None, compare=False, repr=False)
     time_scale: Any = None
     scale: str = "auto"
+    missing_label: Any = UNSET
 
     @property
     def sets_apart(self) -> bool:
@@ -116,6 +120,7 @@ class Request:
                 f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
             )
         self._check_time(dataset)
+        self._check_missing_label(dataset)
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
@@ -141,6 +146,24 @@ class Request:
         if self.reduce is not None:
             return isinstance(self.reduce, Sized) and self.reduce.scale == "standard"
         return self.strategy.standardises
+
+    @property
+    def none(self) -> MissingLabel | None:
+        """What stands for no label, where something was given."""
+        given = self.missing_label
+        if given is UNSET or isinstance(given, MissingLabel):
+            return None if given is UNSET else given
+        return MissingLabel.of(given)
+
+    def _check_missing_label(self, dataset: Dataset) -> None:
+        if self.none is None:
+            return
+        if self.task != "classification" or dataset.labels is None:
+            found = "no labels" if self.task == "classification" else f'task="{self.task}"'
+            raise InputError(
+                f"missing_label must be given with labels that are classes, got {found}; leave it "
+                "out"
+            )
 
     @property
     def filled(self) -> bool:
@@ -210,6 +233,7 @@ class Request:
             "time_scale": None if self.time_scale is None else str(self.time_scale),
             "reduce": None if self.reduce is None else self.reduce.describe(),
             "scale": self.scale,
+            **({} if self.none is None else {"missing_label": self.none.value}),
         }
 
 

@@ -23,10 +23,32 @@ def warned_after(provenance: Mapping[str, Any]) -> Iterator[str]:
     """Of what was found in the data."""
     if line := stray_warning(provenance):
         yield line
+    yield from _about_missing_labels(provenance)
     if gone := gone_classes(provenance):
         listed = ", ".join(f"{entry['label']!r} ({entry['rows']:,} rows)" for entry in gone[:5])
         yield (
             f"no row is left of class {listed}{', …' if len(gone) > 5 else ''}: all hold NaN or "
             'infinite values, and on_invalid="drop" leaves them out; fill them in, or leave out '
             "the columns that provenance['dropped'] names"
+        )
+
+
+def _about_missing_labels(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """A class that looks like no class; or no row without a label where there should be some."""
+    parameters, classes = provenance["parameters"], provenance.get("classes")
+    if "missing_label" in parameters:
+        value = parameters["missing_label"]
+        if not (provenance.get("dropped") or {}).get("without_label"):
+            yield (
+                f"missing_label {value!r} is the label of no row; check how rows without a label "
+                "are marked"
+            )
+        return
+    rows = {entry["label"]: entry["rows"] for entry in classes or ()}
+    numbers = all(isinstance(label, int | float) for label in rows)
+    if numbers and len(rows) > 2 and sorted(rows) == list(range(-1, len(rows) - 1)):
+        yield (
+            f"labels has -1 in {rows[-1]:,} rows beside classes 0 to {len(rows) - 2}, and it is "
+            "taken for a class; if it stands for no label, pass missing_label=-1 / "
+            "--missing-label -1"
         )

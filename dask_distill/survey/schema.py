@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final
+from dask_distill.data.labels import MissingLabel
 from dask_distill.survey.stray import Stray
 
 Floats = npt.NDArray[np.float64]
@@ -69,6 +70,8 @@ class Schema(Final):
         Of invalid rows that are left out: rows by column, by label, and without one.
     filled : dict or None
         Of NaN in features that the reduction fills in: rows by column, and where the first is.
+    none : MissingLabel or None
+        What stands for no label: such rows are left out.
     """
 
     n_source: int
@@ -91,6 +94,7 @@ class Schema(Final):
     stray: tuple[Stray, ...] = ()
     largest: tuple[int, float] | None = None
     filled: dict[str, Any] | None = None
+    none: MissingLabel | None = None
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

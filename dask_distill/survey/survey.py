@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
-from dask_distill.data.labels import as_labels
+from dask_distill.data.labels import MissingLabel, as_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.moments import moments, pool_moments
@@ -51,6 +51,8 @@ class Question:
     on_invalid: OnInvalid
     # whether NaN in features are filled in later
     filled: bool = False
+    # what stands for no label
+    none: MissingLabel | None = None
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,12 @@ class Survey:
         seed: int,
         on_invalid: OnInvalid = "raise",
         filled: bool = False,
+        none: MissingLabel | None = None,
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
     ) -> Question:
         """The one question."""
-        return Question(n, d, size, floor, seed, labelled, on_invalid, filled)
+        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none)
 
     def observe(self, block: RawBlock, question: Question) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
@@ -119,7 +122,7 @@ class Survey:
 
     def answer(self, block: RawBlock, question: Question) -> Answer:
         """Count, measure and offer."""
-        bad, invalid = invalid_rows(block, filled=question.filled)
+        bad, invalid = invalid_rows(block, filled=question.filled, none=question.none)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
         X, labels, time = block.X, block.y, block.time
         if bad is not None:
@@ -202,6 +205,7 @@ class Survey:
             dropped=answer.invalid.rows,
             invalid=answer.invalid.told(),
             filled=answer.invalid.filled(),
+            none=question.none,
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),
@@ -215,7 +219,7 @@ def valid_block(raw: RawBlock, schema: Schema) -> Block:
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
     X, labels, time = raw.X, raw.y, raw.time
     if int(schema.block_counts[raw.number]) != len(rows):
-        bad, _ = invalid_rows(raw)
+        bad, _ = invalid_rows(raw, filled=schema.filled is not None, none=schema.none)
         assert bad is not None
         rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
         labels = None if labels is None else labels[~bad]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import RawBlock, tile_rows
-from dask_distill.data.labels import missing_labels
+from dask_distill.data.labels import MissingLabel, missing_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.moments import tiles
 
@@ -22,6 +22,7 @@ class Invalid:
 
     ``columns`` are the rows that hold some by column, ``labels`` those by label. ``gaps`` are
     rows that hold NaN which a reduction is to fill in, by column: these are not invalid.
+    ``unlabelled`` are rows with what the user has said stands for no label.
     """
 
     nan: int = 0
@@ -34,6 +35,7 @@ class Invalid:
     labels: Mapping[Any, int] = field(default_factory=Counter)
     gaps: Mapping[int, int] = field(default_factory=Counter)
     first_gap: tuple[int, int] | None = None
+    unlabelled: int = 0
 
     def filled(self) -> dict[str, Any] | None:
         """What a reduction is to fill in: rows by column, and where the first is; or None."""
@@ -48,16 +50,17 @@ class Invalid:
         return {
             "columns": dict(sorted(self.columns.items())),
             "classes": dict(self.labels),
-            "without_label": self.missing,
+            "without_label": self.missing + self.unlabelled,
         }
 
 
 def invalid_rows(
-    block: RawBlock, *, filled: bool = False
+    block: RawBlock, *, filled: bool = False, none: MissingLabel | None = None
 ) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
     """Mask of unusable rows (None where all are fine), and what is wrong with them.
 
     Where NaN in features are ``filled`` in later, they are counted and nothing is wrong with them.
+    Rows with a label that stands for ``none`` are left out, and nothing is wrong with them either.
     """
     bad = None
     invalid = Invalid()
@@ -86,6 +89,12 @@ def invalid_rows(
             )
     if block.y is not None:
         missing = missing_labels(block.y)
+        left_out = missing
+        if none is not None:
+            unlabelled = none.among(block.y)
+            missing, left_out = missing & ~unlabelled, missing | unlabelled
+            invalid = replace(invalid, unlabelled=int(unlabelled.sum()))
+            bad = unlabelled if bad is None else bad | unlabelled
         if missing.any():
             bad = missing if bad is None else bad | missing
             invalid = replace(
@@ -97,7 +106,7 @@ def invalid_rows(
         return None, invalid
     labels: Counter[Any] = Counter()
     if block.y is not None:
-        labels = Counter(block.y[bad & ~missing_labels(block.y)].tolist())
+        labels = Counter(block.y[bad & ~left_out].tolist())
     return bad, replace(invalid, rows=int(bad.sum()), labels=labels)
 
 
@@ -116,6 +125,7 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
         Counter(left.labels) + Counter(right.labels),
         Counter(left.gaps) + Counter(right.gaps),
         min((i.first_gap for i in (left, right) if i.first_gap is not None), default=None),
+        left.unlabelled + right.unlabelled,
     )
 
 

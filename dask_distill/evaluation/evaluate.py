@@ -18,7 +18,7 @@ from dask_distill.data.rows import take_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies, copies_across
-from dask_distill.evaluation.result import Evaluation, cost_of, verdict_of, worst_class_of
+from dask_distill.evaluation.result import WAYS, Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
     Rows,
     Split,
@@ -136,31 +136,28 @@ def evaluate(
     splits = job.with_complete(splits)
     size = min(size, len(splits[0].random))
     tables = job.tables(handles, codes)
-    ways = ("subset", "random", "stratified", "everything")
     copies = job.copies(splits[0], tables)
     fixed = (len(classes), *tables)
-    trials = run_trials(job.run, _trial, ways, named, splits, fixed)
+    trials = run_trials(job.run, _trial, WAYS, named, splits, fixed)
     scores, differences = summarise(trials)
     everything, tests = len(splits[0].everything), len(splits[0].test)
     bounded = everything == max_rows < dataset.n - tests
     taken = coreset.provenance.get("seconds", {}).get("total")
-    tested = len(codes[2]) if held_out else tests
     return Evaluation(
         verdict=copies.verdict(verdict_of(scores, differences, bounded=bounded)),
         cost=cost_of(scores, taken, bounded=bounded),
         strategy=str(coreset.provenance.get("parameters", {}).get("strategy", "")),
         rows=dataset.n,
         selected=len(coreset),
-        test_rows=tested,
+        test_rows=len(codes[2]) if held_out else tests,
         classes=len(classes),
         seeds=every_seed,
         scores=scores,
         differences=differences,
         worst_class=worst_class_of(trials, classes),
         selection_seconds=taken,
-        notes=_notes(coreset, dataset, size, everything if bounded else None, tests, trials)
+        notes=_notes(job, size, everything if bounded else None, tests, trials)
         + (() if forward[0] is None else (_FORWARD,))
-        + job.notes()
         + copies.notes(),
         copies=copies,
     )
@@ -241,13 +238,6 @@ class Gathering:
             )
             for split in splits
         ]
-
-    def notes(self) -> tuple[str, ...]:
-        """What was left out."""
-        left_out = len(self.part) - len(self.complete)
-        if not left_out:
-            return ()
-        return (f"Rows with NaN were left out, {left_out:,} of the subset's too.",)
 
     def tables(self, handles: Sequence[Any], codes: Sequence[Any]) -> list[Any]:
         """What was gathered, with class numbers; the subset's rows have its weights."""
@@ -370,8 +360,7 @@ def labelled_test(test: Any, d: int) -> Dataset:
 
 
 def _notes(
-    coreset: Subset,
-    dataset: Dataset,
+    job: Gathering,
     size: int,
     part: int | None,
     tests: int,
@@ -380,13 +369,16 @@ def _notes(
     notes = []
     if part is not None:
         notes.append(
-            f"Everything stands for {part:,} of {dataset.n:,} rows, drawn at random; "
+            f"Everything stands for {part:,} of {job.dataset.n:,} rows, drawn at random; "
             "max_rows / --max-rows raises it."
         )
-    if size < len(coreset):
+    left_out = len(job.part) - len(job.complete)
+    if size + left_out < len(job.coreset):
         notes.append(
-            f"The subset stands for {size:,} of its {len(coreset):,} rows, drawn at random."
+            f"The subset stands for {size:,} of its {len(job.coreset):,} rows, drawn at random."
         )
+    if left_out:
+        notes.append(f"Rows with NaN were left out, {left_out:,} of the subset's too.")
     if tests:
         notes.append("Tested on rows of the source that were not selected.")
     seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)

@@ -24,7 +24,7 @@ from dask_distill.strategies.parts.exemplars import (
     check_oversample,
     targets,
 )
-from dask_distill.strategies.parts.held import Features, Held, Pool
+from dask_distill.strategies.parts.held import Features, Held, Pool, chosen_before
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.ranking import (
     REPORTED,
@@ -35,7 +35,7 @@ from dask_distill.strategies.parts.ranking import (
     highest_first,
 )
 from dask_distill.strategies.parts.stepwise import Picks, SteppedRanking, Tally
-from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse, chosen_before
+from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.survey.schema import Schema
 
 Scores = dict[str, npt.NDArray[np.float32]]

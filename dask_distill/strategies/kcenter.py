@@ -10,7 +10,7 @@ from dask_distill.data.blocks import Block, block_bounds
 from dask_distill.errors import InputError
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.exact_rounds import First
-from dask_distill.strategies.parts.held import Held
+from dask_distill.strategies.parts.held import Held, chosen_before
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.strategies.parts.two_rounds import (
@@ -18,7 +18,6 @@ from dask_distill.strategies.parts.two_rounds import (
     OVERSAMPLING,
     Covering,
     Traverse,
-    chosen_before,
 )
 from dask_distill.survey.schema import Schema
 

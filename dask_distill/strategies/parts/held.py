@@ -13,6 +13,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import Frontier
 from dask_distill.strategies.parts.metric import Space
+from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -112,6 +113,14 @@ class Pool:
         """In ascending row order: the same whoever came first."""
         order = np.argsort(self.rows)
         return Pool(self.rows[order], self.X[order], self.squared[order])
+
+
+def chosen_before(schema: Schema, space: Space) -> Pool | None:
+    """Rows that are chosen before the strategy begins, where distances are what was asked for."""
+    if schema.chosen is None:
+        return None
+    rows = schema.chosen.rows
+    return Pool(rows, space(schema.chosen.X), np.zeros(len(rows)))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from dask_distill.strategies.parts.exact_rounds import First, candidates
 from dask_distill.strategies.parts.held import Aim, Chosen, Floats, Held, Pool, Rows
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.stepwise import Picks
-from dask_distill.survey.schema import Schema
 
 # candidates for each center, and the part of the centers that is kept for the worst rows
 OVERSAMPLING = 1.9
@@ -35,14 +34,6 @@ _GROWTH = 1.5
 SPREAD_ROWS = 250_000
 # a coreset whose pairs of rows one process can hold
 MOST_WITH_OUTLIERS = 10_000
-
-
-def chosen_before(schema: Schema, space: Space) -> Pool | None:
-    """Rows that are chosen before the strategy begins, where distances are what was asked for."""
-    if schema.chosen is None:
-        return None
-    rows = schema.chosen.rows
-    return Pool(rows, space(schema.chosen.X), np.zeros(len(rows)))
 
 
 @dataclass(frozen=True)

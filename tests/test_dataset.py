@@ -1020,7 +1020,7 @@ def test_open_dataset__parquet_columns_of_any_type(values, kind, expected, dtype
     column, expected = as_arrow(values, kind), np.array(expected, dtype)
     if missing:
         column = pa.concat_arrays([column, pa.nulls(1, column.type)])
-        nothing = {"O": None, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}
+        nothing = {"O": None, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT", "s")}
         grown = np.append(expected, nothing.get(expected.dtype.kind, np.nan))
         expected = grown.astype(dtype) if expected.dtype.kind == "f" else grown
     pq.write_table(pa.table({"a": range(len(column)), "c": column}), "a.parquet")
@@ -1495,6 +1495,14 @@ def test_open_dataset__memory_urls():
     dataset = open_dataset("memory://a.zarr")
     same(dataset.features, X)
     assert dataset.sources == ("memory://a.zarr",)
+
+
+def test_open_dataset__zarr_takes_options_beside_any_url():
+    """zarr itself refuses them for some schemes, even where there are none."""
+    store = zarr.storage.FsspecStore.from_url("memory://o.zarr", read_only=False)
+    write_zarr(store, {"X": X, "y": y})
+    for options in ({}, {"listings_expiry_time": 1}):
+        same(open_dataset("memory://o.zarr", storage_options=options).features, X)
 
 
 @pytest.mark.parametrize(

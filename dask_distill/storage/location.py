@@ -48,7 +48,10 @@ class Location:
         """What zarr's opening functions want."""
         if self.path is not None:
             return {"store": self.path}
-        return {"store": self.url, "storage_options": dict(self.options)}
+        from zarr.storage import FsspecStore
+
+        # zarr decides by the scheme whether options may be given beside a URL; fsspec knows
+        return {"store": FsspecStore.from_url(self.url, storage_options=dict(self.options))}
 
     def child(self, name: str) -> "Location":
         """A member of this group, by its own location."""

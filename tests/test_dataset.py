@@ -1020,8 +1020,9 @@ def test_open_dataset__parquet_columns_of_any_type(values, kind, expected, dtype
     column, expected = as_arrow(values, kind), np.array(expected, dtype)
     if missing:
         column = pa.concat_arrays([column, pa.nulls(1, column.type)])
-        nothing = {"O": None, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT", "s")}
-        grown = np.append(expected, nothing.get(expected.dtype.kind, np.nan))
+        # NaT of its own unit: without one, NumPy 2.5 warns
+        of_kind = np.array(["NaT"], expected.dtype) if expected.dtype.kind in "mM" else [np.nan]
+        grown = np.append(expected, [None] if expected.dtype.kind == "O" else of_kind)
         expected = grown.astype(dtype) if expected.dtype.kind == "f" else grown
     pq.write_table(pa.table({"a": range(len(column)), "c": column}), "a.parquet")
     lazy = open_dataset("a.parquet", features="a", carry=["c"]).carry["c"]

@@ -322,6 +322,62 @@ def test_fit_ensemble__takes_little_memory_for_many_features():
     assert peak < 200e6
 
 
+@pytest.mark.parametrize("d", [5, 700])
+@pytest.mark.parametrize("fit", [fit_softmax, fit_ensemble])
+def test_fit__takes_no_more_for_thousands_of_classes_and_scores_neither(fit, d):
+    """At 5,000 classes all weights took 1.9 GB, ten steps of them remembered."""
+    import tracemalloc
+
+    from dask_distill.proxy.fitting import fit_bytes
+
+    C = 5_000
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(C, d)).repeat(2, axis=0) * 3 + rng.normal(size=(2 * C, d)) * 0.1
+    X, y = X.astype(np.float32), np.repeat(np.arange(C), 2)
+    schema = schema_of(X, y)
+    tracemalloc.start()
+    proxy = fit(schema)
+    _, peak = tracemalloc.get_traced_memory()
+    assert peak < fit_bytes(2 * C, d, C) < fit_bytes(2 * C, d, 10) + 500e6
+    tracemalloc.reset_peak()
+    scores = every_score(proxy, schema, X, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 300e6
+    assert np.isfinite(scores["gradient"]).all()
+
+
+def test_fit__many_classes_are_told_apart_along_fewer_axes(monkeypatch):
+    """Features stand for those along random directions, where weights would be too many."""
+    from dask_distill.proxy import fitting
+
+    C, d = 80, 200
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(C, d)).repeat(30, axis=0) * 2 + rng.normal(size=(30 * C, d))).astype("f4")
+    schema = schema_of(X, np.repeat(np.arange(C), 30))
+    whole = fit_ensemble(schema)
+    monkeypatch.setattr(fitting, "_MOST_WEIGHTS", 3 * C * 150)
+    fewer = fit_ensemble(schema)
+    assert whole.axes is None
+    assert whole.frequencies.shape == (d, 600)
+    assert fewer.axes.shape[1] + fewer.frequencies.shape[1] == 149
+    monkeypatch.setattr(fitting, "_MOST_WEIGHTS", C * 100)
+    codes = np.repeat(np.arange(C), 30)
+    for proxy in (whole, fewer, fit_softmax(schema)):
+        assert (judge(proxy, schema, X).argmax(axis=1) == codes).mean() > 0.95
+
+
+def test_score__of_an_ensemble_is_the_same_in_smaller_tiles(monkeypatch):
+    X, y = mixture(9_000)
+    schema = schema_of(X, y)
+    proxy = fit_ensemble(schema)
+    whole = every_score(proxy, schema, X, y)
+    monkeypatch.setattr("dask_distill.proxy.models._MOST_PROBABILITIES", 2_000)
+    smaller = every_score(proxy, schema, X, y)
+    for name, values in whole.items():
+        assert values.tobytes() == smaller[name].tobytes(), name
+
+
 # ---------------------------------------------------------------- scores in tiles
 
 

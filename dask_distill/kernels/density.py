@@ -81,20 +81,24 @@ class Groups:
             _, joined = connected_components(graph, directed=False)
             self.of = joined[self.of].astype(np.int64)
 
-    def join_near(self, left: Ints, right: Ints, points: Floats, eps: float) -> None:
+    def join_near(self, left: Ints, right: Ints, Z: Floats, starts: Ints, eps: float) -> None:
         """Join pairs of cells with a pair of representatives within eps.
 
         Parameters
         ----------
         left, right : (p,) int64 arrays
-        points : (C, m, r) float array
-            Representatives of each cell; NaN where it has fewer.
+        Z : (m, r) float array
+            Representatives, cell by cell.
+        starts : (C + 1,) int64 array
+            Where those of each cell begin.
         eps : float
         """
         apart = np.flatnonzero(self.of[left] != self.of[right])
         for start in range(0, len(apart), _PAIRS):
             some = apart[start : start + _PAIRS]
-            offset = points[left[some], :, None] - points[right[some], None, :]
+            one = _side_by_side(Z, starts, left[some])
+            other = _side_by_side(Z, starts, right[some])
+            offset = one[:, :, None] - other[:, None, :]
             squared = np.einsum("pabr,pabr->pab", offset, offset)
             near = some[(squared <= eps**2).any(axis=(1, 2))]
             self.join(left[near], right[near])
@@ -112,6 +116,16 @@ class Groups:
             distance, _ = KDTree(many).query(few, k=1)
             if distance.min() <= eps:
                 self.join(np.array([left]), np.array([right]))
+
+
+def _side_by_side(Z: Floats, starts: Ints, cells: Ints) -> Floats:
+    """Representatives of some cells: (p, most, r), NaN where a cell has fewer."""
+    counts = starts[cells + 1] - starts[cells]
+    step = np.arange(counts.max(initial=0))
+    there = step < counts[:, None]
+    points = np.full((*there.shape, Z.shape[1]), np.nan)
+    points[there] = Z[(starts[cells][:, None] + step)[there]]
+    return points
 
 
 def guess_eps(Z: Floats, n: int, min_samples: int) -> float:

@@ -8,8 +8,11 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 
-# rows whose probabilities are held at once
-_TILE_ROWS = 2048
+# rows whose probabilities are held at once, fewer where that would be more numbers than the next
+TILE_ROWS = 2048
+TILE_VALUES = 2**22
+# vectors of all weights, in float64, that L-BFGS and what it calls hold at once
+VECTORS = 41
 # columns that a matrix product works on together
 _WIDTH = 16
 # models that say nothing better of rows they do not see, for so many steps, learn noise
@@ -118,6 +121,51 @@ def cross_fit(
     return CrossFit(every[:, :, :-1], every[:, :, -1], problem.seen, best_step)
 
 
+def fit_all(
+    X: Float32, codes: npt.NDArray[np.integer], classes: int, *, strength: float, steps: int
+) -> tuple[Float32, Float32]:
+    """Fit one multinomial logistic regression on all rows, holding few probabilities at once.
+
+    What scikit-learn's LogisticRegression minimises; that one holds those of all rows.
+
+    Parameters
+    ----------
+    X : (n, d) float32 array
+    codes : (n,) int array
+        Class numbers, 0 <= code < classes; each has a row.
+    classes : int
+    strength : float > 0
+        The inverse of regularisation, `C` of LogisticRegression.
+    steps : int
+        Most steps of L-BFGS.
+
+    Returns
+    -------
+    weights : (classes, d) float32 array
+    intercepts : (classes,) float32 array
+
+    Examples
+    --------
+    >>> X = np.array([[-2], [-1], [1], [2]], np.float32)
+    >>> weights, intercepts = fit_all(X, np.array([0, 0, 1, 1]), 2, strength=1, steps=9)
+    >>> (X @ weights.T + intercepts).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
+    """
+    from scipy.optimize import minimize
+
+    problem = _Problem(X, codes, np.full(len(X), -1, np.int8), classes, strength)
+    size = classes * (X.shape[1] + 1)
+    found = minimize(
+        problem.loss_and_gradient,
+        np.zeros(size),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": steps, "gtol": 1e-3},
+    )
+    both = found.x.reshape(classes, -1).astype(np.float32)
+    return both[:, :-1], both[:, -1]
+
+
 def widened(weights: Float32) -> Float32:
     """Weights (M, d) as the right side of a product, with columns of zeros up to an even width.
 
@@ -130,27 +178,33 @@ def widened(weights: Float32) -> Float32:
 
 
 class _Problem:
-    """The losses of all models, added up, as a function of all their weights."""
+    """The losses of all models, added up, as a function of all their weights.
+
+    Of fold -1 are rows that every model sees.
+    """
 
     def __init__(
         self,
         X: Float32,
-        codes: npt.NDArray[np.int32],
+        codes: npt.NDArray[np.integer],
         fold: npt.NDArray[np.int8],
         classes: int,
         strength: float,
     ) -> None:
-        folds = int(fold.max()) + 1
+        folds = max(int(fold.max()) + 1, 1)
         self.X, self.codes, self.fold = X, codes, fold
         # folds are bytes: their product with many classes would not fit
         group = fold.astype(np.int64) * classes + codes
-        counts = np.bincount(group, minlength=folds * classes)
+        counts = np.bincount(group[fold >= 0], minlength=folds * classes)
         of_fold = counts.reshape(folds, classes)
-        self.seen = of_fold.sum(axis=0) > of_fold
+        self.seen = np.bincount(codes, minlength=classes) > of_fold
         self.unseen_loss = np.inf
         self._rows_seen = len(X) - of_fold.sum(axis=1)
         self._penalty = 1 / (strength * np.maximum(self._rows_seen, 1))
         self._offsets = np.where(self.seen, np.float32(0), _NEVER)[:, :, None]
+        self._step = TILE_ROWS
+        while self._step > 1 and self._step * folds * classes > TILE_VALUES:
+            self._step //= 2
 
     def loss_and_gradient(self, flat: Floats) -> tuple[float, Floats]:
         """Mean loss of each model with its penalty, added up; the gradient in the same order."""
@@ -160,8 +214,8 @@ class _Problem:
         columns = widened(weights)
         gradient = np.zeros_like(both)
         losses, unseen = np.zeros(folds), 0.0
-        for start in range(0, len(self.X), _TILE_ROWS):
-            part = slice(start, start + _TILE_ROWS)
+        for start in range(0, len(self.X), self._step):
+            part = slice(start, start + self._step)
             X, codes = self.X[part], self.codes[part]
             learns = self.fold[part] != np.arange(folds)[:, None]
             at = np.arange(len(X))

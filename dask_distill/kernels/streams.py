@@ -53,5 +53,6 @@ class Generator(IntEnum):
     KMEANS = 0xC3
     EXEMPLARS = 0xE6
     FOURIER = 0xF0
+    PROXY_AXES = 0xF1
     AUTO_POOL = 2**32
     AUTO_SAMPLE = 2**32 + 1

@@ -24,6 +24,11 @@ class EstimatorProxy:
     estimator: Any
     columns: npt.NDArray[np.int64]
 
+    @property
+    def classes(self) -> int:
+        """How many classes it knows."""
+        return len(self.columns)
+
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """What ``predict_proba`` says, checked."""
         P = np.asarray(self.estimator.predict_proba(X))

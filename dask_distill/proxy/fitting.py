@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.hashing import row_hash
-from dask_distill.kernels.softmax import cross_fit
+from dask_distill.kernels.softmax import TILE_ROWS, TILE_VALUES, VECTORS, cross_fit, fit_all
 from dask_distill.kernels.streams import Generator, Stream
 from dask_distill.proxy.models import FOURIER_FEATURES, EnsembleProxy, SoftmaxProxy, fourier
 from dask_distill.proxy.scaling import Scaling
@@ -18,6 +18,13 @@ FOLDS = 3
 # the models have mostly stopped before
 _STEPS = 100
 _BANDWIDTH_ROWS = 200
+# weights of all models together: beyond, classes above so many leave each fewer features
+_MOST_WEIGHTS = 2**20
+_FEW_CLASSES = 64
+# numbers in the directions that features are taken along instead
+_MOST_AXES = 2**24
+# probabilities of the sample that scikit-learn may hold, several times
+_MOST_PROBABILITIES = 2**23
 
 
 def fit_softmax(schema: Schema) -> SoftmaxProxy:
@@ -34,7 +41,19 @@ def fit_softmax(schema: Schema) -> SoftmaxProxy:
     """
     sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
-    return _fit(Z, codes, schema)
+    assert schema.counts is not None
+    C = len(schema.counts)
+    axes = _fewer_axes(Z.shape[1], _width(C, 1), schema.seed)
+    if axes is None and len(Z) * C <= _MOST_PROBABILITIES:
+        return _fit(Z, codes, schema)
+    features = Z if axes is None else Z @ axes
+    present, among = np.unique(codes, return_inverse=True)
+    with single_threaded():
+        fitted = fit_all(features, among, len(present), strength=1.0, steps=_STEPS)
+    weights, intercepts = np.zeros((C, Z.shape[1]), np.float32), _unseen(schema)
+    weights[present] = fitted[0] if axes is None else fitted[0] @ axes.T
+    intercepts[present] = fitted[1]
+    return SoftmaxProxy(weights, intercepts)
 
 
 def fit_ensemble(schema: Schema) -> EnsembleProxy:
@@ -53,19 +72,68 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     """
     sample, codes = _sample(schema)
     Z = Scaling.of(schema)(sample.X)
-    d = Z.shape[1]
-    rng = np.random.default_rng([schema.seed % 2**63, Generator.FOURIER])
-    frequencies = rng.standard_normal((d, FOURIER_FEATURES)).astype(np.float32)
-    frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
-    phases = rng.uniform(0, 2 * np.pi, FOURIER_FEATURES).astype(np.float32)
-    features = fourier(Z, frequencies, phases)
-    fold = _folds(sample.rows, codes, schema.seed)
     assert schema.counts is not None
+    d, C = Z.shape[1], len(schema.counts)
+    width = _width(C, FOLDS)
+    D = min(FOURIER_FEATURES, max(width - d, width // 2))
+    axes = _fewer_axes(d, width - D, schema.seed)
+    rng = np.random.default_rng([schema.seed % 2**63, Generator.FOURIER])
+    frequencies = rng.standard_normal((d, D)).astype(np.float32)
+    frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
+    phases = rng.uniform(0, 2 * np.pi, D).astype(np.float32)
+    features = fourier(Z, frequencies, phases, axes)
+    fold = _folds(sample.rows, codes, schema.seed)
     with single_threaded():
-        fit = cross_fit(features, codes, fold, len(schema.counts), strength=1 / 3, steps=_STEPS)
+        fit = cross_fit(features, codes, fold, C, strength=1 / 3, steps=_STEPS)
     intercepts = np.where(fit.seen, fit.intercepts, _unseen(schema))
     members = tuple(map(SoftmaxProxy, fit.weights, intercepts))
-    return EnsembleProxy(frequencies, phases, members, sample.rows, fold)
+    return EnsembleProxy(frequencies, phases, members, sample.rows, fold, axes)
+
+
+def fit_bytes(rows: int, d: int, classes: int | None) -> int:
+    """Reckon what fitting the built-in judges takes, about.
+
+    Parameters
+    ----------
+    rows : int
+        Of the sample.
+    d : int
+    classes : int or None
+        None where they are not known yet: what it may come to then.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Examples
+    --------
+    >>> fit_bytes(10_000, 64, 10) < fit_bytes(10_000, 64, 5_000) <= fit_bytes(10_000, 64, None)
+    True
+    """
+    few = min(classes or _FEW_CLASSES, _FEW_CLASSES)
+    weights = FOLDS * few * (FOURIER_FEATURES + d + 1)
+    tile = min(TILE_ROWS * FOLDS * (classes or TILE_VALUES), TILE_VALUES)
+    if classes is None or classes > few:
+        weights = max(weights, _MOST_WEIGHTS)
+    # the sample with its Fourier features, side by side and while they are made; errors of a tile
+    return 16 * rows * (d + FOURIER_FEATURES) + 8 * VECTORS * weights + 12 * tile
+
+
+def _width(classes: int, models: int) -> int:
+    """Features that a model of so many classes may have."""
+    if classes <= _FEW_CLASSES:
+        return 2**62
+    return max(2, _MOST_WEIGHTS // (models * classes) - 1)
+
+
+def _fewer_axes(d: int, most: int, seed: int) -> Float32 | None:
+    """Random directions, (d, r), that stand for d features; None where d are few enough."""
+    if d <= most:
+        return None
+    r = max(1, min(most, _MOST_AXES // d))
+    rng = np.random.default_rng([seed % 2**63, Generator.PROXY_AXES])
+    return rng.standard_normal((d, r), np.float32) / np.float32(np.sqrt(r))
 
 
 def _unseen(schema: Schema) -> Float32:

@@ -20,10 +20,16 @@ Rows = npt.NDArray[np.int64]
 FOURIER_FEATURES = 600
 # rows whose Fourier features are made at once
 _FOURIER_ROWS = 256
+# probabilities of a tile: with more than 512 classes, tiles have fewer rows
+_MOST_PROBABILITIES = 2**21
 
 
 class Proxy(Protocol):
     """Class probabilities of a tile of rows."""
+
+    @property
+    def classes(self) -> int:
+        """How many classes it knows."""
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """(m, C) probabilities of raw features X, which are Z when standardised."""
@@ -35,6 +41,11 @@ class SoftmaxProxy:
 
     weights: Float32
     intercepts: Float32
+
+    @property
+    def classes(self) -> int:
+        """How many classes it knows."""
+        return len(self.intercepts)
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """Softmax of the logits."""
@@ -48,7 +59,8 @@ class SoftmaxProxy:
 class EnsembleProxy:
     """Mean of cross-fitted softmax models on random Fourier features beside the plain ones.
 
-    A row of the sample is judged only by the model that has not seen it.
+    A row of the sample is judged only by the model that has not seen it. With ``axes``, (d, r),
+    the plain features are those along them.
 
     References
     ----------
@@ -60,6 +72,12 @@ class EnsembleProxy:
     members: tuple[SoftmaxProxy, ...]
     seen_rows: Rows
     seen_fold: npt.NDArray[np.int8]
+    axes: Float32 | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes it knows."""
+        return self.members[0].classes
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """Mean over the members, or the one member for rows of the sample."""
@@ -91,7 +109,8 @@ class EnsembleProxy:
             part = slice(start, min(start + _FOURIER_ROWS, len(Z)))
             some = slice(part.stop - start)
             logits = _waves(Z[part], lifted, out=room[some], ones=ones[some]) @ weights[:D]
-            logits += Z[part] @ weights[D:]
+            plain = Z[part] if self.axes is None else Z[part] @ self.axes
+            logits += plain @ weights[D:]
             logits = np.ascontiguousarray(logits.T[:columns])
             logits += intercepts
             each[:, :, part] = _softmax(logits.reshape(*each.shape[:2], -1), axis=1)
@@ -119,8 +138,9 @@ def score(
         names += ["gradient", "el2n", "trust_gap"]
     out = {name: np.empty(len(X), np.float32) for name in names}
     # one buffer for all tiles: a fresh one each would cost page faults
-    room = np.empty((min(len(X), tile_rows(X.shape[1])), X.shape[1]), np.float32)
-    for tile in tiles(len(X), X.shape[1]):
+    step = _score_rows(X.shape[1], proxy.classes if given is None else given.shape[1])
+    room = np.empty((min(len(X), step), X.shape[1]), np.float32)
+    for tile in tiles(len(X), X.shape[1], step):
         Z = scaling(X[tile], out=room[: tile.stop - tile.start])
         P = proxy.probabilities(X[tile], Z, rows[tile]) if given is None else given[tile]
         out["entropy"][tile] = kernels.entropy(P)
@@ -136,9 +156,20 @@ def score(
     return out
 
 
-def fourier(Z: Float32, frequencies: Float32, phases: Float32) -> Float32:
-    """Random Fourier features beside the plain ones: (m, D + d)."""
-    return np.hstack([_waves(Z, np.vstack([frequencies, phases])), Z])
+def _score_rows(d: int, classes: int) -> int:
+    """Rows scored together: fixed by features and classes, so that bits are."""
+    step = tile_rows(d)
+    while step > 16 and step * classes > _MOST_PROBABILITIES:
+        step //= 2
+    return step
+
+
+def fourier(
+    Z: Float32, frequencies: Float32, phases: Float32, axes: Float32 | None = None
+) -> Float32:
+    """Random Fourier features beside the plain ones, or these along axes: (m, D + d)."""
+    plain = Z if axes is None else Z @ axes
+    return np.hstack([_waves(Z, np.vstack([frequencies, phases])), plain])
 
 
 def _waves(

@@ -69,8 +69,8 @@ class Scaling:
         )
 
 
-def tiles(count: int, d: int) -> Iterator[slice]:
-    """The fixed tiles of a block of ``count`` rows."""
-    step = tile_rows(d)
+def tiles(count: int, d: int, step: int = 0) -> Iterator[slice]:
+    """The fixed tiles of a block of ``count`` rows: of ``step`` rows, or as many as d allows."""
+    step = step or tile_rows(d)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))

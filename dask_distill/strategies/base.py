@@ -20,12 +20,15 @@ class Footprint:
     answer_bytes_per_block : float
     pool_rows : float
         Rows that meet on the coordinator at once.
+    worked_bytes : float
+        What the coordinator works with beside them.
     """
 
     rounds: int
     state_bytes_per_row: float
     answer_bytes_per_block: float
     pool_rows: float
+    worked_bytes: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
 _MOST_AXES = 4
+# where rows meet, their cells in several tables and neighbours of theirs, a row and axis: measured
+_WORKED_BYTES = 110
 
 
 @dataclass(frozen=True)
@@ -210,4 +212,6 @@ class DBSCAN(SteppedRanking):
         # counts around every row in doubt, from every block
         # and the survey's sample in float64, with what its directions are found from
         together = pool * min(1.0, axes / d) + 3.5 * min(n, SAMPLE_ROWS)
-        return Footprint(8 + 4, 8 * axes + 40, pool / 4, together)
+        worked = _WORKED_BYTES * axes * pool
+        # projected rows and their cells are in eight bytes an axis each
+        return Footprint(8 + 4, 16 * axes + 24, pool / 4, together, worked)

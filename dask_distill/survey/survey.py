@@ -34,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 
 SAMPLE_ROWS = 10_000
 SAMPLE_FLOOR = 20
+# of the lowest rows of all classes so many are kept, if that leaves two a class
+_FLOOR_ROWS = 30_000
 # the hashes up to which rows are offered leave room above the sample's size
 _OFFER = 1.5
 
@@ -76,7 +78,9 @@ class BlockFacts:
 class Offer:
     """Rows of low hash, with all that the sample needs of them.
 
-    These are the rows whose hash is at most ``limit``, and the ``floor`` lowest of each class.
+    These are the rows whose hash is at most ``limit``, and the ``floor`` lowest of each class,
+    or fewer where classes are thousands. More classes only make them fewer: what is kept of all
+    was kept of each part.
     """
 
     limit: np.uint64
@@ -214,6 +218,18 @@ class Survey:
         )
 
 
+def offered_rows(n: int, classes: int) -> int:
+    """Most rows that are offered for the sample of a data set, about.
+
+    Examples
+    --------
+    >>> offered_rows(10**9, 10), offered_rows(10**9, 5_000)
+    (15200, 45000)
+    """
+    floors = min(SAMPLE_FLOOR * classes, max(_FLOOR_ROWS, 2 * classes))
+    return min(n, int(_OFFER * SAMPLE_ROWS) + floors)
+
+
 def valid_block(raw: RawBlock, schema: Schema) -> Block:
     """Leave out what the survey found invalid, and put class numbers for labels."""
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
@@ -259,7 +275,9 @@ def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
     """What an offer must hold of these rows; ``inverse`` numbers their labels in any way."""
     chosen = offer.hashes <= offer.limit
     if inverse is not None:
-        chosen |= lowest_in_class(offer.hashes, offer.rows, inverse, offer.floor)
+        classes = int(inverse.max(initial=0)) + 1
+        floor = min(offer.floor, max(2, _FLOOR_ROWS // classes))
+        chosen |= lowest_in_class(offer.hashes, offer.rows, inverse, floor)
     return replace(
         offer,
         hashes=offer.hashes[chosen],

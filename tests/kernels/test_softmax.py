@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import check_grad
 from sklearn.linear_model import LogisticRegression
 
-from dask_distill.kernels.softmax import _Problem, cross_fit
+from dask_distill.kernels import softmax
+from dask_distill.kernels.softmax import _Problem, cross_fit, fit_all
 
 
 def rows(n, C, d=6, wrong=0.0, apart=1.0, seed=0):
@@ -120,3 +121,17 @@ def test_cross_fit__the_same_again():
     one, two = (cross_fit(X, codes, fold, 5, strength=1, steps=40) for _ in range(2))
     assert np.array_equal(one.weights, two.weights)
     assert np.array_equal(one.intercepts, two.intercepts)
+
+
+@pytest.mark.parametrize("C", [2, 5])
+def test_fit_all__is_logistic_regression(monkeypatch, C):
+    X, codes, _, _ = rows(3_000, C)
+    # tiles of one row, and of all
+    for values in (1, 2**22):
+        monkeypatch.setattr(softmax, "TILE_VALUES", values)
+        weights, intercepts = fit_all(X[:900], codes[:900], C, strength=1.0, steps=500)
+        logits = X @ weights.T + intercepts
+        P = np.exp(logits - logits.max(axis=1, keepdims=True))
+        peer = LogisticRegression(C=1.0, max_iter=1000).fit(X[:900], codes[:900])
+        told = peer.predict_proba(X)
+        np.testing.assert_allclose(P / P.sum(axis=1, keepdims=True), told, atol=0.05)

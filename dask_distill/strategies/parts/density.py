@@ -205,30 +205,29 @@ class Core:
         core_rows, first = np.zeros(cells, np.int64), np.full(cells, _NOBODY)
         core_rows[answer.cells], first[answer.cells] = answer.counts, answer.first
         some = fewest(answer.some)
-        points = np.full((cells, _REPRESENTATIVES, some.Z.shape[1]), np.nan)
-        starts = np.searchsorted(some.place, some.place)
-        points[some.place, np.arange(len(starts)) - starts] = some.Z
+        starts = np.searchsorted(some.place, np.arange(cells + 1))
         groups = Groups(cells)
         near_core = core_rows > 0
-        pairs = []
-        for left, right in self.table.neighbors():
-            near_core[left] |= core_rows[right] > 0
-            near_core[right] |= core_rows[left] > 0
-            both = (core_rows[left] > 0) & (core_rows[right] > 0)
-            groups.join_near(left[both], right[both], points, self.aim.eps)
-            pairs.append((left[both], right[both]))
+        left = right = np.empty(0, np.int64)
+        for one, other in self.table.neighbors():
+            near_core[one] |= core_rows[other] > 0
+            near_core[other] |= core_rows[one] > 0
+            both = (core_rows[one] > 0) & (core_rows[other] > 0)
+            one, other = one[both], other[both]
+            groups.join_near(one, other, some.Z, starts, self.aim.eps)
+            # where all rows are representatives, they have said all there is
+            more = np.maximum(core_rows[one], core_rows[other]) > _REPRESENTATIVES
+            left, right = np.append(left, one[more]), np.append(right, other[more])
+            # pairs there are by the hundred a cell, but few stay apart
+            apart = groups.of[left] != groups.of[right]
+            left, right = left[apart], right[apart]
         found = Found(self.aim, self.counts, core_rows, first, near_core)
-        left = np.concatenate([pair[0] for pair in pairs] or [np.empty(0, np.int64)])
-        right = np.concatenate([pair[1] for pair in pairs] or [np.empty(0, np.int64)])
-        # where all rows are representatives, they have said all there is
-        more = np.maximum(core_rows[left], core_rows[right]) > _REPRESENTATIVES
-        more &= groups.of[left] != groups.of[right]
-        if not more.any():
+        if not len(left):
             return found.borders(groups)
         open_ = np.zeros(cells, bool)
-        open_[left[more]] = open_[right[more]] = True
+        open_[left] = open_[right] = True
         self.aim.refuse("rows between groups", int(core_rows[open_].sum()), MOST_ROWS)
-        return Resolve(found, open_, groups.of, left[more], right[more])
+        return Resolve(found, open_, groups.of, left, right)
 
 
 @dataclass(frozen=True)

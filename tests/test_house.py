@@ -51,7 +51,7 @@ HEAVY = {
         "fsspec",
     ),
     *("httpx", "imblearn", "jinja2", "kr8s", "markupsafe", "matplotlib", "numba", "optuna"),
-    *("pandas", "pyarrow", "rich", "scipy", "sklearn", "torch", "tornado"),
+    *("pandas", "pyarrow", "rich", "scipy", "sklearn", "torch", "tornado", "zarr"),
 }
 
 

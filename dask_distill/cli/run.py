@@ -124,9 +124,17 @@ def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> N
                 f"about {shown_bytes(made.bytes_moved)} "
                 f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
             ),
-            ("written", f"about {shown_bytes(made.bytes_written)}"),
+            ("written", _written(made)),
         ]
     )
+
+
+def _written(made: Any) -> str:
+    """How much is written, and of what the length is not known."""
+    told = f"about {shown_bytes(made.bytes_written)}"
+    if not made.unmeasured:
+        return told
+    return f"{told}, or more: nothing tells how long the text is of {', '.join(made.unmeasured)}"
 
 
 @click.command()

@@ -19,6 +19,7 @@ from dask_distill.data.arrays import (
     one_row_axis,
 )
 from dask_distill.data.labels import text_of
+from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
@@ -50,6 +51,8 @@ class Dataset:
         many. Counted at opening, if the store can be listed and an array has at most 100,000.
     uses : tuple of ColumnUse
         What becomes of each column or array of the source, where it was opened by us.
+    texts : dict of TextSize
+        Of labels and carried columns that are text, where the source tells how long they are.
     """
 
     features: da.Array
@@ -62,6 +65,7 @@ class Dataset:
     time_name: str | None = None
     missing: dict[str, tuple[int, int]] = field(default_factory=dict)
     uses: tuple[ColumnUse, ...] = ()
+    texts: dict[str, TextSize] = field(default_factory=dict)
 
     @property
     def time(self) -> da.Array | None:

@@ -1,4 +1,4 @@
-"""What a run would do, from shapes alone: rows, blocks, tasks, memory, bytes."""
+"""What a run would do, from shapes and footers alone: rows, blocks, tasks, memory, bytes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,11 +10,21 @@ from dask_distill.conversation.converse import FAN_IN
 from dask_distill.data.blocks import block_rows
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.proxy.fitting import fit_bytes
 from dask_distill.runtime.client import active_client, limits_here
 from dask_distill.selection import certify
+from dask_distill.selection.amounts import (
+    CHUNK_BYTES,
+    bytes_read_to_write,
+    chunk_bytes,
+    read_bytes,
+    unmeasured_texts,
+    written_lane_bytes,
+    written_row_bytes,
+)
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.watched import group_bytes
-from dask_distill.survey.survey import SAMPLE_FLOOR, SAMPLE_ROWS
+from dask_distill.survey.survey import SAMPLE_FLOOR, SAMPLE_ROWS, offered_rows
 
 # a Python process with our libraries, its services and compiled kernels, before any data
 _PROCESS_BYTES = 512 * 2**20
@@ -26,7 +36,7 @@ _APART_COPIES = 1
 _APART_ROUNDS = 3
 # the group of each row; and its number, where numbers have gaps
 _GROUP_BYTES, _NUMBER_BYTES = 1, 8
-# classes are known only after the survey
+# classes are known only after the survey; how much they may add is bounded
 _ASSUMED_CLASSES = 10
 
 
@@ -51,10 +61,12 @@ class Plan:
         Times that features and labels are read to select.
     bytes_read, bytes_moved, bytes_written : int
         Before compression; read is what the passes read, moved are questions, answers, candidates
-        and selected rows.
+        and selected rows; written are all their columns.
     bytes_read_to_write : int
         At most: chunks of the source that hold selected rows are read once more to write them.
     bytes_to_gather_everything : int
+    unmeasured : tuple of str
+        Columns of text of which nothing tells how long it is: counted as 32 bytes a value.
     """
 
     rows: int
@@ -73,6 +85,7 @@ class Plan:
     bytes_moved: int
     bytes_written: int
     bytes_to_gather_everything: int
+    unmeasured: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -106,41 +119,37 @@ def make_plan(
     return plan_of(request.of(dataset), workers)
 
 
-def plan_of(asked: Asked, workers: int) -> Plan:
-    """Reckon what a request that has been checked would do."""
+def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
+    """Reckon what a request that has been checked would do; classes, once they are counted."""
     dataset, request, strategy = asked.dataset, asked.request, asked.request.strategy
     n, d = dataset.n, dataset.d
     selected = asked.rows(n)
     rows, blocks = block_rows(n, d), len(asked.bounds)
-    classes = 1 if dataset.labels is None else _ASSUMED_CLASSES
+    assumed = 1 if dataset.labels is None else classes or _ASSUMED_CLASSES
     # the strategy sees the reduced form, which the workers hold
     reduced = request.reduced_width(d)
-    needs = [strategy.footprint(n, reduced or d, classes, selected)]
+    needs = [strategy.footprint(n, reduced or d, assumed, selected)]
     if request.certify:
         needs.append(certify.footprint(n, reduced or d, selected))
     value = max(4, dataset.features.dtype.itemsize)
-    sample = min(n, SAMPLE_ROWS + SAMPLE_FLOOR * classes)
-    offers = min(n, int(1.5 * sample)) * d * value
+    offered = offered_rows(n, assumed) * d * value
     pools = [int(min(n, need.pool_rows) * (d * value + 48)) for need in needs]
     apart = _rows_apart(asked, selected)
     if strategy.counts_chosen:
         pools[0] += apart * (d * value + 48)
-    chunks = len(dataset.features.chunks[0])
-    combines = -(-blocks // (FAN_IN - 1))
+    meeting = max(3 * pool + need.worked_bytes for pool, need in zip(pools, needs, strict=True))
     fit = 0
     if strategy.uses_proxy and dataset.labels is not None:
-        # the sample with its Fourier features, and the solver's copies of it
-        fit = 4 * sample * (d + 600) * value
-    copies = _BLOCK_COPIES + (_APART_COPIES if request.sets_apart else 0)
-    lane = copies * min(rows, n) * d * value
+        fit = fit_bytes(min(n, SAMPLE_ROWS + SAMPLE_FLOOR * assumed), d, classes)
+    blockwise, writing = _lane_bytes(asked), written_lane_bytes(dataset, selected)
     # one after the other; footprints are for float32
     state = max(need.state_bytes_per_row for need in needs) * value / 4
     noted = _GROUP_BYTES + (_NUMBER_BYTES if request.sets_apart else 0)
     held = (state + 4 * reduced + noted) * n / max(1, workers)
-    worker = int(_PROCESS_BYTES + lane + held)
+    worker = int(_PROCESS_BYTES + max(blockwise + held, writing))
     rounds = 1 + sum(need.rounds for need in needs)
     rounds += (1 if reduced else 0) + (_APART_ROUNDS if request.sets_apart else 0)
-    chunk = max(dataset.features.chunks[0]) * dataset.row_bytes
+    written = written_row_bytes(dataset)
     return Plan(
         rows=n,
         features=d,
@@ -149,27 +158,43 @@ def plan_of(asked: Asked, workers: int) -> Plan:
         blocks=blocks,
         block_rows=rows,
         # a block answers and sends, in the survey and each round; rows are taken by chunks
-        tasks=blocks + (2 * blocks + combines + 8) * rounds + 2 * chunks,
+        tasks=blocks
+        + (2 * blocks + -(-blocks // (FAN_IN - 1)) + 8) * rounds
+        + 2 * len(dataset.features.chunks[0]),
         worker_bytes=worker,
-        lane_bytes=lane,
+        lane_bytes=max(blockwise, writing),
         # one of the workers, beside its blocks
-        coordinator_bytes=int(worker + 3 * offers + 3 * max(pools) + fit + 40 * (selected + apart)),
+        coordinator_bytes=int(worker + 3 * offered + meeting + fit + 40 * (selected + apart)),
         passes=request.passes,
         bytes_read=request.passes * (dataset.nbytes + _bytes(dataset.time)) + _bytes_beside(asked),
-        bytes_read_to_write=min(
-            dataset.nbytes + sum(_bytes(array) for array in dataset.carry.values()),
-            selected * (chunk + sum(_chunk_bytes(array) for array in dataset.carry.values())),
-        ),
+        bytes_read_to_write=bytes_read_to_write(dataset, selected),
         bytes_moved=int(
-            offers
+            offered
             + sum(pools)
             + sum(blocks * need.rounds * need.answer_bytes_per_block for need in needs)
             + workers * group_bytes(reduced or d)
-            + selected * dataset.row_bytes
+            + selected * written
         ),
-        bytes_written=selected * (dataset.row_bytes + 12 + (16 if strategy.uses_proxy else 0)),
+        bytes_written=int(selected * (written + 12 + (16 if strategy.uses_proxy else 0))),
         bytes_to_gather_everything=dataset.nbytes,
+        unmeasured=unmeasured_texts(dataset),
     )
+
+
+def _lane_bytes(asked: Asked) -> int:
+    """What one thread takes while blocks answer."""
+    dataset = asked.dataset
+    value = max(4, dataset.features.dtype.itemsize)
+    copies = _BLOCK_COPIES + (_APART_COPIES if asked.request.sets_apart else 0)
+    rows = min(block_rows(dataset.n, dataset.d), dataset.n)
+    block = copies * rows * dataset.d * value
+    features = dataset.features
+    if max(features.chunks[0]) <= rows or chunk_bytes(features) <= CHUNK_BYTES:
+        # several small ones, as stored, of which a block reads its own
+        return block
+    # chunks that several blocks need: one is read, or the next, while blocks wait that are cut
+    waiting = chunk_bytes(features) * (1 + (len(features.chunks[0]) > 1))
+    return waiting + max(block, chunk_bytes(features) + read_bytes(features, None))
 
 
 def _rows_apart(asked: Asked, selected: int) -> int:
@@ -194,10 +219,6 @@ def _bytes_beside(asked: Asked) -> int:
 
 def _bytes(array: da.Array | None) -> int:
     return 0 if array is None else int(array.size * array.dtype.itemsize)
-
-
-def _chunk_bytes(array: da.Array) -> int:
-    return max(array.chunks[0]) * (_bytes(array) // max(1, len(array)))
 
 
 def refuse_unfit(plan: Plan, limits: Sequence[tuple[int, int]]) -> None:
@@ -231,12 +252,14 @@ def refuse_unfit(plan: Plan, limits: Sequence[tuple[int, int]]) -> None:
             )
 
 
-def refuse_unfit_here(asked: Asked) -> None:
+def refuse_unfit_here(asked: Asked, classes: int = _ASSUMED_CLASSES) -> None:
     """Refuse what cannot fit on the workers of the active client, or in this process.
+
+    Once more when the survey has counted the classes: not before they are known to be many.
 
     Raises
     ------
     InputError
     """
     limits = limits_here(active_client())
-    refuse_unfit(plan_of(asked, len(limits) or 1), limits)
+    refuse_unfit(plan_of(asked, len(limits) or 1, classes), limits)

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dask_distill.data.texts import TextSize
 from dask_distill.errors import InputError
 from dask_distill.sources.lakes import refuse_lake_files, refuse_part_of_lake
 from dask_distill.sources.reader import is_web, open_filesystem, unreadable
@@ -30,6 +31,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBERS = "biuf"
 # of these alone the type depends on whether values are missing
 _WITHOUT_NAN = ("BOOLEAN", "INT32", "INT64")
+# what writers let a dictionary grow to
+_DICTIONARY_BYTES = 2**20
 _THREADS = 16
 _FOOTER_CACHE_BYTES = 32 * 2**20
 
@@ -69,7 +72,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Footer:
-    """What opening needs of a file: types by name, columns that may hold nulls, group sizes."""
+    """What opening needs of a file: types by name, columns that may hold nulls, group sizes.
+
+    ``texts`` are bytes of a value of columns of text, by row group; None where nothing tells.
+    """
 
     path: str
     partition: tuple[tuple[str, str | None], ...]
@@ -77,6 +83,7 @@ class Footer:
     nulls: frozenset[str]
     rows: tuple[int, ...]
     index: frozenset[str]
+    texts: dict[str, tuple[float | None, ...]]
 
 
 def read_footers(location: Location) -> list[Footer]:
@@ -135,6 +142,7 @@ def _read_footer(location: Location, root: str, path: str) -> Footer:
         frozenset(_may_hold_nulls(metadata.schema, [g for g in groups if g.num_rows])),
         tuple(group.num_rows for group in groups),
         frozenset(_index_names(schema.metadata)),
+        _texts(metadata.schema, groups),
     )
 
 
@@ -213,6 +221,47 @@ def _may_hold_nulls(schema: Any, groups: Sequence[Any]) -> Iterable[str]:
 
 def _is_full(statistics: Any) -> bool:
     return statistics is not None and statistics.has_null_count and statistics.null_count == 0
+
+
+def _texts(schema: Any, groups: Sequence[Any]) -> dict[str, tuple[float | None, ...]]:
+    """Of each column of bytes or text, those of a value by row group."""
+    return {
+        schema.column(position).path: tuple(_text(group, position) for group in groups)
+        for position in range(len(schema))
+        if schema.column(position).physical_type == "BYTE_ARRAY"
+    }
+
+
+def _text(group: Any, position: int) -> float | None:
+    """What the footer tells of a value's bytes: by its size, unless a dictionary hides that."""
+    column = group.column(position)
+    rows, size = max(1, group.num_rows), column.total_uncompressed_size
+    # writers give a dictionary up where it would be larger
+    if not column.has_dictionary_page or size > 2 * _DICTIONARY_BYTES + 4 * rows:
+        return float(max(0, size / rows - 4))
+    statistics = column.statistics
+    if statistics is None or not statistics.has_min_max:
+        return None
+    ends = statistics.min, statistics.max
+    return sum(len(end if isinstance(end, bytes) else str(end).encode()) for end in ends) / 2
+
+
+def text_sizes(footers: Sequence[Footer], names: Iterable[str]) -> dict[str, TextSize]:
+    """Of these columns, those that are text of which all footers tell."""
+    found = {}
+    for name in names:
+        parts = [
+            (size, rows)
+            for footer in footers
+            for size, rows in zip(footer.texts.get(name, ()), footer.rows, strict=False)
+            if rows
+        ]
+        known = [(size, rows) for size, rows in parts if size is not None]
+        if known and len(known) == len(parts):
+            every = sum(rows for _, rows in known)
+            mean = sum(size * rows for size, rows in known) / every
+            found[name] = TextSize(mean, max(size for size, _ in known))
+    return found
 
 
 def _index_names(metadata: Any) -> Iterable[str]:

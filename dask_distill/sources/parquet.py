@@ -38,6 +38,7 @@ from dask_distill.sources.footers import (
     open_file,
     plain_type,
     read_footers,
+    text_sizes,
 )
 from dask_distill.sources.reader import RowReader, missing_name
 from dask_distill.storage.location import Location, reading
@@ -114,6 +115,7 @@ def open_parquet(
         columns=tuple(column.name for column in chosen),
         sources=(location.url,),
         uses=uses,
+        texts=text_sizes(footers, vectors),
     )
 
 

@@ -19,6 +19,7 @@ from zarr.storage import WrapperStore
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows
+from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import ColumnUse, array_kind, array_uses
 from dask_distill.errors import InputError
 from dask_distill.sources.packed import refuse_packed
@@ -30,6 +31,8 @@ _PICKLING = ("pickle", "object", "json2")
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 # more chunks than this are not counted: a listing of an object store takes a request a thousand
 _MOST_COUNTED = 100_000
+# the first chunk of a text array is read at opening, to know how long texts are, up to so many
+_SAMPLED_BYTES = 2**20
 # stored chunks are read whole, unless they are more than so many of ours
 _MOST_AT_ONCE = 8
 
@@ -77,6 +80,7 @@ def open_zarr(
         member(X, "features"),
         member(y, "labels") if y else None,
         {name: member(name, f"carry {name}") for name in carry},
+        texts=_text_sizes(node, [*carry, *([y] if y else [])], location),
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
@@ -93,6 +97,23 @@ def _uses(group: Any, features: str, labels: str, carry: Sequence[str]) -> tuple
         named |= dict(group.arrays())
     kinds = {name: array_kind(array.dtype, array.shape) for name, array in named.items()}
     return array_uses(kinds, features, labels, carry)
+
+
+def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[str, TextSize]:
+    """Of arrays of text, by their first chunks, unless these are large."""
+    found = {}
+    for name in names:
+        array = group[name]
+        if array.dtype.kind == "T" and array.ndim == 1 and array.shape[0]:
+            with suppress(Exception):
+                # what cannot be read is told by the run
+                system, path = location.child(name).filesystem()
+                key = array.metadata.encode_chunk_key((0,))
+                if system.size(f"{path}/{key}") <= _SAMPLED_BYTES:
+                    texts = array[: array.chunks[0]]
+                    mean = sum(len(str(text).encode()) for text in texts) / len(texts)
+                    found[name.rpartition("/")[2]] = TextSize(mean, mean)
+    return found
 
 
 def _usual_names(group: Any, location: Location) -> tuple[str, str]:

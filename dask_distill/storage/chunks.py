@@ -182,7 +182,14 @@ def write_chunk(location: Location, name: str, number: int, layout: Layout, valu
         if location.path is not None:
             sync(location.path / name / _key(array, number))
         _stop_if_called_off(location)
-    return Receipt(name, number, digest_values(values), int(values.nbytes), text_width)
+    return Receipt(name, number, digest_values(values), _nbytes(values), text_width)
+
+
+def _nbytes(values: Array) -> int:
+    """Bytes of the values; of text, those of UTF-8."""
+    if values.dtype.kind not in _TEXT:
+        return int(values.nbytes)
+    return sum(len(str(text).encode(errors="surrogatepass")) for text in values.ravel())
 
 
 def _as_declared(values: Any, name: str, number: int, layout: Layout) -> tuple[Array, int]:
@@ -270,7 +277,7 @@ def find_chunk(location: Location, name: str, number: int, layout: Layout) -> Re
         )
     except DistillError:
         return None
-    return Receipt(name, number, digest_values(values), int(values.nbytes), text_width)
+    return Receipt(name, number, digest_values(values), _nbytes(values), text_width)
 
 
 def confirm_chunk(location: Location, receipt: Receipt, layout: Layout, values: Any) -> Receipt:

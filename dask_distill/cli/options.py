@@ -22,6 +22,20 @@ def pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) 
     return found
 
 
+def storage_pairs(
+    ctx: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Any]:
+    """Options for fsspec; in a chain of URLs, those of one protocol are named with it: s3.anon."""
+    found: dict[str, Any] = {}
+    for key, text in pairs(ctx, option, values).items():
+        protocol, dot, name = key.rpartition(".")
+        if dot:
+            found.setdefault(protocol, {})[name] = text
+        else:
+            found[key] = text
+    return found
+
+
 def options(*decorators: Decorator) -> Decorator:
     """Several options as one decorator."""
 
@@ -112,9 +126,10 @@ STORAGE_OPTION = click.option(
     "--storage-option",
     "storage",
     multiple=True,
-    callback=pairs,
+    callback=storage_pairs,
     metavar="KEY=VALUE",
-    help="For fsspec, e.g. anon=true. Never stored or shown.",
+    help="For fsspec, e.g. anon=true, or s3.anon=true in zip://a.zarr::s3://b/c.zip. Never stored "
+    "or shown.",
 )
 WORKERS = click.option("--workers", type=int, metavar="N", help="Worker processes to start.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

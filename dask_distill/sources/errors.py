@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from dask_distill.errors import InputError
-from dask_distill.sources.reader import is_web, open_filesystem, unreadable
+from dask_distill.sources.reader import forget_archives, is_web, open_filesystem, unreadable
 from dask_distill.storage.location import Location
 
 _QUERY = re.compile(r"\?[^\s'\"]+")
@@ -39,7 +39,7 @@ def clear_errors(location: Location) -> Iterator[None]:
     except InputError as error:
         raise InputError(_clean(location, str(error))) from None
     except Exception as error:
-        raise InputError(_clean(location, str(unreadable(location.url, error)))) from None
+        raise InputError(_clean(location, str(unreadable(location, error)))) from None
 
 
 def _clean(location: Location, text: str) -> str:
@@ -58,9 +58,21 @@ def shown_url(location: Location) -> str:
 
 def existing(location: Location) -> Location:
     """The location for a worker, which may have another working directory."""
+    forget_archives()
     system, path = open_filesystem(location)
     # another process may have written since the listing was remembered
     system.invalidate_cache()
-    if not system.exists(path):
+    if not _is_there(system, path):
         raise InputError(f"source '{location.url}' does not exist; check the path")
     return location.resolved()
+
+
+def _is_there(system: Any, path: str) -> bool:
+    """Whether there is something; what keeps us from seeing it is raised."""
+    if system.exists(path):
+        return True
+    try:
+        # some file systems say of all that they cannot see that it is not there, and of their root
+        return bool(system.info(path) if path else system.ls(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -103,7 +103,10 @@ def _files(location: Location, system: Any, root: str) -> list[str]:
     found = system.find(root)
     refuse_lake_files(location, (path[start:] for path in found))
     files = [
-        path for path in found if path.endswith(_SUFFIXES) and not _HIDDEN.search(path[start:])
+        path
+        for path in found
+        # paths in an archive begin without a slash
+        if path.endswith(_SUFFIXES) and not _HIDDEN.search(f"/{path[start:].lstrip('/')}")
     ]
     if not files:
         raise InputError(
@@ -161,7 +164,8 @@ def _read_metadata(location: Location, path: str) -> Any:
 def open_file(location: Location, path: str) -> Any:
     """A file whose reader says which bytes it wants: fsspec is not to read ahead of it."""
     system, _ = open_filesystem(location)
-    return system.open(path, "rb", cache_type="none")
+    # a cache before it, or an archive, has its own way of reading
+    return system.open(path, "rb", **({} if len(location.links) > 1 else {"cache_type": "none"}))
 
 
 class _FooterCache:

@@ -15,7 +15,13 @@ from typing import Any
 from dask_distill.errors import DistillError, InputError
 
 _LOCAL = re.compile(r"^(file|local):(//)?")
+_CHAIN = re.compile(r"^([A-Za-z][\w+.-]*)(://.*?)?::")
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+_NO_ENTRY = re.compile(
+    r"credential|permission|forbidden|unauthori[sz]ed|access ?denied|authenticat|"
+    r"InvalidAccessKeyId|SignatureDoesNotMatch|TokenExpired|ExpiredToken",
+    re.IGNORECASE,
+)
 _ALIASES = {"s3a": "s3", "gcs": "gs"}
 # shorter options are words like "us" that occur in any text
 _SHORTEST_SECRET = 4
@@ -34,9 +40,22 @@ class Location:
     @property
     def path(self) -> Path | None:
         """The local path, or None for a remote URL."""
+        if len(self.links) > 1:
+            return None
         if _LOCAL.match(self.url):
             return Path(_LOCAL.sub("", self.url))
         return None if "://" in self.url else Path(self.url)
+
+    @property
+    def links(self) -> list[str]:
+        """The URLs of a chain such as "zip://a.zarr::s3://bucket/all.zip"; else the one."""
+        found = _CHAIN.match(self.url) if "::" in self.url else None
+        if found is None:
+            return [self.url]
+        import fsspec
+
+        # a file may have colons in its name
+        return self.url.split("::") if found[1] in fsspec.available_protocols() else [self.url]
 
     @property
     def shown(self) -> str:
@@ -55,11 +74,27 @@ class Location:
 
     def child(self, name: str) -> "Location":
         """A member of this group, by its own location."""
-        return Location(f"{self.url.rstrip('/')}/{name}", self.options)
+        links = self.links
+        # a cache has no path of its own, but that of what it caches
+        own = next((at for at, link in enumerate(links) if "://" in link), len(links) - 1)
+        slash = "" if links[own].endswith("://") else "/"
+        links[own] = f"{links[own].rstrip('/') if slash else links[own]}{slash}{name}"
+        return Location("::".join(links), self.options)
 
     def resolved(self) -> "Location":
         """The same place for a worker with another working directory; links followed."""
-        return self if self.path is None else Location(os.path.realpath(self.path))
+        if self.path is not None:
+            return Location(os.path.realpath(self.path))
+        *links, last = self.links
+        path = Location(last).path
+        if links and path is not None:
+            last = os.path.realpath(path)
+        options = dict(self.options)
+        file = options.get("fo")
+        if isinstance(file, str) and os.path.exists(file):
+            # what an archive, or references, are in
+            options["fo"] = os.path.realpath(file)
+        return Location("::".join((*links, last)), options)
 
     def filesystem(self) -> tuple[Any, str]:
         """The fsspec file system, and the path in it."""
@@ -87,6 +122,9 @@ class Location:
     def _comparable(self) -> str:
         if self.path is not None:
             return os.path.realpath(self.path).rstrip("/")
+        *links, last = self.links
+        if links:
+            return Location(last)._comparable()
         protocol, _, path = self.url.partition("://")
         return f"{_ALIASES.get(protocol, protocol)}://{posixpath.normpath(path)}"
 
@@ -126,10 +164,24 @@ def reading(source: Location) -> Iterator[None]:
     except (ValueError, RuntimeError, TypeError, EOFError) as error:
         found, way_out = error, "it is damaged: restore it, or write it again"
     except Exception as error:
-        kind, found, way_out = DistillError, error, "see that it can be reached"
+        kind, found = DistillError, error
+        way_out = way_in(error, source) or "see that it can be reached"
     words = source.clean(" ".join(str(found).split()))[:300]
     raise kind(
         f"source '{source.shown}' must be readable, got {type(found).__name__}: {words}; {way_out}"
+    )
+
+
+def way_in(error: Exception, place: Location) -> str:
+    """What helps where a store does not let us in; "" for other errors."""
+    if not _NO_ENTRY.search(f"{type(error).__name__}: {error}"):
+        return ""
+    if place.path is not None:
+        return "see that you may read it"
+    public = "; anon=true if it is public" if "s3" in place.url else ""
+    return (
+        "give credentials that may read it, in the environment or as storage_options= / "
+        f"--storage-option KEY=VALUE, here and on the workers{public}"
     )
 
 

@@ -66,6 +66,11 @@ def staged_remotely(
 
 def beside(target: Location, ending: str) -> Location:
     """A hidden neighbour of a target."""
+    if len(target.links) > 1:
+        raise InputError(
+            f"target '{target.shown}' must be a path or one URL, got a chain of them; write to a "
+            "folder or bucket, and copy or pack it then"
+        )
     if _BUCKET.match(target.url):
         raise InputError(
             f"target '{target.shown}' must be a place in a bucket, got the bucket itself; add a "

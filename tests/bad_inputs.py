@@ -328,7 +328,8 @@ BAD: dict[str, Bad] = {
         more=size("--labels", "/etc/passwd"),
     ),
     "group for an array": Bad(
-        "features must be in '.*', got 'X'; there are: y", group(**{"X/a": X, "y": Y})
+        "features must be an array, got 'X', which is a group in '.*'; its arrays are: X/a",
+        group(**{"X/a": X, "y": Y}),
     ),
     "lengths differ": Bad(
         r"labels must have as many rows as features \(20\), got 19", group(X=X, y=Y[:19])

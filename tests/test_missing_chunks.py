@@ -91,7 +91,7 @@ def test_open_dataset__what_cannot_be_listed_or_is_too_much_is_not_counted(tmp_p
     with monkeypatch.context() as patch:
         patch.setattr("fsspec.implementations.local.LocalFileSystem.find", None)
         assert open_dataset(tmp_path / "a.zarr").missing == {}
-    monkeypatch.setattr("dask_distill.sources.zarr._MOST_COUNTED", 9)
+    monkeypatch.setattr("dask_distill.sources.stored._MOST_COUNTED", 9)
     assert open_dataset(tmp_path / "a.zarr").missing == {"y": (2, 4)}
     # refused where it is read, then
     lazy = open_dataset(tmp_path / "a.zarr", labels="", on_missing="error")

@@ -364,7 +364,7 @@ def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkey
     from dask_distill.data import rows as chunk_sizes
     from dask_distill.data.dataset import Dataset
     from dask_distill.runtime.runner import DaskRunner
-    from dask_distill.sources import npy, zarr as zarr_source
+    from dask_distill.sources import npy, stored as zarr_source
     from dask_distill.survey.reading import raw_blocks
 
     X = np.random.default_rng(0).normal(size=(9000, 3)).astype(np.float32)

@@ -96,7 +96,8 @@ def evaluate(
             "with --labels"
         )
     names = _names(coreset, source, arguments["features"], arguments["labels"])
-    dataset = _open(source, *names, storage, coreset.provenance.get("input", {}).get("time"))
+    time = _source_name(coreset, coreset.provenance.get("input", {}).get("time"))
+    dataset = _open(source, *names, storage, time)
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
@@ -264,9 +265,15 @@ def _names(coreset: Any, source: str, features: str | None, labels: str | None) 
     """Names of features and labels in the source: those of the selection unless given."""
     if not source.endswith(".npy"):
         columns = coreset.provenance.get("input", {}).get("columns")
-        features = features or columns or coreset.feature_name
-        labels = labels or (None if coreset.labels is None else coreset.label_name)
+        features = features or columns or _source_name(coreset, coreset.feature_name)
+        ours = None if coreset.labels is None else _source_name(coreset, coreset.label_name)
+        labels = labels or ours
     return features, labels
+
+
+def _source_name(coreset: Any, name: str | None) -> Any:
+    """What an array of the subset is called in the source."""
+    return coreset.provenance.get("input", {}).get("renamed", {}).get(name, name)
 
 
 def _test_rows(

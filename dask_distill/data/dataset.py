@@ -24,7 +24,7 @@ from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
-_RESERVED = ("index", "weight", "score", "summary")
+RESERVED = ("index", "weight", "score", "summary")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +53,8 @@ class Dataset:
         What becomes of each column or array of the source, where it was opened by us.
     texts : dict of TextSize
         Of labels and carried columns that are text, where the source tells how long they are.
+    renamed : dict
+        Of arrays that go by another name than in the source: that name, by the one they go by.
     """
 
     features: da.Array
@@ -66,6 +68,7 @@ class Dataset:
     missing: dict[str, tuple[int, int]] = field(default_factory=dict)
     uses: tuple[ColumnUse, ...] = ()
     texts: dict[str, TextSize] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
 
     @property
     def time(self) -> da.Array | None:
@@ -94,6 +97,11 @@ class Dataset:
     def nbytes(self) -> int:
         """Bytes of all features and labels in memory."""
         return self.n * self.row_bytes
+
+    def carried_name(self, name: str) -> str:
+        """The name that a carried array goes by, given that or its name in the source."""
+        sources = {theirs: ours for ours, theirs in self.renamed.items()}
+        return name if name in self.carry else sources.get(name, name)
 
     def missing_lines(self) -> list[str]:
         """For people: which arrays lack chunks."""
@@ -192,6 +200,7 @@ def with_time(dataset: Dataset, time: Any) -> Dataset:
             )
         carry = dataset.carry | {"time": as_dask(time, "time")}
         return replace(dataset, carry=carry, time_name="time")
+    time = dataset.carried_name(time)
     if time not in dataset.carry:
         raise InputError(
             f"time must be an array or the name of a carried one, got {time!r}; carried: "
@@ -294,7 +303,7 @@ def _check_time(time: da.Array) -> None:
 
 def _check_names(dataset: Dataset, labelled: bool) -> None:
     """Names become arrays of the output, beside ours: plain, and no name twice."""
-    taken = list(_RESERVED)
+    taken = list(RESERVED)
     names: Iterable[tuple[str, Any]] = [
         ("features", dataset.feature_name),
         *([("labels", dataset.label_name)] if labelled else []),

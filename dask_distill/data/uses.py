@@ -1,7 +1,7 @@
 """What becomes of each column or array of a source, in words for people and as JSON."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,10 +93,10 @@ def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
 
 
 def array_uses(
-    kinds: Mapping[str, str], features: str, labels: str, carry: Sequence[str]
+    kinds: Mapping[str, str], features: Collection[str], labels: str, carry: Sequence[str]
 ) -> tuple[ColumnUse, ...]:
     """What becomes of each array of a group or archive, given its kind in words."""
-    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL, features: FEATURE}
+    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL} | dict.fromkeys(features, FEATURE)
     return tuple(
         ColumnUse(name, kind, roles[name])
         if name in roles
@@ -107,7 +107,7 @@ def array_uses(
 
 def array_kind(dtype: Any, shape: Sequence[int]) -> str:
     """Type and shape of an array, in words."""
-    return f"{dtype}, {' x '.join(f'{size:,}' for size in shape)}"
+    return f"{dtype}, {' x '.join(f'{size:,}' for size in shape) or 'one value'}"
 
 
 def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:

@@ -81,17 +81,20 @@ def _source(coreset: Subset) -> str | None:
 def _words(coreset: Subset, place: str) -> list[Any]:
     told, summary = coreset.provenance, coreset.summary
     parameters, source = told.get("parameters", {}), told.get("input", {})
+    renamed = source.get("renamed", {})
     words = ["dask-distill", "run" if summary is None else "follow", place, "TARGET"]
     if not place.endswith(".npy"):
         columns = source.get("columns")
-        words += ["--features", ",".join(columns) if columns else coreset.feature_name]
+        name = renamed.get(coreset.feature_name, coreset.feature_name)
+        words += ["--features", ",".join(columns) if columns else name]
     # a target that is no class is carried, under the name that strata of it are called after
     target = _target(coreset)
     if target is not None:
         several = summary is None and len(source.get("sources") or []) > 1
-        words += ["--labels", source["sources"][1] if several else target]
+        name = renamed.get(target, target)
+        words += ["--labels", source["sources"][1] if several else name]
     for name in coreset.carry:
-        words += [] if name == target else ["--carry", name]
+        words += [] if name == target else ["--carry", renamed.get(name, name)]
     by, amount = _amount(coreset)
     words += [f"--{by}", f"{amount}", "--strategy", parameters.get("strategy", "auto")]
     for key, value in _changed_options(parameters).items():
@@ -104,7 +107,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     reduce = parameters.get("reduce")
     more = {
         "--task": _unless(parameters.get("task"), "classification"),
-        "--time": source.get("time"),
+        "--time": renamed.get(source.get("time"), source.get("time")),
         "--time-scale": parameters.get("time_scale"),
         "--scale": _unless(parameters.get("scale"), "auto"),
         "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",

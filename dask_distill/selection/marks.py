@@ -227,6 +227,7 @@ def _of_subset(subset: Subset, dataset: Dataset) -> Marks:
 
 
 def _column(name: Any, dataset: Dataset, what: str = "protect") -> Marks:
+    name = dataset.carried_name(name)
     if name not in dataset.carry:
         known = ", ".join(dataset.carry) or "none"
         raise InputError(

@@ -48,6 +48,7 @@ def make_provenance(
             "columns": None if dataset.columns is None else list(dataset.columns),
             "blocks": len(facts.block_counts),
             "time": dataset.time_name,
+            "renamed": dict(dataset.renamed),
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
         },
         "rows": facts.n,

@@ -73,7 +73,7 @@ def open_npz(
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
-        uses=array_uses(kinds, X, y, carry),
+        uses=array_uses(kinds, (X,), y, carry),
     )
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dask_distill.data.dataset import Dataset, check
+from dask_distill.data.dataset import RESERVED, Dataset, check
 from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of, shown_url
 from dask_distill.sources.npy import open_npy, open_npz
 from dask_distill.sources.parquet import open_parquet
-from dask_distill.sources.reader import is_web, open_filesystem
+from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
@@ -89,10 +89,7 @@ def open_dataset(
         dataset = _open(location, wanted, label, carried, several, on_missing == "error")
         return check(
             replace(
-                dataset,
-                # an array of a subgroup goes by its own name
-                feature_name=dataset.feature_name.rpartition("/")[2],
-                label_name=dataset.label_name.rpartition("/")[2],
+                _named_plainly(dataset),
                 sources=tuple(shown_url(Location(url)) for url in dataset.sources),
             ),
             several=several,
@@ -123,7 +120,7 @@ def _open(
         return open_npy(location, features, labels, carry)
     is_file = system.isfile(path)
     is_parquet = is_file and name.endswith((".parquet", ".parq", ".pq"))
-    if not is_file and any(system.exists(f"{path.rstrip('/')}/{file}") for file in ZARR_FILES):
+    if not is_file and any(system.exists(within(path, file)) for file in ZARR_FILES):
         return open_zarr(location, features, labels, carry, complete=complete)
     if is_parquet or not is_file:
         named: list[str] | str | bool | None = labels
@@ -134,6 +131,25 @@ def _open(
         "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
         f"'{location.url}'; convert it, or check the path"
     )
+
+
+def _named_plainly(dataset: Dataset) -> Dataset:
+    """An array of a subgroup goes by its own name; where that is another's, by its path."""
+    renamed: dict[str, str] = {}
+    taken = list(RESERVED)
+
+    def plain(name: str) -> str:
+        ways = (name.rpartition("/")[2], name.replace("/", "_"))
+        # what is still another's is refused by its whole name
+        taken.append(next((way for way in ways if way not in taken), name))
+        if taken[-1] != name:
+            renamed[taken[-1]] = name
+        return taken[-1]
+
+    features = plain(dataset.feature_name)
+    labels = dataset.label_name if dataset.labels is None else plain(dataset.label_name)
+    carry = {plain(name): array for name, array in dataset.carry.items()}
+    return replace(dataset, feature_name=features, label_name=labels, carry=carry, renamed=renamed)
 
 
 def _patterns(features: str | Sequence[str] | None, what: str = "features") -> list[str] | None:

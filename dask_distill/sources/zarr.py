@@ -1,40 +1,36 @@
-"""Opening zarr groups and arrays, of format 2 or 3, sharded or not.
+"""Opening zarr groups and arrays, of format 2 or 3: which arrays are features, labels, carried."""
 
-Stored chunks are read whole and once; nothing open travels to a worker.
-"""
-
-import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 import zarr
-from dask.delayed import delayed
-from zarr.storage import WrapperStore
 
-from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
-from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.data.texts import TextSize
-from dask_distill.data.uses import ColumnUse, array_kind, array_uses
+from dask_distill.data.uses import ColumnUse, array_uses
 from dask_distill.errors import InputError
+from dask_distill.sources.anndata import lazy_codes, lazy_encoded, parts_of
+from dask_distill.sources.members import (
+    encoding_of,
+    find_columns,
+    find_member,
+    holds,
+    member_kind,
+    members_of,
+)
 from dask_distill.sources.packed import refuse_packed
-from dask_distill.sources.reader import RowReader, missing_name, one_name
-from dask_distill.storage.location import Location, reading
+from dask_distill.sources.stored import count_missing, lazy_columns, lazy_rows
+from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import ATTRIBUTE
 
-_PICKLING = ("pickle", "object", "json2")
-_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-# more chunks than this are not counted: a listing of an object store takes a request a thousand
-_MOST_COUNTED = 100_000
+_SEVERAL = re.compile(r"[,*?\[]")
 # the first chunk of a text array is read at opening, to know how long texts are, up to so many
 _SAMPLED_BYTES = 2**20
-# stored chunks are read whole, unless they are more than so many of ours
-_MOST_AT_ONCE = 8
 
 
 def open_zarr(
@@ -45,9 +41,13 @@ def open_zarr(
     *,
     complete: bool = False,
 ) -> Dataset:
-    """Lazy arrays of a group (or one array alone, as features); complete ones, if that is asked."""
-    missing: dict[str, tuple[int, int]] = {}
-    node = zarr.open(**location.zarr_arguments, mode="r")
+    """Lazy arrays of a group (or one array alone, as features); complete ones, if that is asked.
+
+    Several names, or a glob, stand for arrays of one number a row, which become columns.
+    """
+    # a consolidated copy of the metadata does not know of arrays that came later, and cannot be
+    # opened where one array is of a type that zarr does not know
+    node = zarr.open(**location.zarr_arguments, mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
         if features is not None or labels or carry:
             raise InputError(
@@ -55,47 +55,118 @@ def open_zarr(
                 f"'{location.url}'; leave them out, or give the group"
             )
         refuse_packed(node, "features", node.basename or "X")
-        _count_missing(location, node, "features", missing, complete)
-        array = _lazy(location, node, "features", complete)
-        return Dataset(array, sources=(location.url,), missing=missing)
-    if node.metadata.consolidated_metadata is not None:
-        # a copy of the metadata, which does not know of arrays that came later
-        node = zarr.open_group(**location.zarr_arguments, mode="r", use_consolidated=False)
+        missing: dict[str, tuple[int, int]] = {}
+        count_missing(location, node, "features", missing, complete)
+        rows = lazy_rows(location, node, "features", complete)
+        return Dataset(rows, sources=(location.url,), missing=missing)
+    group = _Group(node, location, complete)
     usual_features, usual_labels = _usual_names(node, location)
-    X = one_name(features, usual_features, "features")
     y = labels if isinstance(labels, str) else ""
-    if labels is None and usual_labels in node:
+    if labels is None and holds(node, usual_labels):
         y = usual_labels
-
-    def member(name: str, what: str) -> da.Array:
-        array = node.get(name)
-        if not isinstance(array, zarr.Array):
-            there = sorted(name for name, _ in node.arrays())
-            raise missing_name(what, name, there, location.url)
-        refuse_packed(array, what, name)
-        _count_missing(location.child(name), array, name, missing, complete)
-        return _lazy(location.child(name), array, what, complete)
-
+    columns: Mapping[str, Any] = {}
+    X = usual_features if features is None else group.one_name(features)
+    if not X:
+        columns = find_columns(node, location, _patterns(features), {y, *carry})
+    elif features is not None:
+        # one that is named may be a column, too
+        found = find_member(node, location, X, "features")
+        columns = {X: found} if isinstance(found, zarr.Array) and found.ndim == 1 else {}
     return Dataset(
-        member(X, "features"),
-        member(y, "labels") if y else None,
-        {name: member(name, f"carry {name}") for name in carry},
+        group.columns(columns) if columns else group.array(X, "features"),
+        group.array(y, "labels") if y else None,
+        {name: group.array(name, f"carry {name}") for name in carry},
         texts=_text_sizes(node, [*carry, *([y] if y else [])], location),
-        feature_name=X,
+        feature_name="X" if columns else X,
         label_name=y or "y",
+        columns=tuple(columns) or None,
         sources=(location.url,),
-        missing=missing,
-        uses=_uses(node, X, y, carry),
+        missing=group.missing,
+        uses=_uses(node, location, tuple(columns) or (X,), y, carry),
     )
 
 
-def _uses(group: Any, features: str, labels: str, carry: Sequence[str]) -> tuple[ColumnUse, ...]:
-    """What becomes of each array; of those beside, if all of them can be read."""
-    named = {name: group[name] for name in (*carry, labels, features) if name}
+@dataclass(frozen=True)
+class _Group:
+    """Arrays of a group as dask arrays, and which of them lack chunks."""
+
+    node: Any
+    location: Location
+    complete: bool
+    missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def one_name(self, features: str | Sequence[str]) -> str:
+        """The name of one array; "" where several are meant."""
+        if not isinstance(features, str):
+            if len(features) != 1:
+                return ""
+            features = features[0]
+        # a name may have commas and brackets in it
+        return "" if _SEVERAL.search(features) and not holds(self.node, features) else features
+
+    def array(self, name: str, what: str) -> da.Array:
+        """An array, or what stands for one, by its name."""
+        found = find_member(self.node, self.location, name, what)
+        place = self.location.child(name)
+        if isinstance(found, zarr.Array):
+            return self.rows(found, place, name, what)
+        lazy = lazy_encoded(place, found, name, what, self.complete)
+        for part, array in parts_of(found, name, what).items():
+            child = place.child(part)
+            count_missing(child, array, f"{name}/{part}", self.missing, self.complete)
+        return lazy
+
+    def rows(self, array: Any, place: Location, name: str, what: str) -> da.Array:
+        """The rows of a stored array."""
+        refuse_packed(array, what, name)
+        count_missing(place, array, name, self.missing, self.complete)
+        folder, _, last = name.rpartition("/")
+        codes = what == "labels" and last == "codes" and folder and array.ndim == 1
+        if codes and encoding_of(self.node.get(folder)) == "categorical":
+            return lazy_codes(place, array, self.complete)
+        return lazy_rows(place, array, what, self.complete)
+
+    def columns(self, found: Mapping[str, Any]) -> da.Array:
+        """Arrays of one number a row, side by side in their common type."""
+        for name, array in found.items():
+            refuse_packed(array, "features", name)
+            place = self.location.child(name)
+            count_missing(place, array, name, self.missing, self.complete)
+        dtype = np.result_type(*(array.dtype for array in found.values()))
+        places = [(self.location.child(name), array) for name, array in found.items()]
+        return lazy_columns(places, dtype, self.complete)
+
+
+def _patterns(features: str | Sequence[str] | None) -> list[str]:
+    names = features.split(",") if isinstance(features, str) else features or ()
+    patterns = [name.strip() for name in names if name.strip()]
+    if patterns:
+        return patterns
+    raise InputError("features must name at least one array, got none; name some")
+
+
+def _uses(
+    group: Any,
+    location: Location,
+    features: Collection[str],
+    labels: str,
+    carry: Sequence[str],
+) -> tuple[ColumnUse, ...]:
+    """What becomes of each array: of those beside what is named, too, and of other groups."""
+    named = {name: group[name] for name in (*carry, labels, *features) if name}
+    found = dict(named)
     with suppress(Exception):
-        # an array of a type that zarr does not know closes the listing, not the others
-        named |= dict(group.arrays())
-    kinds = {name: array_kind(array.dtype, array.shape) for name, array in named.items()}
+        # those of groups in which something is named, a level at a time
+        folders = {"", *(name.rpartition("/")[0] for name in named)}
+        for folder in sorted(folders):
+            node = group[folder] if folder else group
+            place = location.child(folder) if folder else location
+            start = f"{folder}/" if folder else ""
+            found |= {f"{start}{name}": member for name, member in members_of(node, place).items()}
+        for folder in folders:
+            # told of by its members
+            found.pop(folder, None)
+    kinds = {name: member_kind(member) for name, member in (found | named).items()}
     return array_uses(kinds, features, labels, carry)
 
 
@@ -103,8 +174,8 @@ def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[st
     """Of arrays of text, by their first chunks, unless these are large."""
     found = {}
     for name in names:
-        array = group[name]
-        if array.dtype.kind == "T" and array.ndim == 1 and array.shape[0]:
+        array = group.get(name)
+        if isinstance(array, zarr.Array) and array.dtype.kind == "T" and array.ndim == 1 and array.shape[0]:
             with suppress(Exception):
                 # what cannot be read is told by the run
                 system, path = location.child(name).filesystem()
@@ -129,162 +200,3 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str]:
     names = ours.get("names")
     names = names if isinstance(names, dict) else {}
     return str(names.get("features") or "X"), str(names.get("labels") or "y")
-
-
-def _count_missing(
-    location: Location,
-    array: Any,
-    name: str,
-    missing: dict[str, tuple[int, int]],
-    complete: bool,
-) -> None:
-    """Note how many chunks, or shards, are not stored: by one listing, where that tells."""
-    grid = [-(-size // unit) for size, unit in zip(array.shape, _stored(array), strict=True)]
-    total = math.prod(grid)
-    if not 0 < total <= _MOST_COUNTED:
-        return
-    try:
-        system, path = location.filesystem()
-        found = set(system.find(path))
-    except Exception:
-        # a store that cannot be listed may be read all the same
-        return
-    if not any(f"{path}/{file}" in found for file in ("zarr.json", ".zarray")):
-        # not what is there, then
-        return
-    keys = (array.metadata.encode_chunk_key(place) for place in np.ndindex(*grid))
-    absent = [key for key in keys if f"{path}/{key}" not in found]
-    if absent and complete:
-        raise _incomplete(location, absent[0], f" ({len(absent):,} of {total:,})")
-    if absent:
-        missing[name] = (len(absent), total)
-
-
-def _incomplete(location: Location, key: str, more: str = "") -> InputError:
-    return InputError(
-        f"source must have every chunk where on_missing is error, got none '{key}'{more} in "
-        f"'{location.shown}'; restore it, or pass on_missing=\"fill\" / --on-missing fill if it "
-        "held the fill value alone"
-    )
-
-
-def _stored(array: Any) -> tuple[int, ...]:
-    """Shape of what is one object in the store."""
-    shape: tuple[int, ...] = array.shards or array.chunks
-    return shape
-
-
-def _lazy(location: Location, array: Any, what: str, complete: bool) -> da.Array:
-    """A dask array whose chunks are whole stored chunks (or shards), several to a task."""
-    _refuse_objects(array, what)
-    shape, dtype = array.shape, array.dtype
-    if not shape:
-        raise InputError(
-            f"{what} must be an array with rows, got a scalar '{location.url}'; name another"
-        )
-    if 0 in shape:
-        return from_array(np.empty(shape, dtype))
-    row_bytes = math.prod(shape[1:]) * max(1, dtype.itemsize)
-    most_rows = _MOST_AT_ONCE * chunk_rows(row_bytes, shape[0])
-    stored = _stored(array)
-    if stored[0] > most_rows:
-        # of a shard one can read a part
-        stored = array.chunks
-    unit = stored[0]
-    if unit <= most_rows or len(shape) == 1 or stored[1] >= shape[1]:
-        rows = chunk_rows(row_bytes, shape[0], unit)
-        return join_rows([_part(location, array, complete, run) for run in _runs(shape[0], rows)])
-    width = chunk_rows(unit * row_bytes // shape[1], shape[1], stored[1])
-    columns = _runs(shape[1], width)
-    grid = [
-        join_rows([_part(location, array, complete, run, part) for run in _runs(shape[0], unit)])
-        for part in columns
-    ]
-    # rows of chunks that are high and narrow: all columns come together piece by piece
-    whole: da.Array = da.concatenate(grid, axis=1).rechunk({0: most_rows, 1: -1}, method="tasks")
-    return whole if whole.dtype == dtype else whole.astype(dtype)
-
-
-def _runs(size: int, step: int) -> list[slice]:
-    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
-
-
-def _part(location: Location, array: Any, complete: bool, *place: slice) -> da.Array:
-    """Some rows, and of them some columns, as one task."""
-    shape = tuple(run.stop - run.start for run in place) + array.shape[len(place) :]
-    reader = _Rows(location, place, array.dtype, complete)
-    values = delayed(reader, pure=False, traverse=False)()
-    part: da.Array = da.from_delayed(values, shape, dtype=array.dtype)
-    return part
-
-
-@dataclass(frozen=True)
-class _Rows(RowReader):
-    """Reads a part of a stored array, which a worker opens anew."""
-
-    location: Location
-    place: tuple[slice, ...]
-    dtype: np.dtype[Any]
-    complete: bool = False
-
-    def __call__(self) -> npt.NDArray[np.generic]:
-        with reading(self.location):
-            array = zarr.open_array(**self.location.zarr_arguments, mode="r")
-            if self.complete:
-                store = _Complete(array.store, self.location)
-                array = zarr.open_array(store=store, path=array.path, mode="r")
-            values = array[self.place]
-        return np.ascontiguousarray(values).astype(self.dtype, copy=False)
-
-    def part(self, start: int, stop: int) -> "_Rows":
-        """Rows from ``start`` to ``stop`` of these."""
-        first = self.place[0].start
-        return replace(self, place=(slice(first + start, first + stop), *self.place[1:]))
-
-    def followed_by(self, other: RowReader) -> "_Rows | None":
-        """Both, where the others come next in the same array: decoded side by side, not copied."""
-        if not isinstance(other, _Rows):
-            return None
-        first, then = self.place[0], other.place[0]
-        if first.stop != then.start or other != replace(self, place=(then, *self.place[1:])):
-            return None
-        return replace(self, place=(slice(first.start, then.stop), *self.place[1:]))
-
-
-class _Complete(WrapperStore[Any]):
-    """A store in which a chunk that is not there is an error; asks nothing more of the store."""
-
-    def __init__(self, store: Any, location: Location) -> None:
-        super().__init__(store)
-        self.location = location
-
-    async def get(self, key: str, *arguments: Any, **more: Any) -> Any:
-        """As the store does; metadata may be missing."""
-        found = await self._store.get(key, *arguments, **more)
-        if found is None and key.rpartition("/")[2] not in _METADATA:
-            raise _incomplete(self.location, key)
-        return found
-
-
-def _refuse_objects(array: Any, what: str) -> None:
-    """Objects have no fixed form: some codecs run code to read them, others leave bytes."""
-    names = list(_codecs(array.metadata.to_dict()))
-    if any(word in name for name in names for word in _PICKLING):
-        raise InputError(
-            f"{what} must not be stored with a codec that runs code when read, got "
-            f"{', '.join(names)}; store it again with zarr format 3"
-        )
-    if array.dtype.kind == "O":
-        raise InputError(
-            f"{what} must hold numbers, dates or text, got objects stored by {', '.join(names)}; "
-            "convert it"
-        )
-
-
-def _codecs(metadata: Any) -> Iterator[str]:
-    """Names of all codecs, those within a sharding codec too."""
-    for key in ("filters", "compressor", "codecs", "index_codecs"):
-        given = metadata.get(key) or ()
-        for codec in [given] if isinstance(given, dict) else given:
-            yield str(codec.get("id", codec.get("name", "")))
-            yield from _codecs(codec.get("configuration", {}))

@@ -6,6 +6,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from dask_distill.data.objects import FRAMES, home_of, known_form
 from dask_distill.errors import InputError
 
 _CHUNK_BYTES = 16 * 2**20
@@ -25,14 +26,11 @@ def from_array(array: Any) -> da.Array:
 
 def as_dask(values: Any, name: str) -> da.Array:
     """Any accepted kind of array as a dask array with NumPy blocks and known chunks."""
-    if isinstance(values, da.Array):
-        return _numpy_blocks(values, name)
-    home = _home(values)
-    if home == "xarray":
-        values = _xarray_values(values, name)
-    elif home and _is_frame(values):
+    values = known_form(values, name)
+    home = home_of(values)
+    if home in FRAMES and _is_frame(values):
         values = _frame_values(values, name)
-    elif home and hasattr(values, "astype"):
+    elif home in FRAMES and _is_series(values):
         values = _series_values(_as_series(values), name)
     if isinstance(values, da.Array):
         return _numpy_blocks(values, name)
@@ -53,15 +51,14 @@ def as_dask(values: Any, name: str) -> da.Array:
     return from_array(array)
 
 
-def _home(values: Any) -> str:
-    """The package that a value's type, or the type it is derived from, comes from."""
-    homes = [kind.__module__.partition(".")[0] for kind in type(values).__mro__]
-    return next((home for home in homes if home in ("xarray", "pandas", "dask")), "")
-
-
 def _is_frame(values: Any) -> bool:
     # a dask Series has columns, too
     return hasattr(values, "columns") and getattr(values, "ndim", 0) == 2
+
+
+def _is_series(values: Any) -> bool:
+    # a Delayed says that it has whatever is asked for
+    return not isinstance(values, da.Array) and hasattr(type(values), "astype")
 
 
 def _as_series(values: Any) -> Any:
@@ -98,19 +95,6 @@ def known_chunks(array: da.Array) -> da.Array:
     ours = da.Array(array.dask, array.name, array.chunks, meta=array._meta)
     counted: da.Array = ours.compute_chunk_sizes()
     return counted
-
-
-def _xarray_values(values: Any, name: str) -> Any:
-    """The array in an xarray object; one still in a file is opened lazily."""
-    # asked of the type: asking the object would load it
-    if not hasattr(type(values), "data") or not values.dims:
-        raise InputError(
-            f"{name} must be an array, got an xarray {type(values).__name__}; pick one variable"
-        )
-    if not getattr(values, "variable", values)._in_memory and values.chunks is None:
-        first, *others = values.dims
-        values = values.chunk({first: "auto", **dict.fromkeys(others, -1)})
-    return values.data
 
 
 def _frame_values(frame: Any, name: str) -> Any:
@@ -207,7 +191,7 @@ def _numpy_dtype(series: Any) -> np.dtype[Any]:
 
 def columns_of(features: Any) -> tuple[str, ...] | None:
     """Names of a DataFrame's columns; None for arrays."""
-    if _home(features) and _is_frame(features):
+    if home_of(features) in FRAMES and _is_frame(features):
         return tuple(str(name) for name in features.columns)
     return None
 

@@ -19,6 +19,7 @@ from dask_distill.data.arrays import (
     one_row_axis,
 )
 from dask_distill.data.labels import text_of
+from dask_distill.data.objects import columns_in, known_form
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
@@ -170,7 +171,9 @@ def as_dataset(
     if isinstance(features, Dataset):
         base = features
     else:
-        base = Dataset(as_dask(features, "features"), columns=columns_of(features))
+        known = known_form(features, "features")
+        columns = columns_of(known) or columns_in(features)
+        base = Dataset(as_dask(known, "features"), columns=columns)
     if labels is not None:
         base = replace(base, labels=as_dask(labels, "labels"))
     if carry is not None:

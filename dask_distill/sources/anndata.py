@@ -16,10 +16,10 @@ from dask.delayed import delayed
 from scipy import sparse
 
 from dask_distill.data.arrays import from_array
+from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.errors import InputError
 from dask_distill.sources.members import encoding_of
-from dask_distill.sources.reader import RowReader
 from dask_distill.sources.stored import open_stored, refuse_objects
 from dask_distill.storage.location import Location, reading
 

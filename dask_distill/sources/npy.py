@@ -14,11 +14,12 @@ from dask.delayed import delayed
 
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.data.uses import array_kind, array_uses
 from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of
-from dask_distill.sources.reader import RowReader, missing_name, one_name, open_filesystem
+from dask_distill.sources.reader import missing_name, one_name, open_filesystem
 from dask_distill.storage.location import Location, reading
 
 _ZIP_ENTRY = "<4s22xHH"

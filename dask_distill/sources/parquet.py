@@ -20,6 +20,7 @@ from dask.delayed import delayed
 
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.data.uses import (
     CARRIED,
@@ -40,7 +41,7 @@ from dask_distill.sources.footers import (
     read_footers,
     text_sizes,
 )
-from dask_distill.sources.reader import RowReader, missing_name
+from dask_distill.sources.reader import missing_name
 from dask_distill.storage.location import Location, reading
 
 _LABEL_NAMES = ("y", "label")

@@ -5,9 +5,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from dask_distill.errors import InputError
 from dask_distill.storage.location import Location, way_in
 
@@ -15,27 +12,6 @@ _ARCHIVES: OrderedDict[str, tuple[Any, str]] = OrderedDict()
 _ARCHIVES_LOCK = threading.Lock()
 _MOST_ARCHIVES = 8
 _ONE_READER = ("tar", "libarchive")
-
-
-class RowReader:
-    """A task of a source: it reads rows, and can be told to read only some of them."""
-
-    @property
-    def most_readers(self) -> int | None:
-        """Tasks that may each read a part; None where a part costs no more than its rows."""
-        return None
-
-    def __call__(self) -> npt.NDArray[np.generic]:
-        """Read, on a worker."""
-        raise NotImplementedError
-
-    def part(self, start: int, stop: int) -> "RowReader":
-        """Reads rows from ``start`` to ``stop`` of these."""
-        raise NotImplementedError
-
-    def followed_by(self, other: "RowReader") -> "RowReader | None":
-        """Reads these rows and then those in one go; None where they are not one run."""
-        return None
 
 
 def open_filesystem(location: Location) -> tuple[Any, str]:
@@ -105,7 +81,7 @@ def unreadable(source: Location | str, error: Exception) -> InputError:
     place = source if isinstance(source, Location) else Location(source)
     found = f"{type(error).__name__}: {' '.join(str(error).split())}"
     way_out = way_in(error, place) or "check that it is complete"
-    if isinstance(error, FileNotFoundError):
+    if type(error) is FileNotFoundError:
         way_out = "check the path"
     if isinstance(error, ImportError):
         way_out = "install what is missing, here and on the workers"

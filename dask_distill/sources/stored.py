@@ -16,9 +16,9 @@ from dask.delayed import delayed
 from zarr.storage import WrapperStore
 
 from dask_distill.data.arrays import from_array
+from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.errors import InputError
-from dask_distill.sources.reader import RowReader
 from dask_distill.storage.location import Location, reading
 
 _PICKLING = ("pickle", "object", "json2")

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.packed import refuse_packed
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import ColumnUse, array_uses
 from dask_distill.errors import InputError
@@ -23,7 +24,6 @@ from dask_distill.sources.members import (
     member_kind,
     members_of,
 )
-from dask_distill.sources.packed import refuse_packed
 from dask_distill.sources.stored import count_missing, lazy_columns, lazy_rows
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import ATTRIBUTE

@@ -14,12 +14,12 @@ from dask.sizeof import sizeof
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.labels import as_labels, dense
+from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import join_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.runner import Runner
-from dask_distill.sources.reader import RowReader
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 
 _SMALL_BYTES = 2**16

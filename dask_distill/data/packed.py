@@ -6,6 +6,7 @@ than select by those, such arrays are refused, with the way out.
 """
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from dask_distill.errors import InputError
 
 _SCALING = ("scale_factor", "add_offset", "valid_range", "valid_min", "valid_max", "_Unsigned")
 _FILLING = ("_FillValue", "missing_value")
+# xarray leaves these on what it has decoded
+_KEPT_DECODED = ("valid_range", "valid_min", "valid_max", "dtype")
 
 
 def refuse_packed(array: Any, what: str, name: str) -> None:
@@ -37,13 +40,54 @@ def refuse_packed(array: Any, what: str, name: str) -> None:
         fill = array.metadata.fill_value
         if fill is not None and not _is_nan(fill) and array.dtype.kind in "iuf":
             found.append("fill_value")
-    if what == "features" and "flag_values" in array.attrs:
+    _refuse(found, array.attrs, what, name, f"xarray.open_zarr(...)[{name!r}]")
+
+
+def refuse_attributes(
+    attributes: Mapping[str, Any], dtype: np.dtype[Any], what: str, name: str
+) -> None:
+    """As `refuse_packed`, for arrays of other stores that xarray opens.
+
+    Raises
+    ------
+    InputError
+    """
+    name = name.rpartition("/")[2]
+    _refuse(
+        packing(dict(attributes), dtype),
+        attributes,
+        what,
+        name,
+        f"xarray.open_dataset(...)[{name!r}]",
+    )
+
+
+def refuse_undecoded(attributes: Mapping[str, Any], dtype: np.dtype[Any], what: str) -> None:
+    """End where an xarray object has attributes that xarray takes off when it decodes.
+
+    Raises
+    ------
+    InputError
+    """
+    ours = {name: value for name, value in attributes.items() if name not in _KEPT_DECODED}
+    if found := packing(ours, dtype):
+        raise InputError(
+            f"{what} must be the numbers they seem, got an xarray object with the attributes "
+            f"{', '.join(found)}, by which its numbers stand for others; open it with "
+            "decode_cf=True, or decode it with xarray.decode_cf"
+        )
+
+
+def _refuse(
+    found: list[str], attributes: Mapping[str, Any], what: str, name: str, decoded: str
+) -> None:
+    if what == "features" and "flag_values" in attributes:
         found.append("flag_values")
     if found:
         raise InputError(
             f"{what} must be the numbers they seem, got array {name!r} with the attributes "
             f"{', '.join(found)}, by which stored numbers stand for others; store it decoded, or "
-            f"pass it from Python as xarray.open_zarr(...)[{name!r}] gives it"
+            f"pass it from Python as {decoded} gives it"
         )
 
 
@@ -69,6 +113,9 @@ def packing(attributes: dict[str, Any], dtype: np.dtype[Any]) -> list[str]:
 
 def _is_nan(value: Any) -> bool:
     """Whether a fill value is NaN, which means what it says; xarray writes bytes as base64."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        # what HDF5 has of one value
+        value = value.reshape(-1)[0]
     if isinstance(value, str):
         if value.lower() == "nan":
             return True

@@ -222,6 +222,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
         "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),
+        "attributes_left_out": told["input"].get("attributes_left_out", {}),
     }
 
 

@@ -25,6 +25,9 @@ def print_result(result: dict[str, Any]) -> None:
     ]
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
     lines += [line for line in told(uses, 5) if line[0] != "carried"]
+    if result.get("attributes_left_out"):
+        odd = [f"{', '.join(a)} of {name}" for name, a in result["attributes_left_out"].items()]
+        lines.append(("attributes", f"not kept, as they need not hold of a part: {'; '.join(odd)}"))
     if result["rows_dropped"]:
         lines += _left_out(result)
     if filled := shown_filled(result.get("filled")):

@@ -19,7 +19,7 @@ from dask_distill.data.arrays import (
     one_row_axis,
 )
 from dask_distill.data.labels import text_of
-from dask_distill.data.objects import columns_in, known_form
+from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
@@ -56,6 +56,8 @@ class Dataset:
         Of labels and carried columns that are text, where the source tells how long they are.
     renamed : dict
         Of arrays that go by another name than in the source: that name, by the one they go by.
+    attributes : dict of dict
+        Of arrays and feature columns that have some in the source, by name: units and the like.
     """
 
     features: da.Array
@@ -70,6 +72,7 @@ class Dataset:
     uses: tuple[ColumnUse, ...] = ()
     texts: dict[str, TextSize] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def time(self) -> da.Array | None:
@@ -174,6 +177,7 @@ def as_dataset(
         known = known_form(features, "features")
         columns = columns_of(known) or columns_in(features)
         base = Dataset(as_dask(known, "features"), columns=columns)
+    found = {base.feature_name: features, base.label_name: labels}
     if labels is not None:
         base = replace(base, labels=as_dask(labels, "labels"))
     if carry is not None:
@@ -183,6 +187,9 @@ def as_dataset(
             )
         arrays = {name: as_dask(array, f"carry {name}") for name, array in carry.items()}
         base = replace(base, carry=arrays)
+        found |= carry
+    attributes = base.attributes | attributes_of(found)
+    base = replace(base, attributes=attributes)
     if time is not None:
         base = with_time(base, time)
     return check(base)

@@ -6,7 +6,7 @@ take the names of its members. None of these libraries is imported; who has an o
 
 import array
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dask.array as da
@@ -267,6 +267,17 @@ _CONVERTERS: dict[str, Callable[[Any, str], Any]] = {
     "tables": _refused("open it with h5py, and pass a data set of that"),
     "cupy": _refused("bring it to the host with get()"),
 }
+
+
+def attributes_of(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What stores and xarray say of their arrays, and of a Dataset's columns, by name."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, values in arrays.items():
+        if columns_in(values) is not None:
+            found |= attributes_of({str(column): values[column] for column in values.data_vars})
+        elif home_of(values) in ("zarr", "h5py", "xarray") and values.attrs:
+            found[name] = dict(values.attrs)
+    return found
 
 
 def columns_in(values: Any) -> tuple[str, ...] | None:

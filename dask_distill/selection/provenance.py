@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.run import Run
+from dask_distill.data.attributes import attributes_that_hold
+from dask_distill.data.dataset import Dataset
 from dask_distill.selection.choose import Selected
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.lost import lost
@@ -49,6 +51,7 @@ def make_provenance(
             "blocks": len(facts.block_counts),
             "time": dataset.time_name,
             "renamed": dict(dataset.renamed),
+            **_attributes(dataset),
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
         },
         "rows": facts.n,
@@ -79,6 +82,17 @@ def _filled(facts: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]
         {"column": columns[number] if columns is not None else number, "rows": rows}
         for number, rows in facts.filled["columns"].items()
     ]
+
+
+def _attributes(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Of the source's arrays and columns: attributes that hold of the selected rows, and others."""
+    found = {name: attributes_that_hold(a, dataset.n) for name, a in dataset.attributes.items()}
+    return {
+        "attributes": {name: kept for name, (kept, _) in found.items() if kept},
+        "attributes_left_out": {
+            name: list(others) for name, (_, others) in found.items() if others
+        },
+    }
 
 
 def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:

@@ -149,7 +149,15 @@ def _named_plainly(dataset: Dataset) -> Dataset:
     features = plain(dataset.feature_name)
     labels = dataset.label_name if dataset.labels is None else plain(dataset.label_name)
     carry = {plain(name): array for name, array in dataset.carry.items()}
-    return replace(dataset, feature_name=features, label_name=labels, carry=carry, renamed=renamed)
+    named = {theirs: ours for ours, theirs in renamed.items()}
+    return replace(
+        dataset,
+        feature_name=features,
+        label_name=labels,
+        carry=carry,
+        renamed=renamed,
+        attributes={named.get(name, name): held for name, held in dataset.attributes.items()},
+    )
 
 
 def _patterns(features: str | Sequence[str] | None, what: str = "features") -> list[str] | None:

@@ -58,7 +58,9 @@ def open_zarr(
         missing: dict[str, tuple[int, int]] = {}
         count_missing(location, node, "features", missing, complete)
         rows = lazy_rows(location, node, "features", complete)
-        return Dataset(rows, sources=(location.url,), missing=missing)
+        return Dataset(
+            rows, sources=(location.url,), missing=missing, attributes={"X": dict(node.attrs)}
+        )
     group = _Group(node, location, complete)
     usual_features, usual_labels = _usual_names(node, location)
     y = labels if isinstance(labels, str) else ""
@@ -82,18 +84,20 @@ def open_zarr(
         columns=tuple(columns) or None,
         sources=(location.url,),
         missing=group.missing,
+        attributes=group.attributes,
         uses=_uses(node, location, tuple(columns) or (X,), y, carry),
     )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Arrays of a group as dask arrays, and which of them lack chunks."""
+    """Arrays of a group as dask arrays, which of them lack chunks, and what is said of them."""
 
     node: Any
     location: Location
     complete: bool
     missing: dict[str, tuple[int, int]] = field(default_factory=dict)
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def one_name(self, features: str | Sequence[str]) -> str:
         """The name of one array; "" where several are meant."""
@@ -124,6 +128,7 @@ class _Group:
         codes = what == "labels" and last == "codes" and folder and array.ndim == 1
         if codes and encoding_of(self.node.get(folder)) == "categorical":
             return lazy_codes(place, array, self.complete)
+        self.attributes[name] = dict(array.attrs)
         return lazy_rows(place, array, what, self.complete)
 
     def columns(self, found: Mapping[str, Any]) -> da.Array:
@@ -132,6 +137,7 @@ class _Group:
             refuse_packed(array, "features", name)
             place = self.location.child(name)
             count_missing(place, array, name, self.missing, self.complete)
+            self.attributes[name] = dict(array.attrs)
         dtype = np.result_type(*(array.dtype for array in found.values()))
         places = [(self.location.child(name), array) for name, array in found.items()]
         return lazy_columns(places, dtype, self.complete)
@@ -175,7 +181,12 @@ def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[st
     found = {}
     for name in names:
         array = group.get(name)
-        if isinstance(array, zarr.Array) and array.dtype.kind == "T" and array.ndim == 1 and array.shape[0]:
+        if (
+            isinstance(array, zarr.Array)
+            and array.dtype.kind == "T"
+            and array.ndim == 1
+            and array.shape[0]
+        ):
             with suppress(Exception):
                 # what cannot be read is told by the run
                 system, path = location.child(name).filesystem()

@@ -153,7 +153,9 @@ def is_plain_name(name: Any) -> bool:
     )
 
 
-def create_array(group: zarr.Group, name: str, layout: Layout) -> None:
+def create_array(
+    group: zarr.Group, name: str, layout: Layout, attributes: Mapping[str, Any] | None = None
+) -> None:
     """Create an array without values."""
     plain = name.rpartition("/")[2]
     axes = [f"{plain}_{axis}" for axis in range(1, len(layout.shape))]
@@ -163,6 +165,7 @@ def create_array(group: zarr.Group, name: str, layout: Layout) -> None:
         chunks=layout.chunks,
         dtype=layout.stored_dtype,
         compressors=[ZstdCodec(level=3), Crc32cCodec()],
+        attributes=dict(attributes or {}),
         dimension_names=["row", *(["feature"] if plain == "X" and len(axes) == 1 else axes)],
     )
 

@@ -38,9 +38,8 @@ from dask_distill.storage.remote import beside, discard_anywhere, staged_remotel
 from dask_distill.storage.tasks import checking_tasks, finding_tasks, run_tasks, writing_tasks
 from dask_distill.support.digest import combined_digest, jsonable
 
-__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "Location", "Verification"]
-
-__all__ += ["check_target", "read", "verify", "write"]
+__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "Location", "Verification", "check_target", "read"]
+__all__ += ["verify", "write"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def write(
         All with the selected rows along the first axis, chunks known; by name in the group
         ("score/entropy" makes a subgroup).
     attributes : mapping
-        JSON-able; NaN and infinite numbers become null.
+        JSON-able; NaN and infinite numbers become null. "array_attributes" go to arrays, by name.
     overwrite : bool
         Replace a subset of ours that is there, at commit.
     storage_options : mapping, optional
@@ -179,7 +178,7 @@ def write(
     final = location.resolved()
     with _storage(location), _staging(final, overwrite, run) as work:
         with work.guard(f"target '{location.shown}' must be written"):
-            group = _create(work, layouts)
+            group = _create(work, layouts, content.pop("array_attributes", {}))
             there = [] if run is None else _stored_chunks(work, layouts)
         found = run_tasks(finding_tasks(work, layouts, there), None)
         done = {(receipt.name, receipt.number): receipt for receipt in found if receipt}
@@ -378,13 +377,13 @@ def _unfinished() -> dict[str, Any]:
     return {ATTRIBUTE: {"format_version": FORMAT_VERSION}}
 
 
-def _create(work: Location, layouts: Mapping[str, Layout]) -> zarr.Group:
+def _create(work: Location, layouts: Mapping[str, Layout], about: Mapping[str, Any]) -> zarr.Group:
     group = zarr.open_group(**work.zarr_arguments, mode="a", zarr_format=3)
     group.attrs.put(_unfinished())
     for name, layout in layouts.items():
         # a run that resumes has left some
         if name not in group or misfit(work, name, layout):
-            create_array(group, name, layout)
+            create_array(group, name, layout, about.get(name))
     return group
 
 

@@ -56,6 +56,7 @@ def write_subset(
     if subset.summary is not None:
         rows |= subset.summary.arrays()
     attributes = {
+        "array_attributes": subset.provenance.get("input", {}).get("attributes", {}),
         "provenance": subset.provenance,
         "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
         "names": {

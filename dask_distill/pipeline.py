@@ -71,7 +71,8 @@ def distill(
     ----------
     features : (n, d) or (n, ...) dask array
         Numbers, without NaN or infinite values; more axes are flattened for the selection.
-        NumPy arrays, dask and pandas DataFrames, xarray objects and `Dataset` are accepted.
+        NumPy arrays, DataFrames, xarray objects, Arrow tables, stored arrays of zarr and h5py,
+        and `Dataset` are accepted.
     labels : (n,) dask array of ints or strings, optional
         None for an unlabelled pool.
     fraction : float, optional

@@ -331,6 +331,31 @@ BAD: dict[str, Bad] = {
         "features must be an array, got 'X', which is a group in '.*'; its arrays are: X/a",
         group(**{"X/a": X, "y": Y}),
     ),
+    "columns that are none": Bad(
+        r"columns of one number a row .* got X \(float64, 20 x 2\); name one array",
+        more=size("--features", "X,y"),
+    ),
+    "columns of other rows": Bad(
+        "columns of the same rows, got 20 in a, 19 in b; name others",
+        group(a=Y, b=Y[:19]),
+        more=size("--features", "a,b"),
+    ),
+    "columns with the label": Bad(
+        "must not hold labels or what is carried, got column 'y'",
+        group(a=Y, y=Y),
+        more=size("--features", "a,y"),
+    ),
+    "no column fits": Bad(
+        r"features must be in '.*', got 'z\*'; there are: X, y", more=size("--features", "z*")
+    ),
+    "chain as a target": Bad(
+        "target 'simplecache::memory://out' must be a path or one URL, got a chain",
+        target="simplecache::memory://out",
+    ),
+    "an archive of one reader": Bad(
+        "must be readable by several at once, got 'tar://::in.tar'.* pack it as zip",
+        source="tar://::in.tar",
+    ),
     "lengths differ": Bad(
         r"labels must have as many rows as features \(20\), got 19", group(X=X, y=Y[:19])
     ),

@@ -147,7 +147,8 @@ def as_dataset(
     Parameters
     ----------
     features : array, DataFrame or Dataset
-        NumPy and dask arrays, pandas and dask DataFrames, xarray objects, nested lists.
+        NumPy and dask arrays, pandas and dask DataFrames, xarray objects, nested lists, Arrow
+        and polars tables, Hugging Face data sets, arrays of zarr and h5py.
         With a `Dataset`, labels and carry given here replace its own. Columns of different
         types get their common type. Columns that may hold missing values (pandas' nullable
         types) become float64 with NaN; in pandas only those that do.

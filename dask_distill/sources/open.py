@@ -36,12 +36,14 @@ def open_dataset(
     Parameters
     ----------
     source : path or URL
-        A zarr group or array (a written subset, too), a parquet file or folder (hive partitions
-        are columns), an .npy or .npz file.
+        A zarr group or array (a written subset, or AnnData, too), a parquet file or folder (hive
+        partitions are columns), an .npy or .npz file; also in an archive or behind a cache, by a
+        chain of URLs.
     features : str or sequence of str, optional
-        zarr and .npz: name of the array ("X" unless given). Parquet: a list of columns, also
-        comma-separated, globs allowed, in the order given (globs: as stored); every numeric
-        column that is not label or carried unless given.
+        zarr and .npz: name of the array ("X" unless given). Parquet, and arrays of one number a
+        row in zarr: a list of columns, also comma-separated, globs allowed, in the order given
+        (globs: as stored); in parquet every numeric column that is not label or carried unless
+        given.
     labels : str or path, optional
         zarr and .npz: name of the array ("y" where there is one). Parquet: a column ("y", or
         else "label", where there is one). .npy: path of another .npy. False or "" for no labels.

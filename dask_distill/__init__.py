@@ -36,6 +36,7 @@ _HOMES = {
     "Evaluation": "evaluation.result",
     "IncompleteOutput": "errors",
     "InputError": "errors",
+    "InputWarning": "errors",
     "Plan": "selection.plan",
     "Request": "selection.request",
     "SelectionWarning": "selection.select",

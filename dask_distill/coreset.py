@@ -14,7 +14,7 @@ from dask_distill.growing.update import grown
 from dask_distill.report.page import write_report
 from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.subset import tables
-from dask_distill.subset.stored import open_subset, write_subset
+from dask_distill.subset.stored import names_of, open_subset, write_subset
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.judged import SyntheticEvaluation
 from dask_distill.synthesis.run import synthesize as made
@@ -44,6 +44,10 @@ class Coreset(Subset):
         Lazy, chunks known; labels is None for an unlabelled data set.
     summary : Summary or None
         Of data that grows: what is remembered of all rows; see `update`.
+    feature_name, label_name : str
+        In the source. What no array of the output can be called is written under another name.
+    without_nulls : frozenset of str
+        Carried arrays of text in which, as is known, no value is missing.
     """
 
     @classmethod
@@ -61,6 +65,9 @@ class Coreset(Subset):
         run: str | None = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
+
+        Arrays go by the names of the source. One whose name the group needs, or cannot have, gets
+        an underscore ("score_", "km_h"), with an `InputWarning`; `open_coreset` knows its name.
 
         Parameters
         ----------
@@ -87,6 +94,7 @@ class Coreset(Subset):
         InputError
             Where the target exists, is the source, or cannot be written.
         """
+        names_of(self).warn(stacklevel=2)
         return write_subset(self, target, storage_options, overwrite, progress=progress, run=run)
 
     def to_dataframe(self, columns: Sequence[str] | None = None) -> "dd.DataFrame":
@@ -94,7 +102,8 @@ class Coreset(Subset):
 
         Columns are the features (under their names if they came from a table, else x0, x1, …),
         the label, the carried arrays, ``weight``, ``index`` (the row number in the source), and
-        ``score_<criterion>``. What has more than one axis becomes several columns.
+        ``score_<criterion>``. What has more than one axis becomes several columns. A column of the
+        source that is named like another or like ours gets an underscore, with an `InputWarning`.
 
         Parameters
         ----------
@@ -108,7 +117,7 @@ class Coreset(Subset):
         Raises
         ------
         InputError
-            Where two columns would have the same name.
+            Where names in ``columns`` do not fit, or are the same.
 
         Examples
         --------

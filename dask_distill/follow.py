@@ -20,7 +20,7 @@ from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
-from dask_distill.subset.stored import write_subset
+from dask_distill.subset.stored import names_of, write_subset
 from dask_distill.subset.summary import Settings, Summary
 
 MOST_ROWS = 1_000_000
@@ -215,6 +215,8 @@ def _commit(
     coreset = grown(summary, batch, progress=progress)
     assert coreset.summary is not None
     coreset = replace(coreset, summary=replace(coreset.summary, taken=dict(taken)))
+    if summary.batches == 0:
+        names_of(coreset).warn(stacklevel=2)
     receipt = write_subset(
         coreset, target, storage_options, overwrite=summary.batches > 0, progress=progress, run=run
     )

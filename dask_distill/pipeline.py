@@ -31,6 +31,7 @@ from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
+from dask_distill.subset.names import names_in_output
 from dask_distill.subset.stored import write_subset
 from dask_distill.subset.summary import Settings, Summary
 from dask_distill.support.digest import combined_digest
@@ -251,6 +252,7 @@ def distill_to_zarr(
         overwrite=overwrite,
         storage_options=storage_options,
     )
+    names_in_output(asked.dataset).warn(stacklevel=2)
     return select_and_write(asked, target, checkpoint, storage_options, progress)
 
 

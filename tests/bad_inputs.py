@@ -385,7 +385,7 @@ BAD: dict[str, Bad] = {
     ),
     "one class": Bad("at least two classes, got only 0 in 20 rows", group(X=X, y=Y * 0)),
     "one row": Bad(
-        "at least two classes, got only 0 in 1 rows; pass labels=None to select without",
+        "at least two classes, got only 0 in 1 rows; pass --labels '' to select without",
         group(X=X[:1], y=Y[:1]),
         ("--size", "1"),
     ),
@@ -397,7 +397,7 @@ BAD: dict[str, Bad] = {
         group(X=X, y=np.arange(20)),
     ),
     "labels of two axes": Bad(
-        r"labels must have one value a row, got shape \(20, 2\); for one-hot", group(X=X, y=X)
+        r"labels must have one value a row, got shape \(20, 2\); of one-hot", group(X=X, y=X)
     ),
     "dates for labels": Bad(
         r"labels must be ints or strings, got dtype datetime64\[s\]; convert",
@@ -552,7 +552,7 @@ BAD: dict[str, Bad] = {
     "fraction 0": Bad("fraction must be above 0 and at most 1, got 0", more=("--fraction", "0")),
     "fraction negative": Bad("fraction must be above 0 .* got -0.1", more=("--fraction", "-0.1")),
     "fraction above 1": Bad(
-        "got 1.5; to give a number of rows, use siz", more=("--fraction", "1.5")
+        "got 1.5; to give a number of rows, use --size", more=("--fraction", "1.5")
     ),
     "fraction nan": Bad("fraction must be above 0 .* got nan", more=("--fraction", "nan")),
     "fraction word": Bad("'some' is not a valid float", more=("--fraction", "some")),
@@ -599,11 +599,7 @@ BAD: dict[str, Bad] = {
         group(X=X * 0, y=Y),
         size("--strategy", "kcenter"),
     ),
-    "carry name": Bad(
-        "carry must not be named like index, weight, score, .* got 'index'; rename it",
-        group(X=X, y=Y, index=Y),
-        size("--carry", "index"),
-    ),
+    "carry name": Bad("carry must not be named as the labels", more=size("--carry", "y")),
     # ------------------------------------------------ where it runs
     "workers": Bad("workers must be at least 1, got 0", more=size("--workers", "0")),
     "two clusters": Bad(
@@ -645,7 +641,7 @@ BAD: dict[str, Bad] = {
     ),
     # ------------------------------------------------ the target
     "target exists": Bad(
-        "target 'there' exists; choose another, or pass overwrite=True / --over",
+        "target 'there' exists; choose another, or pass --overwrite",
         folder("there"),
         target="there",
     ),
@@ -690,7 +686,7 @@ BAD: dict[str, Bad] = {
         command=("run", "in.zarr", "out.zarr", "--size", "3", "--reduce", "no_such_module:f"),
     ),
     "a time scale without time": Bad(
-        "time_scale=auto needs to know when each row was",
+        "--time-scale auto needs to know when each row was",
         command=("run", "in.zarr", "out.zarr", "--size", "3", "--time-scale", "auto"),
     ),
     "a time that is not there": Bad(
@@ -723,7 +719,7 @@ BAD: dict[str, Bad] = {
         command=follow(*size("--half-life", "0")),
     ),
     "a window of a part": Bad(
-        "window needs a subset of fixed size, got fraction=0.5; pass size=",
+        "window needs a subset of fixed size, got --fraction 0.5; pass --size",
         command=follow("--fraction", "0.5", "--window", "9"),
     ),
     "too few rows to keep": Bad(

@@ -31,6 +31,13 @@ from bad_inputs import BAD, OWN_CLUSTER
 PROGRAM = Path(sys.executable).with_name("dask-distill")
 
 
+# parameters and methods of Python's, which no command takes
+PYTHON = re.compile(
+    r"\b(fraction|size|labels|features|time|task|reduce|test|resume|overwrite|on_invalid|seed"
+    r"|on_missing|split|min_gap|period|time_scale)=|astype|reshape|map_blocks|to_datetime"
+)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -75,6 +82,8 @@ def test_bad_input__is_one_sentence_and_nothing_created(
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("dask-distill: error: ")
     assert re.search(bad.sentence, done.stderr), done.stderr
+    said = done.stderr.partition("must be readable, got")[0]
+    assert not PYTHON.search(said), said
     assert sorted(os.listdir()) == before
 
 

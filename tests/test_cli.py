@@ -208,7 +208,7 @@ def test_run__a_process_of_its_own_ends_in_one_line_too(folder):
     assert done.stdout == ""
     assert done.stderr == (
         "dask-distill: error: features has 1 NaN value, first in row 3, column 1; clean them, "
-        'or pass on_invalid="drop"\n'
+        "or pass --on-invalid drop\n"
     )
     assert os.listdir() == ["in.zarr"]
     result = run("run", "in.zarr", "out.zarr", "--size", "3", "--on-invalid", "drop", "--json")

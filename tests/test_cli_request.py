@@ -110,7 +110,7 @@ def test_distill__takes_the_target_of_an_opened_data_set(source, table):
         here = distill(X, target, size=60, strategy="random", task=task)
         np.testing.assert_array_equal(found.indices, here.indices)
         np.testing.assert_array_equal(found.carry[labels].compute(), target[here.indices])
-    with pytest.raises(InputError, match='for several labels a row task="multilabel"'):
+    with pytest.raises(InputError, match='for several labels a row pass task="multilabel"'):
         distill(opened, size=60)
 
 

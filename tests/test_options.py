@@ -49,6 +49,7 @@ SOURCE = {
     "on_missing": ["--on-missing", "error"],
     "protect": ["--protect", "class=1"],
     "initial": ["--initial", "rows.npy"],
+    "split": ["--split", "train"],
 }
 SHOWN = {"as_json": ["--json"], "quiet": ["--quiet"]}
 DRAWS = {
@@ -111,6 +112,7 @@ COMMANDS = {
             "tests": ["--test", "other.zarr"],
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
+            "split": ["--split", "train"],
         },
     ),
     "report": (

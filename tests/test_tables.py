@@ -200,7 +200,6 @@ def test_to_parquet__remote_marker_comes_last_and_goes_first(coreset, source):
         ({}, {"columns": ["a", "b"]}, "columns must be the names of 6 features, got 2"),
         ({}, {"columns": "abcdef"}, "columns must be the names of 6 features"),
         ({}, {"columns": [*"abcde", "weight"]}, "got 'weight' twice; name the features with"),
-        ({"label_name": "index"}, {}, "got 'index' twice"),
         ({"carry": {"z": da.zeros(200, dtype=complex)}}, {}, "carry z must not be complex"),
     ],
 )

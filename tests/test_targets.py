@@ -105,7 +105,7 @@ def test_task__is_never_guessed(table):
     X, y, Y = table
     with pytest.raises(InputError, match='for a regression target pass task="regression"'):
         distill(X, y, size=10)
-    with pytest.raises(InputError, match='for several labels a row task="multilabel"'):
+    with pytest.raises(InputError, match='for several labels a row pass task="multilabel"'):
         distill(X, Y, size=10)
     with pytest.raises(InputError, match='pass task="regression"'):
         distill(X, np.arange(N) % 4_000, size=10)

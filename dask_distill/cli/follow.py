@@ -21,7 +21,7 @@ from dask_distill.cli.options import (
 )
 from dask_distill.errors import InputError
 
-_OPENING = ("features", "labels", "carry", "time", "on_missing")
+_OPENING = ("features", "labels", "carry", "time", "on_missing", "split")
 
 
 @click.command()

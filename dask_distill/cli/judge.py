@@ -8,8 +8,10 @@ import click
 from dask_distill.cli.options import (
     JSON,
     QUIET,
+    SPLIT,
     STORAGE_OPTION,
     Place,
+    one_or_several,
     options,
     progress_display,
     takes_place,
@@ -47,7 +49,14 @@ _DRAWS = options(
 @click.command()
 @click.argument("target")
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--source", required=True, metavar="SOURCE", help="What was selected from.")
+@click.option(
+    "--source",
+    required=True,
+    multiple=True,
+    callback=one_or_several,
+    metavar="SOURCE",
+    help="What was selected from; may be repeated, as SOURCE of run.",
+)
 @click.option(
     "--subset",
     metavar="SUBSET",
@@ -64,7 +73,7 @@ _DRAWS = options(
 def evaluate(
     target: str,
     more: tuple[str, ...],
-    source: str,
+    source: str | list[str],
     subset: str | None,
     tests: tuple[str, ...],
     place: Place,
@@ -96,8 +105,9 @@ def evaluate(
             "with --labels"
         )
     names = _names(coreset, source, arguments["features"], arguments["labels"])
-    time = _source_name(coreset, coreset.provenance.get("input", {}).get("time"))
-    dataset = _open(source, *names, storage, time)
+    told = coreset.provenance.get("input", {})
+    time = _source_name(coreset, told.get("time"))
+    dataset = _open(source, *names, storage, time, told.get("split"))
     # `--test X_test y_test` leaves the second name among the arguments
     test = _test_rows(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
@@ -154,6 +164,7 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @_TEST
 @click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
 @click.option("--labels", metavar="NAME", help="Array or column.")
+@SPLIT
 @_DRAWS
 @takes_place
 @STORAGE_OPTION
@@ -186,7 +197,7 @@ def curve(
     parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
     named = standard_models_named(models) if models else None
     names = arguments["features"], arguments["labels"]
-    dataset = _open(source, *names, arguments["storage"])
+    dataset = _open(source, *names, arguments["storage"], split=arguments["split"])
     test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
     with place.connect(), progress_display(quiet or as_json) as progress:
         found = size_curve(
@@ -254,16 +265,22 @@ def _strategy(text: str) -> tuple[str, Any]:
 
 def _found(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
     """Names by which test rows of another source are opened: those that were found in this one."""
-    if source.endswith(".npy"):
+    if _is_npy(source):
         return names
     features, labels = names
     columns = None if dataset.columns is None else list(dataset.columns)
     return features or columns or dataset.feature_name, labels or dataset.label_name
 
 
-def _names(coreset: Any, source: str, features: str | None, labels: str | None) -> tuple[Any, Any]:
+def _is_npy(source: str | list[str]) -> bool:
+    return isinstance(source, str) and source.endswith(".npy")
+
+
+def _names(
+    coreset: Any, source: str | list[str], features: str | None, labels: str | None
+) -> tuple[Any, Any]:
     """Names of features and labels in the source: those of the selection unless given."""
-    if not source.endswith(".npy"):
+    if not _is_npy(source):
         columns = coreset.provenance.get("input", {}).get("columns")
         features = features or columns or _source_name(coreset, coreset.feature_name)
         ours = None if coreset.labels is None else _source_name(coreset, coreset.label_name)
@@ -277,7 +294,7 @@ def _source_name(coreset: Any, name: str | None) -> Any:
 
 
 def _test_rows(
-    source: str, tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
+    source: str | list[str], tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
 ) -> Any:
     if not tests:
         return None
@@ -288,20 +305,25 @@ def _test_rows(
             "test must be one source, or two arrays (features and labels), got "
             f"{len(tests)} names; give one or two"
         )
-    if source.endswith(".npy"):
+    if _is_npy(source):
         return _open(tests[0], None, tests[1], storage)
     features, labels = tests
     return _open(source, features, labels, storage)
 
 
 def _open(
-    source: str, features: Any, labels: Any, storage: dict[str, str], time: str | None = None
+    source: str | list[str],
+    features: Any,
+    labels: Any,
+    storage: dict[str, str],
+    time: str | None = None,
+    split: str | None = None,
 ) -> Any:
     from dask_distill.sources.open import open_dataset
 
     carry = () if time is None else (time,)
     return open_dataset(
-        source, features=features, labels=labels, carry=carry, storage_options=storage
+        source, features=features, labels=labels, carry=carry, storage_options=storage, split=split
     )
 
 
@@ -347,7 +369,8 @@ def report(
     file = output or f"{PurePosixPath(target.rstrip('/')).stem or 'report'}.html"
     dataset = None
     if source is not None:
-        dataset = _open(source, *_names(coreset, source, features, None), storage)
+        split = coreset.provenance.get("input", {}).get("split")
+        dataset = _open(source, *_names(coreset, source, features, None), storage, split=split)
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.synthesis.judged import SyntheticEvaluation

@@ -5,6 +5,9 @@ Imported by every `dask` command through the entry point, so nothing heavy is im
 
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -15,21 +18,27 @@ from dask_distill.cli.judge import curve, evaluate, report
 from dask_distill.cli.options import PROGRAM
 from dask_distill.cli.run import plan, run, verify
 from dask_distill.cli.synthesize import synthesize
-from dask_distill.errors import DistillError, InputError
+from dask_distill.cli.words import as_words
+from dask_distill.errors import DistillError, InputError, InputWarning
 
 
 class _Group(click.Group):
     """Turns our errors into one line on stderr and an exit code, also below `dask`."""
 
+    def chosen(self, ctx: click.Context) -> click.Command | None:
+        """The command that is run."""
+        return self.commands.get(ctx.invoked_subcommand or "")
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _warnings_as_lines(self, ctx):
+                return super().invoke(ctx)
         except click.UsageError as error:
             _fail(error.format_message(), 2)
         except InputError as error:
-            _fail(str(error), 2)
+            _fail(as_words(str(error), self.chosen(ctx)), 2)
         except DistillError as error:
-            _fail(str(error), 1)
+            _fail(as_words(str(error), self.chosen(ctx)), 1)
         except (click.exceptions.Exit, click.Abort, KeyboardInterrupt, BrokenPipeError):
             raise
         except Exception as error:
@@ -37,6 +46,24 @@ class _Group(click.Group):
 
             traceback.print_exc()
             _fail(f"the run failed: {type(error).__name__}: {error}", 1)
+
+
+@contextmanager
+def _warnings_as_lines(group: _Group, ctx: click.Context) -> Iterator[None]:
+    """What users should look at in their data as one line each, once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", InputWarning)
+        show = warnings.showwarning
+
+        def tell(message: Any, category: Any, *where: Any, **more: Any) -> None:
+            if issubclass(category, InputWarning):
+                line = as_words(str(message), group.chosen(ctx))
+                click.echo(f"{PROGRAM}: warning: {line}", err=True)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = tell
+        yield
 
 
 def _fail(message: str, code: int) -> NoReturn:

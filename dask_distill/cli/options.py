@@ -36,6 +36,11 @@ def storage_pairs(
     return found
 
 
+def one_or_several(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    """A word, or a list where there are more: files as a shell lists them."""
+    return values[0] if len(values) == 1 else list(values)
+
+
 def options(*decorators: Decorator) -> Decorator:
     """Several options as one decorator."""
 
@@ -47,10 +52,17 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+SOURCES = click.argument("source", nargs=-1, required=True, callback=one_or_several)
+SPLIT = click.option(
+    "--split",
+    metavar="NAME",
+    help="Of a folder of parquet files, those named by it: train, validation, test, …",
+)
 SOURCE_OPTIONS = options(
     click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
     click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
     click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
+    SPLIT,
     click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
     click.option("--size", type=int, metavar="K", help="Number of rows instead."),
     click.option("--strategy", default="auto", show_default=True, metavar="NAME"),

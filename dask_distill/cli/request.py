@@ -22,12 +22,14 @@ from dask_distill.strategies import make_strategy
 _NAMES = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale", "scale", "task")
 
 
-def prepared(source: str, arguments: dict[str, Any], *, read: bool) -> tuple[Dataset, Request]:
+def prepared(
+    source: str | list[str], arguments: dict[str, Any], *, read: bool
+) -> tuple[Dataset, Request]:
     """What is to be selected from, and what is asked of it.
 
     Parameters
     ----------
-    source : str
+    source : str or list of str
     arguments : dict
         Of the command line, by the names of its options.
     read : bool
@@ -55,7 +57,7 @@ def prepared(source: str, arguments: dict[str, Any], *, read: bool) -> tuple[Dat
     return with_task(plain, as_target(labels, request.task), request, read=read)
 
 
-def _opened(source: str, arguments: dict[str, Any]) -> Dataset:
+def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
     time, task = arguments.get("time"), arguments.get("task", TASKS[0])
     # masks are carried, too: they tell in the output who is there for them
     masks = [name for name in arguments.get("protect", ()) if "=" not in name]
@@ -68,6 +70,7 @@ def _opened(source: str, arguments: dict[str, Any]) -> Dataset:
         storage_options=arguments["storage"],
         task=task,
         on_missing=arguments.get("on_missing", "fill"),
+        split=arguments.get("split"),
     )
     several = task == "multilabel"
     return dataset if time is None else check(with_time(dataset, time), several=several)

@@ -18,6 +18,7 @@ from dask_distill.cli.options import (
     ROWS_APART,
     SCALE,
     SOURCE_OPTIONS,
+    SOURCES,
     STORAGE_OPTION,
     TASK,
     WORKERS,
@@ -25,6 +26,7 @@ from dask_distill.cli.options import (
     progress_display,
     takes_place,
 )
+from dask_distill.cli.words import as_words
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
@@ -48,7 +50,7 @@ _TOLD = (
 
 
 @click.command()
-@click.argument("source")
+@SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -70,8 +72,11 @@ _TOLD = (
 )
 @JSON
 @QUIET
-def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
-    """Select rows of SOURCE and write them, with weights, to the zarr group TARGET."""
+def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
+    """Select rows of SOURCE and write them, with weights, to the zarr group TARGET.
+
+    SOURCE is a path or URL, a quoted pattern of parquet files, or several of these.
+    """
     result = run_request(source, target, quiet=quiet or as_json, **arguments)
     if as_json:
         click.echo(json.dumps(result))
@@ -82,7 +87,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 
 
 @click.command()
-@click.argument("source")
+@SOURCES
 @SOURCE_OPTIONS
 @SCALE
 @TASK
@@ -91,7 +96,7 @@ def run(source: str, target: str, as_json: bool, quiet: bool, **arguments: Any) 
 @WORKERS
 @STORAGE_OPTION
 @JSON
-def plan(source: str, as_json: bool, workers: int | None, **arguments: Any) -> None:
+def plan(source: str | list[str], as_json: bool, workers: int | None, **arguments: Any) -> None:
     """Tell what run would do with SOURCE; computes nothing."""
     from dask_distill.cli.request import prepared
     from dask_distill.cli.show import print_table
@@ -164,7 +169,7 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
 
 
 def run_request(
-    source: str,
+    source: str | list[str],
     target: str,
     *,
     place: Place,
@@ -227,11 +232,14 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
 
 
 def _tell_doubts(dataset: Any, features: str | None) -> None:
-    """Warn of chunks that are not there, and of columns that nobody has named as features."""
+    """Warn of chunks that are not there, of odd names, and of columns nobody named as features."""
     from dask_distill.data.uses import doubtful_lines
+    from dask_distill.subset.names import names_in_output
 
     for line in dataset.missing_lines():
         click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
+    for line in names_in_output(dataset).lines():
+        click.echo(f"{PROGRAM}: warning: {line}", err=True)
     for line in doubtful_lines(dataset.uses) if features is None else ():
         click.echo(f"{PROGRAM}: warning: {line}", err=True)
 
@@ -248,4 +256,5 @@ def _warnings_as_lines() -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                click.echo(f"{PROGRAM}: warning: {warning.message}", err=True)
+                line = as_words(str(warning.message), click.get_current_context().command)
+                click.echo(f"{PROGRAM}: warning: {line}", err=True)

@@ -3,7 +3,7 @@
 Nothing here reads values of dask arrays; only unknown chunk sizes are counted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,14 +18,15 @@ from dask_distill.data.arrays import (
     known_chunks,
     one_row_axis,
 )
-from dask_distill.data.labels import text_of
+from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
-RESERVED = ("index", "weight", "score", "summary")
+# arrays and groups of the output that are ours
+RESERVED = ("index", "weight", "score", "summary", "null")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,7 +41,7 @@ class Dataset:
         (n, L) where it was opened for several labels a row.
     carry : dict of (n, ...) dask arrays
     feature_name, label_name : str
-        Names in the output.
+        Names in the output, unless no array of it can be named so.
     columns : tuple of str or None
         Names of the feature columns, where the source has them.
     sources : tuple of str
@@ -58,6 +59,10 @@ class Dataset:
         Of arrays that go by another name than in the source: that name, by the one they go by.
     attributes : dict of dict
         Of arrays and feature columns that have some in the source, by name: units and the like.
+    without_nulls : frozenset of str
+        Carried arrays of text in which, as is known, no value is missing.
+    split : str or None
+        Of the source's files, those that were opened, where it was asked for some.
     """
 
     features: da.Array
@@ -73,6 +78,8 @@ class Dataset:
     texts: dict[str, TextSize] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    without_nulls: frozenset[str] = frozenset()
+    split: str | None = None
 
     @property
     def time(self) -> da.Array | None:
@@ -187,13 +194,24 @@ def as_dataset(
                 f"carry must map names to arrays, got {type(carry).__name__}; pass a dict"
             )
         arrays = {name: as_dask(array, f"carry {name}") for name, array in carry.items()}
-        base = replace(base, carry=arrays)
+        same = {name for name, array in arrays.items() if array is base.carry.get(name)}
+        whole = {name for name, given in carry.items() if _is_whole(given)}
+        base = replace(base, carry=arrays, without_nulls=(base.without_nulls & same) | whole)
         found |= carry
     attributes = base.attributes | attributes_of(found)
     base = replace(base, attributes=attributes)
     if time is not None:
         base = with_time(base, time)
     return check(base)
+
+
+def _is_whole(values: Any) -> bool:
+    """Whether these are in memory, and none is missing: of others it is not known."""
+    if isinstance(values, np.ndarray):
+        return values.dtype == object and not missing_labels(values.ravel()).any()
+    if isinstance(values, da.Array) or hasattr(values, "dask") or not hasattr(values, "isna"):
+        return False
+    return not np.asarray(values.isna()).any()
 
 
 def with_time(dataset: Dataset, time: Any) -> Dataset:
@@ -262,11 +280,11 @@ def _check_features(features: da.Array) -> None:
             f"features must be numbers, got dtype {kind}; encode or leave out what is not a number"
         )
     if kind.char == "g":
-        raise InputError(f"features must be at most float64, got dtype {kind}; use astype")
+        raise InputError(f"features must be at most float64, got dtype {kind}; store them so")
     if features.ndim < 2:
         raise InputError(
-            f"features must have rows and columns, got shape {features.shape}; for one feature "
-            "use reshape(-1, 1)"
+            f"features must have rows and columns, got shape {features.shape}; give one feature "
+            f"a second axis, shape ({features.shape[0]}, 1)"
         )
     for size, what in ((features.shape[0], "row"), (min(features.shape[1:]), "column")):
         if size == 0:
@@ -281,16 +299,17 @@ def _one_label_a_row(labels: da.Array) -> da.Array:
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise InputError(
-            f"labels must have one value a row, got shape {labels.shape}; for one-hot labels pass "
-            'argmax(axis=1), for several labels a row task="multilabel"'
+            f"labels must have one value a row, got shape {labels.shape}; of one-hot labels give "
+            "the number of the class (their argmax), for several labels a row pass "
+            'task="multilabel"'
         )
     if labels.dtype.kind == "S":
         # what HDF5 and zarr often have of text
         labels = da.map_blocks(text_of, labels, dtype=object, meta=np.empty(0, object))
     if labels.dtype.kind not in NUMBERS + TEXT:
         raise InputError(
-            f"labels must be ints or strings, got dtype {labels.dtype}; convert them, e.g. with "
-            "astype(str)"
+            f"labels must be ints or strings, got dtype {labels.dtype}; convert them to one of "
+            "these, e.g. to text"
         )
     return labels
 
@@ -308,34 +327,21 @@ def _check_time(time: da.Array) -> None:
     if time.ndim != 1 or time.dtype.kind not in "iufM":
         raise InputError(
             f"time must have one number or date a row, got shape {time.shape} of {time.dtype}; "
-            "convert it, e.g. with pandas.to_datetime"
+            "convert it, e.g. text to dates"
         )
 
 
 def _check_names(dataset: Dataset, labelled: bool) -> None:
-    """Names become arrays of the output, beside ours: plain, and no name twice."""
-    taken = list(RESERVED)
-    names: Iterable[tuple[str, Any]] = [
+    """Arrays have names, and carried ones others than the labels; the output may change them."""
+    for what, name in (
         ("features", dataset.feature_name),
-        *([("labels", dataset.label_name)] if labelled else []),
+        ("labels", dataset.label_name),
         *(("carry", name) for name in dataset.carry),
-    ]
-    for what, name in names:
-        if name in taken:
-            raise InputError(
-                f"{what} must not be named like {', '.join(taken)}, got {name!r}; rename it"
-            )
-        if not _is_plain(name):
-            raise InputError(f"{what} must have a plain name, got {name!r}; rename it")
-        taken.append(name)
-
-
-def _is_plain(name: Any) -> bool:
-    return (
-        isinstance(name, str)
-        and bool(name.strip())
-        and not name.startswith((".", "__"))
-        and ".." not in name
-        and name != "zarr.json"
-        and not set(name) & {"/", "\\", "\0"}
-    )
+    ):
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{what} must have a name, got {name!r}; rename it")
+    if labelled and dataset.label_name in dataset.carry:
+        raise InputError(
+            f"carry must not be named as the labels are, got {dataset.label_name!r}; labels are "
+            "written in any case: leave it out, or rename it"
+        )

@@ -23,6 +23,7 @@ def rows_of(dataset: Dataset, indices: npt.NDArray[np.int64]) -> dict[str, Any]:
         "carry": {name: take_rows(array, indices) for name, array in dataset.carry.items()},
         "feature_name": dataset.feature_name,
         "label_name": dataset.label_name,
+        "without_nulls": dataset.without_nulls,
     }
 
 

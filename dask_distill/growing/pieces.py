@@ -1,5 +1,6 @@
 """What a growing source has: rows of a zarr group, or files of a folder; and what of it is new."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -9,9 +10,10 @@ import dask.array as da
 
 from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.rows import join_rows
-from dask_distill.errors import InputError
+from dask_distill.errors import InputError, InputWarning
 from dask_distill.growing.check import check_alike
 from dask_distill.sources.open import ZARR_FILES, open_dataset
+from dask_distill.sources.splits import split_of, usual_split
 from dask_distill.storage.location import Location
 from dask_distill.survey.reading import run_of_rows
 
@@ -74,7 +76,11 @@ def pieces_of(place: Location, opening: dict[str, Any]) -> Pieces:
             )
         zarr = any(system.exists(f"{path.rstrip('/')}/{name}") for name in ZARR_FILES)
     place = place.resolved()
-    return AppendedRows(place, opening) if zarr else AddedFiles(place, opening)
+    if zarr:
+        return AppendedRows(place, opening)
+    plain = {name: value for name, value in opening.items() if name != "split"}
+    split = opening.get("split")
+    return AddedFiles(place, plain, None if split is None else usual_split(split))
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,7 @@ class AddedFiles:
 
     place: Location
     opening: dict[str, Any]
+    split: str | None = None
 
     def look(self) -> Look:
         """Files of ours to take, with their sizes."""
@@ -126,7 +133,22 @@ class AddedFiles:
             name[len(path.rstrip("/")) + 1 :]: entry.get("size") or 0
             for name, entry in found.items()
         }
-        return Look(files=tuple(sorted((n, s) for n, s in inside.items() if _is_data(n))))
+        files = [(name, size) for name, size in inside.items() if _is_data(name)]
+        if self.split is None:
+            self._warn_of_splits({split_of(name) for name, _ in files} - {None})
+        else:
+            files = [file for file in files if split_of(file[0]) == self.split]
+        return Look(files=tuple(sorted(files)))
+
+    def _warn_of_splits(self, splits: set[str | None]) -> None:
+        if len(splits) > 1:
+            warnings.warn(
+                f"source '{self.place.shown}' has files of several splits, which are taken "
+                f"together: {', '.join(sorted(map(str, splits)))}; to follow one of them, pass "
+                "split= / --split",
+                InputWarning,
+                stacklevel=2,
+            )
 
     def batches(
         self, look: Look, taken: Mapping[str, Any], max_rows: int
@@ -171,7 +193,8 @@ class AddedFiles:
     def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
         told = {"source": self.place.shown, "files": list(done)}
         # not each of the files: they may be many
-        return replace(joined_datasets(parts), sources=(self.place.shown,)), told
+        joint = joined_datasets(parts)
+        return replace(joint, sources=(self.place.shown,), split=self.split), told
 
 
 def opened(place: Location, opening: Mapping[str, Any]) -> Dataset:
@@ -210,6 +233,7 @@ def joined_datasets(parts: list[Dataset]) -> Dataset:
             carry={
                 name: da.concatenate([part.carry[name] for part in parts]) for name in first.carry
             },
+            without_nulls=frozenset.intersection(*(part.without_nulls for part in parts)),
         )
     )
 

@@ -58,6 +58,7 @@ def summary_of(coreset: Subset) -> Summary:
         label_name=coreset.label_name,
         columns=None if columns is None else tuple(columns),
         time_name=told["input"].get("time"),
+        without_nulls=coreset.without_nulls,
     )
     classes = told["classes"]
     n = told["rows"]

@@ -43,6 +43,7 @@ from dask_distill.subset.subset import Subset
 from dask_distill.subset.summary import Summary
 from dask_distill.survey.fingerprint import fingerprint_of
 from dask_distill.survey.reading import raw_blocks
+from dask_distill.survey.validity import columns_named
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     check_batch(summary, dataset)
     refuse_asynchronous()
     started = time.perf_counter()
-    with measured_run(progress) as run:
+    with measured_run(progress) as run, columns_named(dataset.columns):
         following = _arrived(summary, dataset, run)
         run.wire.mark("arrive")
     coreset = chosen(following, progress)
@@ -93,6 +94,7 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
         "input": told["input"]
         | {
             "sources": list(dataset.sources),
+            "split": dataset.split,
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
         },
     }
@@ -244,5 +246,13 @@ def _having(following: Summary, before: Summary, dataset: Dataset, rows: Rows) -
     # otherwise every question to these rows would read their batches again
     features, labels, carry = dask.persist(features, labels, carry)
     like = dataset if kept is None else kept
-    joint = replace(like, features=features, labels=labels, carry=carry, sources=(), missing={})
+    joint = replace(
+        like,
+        features=features,
+        labels=labels,
+        carry=carry,
+        sources=(),
+        missing={},
+        without_nulls=like.without_nulls & dataset.without_nulls,
+    )
     return replace(following, dataset=joint, rows=rows)

@@ -82,17 +82,20 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     told, summary = coreset.provenance, coreset.summary
     parameters, source = told.get("parameters", {}), told.get("input", {})
     renamed = source.get("renamed", {})
-    words = ["dask-distill", "run" if summary is None else "follow", place, "TARGET"]
-    if not place.endswith(".npy"):
+    sources = (source.get("sources") or []) if summary is None else [place]
+    # of .npy files, the second holds the labels
+    is_npy = place.endswith(".npy")
+    places = [place] if is_npy else sources
+    words = ["dask-distill", "run" if summary is None else "follow", *places, "TARGET"]
+    if not is_npy:
         columns = source.get("columns")
         name = renamed.get(coreset.feature_name, coreset.feature_name)
         words += ["--features", ",".join(columns) if columns else name]
     # a target that is no class is carried, under the name that strata of it are called after
     target = _target(coreset)
     if target is not None:
-        several = summary is None and len(source.get("sources") or []) > 1
         name = renamed.get(target, target)
-        words += ["--labels", source["sources"][1] if several else name]
+        words += ["--labels", sources[1] if is_npy and len(sources) > 1 else name]
     for name in coreset.carry:
         words += [] if name == target else ["--carry", renamed.get(name, name)]
     by, amount = _amount(coreset)
@@ -108,6 +111,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     more = {
         "--task": _unless(parameters.get("task"), "classification"),
         "--time": renamed.get(source.get("time"), source.get("time")),
+        "--split": source.get("split"),
         "--time-scale": parameters.get("time_scale"),
         "--scale": _unless(parameters.get("scale"), "auto"),
         "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",

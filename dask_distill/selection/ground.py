@@ -25,6 +25,7 @@ from dask_distill.spaces.scales import (
 from dask_distill.survey.reading import content_fingerprint
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import Survey, valid_block
+from dask_distill.survey.validity import columns_named
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,8 +69,9 @@ def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Grou
     journal = run.journal.shared
     known: Schema | None = journal.get("outline") if journal.has("schema") else None
     if known is None:
-        schema, outline = _survey(raw, asked, run)
-        known = run.fetch(outline)
+        with columns_named(asked.dataset.columns):
+            schema, outline = _survey(raw, asked, run)
+            known = run.fetch(outline)
         receipts.begin(known.fingerprint)
         # the outline last: a run that resumes looks for it
         run.write(journal, schema=schema, outline=outline)

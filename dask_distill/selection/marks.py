@@ -63,7 +63,7 @@ class Marks:
         if isinstance(mask, da.Array) or not numbers:
             raise InputError(
                 f"{name} must be a boolean mask of (n,) or an array of row numbers, got "
-                f"{mask.dtype} of shape {mask.shape}; convert it with astype(bool)"
+                f"{mask.dtype} of shape {mask.shape}; make it booleans"
             )
         rows = np.sort(mask.astype(np.int64))
         outside = rows[(rows < 0) | (rows >= n)]

@@ -45,6 +45,7 @@ def make_provenance(
         "input": {
             "fingerprint": facts.fingerprint,
             "sources": list(dataset.sources),
+            "split": dataset.split,
             "shape": list(dataset.features.shape),
             "dtype": str(dataset.features.dtype),
             "columns": None if dataset.columns is None else list(dataset.columns),
@@ -52,6 +53,8 @@ def make_provenance(
             "time": dataset.time_name,
             "renamed": dict(dataset.renamed),
             **_attributes(dataset),
+            "labels": None if dataset.labels is None else dataset.label_name,
+            "carry": list(dataset.carry),
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
         },
         "rows": facts.n,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,15 @@ from dask_distill.storage.location import Location
 
 _QUERY = re.compile(r"\?[^\s'\"]+")
 _LONGEST_ERROR = 800
+
+
+def locations_of(source: Any, storage_options: Any) -> list[Location]:
+    """The locations that a user has named, one or several, or what is wrong with a name."""
+    if not isinstance(source, list | tuple):
+        return [location_of(source, storage_options)]
+    if not source:
+        raise InputError("source must be a path or URL, or a list of some, got an empty list")
+    return [location_of(one, storage_options) for one in source]
 
 
 def location_of(source: Any, storage_options: Any) -> Location:
@@ -32,21 +41,22 @@ def location_of(source: Any, storage_options: Any) -> Location:
 
 
 @contextmanager
-def clear_errors(location: Location) -> Iterator[None]:
+def clear_errors(*locations: Location) -> Iterator[None]:
     """Whatever goes wrong ends in one sentence without secrets."""
     try:
         yield
     except InputError as error:
-        raise InputError(_clean(location, str(error))) from None
+        raise InputError(_clean(locations, str(error))) from None
     except Exception as error:
-        raise InputError(_clean(location, str(unreadable(location, error)))) from None
+        raise InputError(_clean(locations, str(unreadable(locations[0], error)))) from None
 
 
-def _clean(location: Location, text: str) -> str:
+def _clean(locations: Sequence[Location], text: str) -> str:
     """A text without secrets; cut only then, since half a secret would not be found."""
-    text = location.clean(text.replace(location.url, shown_url(location)))
-    if is_web(location):
-        text = _QUERY.sub("", text)
+    for location in locations:
+        text = location.clean(text.replace(location.url, shown_url(location)))
+        if is_web(location):
+            text = _QUERY.sub("", text)
     half = _LONGEST_ERROR // 2
     return text if len(text) <= _LONGEST_ERROR else f"{text[:half]} … {text[-half:]}"
 

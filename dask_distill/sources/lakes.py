@@ -5,9 +5,11 @@ folders are known by name and refused, with the way out.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dask_distill.errors import InputError
@@ -15,6 +17,7 @@ from dask_distill.storage.location import Location
 
 # folders above a source that may be the table's: partitions, and where a format keeps its data
 _MOST_ABOVE = 8
+_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -72,26 +75,43 @@ def refuse_lake_files(location: Location, files: Iterable[str]) -> None:
                 raise _refusal(lake, location)
 
 
-def refuse_part_of_lake(location: Location, system: Any, path: str) -> None:
+def refuse_part_of_lake(location: Location, system: Any, paths: Iterable[str]) -> None:
     """End where a source lies within the folder of such a table.
 
     Raises
     ------
     InputError
     """
+    above = dict.fromkeys(folder for path in paths for folder in _above(path))
+    if not above:
+        return
+    with ThreadPoolExecutor(min(_THREADS, len(above))) as pool:
+        for lake in pool.map(partial(_lake_at, system), above):
+            if lake is not None:
+                raise _refusal(lake, location)
+
+
+def _above(path: str) -> Iterator[str]:
+    """Folders that a path lies in, the nearest first."""
     for _ in range(_MOST_ABOVE):
         path = path.rstrip("/").rpartition("/")[0]
         if not path.strip("/"):
             return
-        for lake in _LAKES:
-            # who may read the files need not be allowed to look around
-            with suppress(OSError):
-                log = f"{path}/{lake.folder}"
-                if system.isdir(log) and any(
-                    lake.file.fullmatch(entry.rstrip("/").rpartition("/")[2])
-                    for entry in system.ls(log, detail=False)
-                ):
-                    raise _refusal(lake, location)
+        yield path
+
+
+def _lake_at(system: Any, path: str) -> Lake | None:
+    """The format whose log lies in a folder."""
+    for lake in _LAKES:
+        # who may read the files need not be allowed to look around
+        with suppress(OSError):
+            log = f"{path}/{lake.folder}"
+            if system.isdir(log) and any(
+                lake.file.fullmatch(entry.rstrip("/").rpartition("/")[2])
+                for entry in system.ls(log, detail=False)
+            ):
+                return lake
+    return None
 
 
 def _refusal(lake: Lake, location: Location) -> InputError:

@@ -5,16 +5,27 @@ of a location, here and in errors, holds neither passwords nor storage options.
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dask_distill.data.dataset import RESERVED, Dataset, check
-from dask_distill.errors import InputError
-from dask_distill.sources.errors import clear_errors, existing, location_of, shown_url
+from dask_distill.errors import InputError, InputWarning
+from dask_distill.sources.errors import clear_errors, existing, locations_of, shown_url
+from dask_distill.sources.files import (
+    DataFile,
+    files_at,
+    files_like,
+    holds_parquet,
+    is_pattern,
+    named_parquet,
+    of_split,
+)
 from dask_distill.sources.npy import open_npy, open_npz
 from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
+from dask_distill.sources.splits import usual_split
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
@@ -22,7 +33,7 @@ ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 
 
 def open_dataset(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     features: str | Sequence[str] | None = None,
     labels: str | os.PathLike[str] | bool | None = None,
@@ -30,15 +41,18 @@ def open_dataset(
     storage_options: Mapping[str, Any] | None = None,
     task: str = "classification",
     on_missing: str = "fill",
+    split: str | None = None,
 ) -> Dataset:
     """Open a data set without reading its rows.
 
     Parameters
     ----------
-    source : path or URL
+    source : path or URL, or list of them
         A zarr group or array (a written subset, or AnnData, too), a parquet file or folder (hive
         partitions are columns), an .npy or .npz file; also in an archive or behind a cache, by a
-        chain of URLs.
+        chain of URLs. Several of parquet: a list, or a pattern such as "data/2013-*.parquet"; of
+        files and folders. Rows are numbered in the order of the files' paths, part 2 before part
+        10, in whatever order they are listed.
     features : str or sequence of str, optional
         zarr and .npz: name of the array ("X" unless given). Parquet, and arrays of one number a
         row in zarr: a list of columns, also comma-separated, globs allowed, in the order given
@@ -59,6 +73,10 @@ def open_dataset(
         the fill value alone, and reads a chunk that was lost as such; the two cannot be told
         apart. With "fill" they are read as zarr has it, and counted in ``Dataset.missing``; with
         "error" they are refused, here or where they are read.
+    split : str, optional
+        Of a folder, list or pattern of parquet files, those that are named by this split, as
+        Hugging Face has it: ``train-00000-of-00004.parquet``, ``test/…``. Files of several splits
+        are otherwise taken together, with an `InputWarning`.
 
     Returns
     -------
@@ -73,29 +91,51 @@ def open_dataset(
     Notes
     -----
     Parquet columns of features get their common type. Missing values become NaN; a column of
-    integers or booleans that has some, or whose footers do not tell, becomes float64; labels and
-    carried integers that float64 would round are refused when they are read. Decimals become
-    float64, days and times NumPy's, those with a time zone in UTC.
+    integers or booleans that has some becomes float64, features also where footers do not tell.
+    Labels and carried integers that float64 would round are refused; where footers do not tell
+    whether values are missing, these columns are read for it. A column whose type differs from
+    file to file gets the one that holds all of its values; where there is none, or a file does not
+    have it, it is refused if it is used. Decimals become float64, days and times NumPy's, those
+    with a time zone in UTC. Where no file of a folder is named as parquet, those that begin as it
+    does are taken.
     """
-    location = location_of(source, storage_options)
+    places = locations_of(source, storage_options)
     label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
     several = task == "multilabel"
     if on_missing not in ("fill", "error"):
         raise InputError(f'on_missing must be "fill" or "error", got {on_missing!r:.60}')
     if label is True or not isinstance(label, str | bool | None):
         raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
+    if not isinstance(split, str | None) or split == "":
+        raise InputError(f"split must be a name, got {split!r:.60}; leave it out for all files")
     wanted = features if isinstance(features, str | None) else _names("features", features)
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
-    with clear_errors(location):
-        location = existing(location)
-        dataset = _open(location, wanted, label, carried, several, on_missing == "error")
-        return check(
+    with clear_errors(*places):
+        asked = _Asked(wanted, label, carried, several, on_missing == "error", split)
+        dataset, warning = _opened(places, asked)
+        dataset = check(
             replace(
-                _named_plainly(dataset),
+                dataset,
                 sources=tuple(shown_url(Location(url)) for url in dataset.sources),
+                split=None if split is None else usual_split(split),
             ),
             several=several,
         )
+    if warning:
+        warnings.warn(warning, InputWarning, stacklevel=2)
+    return dataset
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is wanted of a source; several labels a row, complete zarr arrays, one split of it."""
+
+    features: str | Sequence[str] | None
+    labels: str | bool | None
+    carry: tuple[str, ...]
+    several: bool
+    complete: bool
+    split: str | None
 
 
 def _names(what: str, given: Any) -> tuple[str, ...]:
@@ -105,30 +145,55 @@ def _names(what: str, given: Any) -> tuple[str, ...]:
     raise InputError(f"{what} must be a list of names, got {given!r:.60}; give names")
 
 
-def _open(
-    location: Location,
-    features: str | Sequence[str] | None,
-    labels: str | bool | None,
-    carry: tuple[str, ...],
-    several: bool,
-    complete: bool,
-) -> Dataset:
-    """The reader that fits what is there."""
+def _opened(places: Sequence[Location], asked: _Asked) -> tuple[Dataset, str]:
+    """By the reader that fits what is there; and what is to be warned of."""
+    if len(places) > 1 or is_pattern(places[0]):
+        places = [place.resolved() for place in places]
+        dataset, warning = _parquet(places[0], files_like(places), asked)
+        return replace(dataset, sources=tuple(place.url for place in places)), warning
+    location = existing(places[0])
+    if _is_parquet(location):
+        return _parquet(location, files_at(location), asked)
+    if asked.split is not None:
+        raise InputError(
+            f"split must be of a folder, list or pattern of parquet files, got {asked.split!r} of "
+            f"'{location.url}'; leave it out"
+        )
+    return _other(location, asked), ""
+
+
+def _is_parquet(location: Location) -> bool:
+    """Whether it is a parquet file, or a folder that is nothing else."""
+    system, path = open_filesystem(location)
+    name = path.partition("?")[0] if is_web(location) else path
+    if name.endswith((".npz", ".npy")):
+        return False
+    if system.isfile(path):
+        return named_parquet(name) or holds_parquet(system, path)
+    return not any(system.exists(within(path, file)) for file in ZARR_FILES)
+
+
+def _parquet(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Dataset, str]:
+    files, warning = of_split(files, asked.split, location.url)
+    named: list[str] | str | bool | None = asked.labels
+    if asked.several and isinstance(asked.labels, str) and asked.labels:
+        named = _patterns(asked.labels, "labels")
+    features = _patterns(asked.features)
+    return open_parquet(location, files, features, named, asked.carry), warning
+
+
+def _other(location: Location, asked: _Asked) -> Dataset:
     system, path = open_filesystem(location)
     name = path.partition("?")[0] if is_web(location) else path
     if name.endswith(".npz"):
-        return open_npz(location, features, labels, carry)
+        return open_npz(location, asked.features, asked.labels, asked.carry)
     if name.endswith(".npy"):
-        return open_npy(location, features, labels, carry)
-    is_file = system.isfile(path)
-    is_parquet = is_file and name.endswith((".parquet", ".parq", ".pq"))
-    if not is_file and any(system.exists(within(path, file)) for file in ZARR_FILES):
-        return open_zarr(location, features, labels, carry, complete=complete)
-    if is_parquet or not is_file:
-        named: list[str] | str | bool | None = labels
-        if several and isinstance(labels, str) and labels:
-            named = _patterns(labels, "labels")
-        return open_parquet(location, _patterns(features), named, carry)
+        return open_npy(location, asked.features, asked.labels, asked.carry)
+    if not system.isfile(path):
+        found = open_zarr(
+            location, asked.features, asked.labels, asked.carry, complete=asked.complete
+        )
+        return _named_plainly(found)
     raise InputError(
         "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
         f"'{location.url}'; convert it, or check the path"
@@ -142,7 +207,7 @@ def _named_plainly(dataset: Dataset) -> Dataset:
 
     def plain(name: str) -> str:
         ways = (name.rpartition("/")[2], name.replace("/", "_"))
-        # what is still another's is refused by its whole name
+        # what is still another's keeps its path; the output has a name for it
         taken.append(next((way for way in ways if way not in taken), name))
         if taken[-1] != name:
             renamed[taken[-1]] = name

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.nulls import NULL, with_nulls
 from dask_distill.data.packed import refuse_packed
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import ColumnUse, array_uses
@@ -74,10 +75,15 @@ def open_zarr(
         # one that is named may be a column, too
         found = find_member(node, location, X, "features")
         columns = {X: found} if isinstance(found, zarr.Array) and found.ndim == 1 else {}
+    carried = {name: group.array(name, f"carry {name}") for name in carry}
+    masked = {name for name in carry if _has_mask(node, name)}
+    for name in masked:
+        mask = group.array(NULL + name, f"carry {NULL}{name}")
+        carried[name] = with_nulls(carried[name], mask)
     return Dataset(
         group.columns(columns) if columns else group.array(X, "features"),
         group.array(y, "labels") if y else None,
-        {name: group.array(name, f"carry {name}") for name in carry},
+        carried,
         texts=_text_sizes(node, [*carry, *([y] if y else [])], location),
         feature_name="X" if columns else X,
         label_name=y or "y",
@@ -86,6 +92,7 @@ def open_zarr(
         missing=group.missing,
         attributes=group.attributes,
         uses=_uses(node, location, tuple(columns) or (X,), y, carry),
+        without_nulls=frozenset(carry) - masked,
     )
 
 
@@ -192,7 +199,7 @@ def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[st
                 system, path = location.child(name).filesystem()
                 key = array.metadata.encode_chunk_key((0,))
                 if system.size(f"{path}/{key}") <= _SAMPLED_BYTES:
-                    texts = array[: array.chunks[0]]
+                    texts: Any = array[: array.chunks[0]]
                     mean = sum(len(str(text).encode()) for text in texts) / len(texts)
                     found[name.rpartition("/")[2]] = TextSize(mean, mean)
     return found
@@ -211,3 +218,8 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str]:
     names = ours.get("names")
     names = names if isinstance(names, dict) else {}
     return str(names.get("features") or "X"), str(names.get("labels") or "y")
+
+
+def _has_mask(group: Any, name: str) -> bool:
+    """Whether a subset that we have written says where this text is missing."""
+    return isinstance(group.attrs.get(ATTRIBUTE), dict) and NULL + name in group

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,12 @@ class Location:
         return bool(system.exists(path))
 
     def overlaps(self, other: "Location") -> bool:
-        """Whether one is the other, or lies in it."""
-        ours, theirs = self._comparable(), other._comparable()
-        return f"{ours}/".startswith(f"{theirs}/") or f"{theirs}/".startswith(f"{ours}/")
+        """Whether one is the other, or lies in it; either may be a pattern of names."""
+        ours, theirs = (place._comparable().split("/") for place in (self, other))
+        return all(
+            name == like or fnmatchcase(name, like) or fnmatchcase(like, name)
+            for name, like in zip(ours, theirs, strict=False)
+        )
 
     def _comparable(self) -> str:
         if self.path is not None:

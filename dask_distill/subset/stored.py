@@ -14,6 +14,7 @@ from dask_distill.runtime.wire import joined, measured
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC
+from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.subset.summary import Summary
 
@@ -45,25 +46,19 @@ def write_subset(
     options = dict(storage_options or {})
     sources = subset.provenance.get("input", {}).get("sources", [])
     store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
-    rows = {subset.feature_name: subset.features}
-    if subset.labels is not None:
-        rows[subset.label_name] = subset.labels
-    rows |= subset.carry
+    names = names_of(subset)
+    rows, carried = names.arrays(subset.features, subset.labels, subset.carry, subset.without_nulls)
     rows["index"] = da.from_array(subset.indices, chunks=-1)
     rows["weight"] = da.from_array(subset.weights, chunks=-1)
     for name, values in subset.scores.items():
         rows[f"score/{name}"] = da.from_array(values, chunks=-1)
     if subset.summary is not None:
-        rows |= subset.summary.arrays()
+        rows |= subset.summary.arrays(names)
     attributes = {
         "array_attributes": subset.provenance.get("input", {}).get("attributes", {}),
         "provenance": subset.provenance,
         "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
-        "names": {
-            "features": subset.feature_name,
-            "labels": None if subset.labels is None else subset.label_name,
-            "carry": list(subset.carry),
-        },
+        "names": names.as_dict(),
     }
     if subset.summary is not None:
         attributes["growing"] = subset.summary.attributes()
@@ -86,9 +81,15 @@ def write_subset(
             on_chunk=None if progress is None else countdown("write", progress),
             run=run,
             amend=amend,
-            compared=list(subset.carry),
+            compared=carried,
         )
     return receipt | {"bytes_on_the_wire": wire.figures()}
+
+
+def names_of(subset: Subset) -> ArrayNames:
+    """Under which names a subset is written."""
+    labels = None if subset.labels is None else subset.label_name
+    return ArrayNames.of(subset.feature_name, labels, list(subset.carry))
 
 
 def open_subset(
@@ -120,7 +121,7 @@ def open_subset(
             f"target '{Location(os.fspath(target)).shown}' must hold selected rows, got synthetic "
             "ones; open it with open_synthetic, or name the subset that they were made from"
         )
-    names = attributes["names"]
+    names = ArrayNames.parse(attributes["names"])
     certificate = attributes.get("certificate")
     small = {
         name: array
@@ -142,10 +143,6 @@ def open_subset(
         },
         certificate=None if certificate is None else Certificate(**certificate),
         provenance=attributes["provenance"],
-        features=arrays[names["features"]],
-        labels=None if names["labels"] is None else arrays[names["labels"]],
-        carry={name: arrays[name] for name in names["carry"]},
-        feature_name=names["features"],
-        label_name=names["labels"] or "y",
         summary=summary,
+        **names.fields(arrays),
     )

@@ -70,6 +70,7 @@ class Subset:
     feature_name: str = "X"
     label_name: str = "y"
     summary: Summary | None = field(repr=False, default=None)
+    without_nulls: frozenset[str] = field(repr=False, default=frozenset())
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -17,6 +17,7 @@ from dask_distill.storage.manifest import SUMMARY
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
+from dask_distill.subset.names import ArrayNames
 from dask_distill.survey.validity import OnInvalid
 
 Floats = npt.NDArray[np.float64]
@@ -272,14 +273,11 @@ class Summary:
             return None
         return np.asarray(self.dataset.labels.compute())
 
-    def arrays(self) -> dict[str, da.Array]:
+    def arrays(self, names: ArrayNames) -> dict[str, da.Array]:
         """What is stored, by name in the group."""
         assert self.dataset is not None
         kept = self.dataset
-        rows = {kept.feature_name: kept.features}
-        if kept.labels is not None:
-            rows[kept.label_name] = kept.labels
-        rows |= kept.carry
+        rows, _ = names.arrays(kept.features, kept.labels, kept.carry, kept.without_nulls)
         small = {"index": self.rows, "weight": self.masses, "score/reach": self.reach}
         rows |= {name: da.from_array(values, chunks=-1) for name, values in small.items()}
         return {SUMMARY + name: array for name, array in rows.items()}
@@ -302,7 +300,7 @@ class Summary:
 
     @classmethod
     def stored(
-        cls, attributes: Mapping[str, Any], arrays: Mapping[str, da.Array], names: Mapping[str, Any]
+        cls, attributes: Mapping[str, Any], arrays: Mapping[str, da.Array], names: ArrayNames
     ) -> "Summary":
         """What `arrays` and `attributes` have stored; ``names`` are those of the group."""
         told = dict(attributes)
@@ -313,11 +311,7 @@ class Summary:
         }
         columns = told.pop("columns")
         dataset = Dataset(
-            mine[names["features"]],
-            None if names["labels"] is None else mine[names["labels"]],
-            {name: mine[name] for name in names["carry"]},
-            feature_name=names["features"],
-            label_name=names["labels"] or "y",
+            **names.fields(mine),
             columns=None if columns is None else tuple(columns),
             time_name=told.pop("time"),
         )

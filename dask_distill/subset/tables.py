@@ -5,26 +5,28 @@ rename; a remote one has no ``_SUCCESS`` until all of its files are there.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 from dask.delayed import Delayed, delayed
 
-from dask_distill.errors import InputError
+from dask_distill.errors import InputError, InputWarning
 from dask_distill.storage import group as store
 from dask_distill.storage.local import staged, sync
 from dask_distill.storage.location import Location
 from dask_distill.storage.remote import beside
 from dask_distill.storage.tasks import run_tasks
+from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
 from dask_distill.support.digest import combined_digest, jsonable
 
@@ -38,6 +40,8 @@ _PART_BYTES = 64 * 2**20
 _PART_ROWS = 2**20
 _PART = re.compile(r"part-\d{5}(-[0-9a-f]{12})?\.parquet")
 _TEXT = "UOT"
+# columns that every table has beside those of the source
+_OURS = ("weight", "index")
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def name_columns(coreset: Subset, columns: Sequence[str] | None = None) -> Colum
     Raises
     ------
     InputError
-        Where two columns would have one name, or ``columns`` does not fit.
+        Where ``columns`` do not fit, or two of them are the same or like ours.
     """
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
     known = columns
@@ -144,14 +148,31 @@ def name_columns(coreset: Subset, columns: Sequence[str] | None = None) -> Colum
         raise InputError(
             f"columns must be the names of {d} features, got {len(columns)}; name each one"
         )
-    found = Columns(
-        tuple(map(str, known or ())),
-        None if coreset.labels is None else coreset.label_name,
-        {name: _carried_names(name, array) for name, array in coreset.carry.items()},
-        tuple(f"score_{name}" for name in coreset.scores),
+    labels = [] if coreset.labels is None else [coreset.label_name]
+    groups = [_carried_names(name, array) for name, array in coreset.carry.items()]
+    scores = tuple(f"score_{name}" for name in coreset.scores)
+    wanted = [*map(str, known or ()), *labels, *(name for group in groups for name in group)]
+    ours = (*_OURS, *scores)
+    if columns is not None:
+        _refuse_doubles([*wanted[:d], *ours])
+    # the names that a user gives are kept, and those of ours
+    fixed = [*ours, *wanted[:d]] if columns is not None else ours
+    names = wanted[: d if columns is not None else 0]
+    names += distinct(wanted[len(names) :], fixed, plain=False)
+    for old, new in zip(wanted, names, strict=True):
+        if old != new:
+            line = f"{old!r} is written as {new!r}: the table has another column of that name"
+            warnings.warn(line, InputWarning, stacklevel=4)
+    rest = iter(names[d + len(labels) :])
+    return Columns(
+        tuple(names[:d]),
+        names[d] if labels else None,
+        {
+            name: tuple(itertools.islice(rest, len(group)))
+            for name, group in zip(coreset.carry, groups, strict=True)
+        },
+        scores,
     )
-    _refuse_doubles(found)
-    return found
 
 
 def _carried_names(name: str, array: da.Array) -> tuple[str, ...]:
@@ -160,24 +181,13 @@ def _carried_names(name: str, array: da.Array) -> tuple[str, ...]:
     return tuple(f"{name}_{i}" for i in range(int(np.prod(array.shape[1:], dtype=np.int64))))
 
 
-def _refuse_doubles(names: Columns) -> None:
-    every = _all_names(names)
-    twice = (
-        sorted({name for name in every if every.count(name) > 1})
-        if (len(set(every)) < len(every))
-        else []
-    )
-    if twice:
+def _refuse_doubles(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
         raise InputError(
-            f"columns must have different names, got {twice[0]!r} twice; name the features with "
+            f"columns must have different names, got {twice!r} twice; name the features with "
             "columns="
         )
-
-
-def _all_names(names: Columns) -> list[str]:
-    labels = [] if names.labels is None else [names.labels]
-    carried = [name for group in names.carry.values() for name in group]
-    return [*names.features, *labels, *carried, "weight", "index", *names.scores]
 
 
 def part_bounds(coreset: Subset) -> tuple[int, ...]:
@@ -213,7 +223,7 @@ def _frames(coreset: Subset, names: Columns, bounds: tuple[int, ...]) -> list[De
             [values[start:stop] for values in coreset.scores.values()],
             *(parts[number] for parts in carry),
         )
-        for number, (start, stop) in enumerate(pairwise(edges))
+        for number, (start, stop) in enumerate(itertools.pairwise(edges))
     ]
 
 

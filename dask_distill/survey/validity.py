@@ -1,7 +1,9 @@
 """Whether rows and labels can be used: what is wrong, how often, where first; and the refusal."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,6 +14,8 @@ from dask_distill.data.blocks import RawBlock, tile_rows
 from dask_distill.data.labels import MissingLabel, missing_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.moments import tiles
+
+_FIRST = re.compile(r"(first in row \d+, column )(\d+);")
 
 OnInvalid = Literal["raise", "drop"]
 
@@ -139,6 +143,25 @@ def _by_column(wrong: npt.NDArray[np.bool_]) -> Counter[int]:
     """Rows by the number of the column, where there are some."""
     rows = wrong.sum(axis=0)
     return Counter({number: int(rows[number]) for number in np.flatnonzero(rows).tolist()})
+
+
+@contextmanager
+def columns_named(columns: Sequence[str] | None) -> Iterator[None]:
+    """Name the column of a value that cannot be used: blocks, which find it, know its number alone.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except InputError as error:
+        found = _FIRST.search(str(error))
+        if columns is None or found is None:
+            raise
+        number = int(found[2])
+        named = _FIRST.sub(lambda _: f"{found[1]}{columns[number]!r};", str(error))
+        raise InputError(named) from None
 
 
 def refuse_invalid(invalid: Invalid, on_invalid: OnInvalid) -> None:

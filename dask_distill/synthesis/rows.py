@@ -17,6 +17,7 @@ from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC, open_content
+from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
 from dask_distill.support.digest import combined_digest, digest_values
 from dask_distill.support.html import facts_table
@@ -84,6 +85,11 @@ class SyntheticRows:
         return facts_table(type(self).__name__, facts)
 
 
+def names_of_made(made: SyntheticRows) -> ArrayNames:
+    """Under which names synthetic rows are written."""
+    return ArrayNames.of(made.feature_name, None if made.labels is None else made.label_name, ())
+
+
 def write_synthetic(
     made: SyntheticRows,
     target: str | os.PathLike[str],
@@ -94,18 +100,14 @@ def write_synthetic(
     """Write them to one zarr group; see `Synthetic.to_zarr`."""
     options = dict(storage_options or {})
     check_target(target, made.provenance, overwrite, options)
-    rows = {made.feature_name: made.features}
-    if made.labels is not None:
-        rows[made.label_name] = made.labels
+    names = names_of_made(made)
+    rows, _ = names.arrays(made.features, made.labels, {}, ())
     rows["weight"] = da.from_array(made.weights, chunks=-1)
     attributes = {
         SYNTHETIC: True,
         "format": {"name": FORMAT, "version": SYNTHETIC_VERSION},
         "provenance": made.provenance,
-        "names": {
-            "features": made.feature_name,
-            "labels": None if made.labels is None else made.label_name,
-        },
+        "names": names.as_dict(),
     }
     return store.write(
         target,

@@ -10,10 +10,17 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC
+from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.judged import SyntheticEvaluation
 from dask_distill.synthesis.judging import evaluate_synthetic
-from dask_distill.synthesis.rows import FORMAT, SYNTHETIC_VERSION, SyntheticRows, write_synthetic
+from dask_distill.synthesis.rows import (
+    FORMAT,
+    SYNTHETIC_VERSION,
+    SyntheticRows,
+    names_of_made,
+    write_synthetic,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +71,7 @@ class Synthetic(SyntheticRows):
         InputError
             Where the target exists, is the source, or cannot be written.
         """
+        names_of_made(self).warn(stacklevel=2)
         return write_synthetic(self, target, storage_options, overwrite, progress)
 
     def evaluate(
@@ -124,12 +132,10 @@ def open_synthetic(
             f"target '{shown}' must have version {SYNTHETIC_VERSION} of {FORMAT} at most, got "
             f"{version}; update dask-distill"
         )
-    names = attributes["names"]
+    names = ArrayNames.parse(attributes["names"])
+    fields = names.fields(arrays)
     return Synthetic(
         weights=arrays["weight"].compute(),
         provenance=attributes["provenance"],
-        features=arrays[names["features"]],
-        labels=None if names["labels"] is None else arrays[names["labels"]],
-        feature_name=names["features"],
-        label_name=names["labels"] or "y",
+        **{name: fields[name] for name in ("features", "labels", "feature_name", "label_name")},
     )

@@ -1,0 +1,62 @@
+"""Messages as the command line says them: options, where Python has parameters."""
+
+import re
+import sys
+from dataclasses import fields
+from typing import Any
+
+import click
+
+# both, as in: overwrite=True / --overwrite
+_BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|[\w.:]*))? / (--[a-z-]+)""")
+_ONE = re.compile(r"""(?<![\w("'./=-])([a-z_]+)=("[^"]*"|[\w.:*-]*\w|)(?![\w("'])""")
+
+
+def as_words(message: str, command: click.Command | None) -> str:
+    """A message of the library in the words of a command.
+
+    Examples
+    --------
+    >>> @click.command()
+    ... @click.option("--on-invalid")
+    ... @click.option("--overwrite", is_flag=True)
+    ... def run(): ...
+    >>> as_words('clean them, or pass on_invalid="drop"', run)
+    'clean them, or pass --on-invalid drop'
+    >>> as_words("choose another, or pass overwrite=True / --overwrite", run)
+    'choose another, or pass --overwrite'
+    """
+    options = _options(command)
+
+    def word(found: re.Match[str]) -> str:
+        name, value = found[1], found[2].strip('"')
+        if name in options:
+            return _option(*options[name], value)
+        if "option" in options and name in _strategy_options():
+            return f"--option {name}={value.lower() if value in ('True', 'False') else value}"
+        return found[0]
+
+    return _ONE.sub(word, _BOTH.sub(r"\1", message))
+
+
+def _options(command: click.Command | None) -> dict[str, tuple[str, bool]]:
+    """Options of a command by the names of parameters, and whether they take no value."""
+    return {
+        word.removeprefix("--").replace("-", "_"): (word, bool(param.is_flag))
+        for param in (() if command is None else command.params)
+        if isinstance(param, click.Option)
+        for word in param.opts
+        if word.startswith("--")
+    }
+
+
+def _option(word: str, is_flag: bool, value: str) -> str:
+    if value in ("None", "False"):
+        return f"{word} ''" if word == "--labels" else f"no {word}"
+    return word if is_flag or not value else f"{word} {value}"
+
+
+def _strategy_options() -> set[str]:
+    """Of all strategies; none where none has been imported, and so none can be meant."""
+    known: Any = getattr(sys.modules.get("dask_distill.strategies"), "STRATEGIES", {})
+    return {field.name for strategy in known.values() for field in fields(strategy)}

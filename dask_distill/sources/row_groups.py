@@ -1,0 +1,204 @@
+"""Reading row groups of parquet files: which a task reads, and how values become NumPy's.
+
+Every column is read by a task of its own array, so that labels alone, or carried columns of the
+selected rows, never bring the features with them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dask_distill.data.reader import RowReader
+from dask_distill.data.rows import chunk_rows
+from dask_distill.errors import InputError
+from dask_distill.sources.columns import Column
+from dask_distill.sources.exact import refuse_rounding
+from dask_distill.sources.footers import Footer, metadata_of, open_file, plain_type
+from dask_distill.storage.location import Location, reading
+
+_NOT_A_TIME = -(2**63)
+# files of a few rows share a task; more would take long where each is a round trip away
+_MOST_FILES = 64
+_BATCH_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive row groups of one file, and what its folders say of them."""
+
+    path: str
+    groups: tuple[int, ...]
+    rows: int
+    partition: tuple[tuple[str, str | None], ...]
+
+
+# what one task reads
+Piece = tuple[Part, ...]
+
+
+def pieces_of(footers: Sequence[Footer], row_bytes: int) -> list[Piece]:
+    """Runs of row groups of about a chunk's rows; small files share a task."""
+    limit = chunk_rows(row_bytes, sum(sum(footer.rows) for footer in footers))
+    pieces: list[list[Part]] = []
+    room = 0
+    for footer in footers:
+        for number, rows in enumerate(footer.rows):
+            if rows == 0:
+                continue
+            part = Part(footer.path, (number,), rows, footer.partition)
+            if rows > room or not _join(pieces[-1], part):
+                pieces.append([part])
+                room = limit
+            room -= rows
+    return [tuple(piece) for piece in pieces]
+
+
+def _join(piece: list[Part], part: Part) -> bool:
+    """Append to a piece, unless that has too many files."""
+    last = piece[-1]
+    if last.path == part.path:
+        piece[-1] = replace(last, groups=last.groups + part.groups, rows=last.rows + part.rows)
+        return True
+    if len(piece) < _MOST_FILES:
+        piece.append(part)
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class RowGroups(RowReader):
+    """Reads the wanted columns of some row groups, whole, and gives some of their rows."""
+
+    location: Location
+    piece: Piece
+    columns: tuple[Column, ...]
+    dtype: np.dtype[Any]
+    exact: str | None
+    flat: bool
+    start: int = 0
+    stop: int | None = None
+
+    def __call__(self) -> npt.NDArray[np.generic]:
+        """Read, on a worker: (m, d) numbers, or (m,) of one column."""
+        values = _read(self.location, self.piece, self.columns, self.dtype, self.exact)
+        values = values[:, 0] if self.flat else values
+        whole = self.start == 0 and self.stop in (None, len(values))
+        # a view would hold them all
+        return values if whole else values[self.start : self.stop].copy()
+
+    @property
+    def most_readers(self) -> int:
+        """So many that files are read two and a half times at most: those at edges, by both."""
+        return 1 + 3 * len(self.piece) // 2
+
+    def part(self, start: int, stop: int) -> "RowGroups":
+        """Of the files that have none of the rows nothing is read."""
+        start, stop, kept, before = self.start + start, self.start + stop, [], 0
+        first = None
+        for part in self.piece:
+            if before < stop and before + part.rows > start:
+                first = before if first is None else first
+                kept.append(part)
+            before += part.rows
+        first = first or 0
+        return replace(self, piece=tuple(kept), start=start - first, stop=stop - first)
+
+
+def _read(
+    location: Location,
+    piece: Piece,
+    columns: Sequence[Column],
+    dtype: np.dtype[Any],
+    exact: str | None,
+) -> npt.NDArray[np.generic]:
+    """The wanted columns of some row groups; runs on a worker."""
+    with reading(location):
+        return _columns(location, piece, columns, dtype, exact)
+
+
+def _columns(
+    location: Location,
+    piece: Piece,
+    columns: Sequence[Column],
+    dtype: np.dtype[Any],
+    exact: str | None,
+) -> npt.NDArray[np.generic]:
+    out = np.empty((sum(part.rows for part in piece), len(columns)), dtype)
+    start = 0
+    for part in piece:
+        rows = out[start : start + part.rows]
+        folders = dict(part.partition)
+        stored = _stored(location, part, [c.name for c in columns if c.name not in folders])
+        for position, column in enumerate(columns):
+            if column.name in folders:
+                value = pa.scalar(folders[column.name], pa.string()).cast(column.kind)
+                values = pa.repeat(value, part.rows)
+            else:
+                values = next(stored)
+            rows[:, position] = _values(values, column, exact)
+        start += part.rows
+    return out
+
+
+def _stored(location: Location, part: Part, names: Sequence[str]) -> Iterator[Any]:
+    """Columns of a file, a few at a time: row groups may be large, and are held once already."""
+    if not names:
+        return
+    width = max(1, _BATCH_BYTES // (8 * part.rows))
+    metadata = metadata_of(location, part.path)
+    with open_file(location, part.path) as file:
+        parquet = pq.ParquetFile(file, metadata=metadata, pre_buffer=True)
+        for first in range(0, len(names), width):
+            batch = list(names[first : first + width])
+            found = parquet.read_row_groups(list(part.groups), columns=batch, use_threads=False)
+            if found.num_rows != part.rows:
+                raise InputError(
+                    f"source must not change while it is read, got {found.num_rows} rows instead "
+                    f"of {part.rows} in '{part.path}'; open it again"
+                )
+            yield from (found.column(name) for name in batch)
+
+
+def _values(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:
+    """One column as NumPy; missing values become NaN, NaT, or None in text."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    dtype = column.dtype
+    if dtype.kind != "f" and plain_type(values.type) != column.kind:
+        # of files whose types differ, or in which all are missing
+        values = _cast(values, column)
+    if dtype.kind in "mM":
+        # days and times of 32 bits have no way to 64 but through their number
+        number = pa.int32() if values.type.bit_width == 32 else pa.int64()
+        ticks = values.cast(number).cast(pa.int64()).fill_null(_NOT_A_TIME)
+        return ticks.to_numpy(zero_copy_only=False).view(dtype)
+    if dtype.kind in "biu" and values.null_count:
+        raise InputError(
+            f"source must be what its footers say, got {values.null_count} nulls in column "
+            f"{column.name!r} where there should be none; write it anew"
+        )
+    if pa.types.is_decimal(values.type):
+        # straight to float64 rounds twice
+        values = values.cast(pa.string()).cast(pa.float64())
+    elif dtype.kind == "f" and not pa.types.is_floating(values.type):
+        if exact is not None and pa.types.is_integer(values.type):
+            ends = pc.min_max(values).as_py()
+            refuse_rounding((ends["min"] or 0, ends["max"] or 0), exact)
+        values = values.cast(pa.float64(), safe=False)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def _cast(values: Any, column: Column) -> Any:
+    try:
+        return values.cast(column.kind)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"column {column.name!r} must be of one type in all files, got {values.type} that does "
+            f"not fit {column.kind} ({' '.join(str(error).split())}); write them alike"
+        ) from None

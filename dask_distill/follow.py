@@ -20,6 +20,7 @@ from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
+from dask_distill.storage.remote import finish
 from dask_distill.subset.stored import names_of, write_subset
 from dask_distill.subset.summary import Settings, Summary
 
@@ -183,6 +184,7 @@ def _begun(
         store.check_target(target, storage_options=options, sources=[place.url])
         return Summary.begin(settings)
     store.check_target(target, overwrite=True, storage_options=options, sources=[place.url])
+    finish(there)
     summary = open_coreset(target, options).summary
     if summary is None or summary.taken.get("source") != place.resolved().shown:
         followed = "none" if summary is None else summary.taken.get("source", "none")

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.storage import chunks as _chunks, group as store, local
 from dask_distill.storage.location import Location
+from dask_distill.storage.remote import finish
 
 SECRET = "correct-horse-battery"
 
@@ -749,6 +750,51 @@ def test_remote__a_failure_at_commit_leaves_it_incomplete_and_the_rest_beside(va
     assert store.verify(f"vault:/{staging}", storage_options=OPTIONS).ok
     store.write(url, coreset(), {}, storage_options=OPTIONS, overwrite=True)
     assert store.verify(url, storage_options=OPTIONS).ok
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_remote__a_commit_that_failed_is_finished_by_the_next(vault, small_chunks, again):
+    """What was whole takes its place; an overwrite can fail again, and loses nothing either."""
+    url, system = "vault://bucket/t.zarr", fsspec.filesystem("vault", **OPTIONS)
+    whole = Vault.cp_file
+
+    def fail(self, one, two, **options):
+        if two.endswith("weight/zarr.json"):
+            raise PermissionError("may not copy")
+        whole(self, one, two, **options)
+
+    vault.cp_file = fail
+    try:
+        with pytest.raises(DistillError, match="holds the whole subset"):
+            store.write(url, coreset(20), {}, storage_options=OPTIONS)
+    finally:
+        vault.cp_file = whole
+    place = Location(url, OPTIONS)
+    with pytest.raises(IncompleteOutput, match="finishes this") as caught:
+        store.read(url, storage_options=OPTIONS)
+    beside = caught.value.args[0].split("'")[3]
+    digest = store.verify(beside, storage_options=OPTIONS).digest
+    if again:
+        with pytest.raises(RuntimeError, match="disk on fire"):
+            store.write(url, failing(), {}, storage_options=OPTIONS, overwrite=True)
+    else:
+        finish(place)
+    assert store.verify(url, storage_options=OPTIONS).ok
+    assert store.verify(url, storage_options=OPTIONS).digest == digest
+    assert not system.glob("/bucket/.t.zarr.partial-*/*")
+
+
+@pytest.mark.parametrize("name", ["other.zarr", ".t.zarr.partial-1/../../other.zarr", "", 7, None])
+def test_remote__a_claim_that_names_another_place_moves_nothing(memory, name):
+    """What a target says of itself may be made to harm."""
+    store.write("memory://bucket/other.zarr", coreset(), {})
+    store.write("memory://bucket/t.zarr", coreset(20), {})
+    claim = {"zarr_format": 3, "node_type": "group"}
+    claim["attributes"] = {"dask_distill": {"format_version": 1, "claim": "x", "staged": name}}
+    memory.pipe_file("/bucket/t.zarr/zarr.json", json.dumps(claim).encode())
+    before = memory.find("/bucket")
+    finish(Location("memory://bucket/t.zarr"))
+    assert memory.find("/bucket") == before
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

@@ -22,10 +22,10 @@ from dask_distill.conversation.journal import Journal
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.selection.request import Asked
 from dask_distill.selection.task import target_digest
-from dask_distill.storage.local import sync
+from dask_distill.storage.local import BIN, sync
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import FORMAT_VERSION, open_content
-from dask_distill.storage.remote import beside, discard_anywhere
+from dask_distill.storage.remote import beside, discard_anywhere, finish
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.support.digest import jsonable
 
@@ -118,6 +118,8 @@ class Checkpoint(Receipts):
     ) -> "Checkpoint":
         """Find the run to go on with, or begin a new one; writes nothing.
 
+        But a commit that has died is finished: what is to be replaced must be there until then.
+
         Raises
         ------
         InputError
@@ -125,6 +127,7 @@ class Checkpoint(Receipts):
         """
         target = target.resolved()
         fresh = cls(target, uuid.uuid4().hex[:12], request, overwrite)
+        finish(target)
         with target.guard(f"target '{target.shown}' must be within reach", InputError):
             found = _unfinished(target)
             if not resume:
@@ -327,7 +330,11 @@ def _unfinished(target: Location) -> list[Checkpoint]:
     for name in sorted(names):
         if not name.startswith(start):
             continue
-        one = Checkpoint(target, name.removeprefix(start), {})
+        one = Checkpoint(target, name.removeprefix(start).removesuffix(BIN), {})
+        if name.endswith(BIN):
+            # the run is over, and its removal died
+            _discard(one.folder)
+            continue
         try:
             noted = json.loads(one._get(_REQUEST) or b"")
             one.request = dict(noted["request"])

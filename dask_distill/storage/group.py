@@ -370,7 +370,7 @@ def _staging(final: Location, overwrite: bool, run: str | None) -> Any:
     name, keep = run or uuid.uuid4().hex[:12], run is not None
     if final.path is not None:
         return staged(final, overwrite, run=name, keep=keep)
-    return staged_remotely(final, _unfinished()[ATTRIBUTE], run=name, keep=keep)
+    return staged_remotely(final, run=name, keep=keep)
 
 
 def _unfinished() -> dict[str, Any]:

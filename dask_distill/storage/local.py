@@ -13,6 +13,8 @@ from dask_distill.errors import InputError
 from dask_distill.storage.location import Location
 
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+# ends the names of folders that are being removed
+BIN = ".bin"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -73,24 +75,33 @@ def _take_place(work: Path, target: Path, replaced: int | None) -> None:
             os.rename(work, target)
         except OSError as error:
             raise (taken if os.path.lexists(target) else error) from None
-    elif _exchange(work, target):
-        if work.stat().st_ino != replaced:
-            _exchange(work, target)
-            raise taken
     else:
-        old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
-        if target.stat().st_ino != replaced:
-            raise taken
-        os.rename(target, old)
-        try:
-            os.rename(work, target)
-        except BaseException:
-            os.rename(old, target)
-            raise
-        discard(old)
+        work = _as_rubbish(work)
+        if _exchange(work, target):
+            if work.stat().st_ino != replaced:
+                _exchange(work, target)
+                raise taken
+        else:
+            old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
+            if target.stat().st_ino != replaced:
+                raise taken
+            os.rename(target, old)
+            try:
+                os.rename(work, target)
+            except BaseException:
+                os.rename(old, target)
+                raise
+            discard(old)
     sync(target.parent)
     # after an exchange this is the old one
-    discard(work)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _as_rubbish(work: Path) -> Path:
+    """Under a name that nobody resumes from: once two folders are swapped, it is the old one's."""
+    bin_ = work.with_name(f"{work.name}{BIN}")
+    shutil.rmtree(bin_, ignore_errors=True)
+    return work.rename(bin_)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -103,8 +114,12 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder in which tasks that nobody awaits may still be writing."""
-    bin_ = folder.with_name(f"{folder.name}.bin")
+    """Remove a folder in which tasks that nobody awaits may still be writing.
+
+    And what a removal before this one has left, where that died.
+    """
+    bin_ = folder.with_name(f"{folder.name}{BIN}")
+    shutil.rmtree(bin_, ignore_errors=True)
     try:
         os.rename(folder, bin_)
     except FileNotFoundError:

@@ -19,6 +19,8 @@ FORMAT_VERSION = 1
 ATTRIBUTE = "dask_distill"
 # of groups whose rows were made, not selected
 SYNTHETIC = "synthetic"
+# of groups that are being put in their place: the name of the neighbour that is whole
+STAGED = "staged"
 # where arrays lie of rows that are kept beside the subset, as many as they may be
 SUMMARY = "summary/"
 _WEIGHT_TOLERANCE = 1e-6
@@ -94,6 +96,13 @@ def parse_manifest(
     location: Location, content: Mapping[str, Any]
 ) -> tuple[dict[str, Layout], list[str]]:
     """The sound entries of the manifest, and what is missing."""
+    if content.get(STAGED):
+        whole = f"{location.shown.rpartition('/')[0]}/{content[STAGED]}"
+        return {}, [
+            "the commit marker is missing, for a process is putting the subset in its place, or "
+            f"has died at that: '{whole}' has it whole, and resume=True / --resume, follow, or "
+            "whatever writes there next finishes this"
+        ]
     problems = [] if isinstance(content.get("commit"), dict) else ["the commit marker is missing"]
     manifest = content.get("manifest")
     if not isinstance(manifest, dict):

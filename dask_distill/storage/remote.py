@@ -5,8 +5,9 @@ subset that is there stays readable while the run lasts. At commit the root's ``
 claimed, on condition that nobody has changed it since the run began; the chunks are copied
 within the store, and the finished ``zarr.json`` comes last, on condition that the claim still
 stands. Of two writers one loses a condition. While chunks are copied, readers find a target
-without its commit marker. Where the store has no conditional requests (anything but S3), the
-condition is looked at just before the request.
+without its commit marker. A claim says where the whole subset lies: where its process has died,
+whoever writes next finishes the commit first, so that nothing is lost. Where the store has no
+conditional requests (anything but S3), the condition is looked at just before the request.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from typing import Any
 from dask_distill.errors import DistillError, InputError
 from dask_distill.storage.local import discard
 from dask_distill.storage.location import Location
+from dask_distill.storage.manifest import ATTRIBUTE, FORMAT_VERSION, STAGED
 
 _ROOT = "zarr.json"
 _CONDITIONAL = ("s3", "s3a")
@@ -32,21 +34,18 @@ class _TakenError(Exception):
 
 
 @contextmanager
-def staged_remotely(
-    target: Location, unfinished: dict[str, Any], *, run: str, keep: bool = False
-) -> Iterator[Location]:
+def staged_remotely(target: Location, *, run: str, keep: bool = False) -> Iterator[Location]:
     """A prefix beside a remote target whose content takes its place at the end.
 
     Parameters
     ----------
     target : Location
-    unfinished : dict
-        Attributes of a target that has no marker yet.
     run : str
         Names the prefix.
     keep : bool
         Whether a failed run leaves what it has written, for one that resumes.
     """
+    finish(target)
     with target.guard(f"target '{target.shown}' must be within reach"):
         system, path = target.filesystem()
         before = _tag(system, f"{path.rstrip('/')}/{_ROOT}")
@@ -60,8 +59,39 @@ def staged_remotely(
                 discard_remotely(work)
         raise
     with target.guard(f"target '{target.shown}' must be committed"):
-        _take_place(work, target, before, unfinished)
+        _take_place(work, target, before)
     discard_remotely(work)
+
+
+def finish(target: Location) -> None:
+    """Finish a commit to an object store that a process has died in, if there is one.
+
+    Where that process lives, it is told that another has come before it.
+    """
+    if target.path is not None:
+        return
+    with target.guard(f"target '{target.shown}' must be committed"):
+        work = _claimed_for(target)
+        if work is None or not work.child(_ROOT).exists():
+            return
+        system, path = target.filesystem()
+        _take_place(work, target, _tag(system, f"{path.rstrip('/')}/{_ROOT}"))
+    discard_remotely(work)
+
+
+def _claimed_for(target: Location) -> Location | None:
+    """Where the subset lies whose process has claimed a target's place, and not finished."""
+    system, path = target.filesystem()
+    try:
+        found = json.loads(system.cat_file(f"{path.rstrip('/')}/{_ROOT}"))
+        name = found["attributes"][ATTRIBUTE][STAGED]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    folder, _, start = beside(target, "partial-").url.rpartition("/")
+    # what is read may be made to harm
+    if not isinstance(name, str) or not name.startswith(start) or "/" in name:
+        return None
+    return Location(f"{folder}/{name}", target.options)
 
 
 def beside(target: Location, ending: str) -> Location:
@@ -100,13 +130,12 @@ def discard_remotely(work: Location) -> None:
             system.rm(path, recursive=True)
 
 
-def _take_place(
-    work: Location, target: Location, before: str | None, unfinished: dict[str, Any]
-) -> None:
+def _take_place(work: Location, target: Location, before: str | None) -> None:
     system, path = target.filesystem()
     staging, place = work.filesystem()[1].rstrip("/"), path.rstrip("/")
     root = f"{place}/{_ROOT}"
-    claim = _group({**unfinished, "claim": uuid.uuid4().hex})
+    name = work.url.rpartition("/")[2]
+    claim = _group({"format_version": FORMAT_VERSION, "claim": uuid.uuid4().hex, STAGED: name})
     try:
         _put_if(system, root, claim, before, target)
     except _TakenError:
@@ -125,7 +154,9 @@ def _take_place(
         system.copy(keys, [f"{place}{end}" for end in ends])
         _put_if(system, root, final, claimed, target)
     except _TakenError:
-        discard_remotely(work)
+        if _claimed_for(target) != work:
+            # otherwise another is finishing this commit
+            discard_remotely(work)
         raise _lost(target) from None
     except Exception as error:
         words = target.clean(" ".join(str(error).split()))[:300]
@@ -144,7 +175,7 @@ def _lost(target: Location) -> InputError:
 
 
 def _group(attribute: dict[str, Any]) -> bytes:
-    content = {"zarr_format": 3, "node_type": "group", "attributes": {"dask_distill": attribute}}
+    content = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: attribute}}
     return json.dumps(content).encode()
 
 

@@ -403,6 +403,7 @@ class Target(RuleBasedStateMachine):
 
     def goal(self, place, allowed, found):
         """Where it goes: the whole subset lies beside the target, and nothing is lost."""
+        assert "whole" in found, f"nothing says where the whole subset is: {found['incomplete']}"
         for state in (*allowed, place.goal):
             if state not in (NOTHING, HALFWAY) and self.is_it(place, state, found["whole"]):
                 return state

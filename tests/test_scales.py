@@ -31,7 +31,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.survey.stray import stray_columns
 
 # of strategies that are known to hurt: not what is tested here
-pytestmark = pytest.mark.filterwarnings('ignore:strategy="')
+pytestmark = pytest.mark.filterwarnings("ignore:strategy ")
 
 STANDARDISING = ("auto", "coverage", "combined", "hierarchical", "dbscan", "gradient", "strata")
 LARGEST32 = float(np.finfo(np.float32).max)

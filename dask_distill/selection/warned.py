@@ -28,8 +28,8 @@ def warned_after(provenance: Mapping[str, Any]) -> Iterator[str]:
         listed = ", ".join(f"{entry['label']!r} ({entry['rows']:,} rows)" for entry in gone[:5])
         yield (
             f"no row is left of class {listed}{', …' if len(gone) > 5 else ''}: all hold NaN or "
-            'infinite values, and on_invalid="drop" leaves them out; fill them in, or leave out '
-            "the columns that provenance['dropped'] names"
+            'infinite values, and on_invalid="drop" / --on-invalid drop leaves them out; fill them '
+            f"in, or leave out {_worst_column(provenance)}"
         )
 
 
@@ -52,3 +52,9 @@ def _about_missing_labels(provenance: Mapping[str, Any]) -> Iterator[str]:
             "taken for a class; if it stands for no label, pass missing_label=-1 / "
             "--missing-label -1"
         )
+
+
+def _worst_column(provenance: Mapping[str, Any]) -> str:
+    """Which column has the most values that cannot be used."""
+    worst = max(provenance["dropped"]["columns"], key=lambda entry: int(entry["rows"]))
+    return f"column {worst['column']!r}, which has {worst['rows']:,} of these values"

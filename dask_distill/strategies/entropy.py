@@ -35,9 +35,9 @@ class Entropy(Scored):
     name: ClassVar[str] = "entropy"
     criterion: ClassVar[str] = "entropy"
     trap: ClassVar[str] = (
-        'strategy="entropy" keeps the rows of highest entropy; at small fractions those are the '
+        "strategy entropy keeps the rows of highest entropy; at small fractions those are the "
         "border between classes alone, and models trained on them do worse than on random "
-        'rows; use "auto" unless this is what you want, or sample=True'
+        "rows; use auto unless this is what you want, or sample=True / --option sample=true"
     )
 
     def requires_labels(self, proxy: object) -> bool:

@@ -36,7 +36,7 @@ class Gradient(Scored):
     name: ClassVar[str] = "gradient"
     criterion: ClassVar[str] = "gradient"
     trap: ClassVar[str] = (
-        'strategy="gradient" keeps the rows of highest gradient norm; at small fractions those '
+        "strategy gradient keeps the rows of highest gradient norm; at small fractions those "
         "are mislabelled and borderline rows, and models trained on them do worse than on "
-        'random rows; use "auto" unless this is what you want, or sample=True'
+        "random rows; use auto unless this is what you want, or sample=True / --option sample=true"
     )

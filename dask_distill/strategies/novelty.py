@@ -37,9 +37,9 @@ class Novelty(Scored):
     needs_novelty: ClassVar[bool] = True
     criterion: ClassVar[str] = "novelty"
     trap: ClassVar[str] = (
-        'strategy="novelty" keeps the rows that are least like the others, faults and outliers '
-        'first; models trained on them do worse than on random rows; use "auto" to train, or '
-        "sample=True to have a weighted sample"
+        "strategy novelty keeps the rows that are least like the others, faults and outliers "
+        "first; models trained on them do worse than on random rows; use auto to train, or "
+        "sample=True / --option sample=true to have a weighted sample"
     )
 
     def scorer(self, schema: Schema, proxy: Any) -> NoveltyScorer:

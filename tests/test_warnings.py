@@ -1,0 +1,73 @@
+"""Warnings: one line on the command line, without Python; the same line in Python."""
+
+import re
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dask_distill import distill, open_dataset
+from dask_distill.cli.main import cli
+from dask_distill.selection.select import SelectionWarning
+
+sys.path.insert(0, str(Path(__file__).parent))
+from messages import MESSAGES
+
+# a keyword stands beside the option that is the same
+PAIR = re.compile(r"\w+=\S+ / --[\w-]+( [\w=.]+)?")
+PYTHON = re.compile(r"\w=|\(\)|\[|\bNone\b|\bTrue\b|\bastype\b|\bnp\.|\bprovenance\b|\n")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def connect():
+    """A thread in this process does as well as a cluster."""
+    from distributed import Client
+
+    with Client(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as client:
+
+        @contextmanager
+        def connect(**places):
+            yield client
+
+        yield connect
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_run__warns_in_one_line_without_python(case, folder, monkeypatch, connect):
+    message = MESSAGES[case]
+    message.make()
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", connect)
+    words = ["run", message.source, "out.zarr", "--size", "60", "--json", *message.more]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    lines = done.stderr.splitlines()
+    (line,) = [line for line in lines if re.search(message.sentence, line)]
+    assert line.startswith("dask-distill: warning: ")
+    assert not PYTHON.search(PAIR.sub("", line)), line
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_python__is_told_the_same(case, folder):
+    message = MESSAGES[case]
+    message.make()
+    dataset = open_dataset(message.source)
+    if message.python is None:
+        name = re.search(r"column '(\w+)'|chunks of (\w+)", message.sentence)
+        assert next(filter(None, name.groups())) in dataset._repr_html_()
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SelectionWarning)
+        distill(dataset, size=60, **message.python)
+    told = [str(w.message) for w in caught if w.category is SelectionWarning]
+    assert len([text for text in told if re.search(message.sentence, text)]) == 1, told

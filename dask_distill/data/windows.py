@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 
 from dask_distill.data.dataset import as_dataset
+from dask_distill.data.objects import known_form
 from dask_distill.errors import InputError
 
 
@@ -42,6 +43,7 @@ def windows(series: Any, length: int, step: int | None = None) -> da.Array:
            [2, 3, 4],
            [4, 5, 6]])
     """
+    series = known_form(series, "series")
     array = as_dataset(series).features if np.ndim(series) != 1 else _column(series)
     step = length if step is None else step
     for name, value, most in (("length", length, array.shape[0]), ("step", step, None)):

@@ -36,8 +36,9 @@ def row_bytes(name: str, array: da.Array, texts: Mapping[str, TextSize]) -> floa
 
     Examples
     --------
-    >>> row_bytes("note", da.from_array(np.array(["a", "b"], object)), {"note": TextSize(100, 250)})
-    100.0
+    >>> notes = da.from_array(np.array(["a", "b"], object), chunks=2)
+    >>> row_bytes("note", notes, {"note": TextSize(100, 250)}), row_bytes("note", notes, {})
+    (100.0, 32.0)
     """
     text = size_of(name, array, texts)
     values = float(np.prod(array.shape[1:], dtype=np.int64))

@@ -33,7 +33,7 @@ class Coreset(Subset):
     indices : (k,) int64 array
         Global row numbers, ascending, unique.
     weights : (k,) float32 array
-        Finite, above 0; they sum to the number of valid rows.
+        Finite, above 0; they sum to the number of valid rows, or to their sample weights.
     scores : dict of (k,) float32 arrays
         By criterion; empty for strategies that score nothing.
     certificate : Certificate or None
@@ -237,7 +237,7 @@ class Coreset(Subset):
         labels : (n,) array, optional
         **options
             Of `dask_distill.evaluation.evaluate.evaluate`: test, models, seeds, test_rows,
-            max_rows, seed.
+            max_rows, seed, time, sample_weight.
 
         Returns
         -------

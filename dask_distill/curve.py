@@ -18,6 +18,7 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
+from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
@@ -36,6 +37,8 @@ from dask_distill.evaluation.splits import (
     pool_rows,
     split_rows,
     valid_rows,
+    weight_notes,
+    weights_here,
 )
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
 from dask_distill.kernels.streams import Stream
@@ -60,6 +63,7 @@ def size_curve(
     test_rows: int | None = None,
     max_rows: int | None = None,
     seed: int = 0,
+    sample_weight: Any = None,
     progress: Progress | None = None,
 ) -> SizeCurve:
     """Measure accuracy against the size of the subset, for several strategies.
@@ -95,6 +99,8 @@ def size_curve(
         take more than a GiB.
     seed : int
         The first of the seeds.
+    sample_weight : (n,) array, str or False, optional
+        As for `distill`: selections, trainings and scores are weighted.
     progress : Progress, optional
 
     Returns
@@ -121,6 +127,7 @@ def size_curve(
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     check_numbers(seed=(seed, 0))
     dataset = as_labelled(features, labels, "source", "size_curve")
+    dataset = measured(with_weights(dataset, sample_weight))
     held_out = None if test is None else _test_set(test, dataset.d)
     chosen, named = as_strategies(strategies), as_models(models)
     _check_sizes(sizes)
@@ -150,7 +157,8 @@ def size_curve(
             len(draws) - seeds,
             [trial for each in trials for trial in each],
         )
-        + copies.notes(),
+        + copies.notes()
+        + weight_notes(dataset),
         copies=copies,
     )
 
@@ -210,11 +218,15 @@ class _Job:
                 "test must have no NaN, infinite value or missing label, got some; clean the rows"
             )
         numbers = valid_rows(rows, codes[0])
+        weights = [weights_here(each, mine) for each, mine in chosen]
+        if weights[0] is not None:
+            # rows that stand for nothing are neither selected nor tested on
+            numbers = np.where(weights[0] > 0, numbers, -1)
         splits = [
             split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
             for one in seeds
         ]
-        return _Pool(parts, codes, self.dataset.d), splits, len(classes)
+        return _Pool(parts, codes, weights, self.dataset.d), splits, len(classes)
 
     def select(
         self,
@@ -229,11 +241,13 @@ class _Job:
         progress.start("select", len(splits) * len(strategies) * len(steps))
         for split in splits:
             rows = split.everything
-            draws.append(Draw(EVERYTHING, -1, split.seed, rows, None, 0.0))
+            own = None if pool.weights[0] is None else pool.weights[0][rows]
+            draws.append(Draw(EVERYTHING, -1, split.seed, rows, own, 0.0))
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
+            how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
                 for step, size in enumerate(steps):
-                    found = distill(X, codes, size=size, strategy=strategy, seed=split.seed)
+                    found = distill(X, codes, size=size, strategy=strategy, **how)
                     seconds = float(found.provenance["seconds"]["total"])
                     mine = rows[found.indices]
                     draws.append(Draw(name, step, split.seed, mine, found.weights, seconds))
@@ -276,16 +290,17 @@ class _Job:
     def _tables(self, pool: "_Pool") -> list[Any]:
         return [
             self.run.call("table", Table, *each)
-            for each in zip(pool.parts, pool.codes, strict=True)
+            for each in zip(pool.parts, pool.codes, pool.weights, strict=True)
         ]
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """Rows at hand: features where the tasks run, class numbers here; test rows are second."""
+    """Rows at hand: features where the tasks run, classes and weights here; test rows second."""
 
     parts: Sequence[Any]
     codes: Sequence[npt.NDArray[np.int64]]
+    weights: Sequence[npt.NDArray[np.float64] | None]
     d: int
 
     def part(self, run: Run, rows: Rows) -> da.Array:

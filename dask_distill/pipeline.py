@@ -14,6 +14,7 @@ from dask_distill.conversation.run import Run, measured_run
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import UNSET
+from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import DistillError, InputError
 from dask_distill.growing.update import grown
 from dask_distill.runtime.client import refuse_asynchronous
@@ -60,6 +61,7 @@ def distill(
     time_scale: Any = None,
     scale: str = "auto",
     missing_label: Any = UNSET,
+    sample_weight: Any = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -103,10 +105,9 @@ def distill(
         Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
         from the others. For the forms see `dask_distill.selection.marks.Protection.of`.
     initial : mask, row numbers, name or Coreset, optional
-        Rows chosen already, for instance labelled ones of a pool: a mask, row numbers, the name
-        of a boolean carried array, or a subset of these rows. They are not selected again; fraction
-        and weights are of the others. ``kcenter`` and ``active`` cover what these do not; a
-        certificate is for both together.
+        Rows chosen already: a mask, row numbers, the name of a boolean carried array, or a subset.
+        They are not selected again; fraction and weights are of the others. ``kcenter`` and
+        ``active`` cover what these do not; a certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
         Brings features into the space where scores and distances are taken: "pca:32",
         "random-projection:64", "autoencoder:32" (see `dask_distill.spaces.reductions`), something
@@ -114,25 +115,22 @@ def distill(
         each row for itself. The output holds the rows as they were. One of your own may fill in
         NaN, such as a fitted pipeline with an imputer: rows are then valid if what it gives is.
     time : (n,) array of numbers or dates, or str, optional
-        When each row was: for strategies that ask for it, for ``time_scale``, and so that
-        `evaluate` tests on later rows than it trains on. Carried as "time"; or the name of a
-        carried array.
+        When each row was: for strategies that ask for it, ``time_scale``, and `evaluate`, which
+        tests on later rows. Carried as "time"; or the name of a carried array.
     time_scale : float, "6h" or the like, or "auto", optional
-        Adds to all distances how far rows are apart in time: as much, on average, as two rows
-        differ that are so far apart, if they lose their likeness after ``time_scale`` (in the
-        unit of numbers, seconds for dates). "auto" finds it from the features' autocorrelation.
+        Adds to all distances how far rows are apart in time, if they lose their likeness after
+        so long (in the unit of numbers, seconds for dates). "auto" finds it from the features.
     scale : "auto", "standard", "robust", "log", "rank" or "none"
         How features are scaled before rows are compared. "auto" leaves that to the strategy, but
-        for features whose standard deviation a few rows make, where the strategy would divide
-        by it: these are brought in by "log" (a signed logarithm) where their tail is heavy, by
-        "robust" (median and interquartile range, smoothly pressed into 3 of them) where a few
-        values lie alone, with a warning that names them. "standard" and "none" are the
-        strategy's own option ``scale``, for every strategy. ``provenance["scaling"]`` tells
-        what was done; the output holds the rows as they were.
+        for features whose standard deviation a few rows make: these are scaled by "log" or
+        "robust" where it would be divided by, with a warning. See the guide on scales.
     missing_label : number, text, NaN or None, optional
-        What stands for "no label" in partly labelled data, such as -1: no class, whatever
-        ``on_invalid`` says. Selected from are the rows with a label; ``provenance["dropped"]``
-        counts the others. To select among all rows, leave ``labels`` out.
+        What stands for "no label", such as -1: no class, whatever ``on_invalid`` says. Selected
+        from are the rows with a label; to select among all rows, leave ``labels`` out.
+    sample_weight : (n,) array of numbers from 0, str or False, optional
+        How many rows each row stands for, or the name of a carried array or column: weights sum
+        to theirs, and rows of weight 0 are not selected. A subset that we have written brings
+        its own, which multiply; False takes rows alike.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
@@ -173,6 +171,7 @@ def distill(
         features, labels = labels_of(features, labels)
     classes = labels if task == "classification" else None
     dataset = as_dataset(features, classes, carry=carry, time=time)
+    dataset = with_weights(dataset, sample_weight)
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
     asked = request.of(dataset)
@@ -187,6 +186,7 @@ def _selected(
     for line in warned_before(asked.request):
         # of the user's line, so many calls above
         warnings.warn(line, SelectionWarning, stacklevel=depth)
+    asked = replace(asked, dataset=measured(asked.dataset))
     with measured_run(progress, receipts.journal) as run:
         search = None
         if isinstance(asked.request.strategy, Search) and receipts.selection() is None:

@@ -314,6 +314,63 @@ BAD: dict[str, Bad] = {
     ),
     "missing features": Bad(r"features must be in '.*', got 'X'", group(y=Y)),
     "missing labels array": Bad("labels must be in '.*', got 'z'", more=size("--labels", "z")),
+    "missing sample weights": Bad(
+        "sample_weight must be in '.*', got 'w'; there are: X, y",
+        more=size("--sample-weight", "w"),
+    ),
+    "missing column of sample weights": Bad(
+        "sample_weight must be in '.*', got 'w'; there are: a, b, y",
+        good_parquet,
+        source="in.parquet",
+        more=size("--sample-weight", "w"),
+    ),
+    "negative sample weight": Bad(
+        "sample_weight must be finite and at least 0, got -1 in row 7 and 1 such in all; mend them,"
+        " or pass sample_weight=False / --sample-weight '' to count rows alike",
+        group(X=X, y=Y, w=np.where(np.arange(20) == 7, -1.0, 1.0)),
+        more=size("--sample-weight", "w"),
+    ),
+    "missing sample weight in a column": Bad(
+        "sample_weight must be finite and at least 0, got nan in row 3 and 2 such in all",
+        parquet(a=X[:, 0], y=Y, w=np.where(np.isin(np.arange(20), (3, 5)), np.nan, 1.0)),
+        source="in.parquet",
+        more=size("--sample-weight", "w"),
+    ),
+    "no sample weight above 0": Bad(
+        "sample_weight must be above 0 in some row, got 0 in all 20",
+        group(X=X, y=Y, w=np.zeros(20)),
+        more=size("--sample-weight", "w"),
+    ),
+    "sample weights beyond float32": Bad(
+        "sample_weight must be 0 or at least 1.2e-38, and sum to at most 3.4e.38, .* got 1e-50",
+        group(X=X, y=Y, w=np.where(np.arange(20) == 7, 1e-50, 1.0)),
+        more=size("--sample-weight", "w"),
+    ),
+    "text for sample weights": Bad(
+        "sample_weight must have one number a row, got shape .20,. of ",
+        group(X=X, y=Y, w=np.full(20, "a")),
+        more=size("--sample-weight", "w"),
+    ),
+    "two sample weights a row": Bad(
+        "sample_weight must have one number a row, got shape .20, 2. of float64",
+        group(X=X, y=Y, w=X),
+        more=size("--sample-weight", "w"),
+    ),
+    "more rows than have a weight": Bad(
+        "size must be from 1 to the number of rows 2, got 3; lower it",
+        group(X=X, y=Y, w=np.where(np.arange(20) < 2, 1.0, 0.0)),
+        more=size("--sample-weight", "w", "--strategy", "stratified"),
+    ),
+    "search with sample weights": Bad(
+        "strategy search takes no sample weights, got w; choose the strategy first, or pass",
+        group(X=X, y=Y, w=np.ones(20)),
+        more=size("--sample-weight", "w", "--strategy", "search"),
+    ),
+    "sample weights of data that grows": Bad(
+        "sample_weight cannot be used on data that grows, got w; select from all of it",
+        group(X=X, y=Y, w=np.ones(20)),
+        command=follow("--size", "3", "--sample-weight", "w"),
+    ),
     "missing carry": Bad("carry t must be in '.*', got 't'", more=size("--carry", "t")),
     "name that leaves": Bad(
         "must be readable, got ValueError: The path '../in.zarr/X' is invalid",

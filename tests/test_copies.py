@@ -13,7 +13,7 @@ from dask_distill import Evaluation, SizeCurve, distill, size_curve
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import as_dataset
 from dask_distill.evaluation.copies import Copies, Found, copies_across, find_copies
-from dask_distill.evaluation.evaluate import Gathering
+from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.splits import Split, class_codes
 from dask_distill.evaluation.training import Table
 from dask_distill.report.page import render

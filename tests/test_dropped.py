@@ -58,8 +58,11 @@ def test_protect__rows_that_would_be_left_out_are_refused(chunks):
     mask = np.zeros(N, bool)
     mask[5400:5600] = True
     for protect, told in (
-        (mask, "got 100 with NaN or infinite values or no label, first row 5500"),
-        (np.array([15, 3, 5900]), "got 2 with NaN or infinite values or no label, first row 15"),
+        (mask, "got 100 with NaN or infinite values, no label or sample weight 0, first row 5500"),
+        (
+            np.array([15, 3, 5900]),
+            "got 2 with NaN or infinite values, no label or sample weight 0, first row 15",
+        ),
         ({"class": 2}, "got 2 with 500 rows"),
     ):
         with pytest.raises(InputError, match=told):

@@ -13,6 +13,7 @@ from dask_distill.conversation.codec import NotDecodable, NotEncodable, decode, 
 from dask_distill.conversation.journal import Journal
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.dataset import as_dataset
+from dask_distill.data.weighted import with_weights
 from dask_distill.errors import DistillError
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.pipeline import distill_to_zarr
@@ -134,9 +135,10 @@ class Counter:
         monkeypatch.setattr(where, name, counted)
 
 
-def dataset(labelled):
+def dataset(labelled, weighted=False):
     X = labelled.X[:20_000]
-    return as_dataset(da.from_array(X, chunks=(3000, -1)), labelled.y[:20_000])
+    plain = as_dataset(da.from_array(X, chunks=(3000, -1)), labelled.y[:20_000])
+    return with_weights(plain, 1 + np.arange(20_000) % 7) if weighted else plain
 
 
 LONG = [
@@ -150,8 +152,14 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), LONG, ids=lambda v: str(v))
-def test_resume__goes_on_from_the_last_question(labelled, tmp_path, monkeypatch, name, options):
+@pytest.mark.parametrize(
+    ("name", "options", "weighted"),
+    [(*each, False) for each in LONG] + [("stratified", {}, True), ("kmeans", {}, True)],
+    ids=lambda v: str(v),
+)
+def test_resume__goes_on_from_the_last_question(
+    labelled, tmp_path, monkeypatch, name, options, weighted
+):
     strategy = make_strategy(name, options)
     request = Request(strategy, size=200)
     whole, first, second = (), (), ()
@@ -164,7 +172,8 @@ def test_resume__goes_on_from_the_last_question(labelled, tmp_path, monkeypatch,
                     setattr(count, what, at)
                 words = "the cluster died; what is finished is kept"
                 with pytest.raises(DistillError, match=words) if fail else nullcontext():
-                    distill_to_zarr(dataset(labelled), target, request, resume=resume)
+                    source = dataset(labelled, weighted)
+                    distill_to_zarr(source, target, request, resume=resume)
                 return count
 
         whole = run(tmp_path / "whole")

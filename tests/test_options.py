@@ -43,6 +43,7 @@ SOURCE = {
     "options": ["--option", "trust=0.1"],
     "reduce": ["--reduce", "pca:2"],
     "time": ["--time", "t"],
+    "sample_weight": ["--sample-weight", "t"],
     "time_scale": ["--time-scale", "5"],
     "scale": ["--scale", "rank"],
     "task": ["--task", "multilabel"],
@@ -96,6 +97,7 @@ COMMANDS = {
             "tests": ["--test", "other.zarr"],
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
+            "sample_weight": ["--sample-weight", "t"],
         },
     ),
     "curve": (
@@ -113,6 +115,7 @@ COMMANDS = {
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
             "split": ["--split", "train"],
+            "sample_weight": ["--sample-weight", "t"],
         },
     ),
     "report": (
@@ -215,6 +218,7 @@ def told(value):
             sorted(value.carry),
             getattr(value, "sources", None),
             getattr(value, "time_name", None),
+            getattr(value, "sample_weight", None) is None,
         )
     if isinstance(value, dict):
         return {key: told(one) for key, one in value.items()}

@@ -16,8 +16,8 @@ from dask_distill.selection.select import SelectionWarning
 sys.path.insert(0, str(Path(__file__).parent))
 from messages import MESSAGES
 
-# a keyword stands beside the option that is the same
-PAIR = re.compile(r"\w+=\S+ / --[\w-]+( [\w=.]+)?")
+# a keyword stands beside the option that is the same; options of a strategy are key=value
+PAIR = re.compile(r"\w+=\S+ / --[\w-]+( [\w=.]+)?|--option \w+=\w+")
 PYTHON = re.compile(r"\w=|\(\)|\[|\bNone\b|\bTrue\b|\bastype\b|\bnp\.|\bprovenance\b|\n")
 
 

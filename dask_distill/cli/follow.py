@@ -80,6 +80,10 @@ def follow(
                 f"{name} cannot be used on data that grows, got {arguments[name]}: the space that "
                 "rows are compared in would change with every batch; leave it out"
             )
+    opening = {name: arguments[name] for name in _OPENING}
+    if (weight := arguments["sample_weight"]) is not None:
+        # refused where the source is opened, unless it says that there are none
+        opening["sample_weight"] = weight
     settings = Settings.of(
         strategy,
         options,
@@ -95,7 +99,7 @@ def follow(
             source,
             target,
             settings,
-            opening={name: arguments[name] for name in _OPENING},
+            opening=opening,
             storage_options=storage,
             interval=arguments["interval"],
             once=arguments["once"],

@@ -5,9 +5,18 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.judged import (
+    found_names,
+    names_in_source,
+    opened,
+    source_name,
+    test_rows_of,
+    weight_name,
+)
 from dask_distill.cli.options import (
     JSON,
     QUIET,
+    SAMPLE_WEIGHT,
     SPLIT,
     STORAGE_OPTION,
     Place,
@@ -65,6 +74,7 @@ _DRAWS = options(
 @_TEST
 @_FEATURES
 @_LABELS
+@SAMPLE_WEIGHT
 @_DRAWS
 @takes_place
 @STORAGE_OPTION
@@ -104,15 +114,18 @@ def evaluate(
             f"evaluate needs labels, got a subset of unlabelled rows in '{target}'; select again "
             "with --labels"
         )
-    names = _names(coreset, source, arguments["features"], arguments["labels"])
-    told = coreset.provenance.get("input", {})
-    time = _source_name(coreset, told.get("time"))
-    dataset = _open(source, *names, storage, time, told.get("split"))
+    names = names_in_source(coreset, source, arguments["features"], arguments["labels"])
+    told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
+    weight = weight_name(source, told.get("sample_weight"), given)
+    time = source_name(coreset, told.get("time"))
+    dataset = opened(source, *names, storage, time, told.get("split"), weight)
     # `--test X_test y_test` leaves the second name among the arguments
-    test = _test_rows(source, (*tests, *more), names, storage)
+    test = test_rows_of(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "progress": progress, **draws}
+        if given is not None:
+            how["sample_weight"] = dataset.sample_weight if given else False
         if judged is not None:
             found = judged.evaluate(coreset, dataset, **how)
         else:
@@ -165,6 +178,7 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
 @click.option("--labels", metavar="NAME", help="Array or column.")
 @SPLIT
+@SAMPLE_WEIGHT
 @_DRAWS
 @takes_place
 @STORAGE_OPTION
@@ -197,8 +211,11 @@ def curve(
     parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
     named = standard_models_named(models) if models else None
     names = arguments["features"], arguments["labels"]
-    dataset = _open(source, *names, arguments["storage"], split=arguments["split"])
-    test = _test_rows(source, (*tests, *more), _found(dataset, source, names), arguments["storage"])
+    split, weight = arguments["split"], arguments["sample_weight"]
+    dataset = opened(source, *names, arguments["storage"], split=split, weight=weight)
+    test = test_rows_of(
+        source, (*tests, *more), found_names(dataset, source, names), arguments["storage"]
+    )
     with place.connect(), progress_display(quiet or as_json) as progress:
         found = size_curve(
             dataset,
@@ -263,70 +280,6 @@ def _strategy(text: str) -> tuple[str, Any]:
     return text, make_strategy(name, values)
 
 
-def _found(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Names by which test rows of another source are opened: those that were found in this one."""
-    if _is_npy(source):
-        return names
-    features, labels = names
-    columns = None if dataset.columns is None else list(dataset.columns)
-    return features or columns or dataset.feature_name, labels or dataset.label_name
-
-
-def _is_npy(source: str | list[str]) -> bool:
-    return isinstance(source, str) and source.endswith(".npy")
-
-
-def _names(
-    coreset: Any, source: str | list[str], features: str | None, labels: str | None
-) -> tuple[Any, Any]:
-    """Names of features and labels in the source: those of the selection unless given."""
-    if not _is_npy(source):
-        columns = coreset.provenance.get("input", {}).get("columns")
-        features = features or columns or _source_name(coreset, coreset.feature_name)
-        ours = None if coreset.labels is None else _source_name(coreset, coreset.label_name)
-        labels = labels or ours
-    return features, labels
-
-
-def _source_name(coreset: Any, name: str | None) -> Any:
-    """What an array of the subset is called in the source."""
-    return coreset.provenance.get("input", {}).get("renamed", {}).get(name, name)
-
-
-def _test_rows(
-    source: str | list[str], tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
-) -> Any:
-    if not tests:
-        return None
-    if len(tests) == 1:
-        return _open(tests[0], *names, storage)
-    if len(tests) > 2:
-        raise InputError(
-            "test must be one source, or two arrays (features and labels), got "
-            f"{len(tests)} names; give one or two"
-        )
-    if _is_npy(source):
-        return _open(tests[0], None, tests[1], storage)
-    features, labels = tests
-    return _open(source, features, labels, storage)
-
-
-def _open(
-    source: str | list[str],
-    features: Any,
-    labels: Any,
-    storage: dict[str, str],
-    time: str | None = None,
-    split: str | None = None,
-) -> Any:
-    from dask_distill.sources.open import open_dataset
-
-    carry = () if time is None else (time,)
-    return open_dataset(
-        source, features=features, labels=labels, carry=carry, storage_options=storage, split=split
-    )
-
-
 @click.command()
 @click.argument("target")
 @click.option("-o", "--output", metavar="FILE", help="TARGET's name with .html unless given.")
@@ -370,7 +323,9 @@ def report(
     dataset = None
     if source is not None:
         split = coreset.provenance.get("input", {}).get("split")
-        dataset = _open(source, *_names(coreset, source, features, None), storage, split=split)
+        dataset = opened(
+            source, *names_in_source(coreset, source, features, None), storage, split=split
+        )
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.synthesis.judged import SyntheticEvaluation

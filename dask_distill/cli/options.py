@@ -58,11 +58,18 @@ SPLIT = click.option(
     metavar="NAME",
     help="Of a folder of parquet files, those named by it: train, validation, test, …",
 )
+SAMPLE_WEIGHT = click.option(
+    "--sample-weight",
+    metavar="NAME",
+    help="Array or column that says how many rows each row stands for; '' for none. A subset that "
+    "run has written brings its weights unless given.",
+)
 SOURCE_OPTIONS = options(
     click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
     click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
     click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
     SPLIT,
+    SAMPLE_WEIGHT,
     click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
     click.option("--size", type=int, metavar="K", help="Number of rows instead."),
     click.option("--strategy", default="auto", show_default=True, metavar="NAME"),

@@ -10,6 +10,7 @@ import numpy as np
 from dask_distill.coreset import open_coreset
 from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.labels import MissingLabel
+from dask_distill.data.weighted import measured
 from dask_distill.errors import InputError
 from dask_distill.selection.marks import as_initial
 from dask_distill.selection.request import TASKS, Request
@@ -46,6 +47,7 @@ def prepared(
         **{name: arguments[name] for name in _NAMES if name in arguments},
     )
     dataset = _opened(source, arguments)
+    dataset = measured(dataset) if read else dataset
     words, storage = arguments.get("initial", ()), arguments["storage"]
     request = replace(made, initial=_initial(words, dataset, storage))
     if (word := arguments.get("missing_label")) is not None:
@@ -71,6 +73,7 @@ def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
         task=task,
         on_missing=arguments.get("on_missing", "fill"),
         split=arguments.get("split"),
+        sample_weight=arguments.get("sample_weight"),
     )
     several = task == "multilabel"
     return dataset if time is None else check(with_time(dataset, time), several=several)

@@ -108,7 +108,9 @@ def plan(source: str | list[str], as_json: bool, workers: int | None, **argument
     made = make_plan(dataset, request, workers=workers or 1)
     if as_json:
         uses = [use.as_dict() for use in dataset.uses]
-        click.echo(json.dumps(made.as_dict() | {"columns": uses}))
+        weighted = None if dataset.sample_weight is None else {"name": dataset.weight_name}
+        told_too = {"columns": uses, "sample_weight": weighted}
+        click.echo(json.dumps(made.as_dict() | told_too))
         return
     print_table(
         [
@@ -228,6 +230,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),
         "attributes_left_out": told["input"].get("attributes_left_out", {}),
+        "sample_weight": told["input"]["sample_weight"],
     }
 
 

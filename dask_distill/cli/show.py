@@ -9,7 +9,7 @@ from dask_distill.support.text import shown_bytes
 
 def print_result(result: dict[str, Any]) -> None:
     """What a run has come to: rows, classes, losses, time, bytes."""
-    from dask_distill.data.uses import ColumnUse, told
+    from dask_distill.data.uses import WEIGHT, ColumnUse, told
     from dask_distill.selection.lost import shown as shown_lost
     from dask_distill.selection.provenance import shown_filled
 
@@ -24,7 +24,9 @@ def print_result(result: dict[str, Any]) -> None:
         ),
     ]
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
-    lines += [line for line in told(uses, 5) if line[0] != "carried"]
+    lines += [line for line in told(uses, 5) if line[0] not in ("carried", WEIGHT)]
+    if weights := result.get("sample_weight"):
+        lines += _weights(weights, [use.why for use in uses if use.role == WEIGHT and use.why])
     if result.get("attributes_left_out"):
         odd = [f"{', '.join(a)} of {name}" for name, a in result["attributes_left_out"].items()]
         lines.append(("attributes", f"not kept, as they need not hold of a part: {'; '.join(odd)}"))
@@ -65,6 +67,17 @@ def print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)
+
+
+def _weights(weights: dict[str, Any], why: list[str]) -> list[tuple[str, str]]:
+    """Which sample weights there are, what they come to, and why they are taken up."""
+    from dask_distill.data.uses import WEIGHT
+    from dask_distill.data.weights import weight_line
+
+    none = weights["rows_of_weight_0"]
+    left = f"; {none:,} rows of weight 0 left out" if none else ""
+    line = weight_line(weights["name"], weights["sum"])
+    return [(WEIGHT, line + left), *(("", each) for each in why)]
 
 
 def _scaled(scaling: dict[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ import click
 
 # both, as in: overwrite=True / --overwrite
 _BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|[\w.:]*))? / (--[a-z-]+)""")
-_ONE = re.compile(r"""(?<![\w("'./=-])([a-z_]+)=("[^"]*"|[\w.:*-]*\w|)(?![\w("'])""")
+_ONE = re.compile(r"""(?<!--option )(?<![\w("'./=-])([a-z_]+)=("[^"]*"|[\w.:*-]*\w|)(?![\w("'])""")
 
 
 def as_words(message: str, command: click.Command | None) -> str:

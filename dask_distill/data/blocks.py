@@ -35,6 +35,8 @@ class RawBlock:
     y : (m,) array of labels, or None
     time : (m,) float64 array or None
         Dates in seconds since 1970.
+    weight : (m,) float64 array or None
+        Sample weights.
     """
 
     number: int
@@ -42,6 +44,7 @@ class RawBlock:
     X: npt.NDArray[np.floating]
     y: npt.NDArray[np.generic] | None
     time: npt.NDArray[np.float64] | None = None
+    weight: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Block:
     probabilities : (m, C) float32 array or None
         What the user's model says of the features before the reduction.
     time : (m,) float64 array or None
+    mass : (m,) float64 array of whole numbers above 0, or None
+        What each row stands for, in units of a `Weighing`; None where they are alike.
     """
 
     number: int
@@ -70,6 +75,7 @@ class Block:
     novelty: npt.NDArray[np.float32] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
     time: npt.NDArray[np.float64] | None = None
+    mass: npt.NDArray[np.float64] | None = None
 
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write of the block's states."""
@@ -79,6 +85,7 @@ class Block:
             "codes": self.codes,
             "X": X,
             "time": self.time,
+            "mass": self.mass,
             "novelty": self.novelty,
             "probabilities": self.probabilities,
         }

@@ -22,6 +22,7 @@ from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
+from dask_distill.data.weights import UNNAMED, Weighing
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
@@ -63,6 +64,12 @@ class Dataset:
         Carried arrays of text in which, as is known, no value is missing.
     split : str or None
         Of the source's files, those that were opened, where it was asked for some.
+    sample_weight : (n,) dask array or None
+        How many rows each row stands for; None where they count alike.
+    weight_name : str
+        Of the array or column, in words; empty where the user wants none.
+    weighing : Weighing or None
+        What the weights come to; see `measured`.
     """
 
     features: da.Array
@@ -80,6 +87,9 @@ class Dataset:
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     without_nulls: frozenset[str] = frozenset()
     split: str | None = None
+    sample_weight: da.Array | None = None
+    weight_name: str = UNNAMED
+    weighing: Weighing | None = None
 
     @property
     def time(self) -> da.Array | None:
@@ -124,7 +134,9 @@ class Dataset:
     def __repr__(self) -> str:
         labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
         shape = " x ".join(f"{size:,}" for size in self.features.shape)
-        return f"Dataset({shape} {self.features.dtype}, {labels}, {len(self.carry)} carried)"
+        weighted = "" if self.sample_weight is None else f", weighted by {self.weight_name}"
+        rest = f"{labels}, {len(self.carry)} carried{weighted}"
+        return f"Dataset({shape} {self.features.dtype}, {rest})"
 
     def _repr_html_(self) -> str:
         arrays = {self.feature_name: self.features}
@@ -135,6 +147,8 @@ class Dataset:
         if self.columns is not None:
             more = ", …" if len(self.columns) > 20 else ""
             facts.append(("columns", ", ".join(self.columns[:20]) + more))
+        if self.sample_weight is not None:
+            facts.append(("sample weights", self.weight_name))
         facts += [(role, text) for role, text in told(self.uses) if role == LEFT_OUT]
         facts += [("not stored", line) for line in self.missing_lines()]
         return facts_table("Dataset", [*facts, *(("source", url) for url in self.sources)])
@@ -270,7 +284,10 @@ def check(dataset: Dataset, *, several: bool = False) -> Dataset:
             )
     if dataset.time_name is not None:
         _check_time(carry[dataset.time_name])
-    return replace(dataset, features=features, labels=labels, carry=carry)
+    weights = None if dataset.sample_weight is None else known_chunks(dataset.sample_weight)
+    if weights is not None:
+        weights = _one_weight_a_row(weights, n)
+    return replace(dataset, features=features, labels=labels, carry=carry, sample_weight=weights)
 
 
 def _check_features(features: da.Array) -> None:
@@ -329,6 +346,18 @@ def _check_time(time: da.Array) -> None:
             f"time must have one number or date a row, got shape {time.shape} of {time.dtype}; "
             "convert it, e.g. text to dates"
         )
+
+
+def _one_weight_a_row(weights: da.Array, n: int) -> da.Array:
+    if weights.ndim == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    _check_length("sample_weight", weights, n)
+    if weights.ndim != 1 or weights.dtype.kind not in NUMBERS:
+        raise InputError(
+            f"sample_weight must have one number a row, got shape {weights.shape} of "
+            f"{weights.dtype}; convert it"
+        )
+    return weights
 
 
 def _check_names(dataset: Dataset, labelled: bool) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from dask_distill.errors import InputError
 
 FEATURE, LABEL, CARRIED, LEFT_OUT = "feature", "label", "carried", "left out"
+WEIGHT = "sample weights"
+ROLES = (FEATURE, LABEL, CARRIED, WEIGHT)
 _LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "target", "y"}
 _LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
 
@@ -22,9 +24,9 @@ class ColumnUse:
     kind : str
         Its type, as the source has it.
     role : str
-        "feature", "label", "carried" or "left out".
+        "feature", "label", "carried", "sample weights" or "left out".
     why : str
-        Where it is left out.
+        Where it is left out, or was taken without being named.
     """
 
     name: str
@@ -93,10 +95,15 @@ def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
 
 
 def array_uses(
-    kinds: Mapping[str, str], features: Collection[str], labels: str, carry: Sequence[str]
+    kinds: Mapping[str, str],
+    features: Collection[str],
+    labels: str,
+    carry: Sequence[str],
+    weight: str = "",
 ) -> tuple[ColumnUse, ...]:
     """What becomes of each array of a group or archive, given its kind in words."""
-    roles = dict.fromkeys(carry, CARRIED) | {labels: LABEL} | dict.fromkeys(features, FEATURE)
+    roles = dict.fromkeys(carry, CARRIED) | {weight: WEIGHT, labels: LABEL}
+    roles |= dict.fromkeys(features, FEATURE)
     return tuple(
         ColumnUse(name, kind, roles[name])
         if name in roles
@@ -124,5 +131,5 @@ def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
     features = sum(use.role == FEATURE for use in uses)
     many = f"{features}: " if features > 1 else ""
     lines = [("features", f"{many}{listed(FEATURE)}"), ("labels", listed(LABEL) or "none")]
-    lines += [(role, text) for role in (CARRIED, LEFT_OUT) if (text := listed(role))]
+    lines += [(role, text) for role in (WEIGHT, CARRIED, LEFT_OUT) if (text := listed(role))]
     return lines if uses else []

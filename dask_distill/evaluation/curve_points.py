@@ -29,7 +29,7 @@ class Draw:
     seed : int
     rows : (m,) int64 array
         Positions in the pool.
-    weights : (m,) float32 array, or None
+    weights : (m,) float array, or None
     seconds : float
         Wall time of the selection.
     """
@@ -38,7 +38,7 @@ class Draw:
     step: int
     seed: int
     rows: Rows
-    weights: npt.NDArray[np.float32] | None
+    weights: npt.NDArray[np.floating] | None
     seconds: float
 
 

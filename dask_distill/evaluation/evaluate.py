@@ -5,40 +5,28 @@ once, where the tasks run; labels alone come here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-import dask
 import numpy as np
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset, check, with_time
-from dask_distill.data.labels import MissingLabel
-from dask_distill.data.rows import take_rows
-from dask_distill.data.times import as_times
+from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
-from dask_distill.evaluation.copies import Copies, copies_across
+from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.result import WAYS, Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
-    Rows,
     Split,
     as_labelled,
     check_numbers,
     class_codes,
-    finite_rows,
-    first_by_hash,
     forward_cuts,
-    gather_features,
-    gather_labels,
-    hashed_rows,
     most_rows,
-    pool_rows,
     split_rows,
-    valid_rows,
+    weight_notes,
 )
 from dask_distill.evaluation.statistics import summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
-from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 
@@ -57,6 +45,7 @@ def evaluate(
     max_rows: int | None = None,
     seed: int = 0,
     time: Any = None,
+    sample_weight: Any = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure what training on a subset costs, against random subsets and against everything.
@@ -94,6 +83,9 @@ def evaluate(
     time : (n,) array or str, optional
         When each row of the source was, where the subset was selected with one; ``features`` may
         be a `Dataset` that has it.
+    sample_weight : (n,) array, str or False, optional
+        How many rows each row of the source stands for; ``features`` may be a `Dataset` that has
+        it. Trainings and scores are weighted, as the subset was selected unless this is given.
     progress : Progress, optional
 
     Returns
@@ -117,7 +109,7 @@ def evaluate(
     >>> found.verdict.partition(",")[0]
     'Random does as well here'
     """
-    dataset = _timed(coreset, labelled_source(coreset, features, labels), time)
+    dataset = _timed(coreset, labelled_source(coreset, features, labels, sample_weight), time)
     held_out = None if test is None else labelled_test(test, dataset.d)
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
@@ -125,7 +117,7 @@ def evaluate(
     job = Gathering(Run.here(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
-    pool = valid_rows(job.pool, codes[0])
+    pool = job.usable(codes[0])
     size = min(len(job.complete), max_rows)
     every_seed = tuple(range(seed, seed + seeds))
     forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
@@ -158,119 +150,10 @@ def evaluate(
         selection_seconds=taken,
         notes=_notes(job, size, everything if bounded else None, tests, trials)
         + (() if forward[0] is None else (_FORWARD,))
-        + copies.notes(),
+        + copies.notes()
+        + weight_notes(dataset),
         copies=copies,
     )
-
-
-@dataclass
-class Gathering:
-    """Brings the rows together that trainings need, where the tasks run."""
-
-    run: Run
-    coreset: Subset
-    dataset: Dataset
-    max_rows: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        self.pool = pool_rows(self.dataset.n, self.max_rows, self.seed)
-        indices = self.coreset.indices
-        self.part = first_by_hash(
-            np.arange(len(indices)), indices, self.seed, Stream.JUDGE_PART, self.max_rows
-        )
-        self.part.sort()
-        # positions of those without NaN, which a reduction may have filled in to compare rows
-        self.complete = np.arange(len(self.part))
-
-    def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Any]]:
-        """Labels of pool, subset and test, here; features of the same, as handles."""
-        coreset, dataset = self.coreset, self.dataset
-        chosen: list[tuple[Any, Rows]] = [(dataset, self.pool), (coreset, self.part)]
-        if held_out is not None:
-            chosen.append(
-                (held_out, hashed_rows(held_out.n, self.max_rows, self.seed, Stream.JUDGE_TEST))
-            )
-        features, labels = [], []
-        for origin, rows in chosen:
-            features.append(gather_features(self.run, take_rows(origin.features, rows)))
-            labels.append(gather_labels(self.run, take_rows(origin.labels, rows)))
-        kept = self.run.held(*features, *labels)
-        features, labels = kept[: len(chosen)], kept[len(chosen) :]
-        # which pool rows the subset has, too: they must be the same
-        both, mine, its = np.intersect1d(
-            self.pool, coreset.indices[self.part], assume_unique=True, return_indices=True
-        )
-        differing, valid, complete, *found = self.run.fetch_all(
-            [
-                self.run.call("compare", _differing, *features[:2], mine, its),
-                *(self.run.call("valid", finite_rows, each) for each in features[:2]),
-                *labels,
-            ]
-        )
-        if differing:
-            raise InputError(
-                "the source must be what the subset was selected from, got other values in "
-                f"{differing} of {len(both)} rows that were looked at; check the path and the names"
-            )
-        told = self.coreset.provenance.get("parameters", {})
-        if "missing_label" in told:
-            valid = valid & ~MissingLabel(told["missing_label"]).among(found[0])
-        found[0] = np.where(valid, found[0].astype(object), None)
-        self.complete = np.flatnonzero(complete)
-        return found, features
-
-    def with_complete(self, splits: Sequence[Split]) -> list[Split]:
-        """Splits that train on the subset's complete rows alone, as on the pool's."""
-        if len(self.complete) == len(self.part):
-            return list(splits)
-        if len(self.complete) == 0:
-            raise InputError(
-                "evaluate needs rows without NaN, got a subset in which each row has some; fill "
-                "them in, and select again"
-            )
-        return [
-            replace(
-                split,
-                subset=self.complete
-                if split.subset is None
-                else np.intersect1d(split.subset, self.complete),
-            )
-            for split in splits
-        ]
-
-    def tables(self, handles: Sequence[Any], codes: Sequence[Any]) -> list[Any]:
-        """What was gathered, with class numbers; the subset's rows have its weights."""
-        weights = (None, self.coreset.weights[self.part], None)[: len(codes)]
-        return [
-            self.run.call("table", Table, *each)
-            for each in zip(handles, codes, weights, strict=True)
-        ]
-
-    def copies(self, split: Split, tables: Sequence[Any]) -> Copies:
-        """Copies of test rows among all that are trained on, for one of the splits."""
-        own = self.coreset.indices[self.part]
-        allowed = np.arange(len(own)) if split.subset is None else split.subset
-        fresh = allowed[~np.isin(own[allowed], self.pool[split.everything])]
-        pool, subset, *held_out = tables
-        found: Copies = self.run.fetch(
-            self.run.call("copies", copies_across, split, pool, subset, fresh, *held_out)
-        )
-        return found
-
-    def times(self) -> tuple[Any, Any] | None:
-        """Times of the pool and of the subset, here; None where rows have none."""
-        if self.dataset.time is None:
-            return None
-        chosen = (self.pool, self.coreset.indices[self.part])
-        found = dask.compute(*(take_rows(self.dataset.time, rows) for rows in chosen))
-        return as_times(found[0]), as_times(found[1])
-
-
-def _differing(pool: Any, subset: Any, mine: Rows, its: Rows) -> int:
-    one, other = pool[mine], subset[its]
-    # NaN is the same value as NaN here
-    return int(((one != other) & ~(np.isnan(one) & np.isnan(other))).any(axis=1).sum())
 
 
 def run_trials(
@@ -315,7 +198,9 @@ def _trial(
     return train_and_test(way, name, model, split.seed, training, test, classes)
 
 
-def labelled_source(coreset: Subset, features: Any, labels: Any) -> Dataset:
+def labelled_source(
+    coreset: Subset, features: Any, labels: Any, sample_weight: Any = None
+) -> Dataset:
     """What a subset was selected from, with labels; refuses anything else."""
     if coreset.labels is None:
         raise InputError(
@@ -323,8 +208,10 @@ def labelled_source(coreset: Subset, features: Any, labels: Any) -> Dataset:
             "--labels"
         )
     dataset = as_labelled(features, labels, "source")
+    dataset = _weighted(coreset, dataset, sample_weight)
     told = coreset.provenance
-    n = told.get("rows", 0) + told.get("rows_dropped", 0)
+    weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
+    n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
     if (dataset.n, dataset.d) != (n or dataset.n, d):
         raise InputError(
@@ -332,6 +219,24 @@ def labelled_source(coreset: Subset, features: Any, labels: Any) -> Dataset:
             f"got {dataset.n:,} of {dataset.d}; check the path and the names"
         )
     return dataset
+
+
+def _weighted(coreset: Subset, dataset: Dataset, sample_weight: Any) -> Dataset:
+    """With sample weights as the subset was selected, unless others are given."""
+    if sample_weight is not None:
+        return measured(with_weights(dataset, sample_weight))
+    told = coreset.provenance.get("input", {}).get("sample_weight")
+    if not told:
+        return with_weights(dataset, False)
+    if dataset.sample_weight is None and told["name"] in dataset.carry:
+        dataset = with_weights(dataset, told["name"])
+    if dataset.sample_weight is None:
+        raise InputError(
+            "evaluate needs the sample weights of the source's rows, since the subset was selected "
+            f"with {told['name']!r}, got none; pass sample_weight= / --sample-weight, or False / "
+            "'' to count rows alike"
+        )
+    return measured(dataset)
 
 
 def _timed(coreset: Subset, dataset: Dataset, time: Any) -> Dataset:

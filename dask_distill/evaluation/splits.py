@@ -15,6 +15,8 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import as_labels, missing_labels
+from dask_distill.data.rows import take_rows
+from dask_distill.data.weights import as_weights
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
@@ -230,6 +232,22 @@ def _features(*parts: Any) -> Any:
 
 def _labels(*parts: Any) -> Any:
     return np.concatenate([as_labels(part) for part in parts])
+
+
+def weights_here(dataset: Dataset, rows: Rows) -> npt.NDArray[np.float64] | None:
+    """(m,) sample weights of some rows; None where rows count alike."""
+    if dataset.sample_weight is None:
+        return None
+    return as_weights(take_rows(dataset.sample_weight, rows).compute())
+
+
+def weight_notes(dataset: Dataset) -> tuple[str, ...]:
+    """For people: that rows do not count alike."""
+    if dataset.sample_weight is None:
+        return ()
+    return (
+        f"Trainings, where models take weights, and scores are weighted by {dataset.weight_name}.",
+    )
 
 
 def finite_rows(X: Any) -> Any:

@@ -23,12 +23,12 @@ class Table:
     ----------
     X : (m, d) float array
     codes : (m,) int64 array of class numbers
-    weights : (m,) float32 array, or None where every row counts the same
+    weights : (m,) float array, or None where every row counts the same
     """
 
     X: npt.NDArray[np.floating]
     codes: Codes
-    weights: npt.NDArray[np.float32] | None = None
+    weights: npt.NDArray[np.floating] | None = None
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Table":
         """Some of the rows."""
@@ -182,20 +182,25 @@ def train_and_test(
         fresh.fit(training.X, training.codes, **parameters)
         seconds = time.thread_time() - started
         right = np.asarray(fresh.predict(test.X)) == test.codes
-    counts = np.bincount(test.codes, minlength=classes)
-    hits = np.bincount(test.codes[right], minlength=classes)
-    recalls = np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+    counts = np.bincount(test.codes, test.weights, minlength=classes)
+    hits = np.bincount(test.codes, right * _times(test), minlength=classes)
+    recalls = np.where(counts > 0, hits / np.where(counts > 0, counts, 1), np.nan)
     return Trial(
         way,
         name,
         seed,
         len(training.codes),
-        float(right.mean()),
+        float(np.average(right, weights=test.weights)),
         float(np.nanmean(recalls)),
         float(np.nanmin(recalls)),
         tuple(recalls.tolist()),
         seconds,
     )
+
+
+def _times(table: Table) -> Any:
+    """How often each row counts."""
+    return 1.0 if table.weights is None else table.weights
 
 
 def weight_parameter(model: Any) -> str | None:

@@ -21,6 +21,7 @@ def check_batch(summary: Summary, dataset: Dataset) -> None:
     InputError
     """
     settings, before = summary.settings, summary.dataset
+    refuse_weights(dataset)
     made_request(settings, 1).of(dataset)
     if before is None:
         return
@@ -42,6 +43,21 @@ def check_batch(summary: Summary, dataset: Dataset) -> None:
             "it, or begin a new subset"
         )
     check_alike(dataset, before)
+
+
+def refuse_weights(dataset: Dataset) -> None:
+    """What is kept of data that grows stands for rows that count alike.
+
+    Raises
+    ------
+    InputError
+    """
+    if dataset.sample_weight is not None:
+        raise InputError(
+            f"sample_weight cannot be used on data that grows, got {dataset.weight_name}; select "
+            "from all of it with distill / run, or open it with sample_weight=False / "
+            "--sample-weight '' to count rows alike"
+        )
 
 
 def check_alike(dataset: Dataset, before: Dataset) -> None:

@@ -11,7 +11,7 @@ import dask.array as da
 from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.rows import join_rows
 from dask_distill.errors import InputError, InputWarning
-from dask_distill.growing.check import check_alike
+from dask_distill.growing.check import check_alike, refuse_weights
 from dask_distill.sources.open import ZARR_FILES, open_dataset
 from dask_distill.sources.splits import split_of, usual_split
 from dask_distill.storage.location import Location
@@ -203,6 +203,7 @@ def opened(place: Location, opening: Mapping[str, Any]) -> Dataset:
     time = more.pop("time", None)
     carry = tuple(dict.fromkeys([*more.pop("carry", ()), *([time] if time else [])]))
     dataset = open_dataset(place.url, carry=carry, storage_options=place.options, **more)
+    refuse_weights(dataset)
     return dataset if time is None else check(with_time(dataset, time))
 
 

@@ -38,6 +38,11 @@ def summary_of(coreset: Subset) -> Summary:
     told = coreset.provenance
     parameters = told.get("parameters", {})
     _refuse(parameters)
+    if weights := told["input"].get("sample_weight"):
+        raise InputError(
+            "a subset to be updated must be selected without sample_weight, got "
+            f"{weights['name']!r}; select again without it, and begin with grow()"
+        )
     settings = Settings.of(
         parameters["strategy"],
         parameters["options"],

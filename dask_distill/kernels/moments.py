@@ -13,7 +13,9 @@ _HUGE = 2.0**520
 _TINY = 1e-150
 
 
-def moments(X: npt.NDArray[np.floating], step: int) -> tuple[Floats, Floats]:
+def moments(
+    X: npt.NDArray[np.floating], step: int, mass: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Mean and root mean square deviation of each feature.
 
     Parameters
@@ -22,6 +24,8 @@ def moments(X: npt.NDArray[np.floating], step: int) -> tuple[Floats, Floats]:
         Finite.
     step : int
         Rows added up together; the bits depend on it.
+    mass : (n,) float64 array > 0, optional
+        How often each row counts; once where not given.
 
     Returns
     -------
@@ -37,17 +41,21 @@ def moments(X: npt.NDArray[np.floating], step: int) -> tuple[Floats, Floats]:
     if len(X) == 0:
         return np.zeros(X.shape[1]), np.zeros(X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = _moments_in(X, step, 1.0)
+        mean, spread = _moments_in(X, step, 1.0, mass)
         fits = np.isfinite(mean) & np.isfinite(spread)
         if not fits.all():
-            huge_mean, huge_spread = _moments_in(X, step, _HUGE)
+            huge_mean, huge_spread = _moments_in(X, step, _HUGE, mass)
             mean = np.where(fits, mean, huge_mean * _HUGE)
             spread = np.where(fits, spread, huge_spread * _HUGE)
     return mean, spread
 
 
-def _moments_in(X: npt.NDArray[np.floating], step: int, unit: float) -> tuple[Floats, Floats]:
+def _moments_in(
+    X: npt.NDArray[np.floating], step: int, unit: float, mass: Floats | None
+) -> tuple[Floats, Floats]:
     """Moments as multiples of a unit, tile by tile in float64."""
+    if mass is not None:
+        return _weighted_moments_in(X, step, unit, mass / mass.sum())
     total = np.zeros(X.shape[1])
     for tile in tiles(X, step):
         scaled = tile if unit == 1 else tile / np.float64(unit)
@@ -63,6 +71,19 @@ def _moments_in(X: npt.NDArray[np.floating], step: int, unit: float) -> tuple[Fl
     return mean, np.sqrt(squares / len(X))
 
 
+def _weighted_moments_in(
+    X: npt.NDArray[np.floating], step: int, unit: float, share: Floats
+) -> tuple[Floats, Floats]:
+    """Moments of rows with shares that sum to 1."""
+    mean, squares = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    parts = list(zip(tiles(X, step), tiles(share, step), strict=True))
+    for tile, part in parts:
+        mean += np.einsum("i,ij->j", part, tile / np.float64(unit))
+    for tile, part in parts:
+        squares += np.einsum("i,ij->j", part, (tile / np.float64(unit) - mean) ** 2)
+    return mean, np.sqrt(squares)
+
+
 def pool_moments(
     rows: Sequence[int], means: Sequence[Floats], spreads: Sequence[Floats]
 ) -> tuple[Floats, Floats]:
@@ -71,7 +92,7 @@ def pool_moments(
     Parameters
     ----------
     rows : sequence of int
-        Rows of each part.
+        Rows of each part, or what they stand for.
     means, spreads : sequences of (d,) float64 arrays
         From `moments`.
 

@@ -53,6 +53,7 @@ def cross_fit(
     strength: float,
     steps: int,
     patience: int = _PATIENCE,
+    weight: Float32 | None = None,
 ) -> CrossFit:
     """Fit one multinomial logistic regression a fold, on all rows but the fold's.
 
@@ -73,6 +74,8 @@ def cross_fit(
         Most steps.
     patience : int
         Steps without a gain of a thousandth on unseen rows after which to stop.
+    weight : (n,) float32 array > 0, optional
+        How often each row counts; once where not given.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def cross_fit(
     """
     from scipy.optimize import minimize
 
-    problem = _Problem(X, codes, fold, classes, strength)
+    problem = _Problem(X, codes, fold, classes, strength, weight)
     shape = problem.seen.shape[0] * classes, X.shape[1] + 1
     best, best_step, least = np.zeros(shape), 0, np.inf
     step, goal, since = 0, np.inf, 0
@@ -190,16 +193,21 @@ class _Problem:
         fold: npt.NDArray[np.int8],
         classes: int,
         strength: float,
+        weight: Float32 | None = None,
     ) -> None:
         folds = max(int(fold.max()) + 1, 1)
         self.X, self.codes, self.fold = X, codes, fold
+        self.weight = np.ones(len(X), np.float32) if weight is None else weight
         # folds are bytes: their product with many classes would not fit
         group = fold.astype(np.int64) * classes + codes
         counts = np.bincount(group[fold >= 0], minlength=folds * classes)
         of_fold = counts.reshape(folds, classes)
         self.seen = np.bincount(codes, minlength=classes) > of_fold
         self.unseen_loss = np.inf
-        self._rows_seen = len(X) - of_fold.sum(axis=1)
+        # whole numbers where each row counts once
+        own = np.bincount(fold, self.weight, minlength=folds)
+        self._total = float(own.sum())
+        self._rows_seen = self._total - own
         self._penalty = 1 / (strength * np.maximum(self._rows_seen, 1))
         self._offsets = np.where(self.seen, np.float32(0), _NEVER)[:, :, None]
         self._step = TILE_ROWS
@@ -217,6 +225,7 @@ class _Problem:
         for start in range(0, len(self.X), self._step):
             part = slice(start, start + self._step)
             X, codes = self.X[part], self.codes[part]
+            weight = self.weight[part]
             learns = self.fold[part] != np.arange(folds)[:, None]
             at = np.arange(len(X))
             logits = np.ascontiguousarray((X @ columns)[:, : len(weights)].T)
@@ -229,15 +238,17 @@ class _Problem:
             np.exp(logits, out=logits)
             total = logits.sum(axis=1, keepdims=True)
             each = np.log(total[:, 0]) + top[:, 0] - own
+            each *= weight
             losses += np.where(learns, each, 0).sum(axis=1, dtype=np.float64)
             unseen += float(np.where(learns, 0, each).sum(dtype=np.float64))
             logits /= total
             logits[:, codes, at] -= 1
-            logits *= (learns / self._rows_seen[:, None]).astype(np.float32)[:, None]
+            share = learns / self._rows_seen[:, None] * weight
+            logits *= share.astype(np.float32)[:, None]
             errors = logits.reshape(folds * classes, -1)
             gradient[:, :-1] += errors @ X
             gradient[:, -1] += errors.sum(axis=1)
-        self.unseen_loss = unseen / len(self.X)
+        self.unseen_loss = unseen / self._total
         penalty = np.repeat(self._penalty, classes)[:, None]
         gradient[:, :-1] += penalty * both[:, :-1]
         loss = float((losses / np.maximum(self._rows_seen, 1)).sum())

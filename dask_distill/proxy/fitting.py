@@ -84,7 +84,15 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     features = fourier(Z, frequencies, phases, axes)
     fold = _folds(sample.rows, codes, schema.seed)
     with single_threaded():
-        fit = cross_fit(features, codes, fold, C, strength=1 / 3, steps=_STEPS)
+        fit = cross_fit(
+            features,
+            codes,
+            fold,
+            C,
+            strength=1 / 3,
+            steps=_STEPS,
+            weight=sample_weights(sample),
+        )
     intercepts = np.where(fit.seen, fit.intercepts, _unseen(schema))
     members = tuple(map(SoftmaxProxy, fit.weights, intercepts))
     return EnsembleProxy(frequencies, phases, members, sample.rows, fold, axes)
@@ -156,13 +164,21 @@ def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxPro
     # again, for the libraries that these imports may have loaded
     # a proxy need not converge to be a judge
     with single_threaded(), without_warnings():
-        model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3).fit(Z, codes)
+        model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3)
+        model.fit(Z, codes, sample_weights(schema.sample))
     if len(present) == 2:
         weights[present[0]], intercepts[present[0]] = 0, 0
         weights[present[1]], intercepts[present[1]] = model.coef_[0], model.intercept_[0]
     else:
         weights[present], intercepts[present] = model.coef_, model.intercept_
     return SoftmaxProxy(weights, intercepts)
+
+
+def sample_weights(sample: Sample | None) -> Float32 | None:
+    """(m,) how often each row counts, once on average; None where they are alike."""
+    if sample is None or sample.mass is None:
+        return None
+    return (sample.mass / sample.mass.mean()).astype(np.float32)
 
 
 def _sample(schema: Schema) -> tuple[Sample, npt.NDArray[np.int32]]:

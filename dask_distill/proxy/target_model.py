@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.scores import input_length
+from dask_distill.proxy.fitting import sample_weights
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.survey.schema import Schema
@@ -46,10 +47,11 @@ class TargetModel:
         assert schema.sample is not None
         scaling = Scaling.of(schema)
         Z, Y = scaling(schema.sample.X).astype(np.float64), targets.astype(np.float64)
+        own = sample_weights(schema.sample)
         with single_threaded():
             if not logistic:
                 unit = float(Y.std()) or 1.0
-                ridge = Ridge(alpha=1.0, solver="cholesky").fit(Z, Y[:, 0] / unit)
+                ridge = Ridge(alpha=1.0, solver="cholesky").fit(Z, Y[:, 0] / unit, own)
                 weights, intercepts = ridge.coef_[None], np.array([ridge.intercept_])
                 return cls(weights, intercepts, scaling, False, unit)
             weights, intercepts = np.zeros((Y.shape[1], Z.shape[1])), np.empty(Y.shape[1])
@@ -59,7 +61,7 @@ class TargetModel:
                     odds = (y.sum() + 0.5) / (len(y) - y.sum() + 0.5)
                     intercepts[label] = np.log(odds)
                     continue
-                model = LogisticRegression(max_iter=200, tol=1e-3).fit(Z, y)
+                model = LogisticRegression(max_iter=200, tol=1e-3).fit(Z, y, own)
                 weights[label], intercepts[label] = model.coef_[0], model.intercept_[0]
         return cls(weights, intercepts, scaling, True, 1.0)
 

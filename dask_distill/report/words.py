@@ -3,6 +3,7 @@
 import shlex
 from typing import Any
 
+from dask_distill.data.weights import UNNAMED, weight_line
 from dask_distill.selection.provenance import shown_filled
 from dask_distill.selection.task import STRATUM
 from dask_distill.spaces.words import SIZED
@@ -32,6 +33,8 @@ def command(coreset: Subset) -> str:
     reduce = parameters.get("reduce")
     if reduce is not None and reduce.get("name") not in SIZED:
         given["reduce"] = reduce.get("function") or reduce.get("class")
+    if _weight_name(coreset) == UNNAMED:
+        given[UNNAMED] = "weights"
     if source is None or any(value is not None for value in given.values()):
         return _call(coreset, given)
     return shlex.join(str(word) for word in _words(coreset, source))
@@ -58,6 +61,8 @@ def circumstances(coreset: Subset) -> list[tuple[str, str]]:
         lines.append(("Filled in to compare", filled))
     if told.get("input", {}).get("time"):
         lines.append(("Time", told["input"]["time"]))
+    if weights := told.get("input", {}).get("sample_weight"):
+        lines.append(("Sample weights", weight_line(weights["name"], weights["sum"])))
     for name, word in (("rows_protected", "Protected"), ("rows_initial", "Chosen before")):
         count = (told.get("selection") or {}).get(name)
         if count:
@@ -112,6 +117,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         "--task": _unless(parameters.get("task"), "classification"),
         "--time": renamed.get(source.get("time"), source.get("time")),
         "--split": source.get("split"),
+        "--sample-weight": _weight_name(coreset),
         "--time-scale": parameters.get("time_scale"),
         "--scale": _unless(parameters.get("scale"), "auto"),
         "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",
@@ -128,6 +134,12 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         for rule in _rules(parameters.get(name)):
             words += [f"--{name}", rule]
     return words
+
+
+def _weight_name(coreset: Subset) -> str | None:
+    """Of sample weights; empty where none are wanted, None where there are none."""
+    told = coreset.provenance.get("input", {}).get("sample_weight")
+    return None if told is None else told["name"] if told else ""
 
 
 def _rules(rules: dict[str, Any] | None) -> list[str]:
@@ -154,6 +166,8 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     words += [f"task={task!r}"] if task else []
     time = told.get("input", {}).get("time")
     words += [f"time={time!r}"] if time else []
+    weights = _weight_name(coreset)
+    words += [f"sample_weight={weights or False!r}"] if weights not in (None, UNNAMED) else []
     scale = parameters.get("time_scale")
     words += [f"time_scale={scale!r}"] if scale is not None else []
     scale = _unless(parameters.get("scale"), "auto")

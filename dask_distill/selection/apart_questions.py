@@ -1,6 +1,6 @@
 """Which rows are set apart: two questions to the blocks, how many there are, and which."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from dask_distill.conversation.protocol import Final, Selection
 from dask_distill.data.blocks import Block
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
+from dask_distill.kernels.masses import counted
 from dask_distill.selection.apart_rules import Rules, is_in
 from dask_distill.selection.watched import Groups
 from dask_distill.survey.schema import Sample, Schema
@@ -37,6 +38,10 @@ class Apart(Final):
         All of them with features or times, where the strategy wants those.
     groups : (G,) int64 array
         Protected rows by group; see `watched`.
+    mass : (p,) float64 array or None
+        Of the protected rows, as in a `Block`.
+    masses : (B, 2, C) int64 array or None
+        What the rows counted stand for, where they are not alike.
     """
 
     protected: Rows
@@ -45,23 +50,26 @@ class Apart(Final):
     counts: npt.NDArray[np.int64]
     chosen: Sample | None
     groups: npt.NDArray[np.int64]
+    mass: npt.NDArray[np.float64] | None = None
+    masses: npt.NDArray[np.int64] | None = None
 
     def selection(self) -> Selection:
         """The protected rows, as one more block would give them."""
         return Selection(self.protected, np.ones(len(self.protected)), self.codes)
 
     def join(
-        self, indices: Rows, weights: Float32, scores: dict[str, Float32], n: int
+        self, indices: Rows, weights: Float32, scores: dict[str, Float32], pool: Schema
     ) -> tuple[Rows, Float32, dict[str, Float32]]:
-        """Protected rows among the selected ones, which stand for n rows together.
+        """Protected rows among the selected ones, which stand for the pool together.
 
         Their scores are NaN, since no strategy has seen them; score ``protected`` is 1 for them.
         """
         if len(self.protected) == 0:
             return indices, weights, scores
+        mass = np.ones(len(self.protected)) if self.mass is None else self.mass
         # where there is nobody else to stand for the other rows, these share them
-        weight = 1.0 if len(indices) else n / len(self.protected)
-        own = np.full(len(self.protected), weight, np.float32)
+        unit = pool.unit if len(indices) else pool.weight / mass.sum()
+        own = (mass * unit).astype(np.float32)
         both = np.concatenate([indices, self.protected])
         order = np.argsort(both)
         unknown = np.full(len(own), np.nan, np.float32)
@@ -75,11 +83,13 @@ class Apart(Final):
 
     def pool(self, facts: Schema) -> Schema:
         """The outline without rows that were chosen already: what the subset stands for."""
-        return _without(facts, self.counts[:, 1])
+        masses = None if self.masses is None else self.masses[:, 1]
+        return _without(facts, self.counts[:, 1], masses)
 
     def rest(self, schema: Schema) -> Schema:
         """What the strategy sees: neither protected nor chosen rows."""
-        left = _without(schema, self.counts.sum(axis=1))
+        masses = None if self.masses is None else self.masses.sum(axis=1)
+        left = _without(schema, self.counts.sum(axis=1), masses)
         if schema.sample is None:
             return left
         sample = schema.sample
@@ -134,6 +144,7 @@ class Parted:
     time: npt.NDArray[np.float64] | None
     groups: npt.NDArray[np.int64]
     invalid: Rows
+    mass: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +158,7 @@ class Counted:
     groups: npt.NDArray[np.int64]
     invalid: int = 0
     first: int | None = None
+    masses: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     def merge(self, other: "Counted") -> "Counted":
         """Side by side, and added up."""
@@ -156,6 +168,7 @@ class Counted:
             self.groups + other.groups,
             self.invalid + other.invalid,
             min(firsts, default=None),
+            self.masses | other.masses,
         )
 
 
@@ -197,20 +210,26 @@ class Count:
             block.time[both] if self.times and block.time is not None else None,
             self.groups.counted(block.X[first]),
             state.invalid(self.rules.protect),
+            None if block.mass is None else block.mass[both],
         )
 
     def answer(self, state: Parted) -> Counted:
         """By class."""
         codes = np.zeros(len(state.rows), np.int64) if state.codes is None else state.codes
         split = len(state.protected)
-        halves = codes[:split], codes[split:]
-        counts = [np.bincount(half, minlength=self.classes) for half in halves]
+        halves = slice(None, split), slice(split, None)
+        counts = np.stack([counted(codes[half], self.classes) for half in halves])
+        masses, mass = {}, state.mass
+        if mass is not None:
+            weighed = [counted(codes[half], self.classes, mass[half]) for half in halves]
+            masses[state.number] = np.stack(weighed)
         invalid = state.invalid
         return Counted(
-            {state.number: np.stack(counts).astype(np.int64)},
+            {state.number: counts},
             state.groups,
             len(invalid),
             int(invalid[0]) if len(invalid) else None,
+            masses,
         )
 
     def advance(self, answer: Counted) -> "Collect":
@@ -218,8 +237,8 @@ class Count:
         if answer.invalid:
             raise InputError(
                 f"protect must name rows that can be kept, got {answer.invalid:,} with NaN or "
-                f"infinite values or no label, first row {answer.first}; fill them in, or protect "
-                "others"
+                f"infinite values, no label or sample weight 0, first row {answer.first}; mend "
+                "them, or protect others"
             )
         counts = np.stack([answer.blocks[number] for number in sorted(answer.blocks)])
         protected, initial = counts.sum(axis=(0, 2)).tolist()
@@ -235,7 +254,10 @@ class Count:
                 f"size must be at least the {protected:,} protected rows, got {size:,} of {pool:,};"
                 " raise it, or protect fewer rows"
             )
-        return Collect(counts, self.features or self.times, answer.groups)
+        masses = None
+        if answer.masses:
+            masses = np.stack([answer.masses[number] for number in sorted(answer.masses)])
+        return Collect(counts, self.features or self.times, answer.groups, masses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +282,7 @@ class Collect:
     counts: npt.NDArray[np.int64]
     told: bool
     groups: npt.NDArray[np.int64]
+    masses: npt.NDArray[np.int64] | None = None
 
     def observe(self, state: Parted) -> Parted:
         """Nothing changes."""
@@ -272,7 +295,8 @@ class Collect:
         for part_ in (slice(None, split), slice(split, None)):
             codes = None if state.codes is None else state.codes[part_]
             time = None if state.time is None else state.time[part_]
-            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time))
+            mass = None if state.mass is None else state.mass[part_]
+            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time, mass=mass))
         return Gathered(*parts)
 
     def advance(self, answer: Gathered) -> Apart:
@@ -282,7 +306,14 @@ class Collect:
         if self.told and len(protected.rows) + len(initial.rows):
             chosen = _by_row(_side_by_side(answer.protected, answer.initial))
         return Apart(
-            protected.rows, initial.rows, protected.codes, self.counts, chosen, self.groups
+            protected.rows,
+            initial.rows,
+            protected.codes,
+            self.counts,
+            chosen,
+            self.groups,
+            protected.mass,
+            self.masses,
         )
 
 
@@ -296,16 +327,22 @@ def rows_kept(rows: AnyRows, keep: npt.NDArray[Any]) -> AnyRows:
     return replace(rows, **kept)
 
 
-def _without(schema: Schema, gone: npt.NDArray[np.int64]) -> Schema:
-    """Counts without (B, C) rows."""
+def _without(
+    schema: Schema, gone: npt.NDArray[np.int64], masses: npt.NDArray[np.int64] | None
+) -> Schema:
+    """Counts without (B, C) rows, and what those stand for."""
     counts = None if schema.counts is None else schema.counts - gone.sum(axis=0)
     table = None if schema.block_classes is None else schema.block_classes - gone
+    left = schema.block_masses
+    if left is not None and masses is not None:
+        left = left - masses
     return replace(
         schema,
         n=schema.n - int(gone.sum()),
         counts=counts,
         block_counts=schema.block_counts - gone.sum(axis=1),
         block_classes=table,
+        block_masses=left,
     )
 
 
@@ -316,8 +353,11 @@ def _side_by_side(left: Sample, right: Sample) -> Sample:
     time = None
     if left.time is not None and right.time is not None:
         time = np.concatenate([left.time, right.time])
+    mass = None
+    if left.mass is not None and right.mass is not None:
+        mass = np.concatenate([left.mass, right.mass])
     rows, X = np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X])
-    return Sample(rows, X, codes, time=time)
+    return Sample(rows, X, codes, time=time, mass=mass)
 
 
 def _by_row(sample: Sample) -> Sample:
@@ -326,4 +366,5 @@ def _by_row(sample: Sample) -> Sample:
     X = sample.X[order] if len(sample.X) == len(order) else sample.X
     codes = None if sample.codes is None else sample.codes[order]
     time = None if sample.time is None else sample.time[order]
-    return Sample(sample.rows[order], X, codes, time=time)
+    mass = None if sample.mass is None else sample.mass[order]
+    return Sample(sample.rows[order], X, codes, time=time, mass=mass)

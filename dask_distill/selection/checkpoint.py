@@ -47,6 +47,7 @@ def describe_request(asked: Asked) -> dict[str, Any]:
         "labels": None if labels is None else [dataset.label_name, labels.dtype.kind],
         **({} if request.target is None else {"target digest": target_digest(request.target)}),
         "carry": {name: [array.shape[1:], str(array.dtype)] for name, array in carry.items()},
+        **({} if dataset.sample_weight is None else {"sample weight": dataset.weight_name}),
     }
     plain: dict[str, Any] = json.loads(json.dumps(jsonable(described)))
     return plain

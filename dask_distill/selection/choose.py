@@ -99,7 +99,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
-        indices, weights, scores = apart.join(indices, weights, scores, pool.n)
+        indices, weights, scores = apart.join(indices, weights, scores, pool)
         shown |= apart.facts()
         selections = [*selections, apart.selection()]
         initial = apart.initial
@@ -158,7 +158,7 @@ def assemble(
             "this is a fault of the strategy"
         )
     # what rounding left: one factor, the same whatever the blocks
-    weights = (weights * (facts.n / math.fsum(weights))).astype(np.float32)
+    weights = (weights * (facts.weight / math.fsum(weights))).astype(np.float32)
     if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
         raise DistillError(f"strategy {strategy.name} must give weights above 0")
     names = selections[0].scores

@@ -179,6 +179,7 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         on_invalid=asked.request.on_invalid,
         filled=asked.request.filled,
         none=asked.request.none,
+        weighing=dataset.weighing,
     )
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     schema = run.call("schema", content, final)

@@ -36,6 +36,8 @@ _APART_COPIES = 1
 _APART_ROUNDS = 3
 # the group of each row; and its number, where numbers have gaps
 _GROUP_BYTES, _NUMBER_BYTES = 1, 8
+# what each row stands for
+_MASS_BYTES = 8
 # classes are known only after the survey; how much they may add is bounded
 _ASSUMED_CLASSES = 10
 
@@ -145,6 +147,7 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
     # one after the other; footprints are for float32
     state = max(need.state_bytes_per_row for need in needs) * value / 4
     noted = _GROUP_BYTES + (_NUMBER_BYTES if request.sets_apart else 0)
+    noted += 0 if dataset.sample_weight is None else _MASS_BYTES
     held = (state + 4 * reduced + noted) * n / max(1, workers)
     worker = int(_PROCESS_BYTES + max(blockwise + held, writing))
     rounds = 1 + sum(need.rounds for need in needs)
@@ -211,10 +214,12 @@ def _rows_apart(asked: Asked, selected: int) -> int:
 
 
 def _bytes_beside(asked: Asked) -> int:
-    """Of what is read beside the passes: masks, and a target that is no class, which is checked."""
+    """Of what is read beside features: masks, sample weights, and a target that is checked."""
     marks = (asked.protection.marks, asked.initial)
     masks = [None if marked is None else marked.mask for marked in marks]
-    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(asked.request.target)
+    # weights are measured before the passes
+    weights = (asked.request.passes + 1) * _bytes(asked.dataset.sample_weight)
+    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(asked.request.target) + weights
 
 
 def _bytes(array: da.Array | None) -> int:

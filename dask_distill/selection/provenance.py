@@ -56,6 +56,7 @@ def make_provenance(
             "labels": None if dataset.labels is None else dataset.label_name,
             "carry": list(dataset.carry),
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
+            "sample_weight": _weights(facts, dataset),
         },
         "rows": facts.n,
         "rows_dropped": facts.dropped,
@@ -98,6 +99,17 @@ def _attributes(dataset: Dataset) -> dict[str, dict[str, Any]]:
     }
 
 
+def _weights(facts: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
+    """Which sample weights, and their sum; None where there are none, False for none wanted."""
+    if facts.weighing is None:
+        return None if dataset.weight_name else False
+    return {
+        "name": dataset.weight_name,
+        "sum": facts.weight,
+        "rows_of_weight_0": facts.weightless,
+    }
+
+
 def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
     """Of the rows left out: how many by column and by class, and what is left of each class."""
     if facts.invalid is None:
@@ -135,7 +147,11 @@ def _class_table(facts: Schema, taken: npt.NDArray[np.int64] | None) -> list[dic
     """Rows of each class, all and selected, in order of first appearance."""
     if facts.classes is None or facts.counts is None or taken is None:
         return None
-    return [
+    table = [
         {"label": label, "rows": int(rows), "selected": int(selected)}
         for label, rows, selected in zip(facts.classes.tolist(), facts.counts, taken, strict=True)
     ]
+    if facts.weighing is None:
+        return table
+    masses = (facts.masses * facts.unit).tolist()
+    return [entry | {"weight": mass} for entry, mass in zip(table, masses, strict=True)]

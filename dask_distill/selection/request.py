@@ -119,6 +119,12 @@ class Request:
                 f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
                 f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
             )
+        if dataset.sample_weight is not None and not self.strategy.takes_weights:
+            raise InputError(
+                f"strategy {self.strategy.name} takes no sample weights, got {dataset.weight_name};"
+                " choose the strategy first, or pass sample_weight=False / --sample-weight '' to "
+                "count rows alike"
+            )
         self._check_time(dataset)
         self._check_missing_label(dataset)
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):

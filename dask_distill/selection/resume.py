@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.weighted import measured
 from dask_distill.errors import InputError
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
 from dask_distill.selection.request import Asked, Request
@@ -30,6 +32,8 @@ def open_checkpoint(
     if resume and overwrite:
         raise InputError("at most one of resume and overwrite may be given, got both; drop one")
     asked = request.of(dataset)
+    # before anything is written, too
+    asked = replace(asked, dataset=measured(dataset))
     described = describe_request(asked)
     url = os.fspath(target)
     where: dict[str, Any] = {

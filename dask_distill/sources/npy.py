@@ -17,6 +17,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.data.uses import array_kind, array_uses
+from dask_distill.data.weights import UNNAMED
 from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of
 from dask_distill.sources.reader import missing_name, one_name, open_filesystem
@@ -30,21 +31,24 @@ def open_npy(
     features: str | Sequence[str] | None,
     labels: str | bool | None,
     carry: tuple[str, ...],
+    weight: str | bool | None = None,
 ) -> Dataset:
-    """Features in one .npy, labels in another."""
+    """Features in one .npy, labels in another, and sample weights."""
     if features is not None or carry:
         raise InputError(
             "features and carry name arrays of a group, got a single .npy; put several arrays "
             "into an .npz or a zarr group"
         )
     dataset = Dataset(_lazy(_npy(location)), sources=(location.url,))
-    if not isinstance(labels, str) or not labels:
-        return dataset
-    other = location_of(labels, location.options)
-    with clear_errors(other):
-        other = existing(other)
-        array = _lazy(_npy(other))
-    return replace(dataset, labels=array, sources=(location.url, other.url))
+    for field, name in (("labels", labels), ("sample_weight", weight)):
+        if isinstance(name, str) and name:
+            other = location_of(name, location.options)
+            with clear_errors(other):
+                other = existing(other)
+                array = _lazy(_npy(other))
+            changes: dict[str, Any] = {field: array, "sources": (*dataset.sources, other.url)}
+            dataset = replace(dataset, **changes)
+    return dataset
 
 
 def open_npz(
@@ -52,6 +56,7 @@ def open_npz(
     features: str | Sequence[str] | None,
     labels: str | bool | None,
     carry: tuple[str, ...],
+    weight: str | bool | None = None,
 ) -> Dataset:
     """Arrays of an archive, by their names in it."""
     system, path = open_filesystem(location)
@@ -59,7 +64,9 @@ def open_npz(
     with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         there = [name.removesuffix(".npy") for name in archive.namelist()]
         y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in there else "")
+        w = str(weight or "")
         named = {"features": X} | {f"carry {name}": name for name in carry}
+        named |= {"sample_weight": w} if w else {}
         # types of those that are left out are not read
         arrays, kinds = {}, dict.fromkeys(there, "array")
         for what, name in (named | ({"labels": y} if y else {})).items():
@@ -74,7 +81,9 @@ def open_npz(
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
-        uses=array_uses(kinds, (X,), y, carry),
+        uses=array_uses(kinds, (X,), y, carry, w),
+        sample_weight=arrays.get("sample_weight"),
+        weight_name=w or UNNAMED,
     )
 
 

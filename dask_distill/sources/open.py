@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dask_distill.data.dataset import RESERVED, Dataset, check
+from dask_distill.data.uses import WEIGHT, ColumnUse
 from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.errors import clear_errors, existing, locations_of, shown_url
 from dask_distill.sources.files import (
@@ -23,12 +24,14 @@ from dask_distill.sources.files import (
     of_split,
 )
 from dask_distill.sources.npy import open_npy, open_npz
+from dask_distill.sources.own import is_own_table
 from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.splits import usual_split
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
+_OWN = "those of the subset that the source is; --sample-weight '' counts rows alike"
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 
 
@@ -42,6 +45,7 @@ def open_dataset(
     task: str = "classification",
     on_missing: str = "fill",
     split: str | None = None,
+    sample_weight: str | os.PathLike[str] | bool | None = None,
 ) -> Dataset:
     """Open a data set without reading its rows.
 
@@ -77,6 +81,10 @@ def open_dataset(
         Of a folder, list or pattern of parquet files, those that are named by this split, as
         Hugging Face has it: ``train-00000-of-00004.parquet``, ``test/…``. Files of several splits
         are otherwise taken together, with an `InputWarning`.
+    sample_weight : str, path or False, optional
+        Array or column (.npy: path of another .npy) that says how many rows each row stands for.
+        A subset that we have written brings its weights unless others are named; False or "" for
+        none.
 
     Returns
     -------
@@ -104,6 +112,11 @@ def open_dataset(
     several = task == "multilabel"
     if on_missing not in ("fill", "error"):
         raise InputError(f'on_missing must be "fill" or "error", got {on_missing!r:.60}')
+    weight = os.fspath(sample_weight) if isinstance(sample_weight, os.PathLike) else sample_weight
+    if weight is True or not isinstance(weight, str | bool | None):
+        raise InputError(
+            f"sample_weight must be a name, or False for none, got {weight!r:.60}; name one"
+        )
     if label is True or not isinstance(label, str | bool | None):
         raise InputError(f"labels must be a name, or False for none, got {label!r:.60}; name one")
     if not isinstance(split, str | None) or split == "":
@@ -111,8 +124,10 @@ def open_dataset(
     wanted = features if isinstance(features, str | None) else _names("features", features)
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with clear_errors(*places):
-        asked = _Asked(wanted, label, carried, several, on_missing == "error", split)
+        asked = _Asked(wanted, label, carried, weight, several, on_missing == "error", split)
         dataset, warning = _opened(places, asked)
+        if weight is None and dataset.sample_weight is not None:
+            dataset = replace(dataset, uses=tuple(map(_brought, dataset.uses)))
         dataset = check(
             replace(
                 dataset,
@@ -133,9 +148,15 @@ class _Asked:
     features: str | Sequence[str] | None
     labels: str | bool | None
     carry: tuple[str, ...]
+    weight: str | bool | None
     several: bool
     complete: bool
     split: str | None
+
+
+def _brought(use: ColumnUse) -> ColumnUse:
+    """With what to say of weights that nobody has named."""
+    return replace(use, why=_OWN) if use.role == WEIGHT else use
 
 
 def _names(what: str, given: Any) -> tuple[str, ...]:
@@ -179,19 +200,27 @@ def _parquet(location: Location, files: list[DataFile], asked: _Asked) -> tuple[
     if asked.several and isinstance(asked.labels, str) and asked.labels:
         named = _patterns(asked.labels, "labels")
     features = _patterns(asked.features)
-    return open_parquet(location, files, features, named, asked.carry), warning
+    # a folder that we have written brings weights, row numbers and scores
+    own = is_own_table(location)
+    weight = "weight" if own and asked.weight is None else str(asked.weight or "")
+    return open_parquet(location, files, features, named, asked.carry, weight, own), warning
 
 
 def _other(location: Location, asked: _Asked) -> Dataset:
     system, path = open_filesystem(location)
     name = path.partition("?")[0] if is_web(location) else path
     if name.endswith(".npz"):
-        return open_npz(location, asked.features, asked.labels, asked.carry)
+        return open_npz(location, asked.features, asked.labels, asked.carry, asked.weight)
     if name.endswith(".npy"):
-        return open_npy(location, asked.features, asked.labels, asked.carry)
+        return open_npy(location, asked.features, asked.labels, asked.carry, asked.weight)
     if not system.isfile(path):
         found = open_zarr(
-            location, asked.features, asked.labels, asked.carry, complete=asked.complete
+            location,
+            asked.features,
+            asked.labels,
+            asked.carry,
+            asked.weight,
+            complete=asked.complete,
         )
         return _named_plainly(found)
     raise InputError(

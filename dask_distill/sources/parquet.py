@@ -15,10 +15,8 @@ from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
 from dask_distill.data.uses import (
-    CARRIED,
-    FEATURE,
-    LABEL,
     LEFT_OUT,
+    ROLES,
     ColumnUse,
     refuse_an_id_alone,
 )
@@ -31,7 +29,8 @@ from dask_distill.sources.reader import missing_name
 from dask_distill.sources.row_groups import Piece, RowGroups, pieces_of
 from dask_distill.storage.location import Location
 
-_LABEL_NAMES = ("y", "label")
+_LABEL_NAMES, _WEIGHT = ("y", "label"), "sample_weight"
+_OURS = re.compile(r"index|weight|score_.+")
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 # float64 holds every decimal of so many digits
 _EXACT_DIGITS = 15
@@ -43,6 +42,8 @@ def open_parquet(
     features: Sequence[str] | None,
     labels: Sequence[str] | str | bool | None,
     carry: Sequence[str],
+    weight: str = "",
+    own: bool = False,
 ) -> Dataset:
     """Lazy arrays of the wanted columns: one task a run of row groups.
 
@@ -51,20 +52,21 @@ def open_parquet(
     """
     footers = read_footers(location, files)
     columns = common_columns(footers)
-    index = footers[0].index
+    index = footers[0].index | {name for name in columns if own and _OURS.fullmatch(name)}
     several: list[str] = []
     label = ""
     if isinstance(labels, list):
         several = _names(labels, columns, set(carry), index, location.url, "labels")
     else:
         label = _label(labels, columns, location.url)  # type: ignore[arg-type]
-    for name in carry:
-        if name not in columns:
-            raise missing_name(f"carry {name}", name, list(columns), location.url)
-    taken = {label, *several, *carry}
+    for name, what in [(name, f"carry {name}") for name in carry] + [(weight, _WEIGHT)]:
+        if name and name not in columns:
+            raise missing_name(what, name, list(columns), location.url)
+    taken = {label, *several, *carry, weight}
     chosen = [columns[n] for n in _names(features, columns, taken, index, location.url, "features")]
     _refuse_labels(chosen, {label, *several})
-    uses = _uses(columns, {c.name for c in chosen}, {label, *several}, carry, features, index)
+    named = ({c.name for c in chosen}, {label, *several}, carry, features, index, weight)
+    uses = _uses(columns, *named)
     if features is None:
         refuse_an_id_alone(uses)
     dtype = np.result_type(*(column.dtype for column in chosen))
@@ -74,6 +76,10 @@ def open_parquet(
         what = f"{'labels' if name == label else 'carry'} {name!r}"
         columns[name] = known_exactly(location, footers, columns[name].used_as(what), what)
         vectors[name] = _vector(location, pieces, columns[name], what, label=name == label)
+    weights = None
+    if weight:
+        column = columns[weight].used_as(_WEIGHT)
+        weights = _vector(location, pieces, column, _WEIGHT, label=False)
     target = vectors.get(label)
     if several:
         parts = [columns[name] for name in several]
@@ -89,6 +95,8 @@ def open_parquet(
         uses=uses,
         texts=text_sizes(footers, vectors),
         without_nulls=frozenset(name for name in carry if not columns[name].nulls),
+        sample_weight=weights,
+        weight_name=weight or _WEIGHT,
     )
 
 
@@ -99,16 +107,18 @@ def _uses(
     carry: Sequence[str],
     asked: Sequence[str] | None,
     index: frozenset[str],
+    weight: str,
 ) -> tuple[ColumnUse, ...]:
     """What becomes of each column."""
 
     def use(column: Column) -> ColumnUse:
         name, kind = column.name, str(column.kind)
-        for role, names in ((FEATURE, features), (LABEL, labels), (CARRIED, carry)):
+        for role, names in zip(ROLES, (features, labels, carry, (weight,)), strict=False):
             if name in names:
                 return ColumnUse(name, kind, role)
         if name in index or _ROW_NUMBERS.fullmatch(name):
-            return ColumnUse(name, kind, LEFT_OUT, "the index")
+            why = "a score" if name.startswith("score_") else "the index"
+            return ColumnUse(name, kind, LEFT_OUT, why)
         if column.misfit:
             return ColumnUse(name, "differs", LEFT_OUT, "not the same in all files")
         why = "no number" if not column.is_number else "not named" if asked is not None else ""

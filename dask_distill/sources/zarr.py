@@ -15,6 +15,7 @@ from dask_distill.data.nulls import NULL, with_nulls
 from dask_distill.data.packed import refuse_packed
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import ColumnUse, array_uses
+from dask_distill.data.weights import UNNAMED
 from dask_distill.errors import InputError
 from dask_distill.sources.anndata import lazy_codes, lazy_encoded, parts_of
 from dask_distill.sources.members import (
@@ -39,21 +40,23 @@ def open_zarr(
     features: str | Sequence[str] | None,
     labels: str | bool | None,
     carry: Sequence[str],
+    weight: str | bool | None = None,
     *,
     complete: bool = False,
 ) -> Dataset:
     """Lazy arrays of a group (or one array alone, as features); complete ones, if that is asked.
 
-    Several names, or a glob, stand for arrays of one number a row, which become columns.
+    Several names, or a glob, stand for arrays of one number a row, which become columns. A subset
+    that we have written brings its weights, unless ``weight`` is False or another.
     """
     # a consolidated copy of the metadata does not know of arrays that came later, and cannot be
     # opened where one array is of a type that zarr does not know
     node = zarr.open(**location.zarr_arguments, mode="r", use_consolidated=False)
     if isinstance(node, zarr.Array):
-        if features is not None or labels or carry:
+        if features is not None or labels or carry or weight:
             raise InputError(
-                f"features, labels and carry name arrays of a group, got the single array "
-                f"'{location.url}'; leave them out, or give the group"
+                "features, labels, carry and sample_weight name arrays of a group, got the single "
+                f"array '{location.url}'; leave them out, or give the group"
             )
         refuse_packed(node, "features", node.basename or "X")
         missing: dict[str, tuple[int, int]] = {}
@@ -63,19 +66,21 @@ def open_zarr(
             rows, sources=(location.url,), missing=missing, attributes={"X": dict(node.attrs)}
         )
     group = _Group(node, location, complete)
-    usual_features, usual_labels = _usual_names(node, location)
+    usual_features, usual_labels, own = _usual_names(node, location)
     y = labels if isinstance(labels, str) else ""
     if labels is None and holds(node, usual_labels):
         y = usual_labels
+    w = own if weight is None else str(weight or "")
     columns: Mapping[str, Any] = {}
     X = usual_features if features is None else group.one_name(features)
     if not X:
-        columns = find_columns(node, location, _patterns(features), {y, *carry})
+        columns = find_columns(node, location, _patterns(features), {y, w, *carry})
     elif features is not None:
         # one that is named may be a column, too
         found = find_member(node, location, X, "features")
         columns = {X: found} if isinstance(found, zarr.Array) and found.ndim == 1 else {}
     carried = {name: group.array(name, f"carry {name}") for name in carry}
+    weights = group.array(w, "sample_weight") if w else None
     masked = {name for name in carry if _has_mask(node, name)}
     for name in masked:
         mask = group.array(NULL + name, f"carry {NULL}{name}")
@@ -91,8 +96,10 @@ def open_zarr(
         sources=(location.url,),
         missing=group.missing,
         attributes=group.attributes,
-        uses=_uses(node, location, tuple(columns) or (X,), y, carry),
+        uses=_uses(node, location, tuple(columns) or (X,), y, carry, w),
         without_nulls=frozenset(carry) - masked,
+        sample_weight=weights,
+        weight_name=w or ("" if own else UNNAMED),
     )
 
 
@@ -164,9 +171,10 @@ def _uses(
     features: Collection[str],
     labels: str,
     carry: Sequence[str],
+    weight: str,
 ) -> tuple[ColumnUse, ...]:
     """What becomes of each array: of those beside what is named, too, and of other groups."""
-    named = {name: group[name] for name in (*carry, labels, *features) if name}
+    named = {name: group[name] for name in (*carry, weight, labels, *features) if name}
     found = dict(named)
     with suppress(Exception):
         # those of groups in which something is named, a level at a time
@@ -180,7 +188,7 @@ def _uses(
             # told of by its members
             found.pop(folder, None)
     kinds = {name: member_kind(member) for name, member in (found | named).items()}
-    return array_uses(kinds, features, labels, carry)
+    return array_uses(kinds, features, labels, carry, weight)
 
 
 def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[str, TextSize]:
@@ -205,11 +213,11 @@ def _text_sizes(group: Any, names: Sequence[str], location: Location) -> dict[st
     return found
 
 
-def _usual_names(group: Any, location: Location) -> tuple[str, str]:
-    """Names of features and labels: X and y, unless a subset that we have written says others."""
+def _usual_names(group: Any, location: Location) -> tuple[str, str, str]:
+    """Names of features, labels and weights: X, y and none, unless we have written it."""
     ours = group.attrs.get(ATTRIBUTE)
     if not isinstance(ours, dict):
-        return "X", "y"
+        return "X", "y", ""
     if not isinstance(ours.get("commit"), dict):
         raise InputError(
             f"source '{location.url}' must be complete, got a subset without its commit marker; "
@@ -217,7 +225,8 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str]:
         )
     names = ours.get("names")
     names = names if isinstance(names, dict) else {}
-    return str(names.get("features") or "X"), str(names.get("labels") or "y")
+    own = "weight" if "weight" in group else ""
+    return str(names.get("features") or "X"), str(names.get("labels") or "y"), own
 
 
 def _has_mask(group: Any, name: str) -> bool:

@@ -67,10 +67,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Spread:
-    """One block's moments, and the sum of its reconstruction errors; merged in block order."""
+    """One block's moments, and the sum of its reconstruction errors; merged in block order.
+
+    ``mass`` is what its rows stand for: their number, where they are alike.
+    """
 
     number: int
     rows: int
+    mass: int
     mean: Floats
     spread: Floats
     novelty: float | None
@@ -156,9 +160,11 @@ class Reducing:
 
     def answer(self, block: Block, question: Question) -> tuple[Spread, ...]:
         """In fixed tiles."""
-        mean, spread = moments(block.X, tile_rows(block.X.shape[1]))
+        mean, spread = moments(block.X, tile_rows(block.X.shape[1]), block.mass)
         novelty = None if block.novelty is None else float(block.novelty.sum(dtype=np.float64))
-        return (Spread(block.number, len(block.rows), mean, spread, novelty),)
+        rows = len(block.rows)
+        mass = rows if block.mass is None else int(block.mass.sum())
+        return (Spread(block.number, rows, mass, mean, spread, novelty),)
 
     def combine(self, left: tuple[Spread, ...], right: tuple[Spread, ...]) -> tuple[Spread, ...]:
         """Side by side."""
@@ -168,7 +174,7 @@ class Reducing:
         """In the order of the blocks."""
         parts = sorted(answer, key=lambda part: part.number)
         mean, scale = pool_moments(
-            [part.rows for part in parts],
+            [part.mass for part in parts],
             [part.mean for part in parts],
             [part.spread for part in parts],
         )

@@ -176,7 +176,7 @@ def scaled_schema(scales: Scales, schema: Schema, judge: EstimatorProxy | None) 
     sample = schema.sample
     assert sample is not None
     X = scales(sample.X)
-    mean, spread = moments(X, tile_rows(X.shape[1]))
+    mean, spread = moments(X, tile_rows(X.shape[1]), sample.mass)
     mean, spread = pool_moments([len(X)], [mean], [spread])
     changed = np.zeros(schema.d, bool)
     changed[list(scales.kinds)] = True

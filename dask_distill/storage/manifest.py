@@ -176,11 +176,21 @@ def broken_invariants(
         if not all(sound):
             problems.append("array 'weight' has values that are not finite and above 0")
         provenance = content.get("provenance")
-        rows = provenance.get("rows") if isinstance(provenance, dict) else None
+        due, what = _due(provenance if isinstance(provenance, dict) else {})
         total = math.fsum(sums) if all(sound) else math.nan
-        if rows and all(sound) and not math.isclose(total, rows, rel_tol=_WEIGHT_TOLERANCE):
-            problems.append(f"array 'weight' sums to {total:.6g}, not to {rows} rows")
+        if due and all(sound) and not math.isclose(total, due, rel_tol=_WEIGHT_TOLERANCE):
+            problems.append(f"array 'weight' sums to {total:.6g}, not to {what}")
     return problems
+
+
+def _due(provenance: Mapping[str, Any]) -> tuple[float, str]:
+    """What weights sum to, and that in words; 0 where it is not known."""
+    told = provenance.get("input")
+    weights = told.get("sample_weight") if isinstance(told, dict) else None
+    if isinstance(weights, dict):
+        return float(weights["sum"]), f"the sample weights' {weights['sum']:.6g}"
+    rows = provenance.get("rows") or 0
+    return rows, f"{rows} rows"
 
 
 def _by_group(layouts: Mapping[str, Layout]) -> list[dict[str, Layout]]:

@@ -19,6 +19,7 @@ from dask_distill.conversation.protocol import Final, Selection
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import Room, halve, representatives, totals
+from dask_distill.kernels.masses import counted
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.estimator import use_estimator
@@ -28,8 +29,8 @@ from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.parts.allocation import POOL_FACTOR, Allocation, allocate, block_shares
 from dask_distill.strategies.parts.candidates import Chosen, Cut, Picked, cut, pooled, sums
-from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample, times_of
+from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
 Counts = npt.NDArray[np.int64]
@@ -57,7 +58,9 @@ class CellQuestion:
     reserve : Picked
         Rows of the sample that join the candidates.
     group_rows, covered : (C,) int64, float64 arrays
-        Rows of each class, and the counts of what is settled.
+        What the rows of each class stand for, and the counts of what is settled.
+    unit : float or None
+        What a row stands for on average; None where they are alike.
     """
 
     proxy: Proxy | None
@@ -72,11 +75,12 @@ class CellQuestion:
     near: float
     weigh: bool
     seed: int
+    unit: float | None = None
 
 
 @dataclass(frozen=True)
 class CellAnswer:
-    """Rows in all cells by class, and the candidates of the classes that are pooled."""
+    """What all cells stand for by class, and the candidates of the classes that are pooled."""
 
     cell_rows: Counts
     candidates: tuple[tuple[int, Picked], ...]
@@ -133,6 +137,7 @@ class Auto(Strategy):
     floor: int = 0
 
     name: ClassVar[str] = "auto"
+    takes_weights: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -164,7 +169,7 @@ class Auto(Strategy):
         scaling = Scaling.of(schema)
         model: Proxy | None = None
         judgement: Judgement | None = None
-        judged = JudgedRows.alike(len(sample.rows))
+        judged = JudgedRows.alike(times_of(sample), schema.mean_mass)
         counts, block_classes, codes = schema.counts, schema.block_classes, sample.codes
         if counts is None or block_classes is None or codes is None:
             counts = np.array([schema.n], np.int64)
@@ -177,24 +182,26 @@ class Auto(Strategy):
             thresholds = judgement.thresholds
         trusted = judged.gap <= thresholds[codes]
         sizes = np.bincount(codes, minlength=len(counts)).astype(np.int64)
-        kept = np.bincount(codes[trusted], minlength=len(counts)) / np.maximum(sizes, 1)
-        shares = counts.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
+        times = counted(codes, len(counts), judged.times)
+        kept = counted(codes[trusted], len(counts), judged.times[trusted]) / np.maximum(times, 1)
+        shares = schema.masses.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
         floor = self.floor or max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
         quotas = class_quotas(size, shares, counts, floor)
         value = np.where(trusted, judged.mass, 0.0)
         by_block = block_shares(schema, sample, block_classes, value)
-        allocation = allocate(quotas, counts, block_classes, sizes, by_block)
+        alike = schema.block_masses is None
+        allocation = allocate(quotas, counts, block_classes, sizes, by_block, alike=alike)
         settled, covered = self._settle(
-            sample, scaling, codes, judged, thresholds, quotas, allocation, schema.seed
+            schema, scaling, codes, judged, thresholds, quotas, allocation
         )
         between = ~allocation.local & ~allocation.sampled & (sizes >= quotas) & (quotas > 0)
         joining = np.flatnonzero(trusted & between[codes])
         reserve = Picked(
             sample.rows[joining],
             codes[joining],
-            np.ones(len(joining)),
+            judged.times[joining],
             judged.mass[joining],
             scaling(sample.X[joining]),
             {},
@@ -207,11 +214,12 @@ class Auto(Strategy):
             allocation,
             settled,
             reserve,
-            counts,
+            schema.masses,
             covered,
             self.pick,
             self.balance == "proportional",
             schema.seed,
+            None if alike else schema.mean_mass,
         )
 
     def observe(self, state: Block, question: CellQuestion) -> Picked:
@@ -219,7 +227,8 @@ class Auto(Strategy):
         X, codes = state.X, state.codes
         if codes is None:
             codes = np.zeros(len(X), np.int32)
-        judged = JudgedRows.alike(len(X))
+        times, unit = times_of(state), question.unit
+        judged = JudgedRows.alike(times, unit or 1.0)
         thresholds = np.full(len(question.quotas), np.inf)
         if question.proxy is not None and question.judgement is not None:
             scores = score(
@@ -231,7 +240,8 @@ class Auto(Strategy):
                 state.probabilities,
             )
             gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
-            judged = JudgedRows(gap, question.judgement.mass(doubt), scores)
+            mass = question.judgement.mass(doubt) * judged.mass
+            judged = JudgedRows(gap, mass, scores, times)
             thresholds = question.judgement.thresholds
         # what the coordinator has settled, or may still choose by itself
         known = np.isin(state.rows, question.settled.rows) | np.isin(
@@ -247,7 +257,7 @@ class Auto(Strategy):
             # candidates may be any row of their cells, since the pool is cut once more
             near = question.near if question.allocation.local[code] else 1.0
             Z = question.scaling.within(room.take(X, rows, place=2))
-            made.append(cut(Z, rows, judged, wanted, near, rng, room))
+            made.append(cut(Z, rows, judged, wanted, near, rng, room, unit))
         every = np.concatenate([part.positions for part in made])
         picks, place = np.unique(every, return_inverse=True)
         counts = np.concatenate([part.counts for part in made])
@@ -296,7 +306,8 @@ class Auto(Strategy):
             rng = _rng(question.seed, Generator.AUTO_POOL, code)
             Z, stand_for = pool.Z[mine], pool.counts[mine]
             cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine], room)
-            picks = representatives(Z, cells, rng, stand_for, question.near, room)
+            relative = stand_for / (question.unit or 1.0)
+            picks = representatives(Z, cells, rng, relative, question.near, room)
             rows.append(pool.rows[mine[picks]])
             counts.append(totals(cells, stand_for))
         covered = question.covered + answer.cell_rows
@@ -350,29 +361,30 @@ class Auto(Strategy):
 
     def _settle(
         self,
-        sample: Sample,
+        schema: Schema,
         scaling: Scaling,
         codes: npt.NDArray[np.int32],
         judged: JudgedRows,
         thresholds: Floats,
         quotas: Counts,
         allocation: Allocation,
-        seed: int,
     ) -> tuple[Chosen, Floats]:
         """Choose from the sample where it is large enough, and what that stands for by class."""
         chosen: list[Rows] = []
         counts: list[Floats] = []
         covered = np.zeros(len(quotas))
-        room = Room()
+        unit = None if schema.block_masses is None else schema.mean_mass
+        sample, room = schema.sample, Room()
+        assert sample is not None
         for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
             wanted = int(quotas[code])
             rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
-            rng = _rng(seed, Generator.AUTO_SAMPLE, code)
+            rng = _rng(schema.seed, Generator.AUTO_SAMPLE, code)
             Z = scaling(sample.X[rows])
-            made = cut(Z, rows, judged, wanted, self.pick, rng, room)
+            made = cut(Z, rows, judged, wanted, self.pick, rng, room, unit)
             chosen.append(sample.rows[made.positions])
             counts.append(made.counts)
-            covered[code] = len(rows)
+            covered[code] = judged.times[rows].sum()
         return Chosen.of(chosen, counts), covered
 
 

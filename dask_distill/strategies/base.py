@@ -42,6 +42,8 @@ class Strategy:
     needs_time: ClassVar[bool] = False
     # whether another seed can give other rows
     uses_seed: ClassVar[bool] = True
+    # whether it counts rows as often as they stand for one; see `Block`
+    takes_weights: ClassVar[bool] = False
 
     @property
     def warning(self) -> str | None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.masses import counted, draw_keys, sure_masses
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
@@ -24,7 +24,7 @@ from dask_distill.strategies.parts.exemplars import (
     check_oversample,
     targets,
 )
-from dask_distill.strategies.parts.held import Features, Held, Pool, chosen_before
+from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, chosen_before
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.ranking import (
     REPORTED,
@@ -56,7 +56,7 @@ class Mixture:
     """What is wanted of all steps.
 
     ``counts`` and ``block_counts`` are rows by class (one, where there are no labels), of all
-    and by block.
+    and by block; ``masses`` is what those of each class stand for.
     """
 
     size: int
@@ -72,6 +72,12 @@ class Mixture:
     initial: Pool | None = None
     floor: int = 0
     same: float = 0.0
+    masses: Counts | None = None
+
+    @property
+    def shares(self) -> Counts:
+        """What the rows of each class stand for: their number, where they are alike."""
+        return self.counts if self.masses is None else self.masses
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,8 @@ class Judge:
                 distrusted = scores["trust_gap"] > self.aim.trust
                 distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS
         if self.aim.criterion == "random":
-            keys = row_keys(block.rows, self.aim.seed, stream=Stream.COMBINED)
+            seed = self.aim.seed
+            keys = draw_keys(block.rows, seed, stream=Stream.COMBINED, mass=block.mass)
         elif self.aim.criterion == "margin":
             keys = highest_first(-scores["margin"])
         else:
@@ -128,18 +135,26 @@ class Judge:
         keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
         reported = {name: values for name, values in scores.items() if name in REPORTED}
         return Judged(
-            block.number, block.rows, keys, groups, block.codes, reported, self.space(block.X)
+            block.number,
+            block.rows,
+            keys,
+            groups,
+            block.codes,
+            reported,
+            self.space(block.X),
+            mass=block.mass,
         )
 
     def answer(self, state: Judged) -> Tally:
         """Of this block."""
-        trusted = state.groups[state.keys >> np.uint32(31) == 0]
-        return Tally.of(trusted, len(self.aim.counts))
+        trusted = state.keys >> np.uint32(31) == 0
+        mass = None if state.mass is None else state.mass[trusted]
+        return Tally.of(state.groups[trusted], len(self.aim.counts), mass)
 
     def advance(self, answer: Tally) -> "PoolQuestion":
         """Quotas by what is trusted; the pool has so many rows for each of them."""
         aim, trusted = self.aim, answer.counts
-        shares = np.maximum(trusted, _KEPT_PART * aim.counts)
+        shares = np.maximum(answer.shares, _KEPT_PART * aim.shares)
         if aim.balance != "proportional":
             shares = np.sqrt(shares) if aim.balance == "sqrt" else np.ones(len(shares))
         floor = aim.floor or max(1, min(_CLASS_FLOOR, aim.size // (2 * len(shares))))
@@ -148,9 +163,9 @@ class Judge:
         wanted = np.ceil(pool * quotas).astype(np.int64)
         wanted = np.minimum(wanted, np.maximum(trusted, quotas))
         prefixes = np.zeros(len(quotas), np.uint32)
-        return PoolQuestion(
-            wanted, aim.counts, wanted, prefixes, 0, aim.seed, None, aim, quotas, trusted
-        )
+        drawn = answer.masses if aim.criterion == "random" else None
+        told = (wanted, aim.counts, wanted, prefixes, 0, aim.seed, None, aim, quotas, trusted)
+        return PoolQuestion(*told, group_masses=drawn)
 
 
 @dataclass(frozen=True)
@@ -161,16 +176,23 @@ class PoolQuestion(RankQuestion):
     final: Counts
     trusted: Counts
 
+    def least(self, thresholds: npt.NDArray[np.uint32]) -> Floats:
+        """Of trusted rows; where others fill up, all stand for themselves."""
+        among = thresholds >> np.uint32(31) == 0
+        keys = thresholds << np.uint32(1)
+        return sure_masses(keys, among & (self.quotas < self.trusted))
+
 
 @dataclass(frozen=True)
 class PoolRows:
-    """By block the rows of each class in the pool."""
+    """By block the rows of each class in the pool; of each class what they stand for."""
 
     blocks: dict[int, Counts]
+    masses: Counts
 
     def merge(self, other: "PoolRows") -> "PoolRows":
-        """Blocks side by side."""
-        return PoolRows(self.blocks | other.blocks)
+        """Blocks side by side, masses added."""
+        return PoolRows(self.blocks | other.blocks, self.masses + other.masses)
 
 
 @dataclass(frozen=True)
@@ -189,6 +211,7 @@ class Reduce:
             np.ascontiguousarray(state.X[taken]),
             None if state.codes is None else state.codes[taken],
             scores={name: values[taken] for name, values in state.scores.items()},
+            mass=self.pool.stands_for(state, taken),
         )
 
     def answer(self, state: Pooled) -> PoolRows:
@@ -196,8 +219,9 @@ class Reduce:
         groups = np.zeros(len(state.rows), np.int64)
         if self.asked.aim.by_class and state.codes is not None:
             groups = state.codes.astype(np.int64)
-        counts = np.bincount(groups, minlength=len(self.pool.quotas)).astype(np.int64)
-        return PoolRows({state.number: counts})
+        classes = len(self.pool.quotas)
+        counts = counted(groups, classes)
+        return PoolRows({state.number: counts}, counted(groups, classes, state.mass))
 
     def advance(self, answer: PoolRows) -> Offer | Traverse:
         """Exemplars or centers of the pool."""
@@ -219,7 +243,7 @@ class Reduce:
             aim.by_class,
             aim.diversity == "medoids",
             aim.seed,
-            aim.counts / np.maximum(pool, 1),
+            aim.shares / np.maximum(answer.masses, 1),
             {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
         return Offer(exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False))
@@ -340,6 +364,7 @@ class Combined(SteppedRanking):
             chosen_before(schema, space),
             self.floor,
             0.0 if schema.sample is None else space.same(schema.sample.X),
+            None if schema.block_masses is None else schema.masses,
         )
         return Judge(aim, space, judge, Scaling.of(schema))
 

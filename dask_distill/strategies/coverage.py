@@ -81,7 +81,7 @@ class Coverage(Stepwise):
         counts = schema.counts
         if counts is None:
             counts = np.array([schema.n], np.int64)
-        shares = counts.astype(np.float64)
+        shares = schema.masses.astype(np.float64)
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
         quotas = class_quotas(size, shares, counts, 1)

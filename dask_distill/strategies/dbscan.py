@@ -7,7 +7,7 @@ import numpy as np
 
 from dask_distill.errors import InputError
 from dask_distill.kernels.density import guess_eps
-from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
@@ -57,15 +57,16 @@ class Label:
         return Ranked(
             state.number,
             state.rows,
-            row_keys(state.rows, self.aim.seed, stream=Stream.DBSCAN),
+            draw_keys(state.rows, self.aim.seed, stream=Stream.DBSCAN, mass=state.mass),
             (label + 1).astype(np.int32),
             state.codes,
             {"cluster": label.astype(np.float32)},
+            mass=state.mass,
         )
 
     def answer(self, state: Ranked) -> Tally:
         """Of this block."""
-        return Tally.of(state.groups, self.clusters + 1)
+        return Tally.of(state.groups, self.clusters + 1, state.mass)
 
     def advance(self, answer: Tally) -> "DenseQuestion":
         """Quotas of the groups; noise has one only where they do not suffice."""
@@ -73,7 +74,7 @@ class Label:
         available = counts.copy()
         available[0] = 0
         dense = min(self.draw.size, int(available.sum()))
-        shares = available.astype(np.float64)
+        shares = np.where(available > 0, answer.shares, 0).astype(np.float64)
         if self.draw.balance != "proportional":
             shares = np.sqrt(shares) if self.draw.balance == "sqrt" else (shares > 0).astype(float)
         quotas = np.zeros_like(counts)
@@ -82,7 +83,10 @@ class Label:
         quotas[0] = self.draw.size - dense
         prefixes = np.zeros(len(counts), np.uint32)
         seed, eps = self.aim.seed, self.aim.eps
-        return DenseQuestion(quotas, counts, quotas, prefixes, 0, seed, None, eps)
+        masses = answer.masses
+        return DenseQuestion(
+            quotas, counts, quotas, prefixes, 0, seed, None, eps, group_masses=masses
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class DBSCAN(SteppedRanking):
     what hangs together. Helps where the rows that matter are dense and stray ones are errors;
     hurts where stray rows are what matters (they are gone), and says little where density
     varies much from place to place, or in many dimensions. Rows are drawn at random within a
-    group and weigh the group's rows for each one taken. Labels play no part.
+    group and weigh the group's rows for each one taken. Labels play no part. Sample weights
+    count in quotas, chances and weights; what is dense is counted in rows.
 
     Parameters
     ----------

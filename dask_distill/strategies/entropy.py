@@ -18,6 +18,9 @@ class Entropy(Scored):
     neighbours, see a distorted set. Without labels both work with the user's own fitted
     ``proxy``.
 
+    Sample weights do not change which rows have the highest scores: these then weigh in proportion
+    to their own. A sample is drawn in proportion to score times weight.
+
     Parameters
     ----------
     sample : bool

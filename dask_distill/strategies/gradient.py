@@ -18,6 +18,9 @@ class Gradient(Scored):
     of models like the proxy it estimates best; as training data at small fractions it still
     falls short of a stratified random subset, far with models that ignore weights.
 
+    Sample weights do not change which rows have the highest scores: these then weigh in proportion
+    to their own. A sample is drawn in proportion to score times weight.
+
     Parameters
     ----------
     sample : bool

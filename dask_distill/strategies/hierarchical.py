@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_keys
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas
+from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
@@ -51,13 +51,14 @@ class Leaves:
     def observe(self, state: Held) -> Ranked:
         """Assign every row, draw its key, and let the features go."""
         nearest, _ = nearest_center(state.X, self.centers)
-        keys = row_keys(state.rows, self.aim.seed, stream=Stream.HIERARCHICAL)
+        seed = self.aim.seed
+        keys = draw_keys(state.rows, seed, stream=Stream.HIERARCHICAL, mass=state.mass)
         groups = nearest.astype(np.int32)
-        return Ranked(state.number, state.rows, keys, groups, state.codes, {})
+        return Ranked(state.number, state.rows, keys, groups, state.codes, {}, mass=state.mass)
 
     def answer(self, state: Ranked) -> Tally:
         """Of this block."""
-        return Tally.of(state.groups, len(self.centers))
+        return Tally.of(state.groups, len(self.centers), state.mass)
 
     def advance(self, answer: Tally) -> "TreeQuestion":
         """Cluster the centers, and split the budget from the top."""
@@ -74,7 +75,10 @@ class Leaves:
         quotas[used] = even_quotas(aim.wanted, counts[used], parents)
         prefixes = np.zeros(len(counts), np.uint32)
         sizes = (len(used), *(int(parent.max()) + 1 for parent in parents))
-        return TreeQuestion(quotas, counts, quotas, prefixes, 0, aim.seed, None, sizes)
+        masses = answer.masses
+        return TreeQuestion(
+            quotas, counts, quotas, prefixes, 0, aim.seed, None, sizes, group_masses=masses
+        )
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,9 @@ class KCenter(Stepwise):
     """k-center: no row is far from a selected one.
 
     For coverage, near-duplicates and rare patterns; not for accuracy at small fractions, where
-    the subset is all outskirts. Each center weighs the rows that are nearest to it.
+    the subset is all outskirts. Each center weighs the rows that are nearest to it: with sample
+    weights, what these stand for. Which rows are centers does not depend on sample weights: a row
+    must be covered, however often it counts.
 
     Rows that are chosen before (``initial`` and ``protect`` of `distill`) are centers too: the
     traversal begins with them, and rows nearest to one of them weigh on no other.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies.base import Footprint
@@ -28,7 +29,7 @@ from dask_distill.survey.schema import Schema
 
 @dataclass(frozen=True)
 class Closest:
-    """Of each cluster that is not empty: its rows, and the one nearest to the center."""
+    """Of each cluster that is not empty: what it stands for, and the row nearest to the center."""
 
     clusters: Rows
     counts: Rows
@@ -69,10 +70,10 @@ class Nearest:
         assert state.squared is not None
         alone = Closest(
             state.nearest,
-            np.ones(len(state.rows), np.int64),
+            state.weighed(np.ones(len(state.rows))).astype(np.int64),
             state.rows,
             state.squared,
-            float(state.squared.sum()),
+            float(state.weighed(state.squared).sum()),
         )
         empty = Closest(state.nearest[:0], alone.counts[:0], state.rows[:0], state.squared[:0], 0.0)
         return alone.merge(empty)
@@ -84,13 +85,13 @@ class Nearest:
         return self.choice(answer, Far.none())
 
     def choice(self, answer: Closest, far: "Far") -> Picks:
-        """A row that stands in takes one from the weight of its cluster."""
+        """A row that stands in takes its own from the weight of its cluster."""
         counts = answer.counts.copy()
-        np.subtract.at(counts, np.searchsorted(answer.clusters, far.clusters), 1)
+        np.subtract.at(counts, np.searchsorted(answer.clusters, far.clusters), far.masses)
         distances = np.sqrt(np.concatenate([answer.squared, far.squared]))
         return Picks.of(
             np.concatenate([answer.rows, far.rows]),
-            np.concatenate([counts, np.ones(len(far.rows), np.int64)]).astype(np.float64),
+            np.concatenate([counts, far.masses]).astype(np.float64),
             {"center_distance": distances.astype(np.float32)},
             {"inertia": answer.inertia, "clusters": len(answer.clusters)},
         )
@@ -98,17 +99,19 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Far:
-    """Rows far from their center."""
+    """Rows far from their center, and what they stand for."""
 
     rows: Rows
     clusters: Rows
     squared: Floats
+    masses: Rows
     most: int
 
     @classmethod
     def none(cls) -> "Far":
         """No row."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), 0)
+        none = np.empty(0, np.int64)
+        return cls(none, none, np.empty(0), none, 0)
 
     def merge(self, other: "Far") -> "Far":
         """The farthest of both; of equal ones the first."""
@@ -116,13 +119,19 @@ class Far:
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.clusters, other.clusters]),
             np.concatenate([self.squared, other.squared]),
+            np.concatenate([self.masses, other.masses]),
             self.most,
         ).farthest()
+
+    def kept(self, which: npt.NDArray[Any]) -> "Far":
+        """Some of them."""
+        clusters, squared = self.clusters[which], self.squared[which]
+        return Far(self.rows[which], clusters, squared, self.masses[which], self.most)
 
     def farthest(self) -> "Far":
         """No more than are wanted."""
         order = np.lexsort((self.rows, -self.squared))[: self.most]
-        return Far(self.rows[order], self.clusters[order], self.squared[order], self.most)
+        return self.kept(order)
 
 
 @dataclass(frozen=True)
@@ -142,8 +151,9 @@ class Fill:
         assert state.nearest is not None
         assert state.squared is not None
         free = ~np.isin(state.rows, self.closest.rows)
-        far = Far(state.rows[free], state.nearest[free], state.squared[free], self.missing)
-        return far.farthest()
+        masses = state.weighed(np.ones(len(state.rows))).astype(np.int64)
+        far = Far(state.rows, state.nearest, state.squared, masses, self.missing)
+        return far.kept(free).farthest()
 
     def advance(self, answer: Far) -> Picks:
         """The choice."""

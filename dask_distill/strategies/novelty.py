@@ -19,6 +19,9 @@ class Novelty(Scored):
     n / size. With ``sample=True`` rows are drawn in proportion, and weights are the inverse of
     the rows' chances, so that rare patterns are there and averages over the data stay right.
 
+    Sample weights do not change which rows have the highest scores: these then weigh in proportion
+    to their own. A sample is drawn in proportion to score times weight.
+
     Parameters
     ----------
     sample : bool

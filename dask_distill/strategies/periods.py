@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
-from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.masses import counted, draw_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.kernels.streams import Stream
@@ -37,19 +37,27 @@ class Ends:
 
 @dataclass(frozen=True)
 class Occupied:
-    """Groups that have rows, ascending, and how many: a group is a period of a class."""
+    """Groups that have rows, ascending: a group is a period of a class.
+
+    How many rows, and what they stand for: their number too, where they are alike.
+    """
 
     groups: Counts
     counts: Counts
+    masses: Counts
 
     def merge(self, other: "Occupied") -> "Occupied":
         """They add up."""
-        return Occupied(*add_histograms((self.groups, self.counts), (other.groups, other.counts)))
+        mine, its = (self.groups, self.counts, self.masses), (other.groups, other.counts)
+        return Occupied(*add_histograms(mine, (*its, other.masses)))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is wanted; ``taken`` are the times of rows that were chosen before."""
+    """What is wanted; ``taken`` are the times of rows that were chosen before.
+
+    ``weighed`` is whether rows stand for other numbers than one.
+    """
 
     size: int
     period: str
@@ -58,6 +66,7 @@ class Asked:
     classes: int
     seed: int
     taken: npt.NDArray[np.float64]
+    weighed: bool = False
 
     def periods_of(self, times: npt.NDArray[np.float64], ends: Ends | None) -> Counts:
         """(m,) number of each time's period."""
@@ -111,8 +120,9 @@ class Count:
 
     def answer(self, state: Block) -> Occupied:
         """Of this block."""
-        found = np.unique(self.asked.groups_of(state, self.ends), return_counts=True)
-        return Occupied(found[0], found[1].astype(np.int64))
+        groups, place = np.unique(self.asked.groups_of(state, self.ends), return_inverse=True)
+        counts = counted(place, len(groups))
+        return Occupied(groups, counts, counted(place, len(groups), state.mass))
 
     def advance(self, answer: Occupied) -> "Draw":
         """Quotas of the periods, then of the classes in each."""
@@ -128,20 +138,32 @@ class Count:
                 "longer ones"
             )
         rows = np.bincount(place, answer.counts).astype(np.int64)
-        shares = rows.astype(np.float64) if asked.balance == "proportional" else np.ones(len(rows))
+        shares = np.ones(len(rows))
+        if asked.balance == "proportional":
+            shares = np.bincount(place, answer.masses).astype(np.float64)
         of_period = _of_periods(asked.size, shares, rows, covered)
         quotas = np.zeros(len(answer.groups), np.int64)
         for one in range(len(number)):
             members = np.flatnonzero(place == one)
-            counts = answer.counts[members]
-            quotas[members] = class_quotas(
-                int(of_period[one]), counts.astype(np.float64), counts, 1
-            )
+            counts, share = answer.counts[members], answer.masses[members].astype(np.float64)
+            quotas[members] = class_quotas(int(of_period[one]), share, counts, 1)
         # a class that a period is too small for is drawn from nowhere: its rows count elsewhere
-        weighed = _shared(answer.counts, quotas, place, len(number))
+        counts, masses = _shared(answer.counts, quotas, place, len(number)), None
+        if asked.weighed:
+            counts, masses = answer.counts, _shared(answer.masses, quotas, place, len(number), 1)
         prefixes = np.zeros(len(quotas), np.uint32)
         return Draw(
-            quotas, weighed, quotas, prefixes, 0, asked.seed, None, asked, self.ends, answer.groups
+            quotas,
+            counts,
+            quotas,
+            prefixes,
+            0,
+            asked.seed,
+            None,
+            asked,
+            self.ends,
+            answer.groups,
+            group_masses=masses,
         )
 
 
@@ -161,10 +183,11 @@ class Draw(RankQuestion):
         return Ranked(
             state.number,
             state.rows,
-            row_keys(state.rows, self.seed, stream=Stream.PERIODS),
+            draw_keys(state.rows, self.seed, stream=Stream.PERIODS, mass=state.mass),
             groups.astype(np.int32),
             state.codes,
             {},
+            mass=state.mass,
         )
 
 
@@ -230,6 +253,7 @@ class Periods(SteppedRanking):
             classes,
             schema.seed,
             np.empty(0) if chosen is None or chosen.time is None else chosen.time,
+            schema.block_masses is not None,
         )
         return Count(asked) if calendar else When(asked)
 
@@ -262,10 +286,16 @@ def _of_periods(
     return quotas + class_quotas(left, shares * covered, rows * covered, 1)
 
 
-def _shared(counts: Counts, quotas: Counts, place: npt.NDArray[np.intp], periods: int) -> Counts:
+def _shared(
+    counts: Counts,
+    quotas: Counts,
+    place: npt.NDArray[np.intp],
+    periods: int,
+    parts: int = 2**20,
+) -> Counts:
     """(G,) rows that each group stands for: groups without a quota are stood for by the rest."""
     lost = np.bincount(place, np.where(quotas == 0, counts, 0), periods)
     kept = np.bincount(place, np.where(quotas > 0, counts, 0), periods)
     factor = 1 + lost / np.maximum(kept, 1)
-    # whole rows of a million, so that weights keep six digits and sums stay whole
-    return np.rint(counts * factor[place] * 2**20).astype(np.int64)
+    # whole parts of a million, so that weights keep six digits and sums stay whole; masses do so
+    return np.rint(counts * factor[place] * parts).astype(np.int64)

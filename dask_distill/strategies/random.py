@@ -10,7 +10,9 @@ from dask_distill.strategies.parts.ranking import Ranking
 class Random(Ranking):
     """A uniform sample: the rows whose hash of seed and row number is lowest.
 
-    Every row weighs n / size. The baseline that any other strategy has to beat.
+    Every row weighs n / size; where rows have sample weights, chances are in proportion to these,
+    and rows that are sure to be drawn weigh their own. The baseline that any other strategy has to
+    beat.
     """
 
     name: ClassVar[str] = "random"

@@ -1,6 +1,6 @@
 """`spaced`: random rows, no two of them close in time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.data.times import Span
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.stepwise import Picks, Stepwise
@@ -28,8 +29,8 @@ class Candidates:
     times : (s,) float64 array
     near : (s,) bool array
         Whether it is too near to a row that was chosen before; so are the others of its stretch.
-    counts : (s,) int64 array
-        Rows of the stretch.
+    counts, masses : (s,) int64 arrays
+        Rows of the stretch, and what they stand for.
     """
 
     stretches: npt.NDArray[np.int64]
@@ -38,15 +39,13 @@ class Candidates:
     times: npt.NDArray[np.float64]
     near: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64]
+    masses: npt.NDArray[np.int64]
 
     def merge(self, other: "Candidates") -> "Candidates":
         """Of both, those of lowest hash."""
-        pairs = zip(
-            (self.stretches, self.hashes, self.rows, self.times, self.near, self.counts),
-            (other.stretches, other.hashes, other.rows, other.times, other.near, other.counts),
-            strict=True,
-        )
-        return Candidates(*(np.concatenate(pair) for pair in pairs)).lowest()
+        names = [column.name for column in fields(Candidates)]
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        return Candidates(**{name: np.concatenate(pair) for name, pair in pairs.items()}).lowest()
 
     def lowest(self) -> "Candidates":
         """One for each stretch; of equal hashes the lowest row."""
@@ -54,11 +53,12 @@ class Candidates:
         stretches, first, place = np.unique(
             self.stretches[order], return_index=True, return_inverse=True
         )
-        counts = np.zeros(len(stretches), np.int64)
+        counts, masses = np.zeros((2, len(stretches)), np.int64)
         np.add.at(counts, place, self.counts[order])
+        np.add.at(masses, place, self.masses[order])
         kept = order[first]
         own = (self.hashes[kept], self.rows[kept], self.times[kept], self.near[kept])
-        return Candidates(stretches, *own, counts)
+        return Candidates(stretches, *own, counts, masses)
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,19 @@ class Offer:
     def answer(self, state: Block) -> Candidates:
         """Stretches as long as the gap, counted from time 0."""
         assert state.time is not None
+        alone = np.ones(len(state.rows), np.int64)
+        hashes, masses = row_hash(state.rows, self.seed, stream=Stream.SPACED), alone
+        if state.mass is not None:
+            drawn = draw_keys(state.rows, self.seed, stream=Stream.SPACED, mass=state.mass)
+            hashes, masses = drawn.astype(np.uint64), state.mass.astype(np.int64)
         return Candidates(
             np.floor(state.time / self.gap).astype(np.int64),
-            row_hash(state.rows, self.seed, stream=Stream.SPACED),
+            hashes,
             state.rows,
             state.time,
             nearest_time(state.time, self.taken) < self.gap,
-            np.ones(len(state.rows), np.int64),
+            alone,
+            masses,
         ).lowest()
 
     def advance(self, answer: Candidates) -> Picks:
@@ -104,7 +110,7 @@ class Offer:
         # every row is stood for by the selected one that is nearest in time, stretch by stretch
         middles = (answer.times[chosen][1:] + answer.times[chosen][:-1]) / 2
         weights = np.bincount(
-            np.searchsorted(middles, answer.times), answer.counts, minlength=len(chosen)
+            np.searchsorted(middles, answer.times), answer.masses, minlength=len(chosen)
         ).astype(np.float64)
         told = {"rows_far_enough_apart": len(kept)}
         return Picks.of(answer.rows[chosen], weights, {}, told)
@@ -117,8 +123,9 @@ class Spaced(Stepwise):
     For series whose neighbours repeat each other: one row of each stretch of time, at random,
     less those that are too near to the one before; of these ``size`` at random. Where fewer are
     left than ``size``, that is an error, with their number. A row weighs the rows that are
-    nearest to it in time, stretch by stretch. Labels are not looked at. Rows of ``protect`` and
-    ``initial`` are there before: none is drawn too near to them; they may be near each other.
+    nearest to it in time, stretch by stretch; with sample weights, what these stand for. Labels are
+    not looked at. Rows of ``protect`` and ``initial`` are there before: none is drawn too near to
+    them; they may be near each other.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ class Stratified(Ranking):
     """A random sample of each class, in proportion, at least ``floor`` rows of each.
 
     A row weighs its class's rows / its class's quota, so that weighted class shares are those
-    of the data.
+    of the data. Where rows have sample weights, quotas and chances are in proportion to these.
 
     Parameters
     ----------
@@ -35,4 +35,4 @@ class Stratified(Ranking):
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """In proportion to the classes' rows."""
         assert schema.counts is not None
-        return class_quotas(size, schema.counts, schema.counts, self.floor), schema.counts
+        return class_quotas(size, schema.masses, schema.counts, self.floor), schema.counts

@@ -16,6 +16,8 @@ def block_checksum(block: RawBlock) -> int:
         checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
     if block.time is not None:
         checksum = zlib.crc32(_memory(block.time), checksum)
+    if block.weight is not None:
+        checksum = zlib.crc32(_memory(block.weight), checksum)
     return checksum
 
 

@@ -17,6 +17,7 @@ from dask_distill.data.labels import as_labels, dense
 from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import join_rows
 from dask_distill.data.times import as_times
+from dask_distill.data.weights import as_weights
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.runner import Runner
@@ -39,15 +40,19 @@ def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
     times: list[Any] = [None] * len(bounds)
     if dataset.time is not None:
         times, _ = _by_blocks(dataset.time, bounds, runner)
+    weights: list[Any] = [None] * len(bounds)
+    if dataset.sample_weight is not None:
+        assert dataset.weighing is not None
+        weights, _ = _by_blocks(dataset.sample_weight, bounds, runner)
     # beside them, some workers would have nothing to do
     few = held < runner.parallelism()
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
     return [
         # beside its features, or by whoever has time where these are not there yet
-        Inline(_raw_block, X, y, t, number, start, rows, dataset.d, anywhere=few or not X.waits)
-        for number, (X, y, t, start, rows) in enumerate(
-            zip(features, labels, times, starts, bounds, strict=True)
+        Inline(_raw_block, X, y, t, w, number, start, rows, dataset.d, anywhere=few or not X.waits)
+        for number, (X, y, t, w, start, rows) in enumerate(
+            zip(features, labels, times, weights, starts, bounds, strict=True)
         )
     ]
 
@@ -192,7 +197,9 @@ def _stacked(*parts: Any) -> Any:
     return np.concatenate([dense(part, "features and labels") for part in parts])
 
 
-def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: int) -> RawBlock:
+def _raw_block(
+    X: Any, y: Any, t: Any, w: Any, number: int, start: int, rows: int, d: int
+) -> RawBlock:
     """Check what the source gave, on the worker, and bring it into form."""
     values = as_features(X)
     if values.shape != (rows, d):
@@ -218,7 +225,13 @@ def _raw_block(X: Any, y: Any, t: Any, number: int, start: int, rows: int, d: in
             f"time must be known of every row, got a missing or infinite one in row {first}; fill "
             "it in, or leave the row out"
         )
-    return RawBlock(number, start, values, labels, times)
+    weights = None if w is None else as_weights(w)
+    if weights is not None and len(weights) != rows:
+        raise DistillError(
+            f"sample_weight must have {rows} values from row {start} on, got {len(weights)}; the "
+            "source is not what its metadata says"
+        )
+    return RawBlock(number, start, values, labels, times, weights)
 
 
 def content_fingerprint(dataset: Dataset, raw: list[Any], runner: Runner) -> str:

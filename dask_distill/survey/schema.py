@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final
 from dask_distill.data.labels import MissingLabel
+from dask_distill.data.weights import Weighing
 from dask_distill.survey.stray import Stray
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 class Sample:
     """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers.
 
-    ``novelty``, ``probabilities`` and ``time`` are as for a `Block`.
+    ``novelty``, ``probabilities``, ``time`` and ``mass`` are as for a `Block`.
     """
 
     rows: npt.NDArray[np.int64]
@@ -26,6 +27,7 @@ class Sample:
     novelty: npt.NDArray[np.float32] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
     time: Floats | None = None
+    mass: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class Schema(Final):
         Of NaN in features that the reduction fills in: rows by column, and where the first is.
     none : MissingLabel or None
         What stands for no label: such rows are left out.
+    weighing : Weighing or None
+        Of the sample weights, where there are some.
+    block_masses : (B, C) int64 array or None
+        What the rows of each class (one, where there are no labels) stand for, by block; None
+        where they are alike. Mean and scale are weighted by it.
+    weightless : int
+        Valid rows of sample weight 0, which are left out.
     """
 
     n_source: int
@@ -95,6 +104,36 @@ class Schema(Final):
     largest: tuple[int, float] | None = None
     filled: dict[str, Any] | None = None
     none: MissingLabel | None = None
+    weighing: Weighing | None = None
+    block_masses: npt.NDArray[np.int64] | None = None
+    weightless: int = 0
+
+    @property
+    def masses(self) -> npt.NDArray[np.int64]:
+        """(C,) what the rows of each class stand for (one, where there are no labels)."""
+        if self.block_masses is not None:
+            return self.block_masses.sum(axis=0)
+        return np.array([self.n], np.int64) if self.counts is None else self.counts
+
+    @property
+    def mass(self) -> int:
+        """What all rows stand for together: their number, where they are alike."""
+        return self.n if self.block_masses is None else int(self.block_masses.sum())
+
+    @property
+    def mean_mass(self) -> float:
+        """What a row stands for on average; 1 where rows are alike."""
+        return 1.0 if self.block_masses is None else self.mass / self.n
+
+    @property
+    def weight(self) -> float:
+        """The sum of the sample weights: the number of rows, where they have none."""
+        return self.mass * self.unit
+
+    @property
+    def unit(self) -> float:
+        """Weight of one unit of mass."""
+        return 1.0 if self.weighing is None else self.weighing.unit
 
     def outline(self) -> "Schema":
         """Everything but rows: small enough to go to every block."""

@@ -6,36 +6,44 @@ the sample too. Lowest hashes of parts merge to the lowest hashes of all.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
 from dask_distill.data.labels import MissingLabel, as_labels
+from dask_distill.data.weights import Weighing
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.masses import counted
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.kernels.quotas import class_quotas
-from dask_distill.kernels.reservoir import lowest_in_class
 from dask_distill.kernels.streams import Stream
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
+from dask_distill.survey.offer import (
+    FLOOR_ROWS,
+    Offer,
+    joined,
+    lowest_offer,
+    merge_offers,
+    side_by_side,
+)
 from dask_distill.survey.schema import Sample, Schema
 from dask_distill.survey.stray import stray_columns
 from dask_distill.survey.validity import (
     Invalid,
     OnInvalid,
-    invalid_rows,
     merge_invalid,
     refuse_classes,
     refuse_invalid,
+    unused_rows,
 )
 
 Floats = npt.NDArray[np.float64]
 
 SAMPLE_ROWS = 10_000
 SAMPLE_FLOOR = 20
-# of the lowest rows of all classes so many are kept, if that leaves two a class
-_FLOOR_ROWS = 30_000
 # the hashes up to which rows are offered leave room above the sample's size
 _OFFER = 1.5
 
@@ -55,6 +63,7 @@ class Question:
     filled: bool = False
     # what stands for no label
     none: MissingLabel | None = None
+    weighing: Weighing | None = None
 
 
 @dataclass(frozen=True)
@@ -72,24 +81,8 @@ class BlockFacts:
     labels: npt.NDArray[np.generic] | None
     label_counts: npt.NDArray[np.int64] | None
     label_first: npt.NDArray[np.int64] | None
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Rows of low hash, with all that the sample needs of them.
-
-    These are the rows whose hash is at most ``limit``, and the ``floor`` lowest of each class,
-    or fewer where classes are thousands. More classes only make them fewer: what is kept of all
-    was kept of each part.
-    """
-
-    limit: np.uint64
-    floor: int
-    hashes: npt.NDArray[np.uint64]
-    rows: npt.NDArray[np.int64]
-    X: npt.NDArray[np.floating]
-    labels: npt.NDArray[np.generic] | None
-    time: Floats | None = None
+    # of each label (one, where there are none), where rows are not alike
+    masses: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,9 +109,10 @@ class Survey:
         none: MissingLabel | None = None,
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
+        weighing: Weighing | None = None,
     ) -> Question:
         """The one question."""
-        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none)
+        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
 
     def observe(self, block: RawBlock, question: Question) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
@@ -126,21 +120,25 @@ class Survey:
 
     def answer(self, block: RawBlock, question: Question) -> Answer:
         """Count, measure and offer."""
-        bad, invalid = invalid_rows(block, filled=question.filled, none=question.none)
+        bad, invalid = unused_rows(block, filled=question.filled, none=question.none)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
-        X, labels, time = block.X, block.y, block.time
+        X, labels, time, mass = block.X, block.y, block.time, _masses(block, question.weighing)
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
             labels = None if labels is None else labels[~bad]
             time = None if time is None else time[~bad]
-        mean, spread = moments(X, tile_rows(X.shape[1]))
-        names = counts = first = inverse = None
+            mass = None if mass is None else mass[~bad]
+        mean, spread = moments(X, tile_rows(X.shape[1]), mass)
+        names = counts = first = inverse = masses = None
         if labels is not None:
             labels = as_labels(labels)
             names, at, inverse, counts = np.unique(
                 labels, return_index=True, return_inverse=True, return_counts=True
             )
             first = rows[at]
+        if mass is not None:
+            groups = np.zeros(len(rows), np.int64) if inverse is None else inverse
+            masses = counted(groups, 1 if names is None else len(names), mass)
         checksum = block_checksum(block)
         facts = BlockFacts(
             block.number,
@@ -154,15 +152,19 @@ class Survey:
             names,
             counts,
             first,
+            masses,
         )
-        return Answer((facts,), invalid, _offer(rows, X, labels, time, inverse, question))
+        offer = _offer(rows, X, labels, time, inverse, question)
+        if mass is not None:
+            offer = replace(offer, mass=mass[np.searchsorted(rows, offer.rows)])
+        return Answer((facts,), invalid, offer)
 
     def combine(self, left: Answer, right: Answer) -> Answer:
         """Facts side by side; of the rows offered, those that are still lowest."""
         merged = Answer(
             left.facts + right.facts,
             merge_invalid(left.invalid, right.invalid),
-            _merge_offers(left.offer, right.offer),
+            merge_offers(left.offer, right.offer),
         )
         # labels that are all missing have no type
         named = [f.labels for f in merged.facts if f.labels is not None and len(f.labels)]
@@ -185,12 +187,16 @@ class Survey:
                 f"features has no valid row among {question.n:,}: all hold NaN or infinite "
                 "values, or have no label; clean them"
             )
-        classes = counts = block_classes = None
+        classes = counts = block_classes = block_masses = None
         if question.labelled:
-            classes, counts, block_classes = _classes(facts)
+            classes, counts, block_classes, block_masses = _classes(facts)
             refuse_classes(classes, n)
+        else:
+            masses = side_by_side([f.masses for f in facts])
+            block_masses = None if masses is None else masses[:, None]
+        shares = block_counts if block_masses is None else block_masses.sum(axis=1)
         mean, scale = pool_moments(
-            [f.rows for f in facts], [f.mean for f in facts], [f.spread for f in facts]
+            shares.tolist(), [f.mean for f in facts], [f.spread for f in facts]
         )
         sample = _sample(answer.offer, classes, counts, question)
         least = np.min([f.least for f in facts], axis=0)
@@ -215,6 +221,9 @@ class Survey:
             block_starts=np.array([f.start for f in facts], np.int64),
             stray=stray_columns(sample.X, mean, scale, least, greatest),
             largest=_largest(least, greatest),
+            weighing=question.weighing,
+            block_masses=block_masses,
+            weightless=answer.invalid.weightless,
         )
 
 
@@ -226,24 +235,30 @@ def offered_rows(n: int, classes: int) -> int:
     >>> offered_rows(10**9, 10), offered_rows(10**9, 5_000)
     (15200, 45000)
     """
-    floors = min(SAMPLE_FLOOR * classes, max(_FLOOR_ROWS, 2 * classes))
+    floors = min(SAMPLE_FLOOR * classes, max(FLOOR_ROWS, 2 * classes))
     return min(n, int(_OFFER * SAMPLE_ROWS) + floors)
 
 
 def valid_block(raw: RawBlock, schema: Schema) -> Block:
     """Leave out what the survey found invalid, and put class numbers for labels."""
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
-    X, labels, time = raw.X, raw.y, raw.time
+    X, labels, time, mass = raw.X, raw.y, raw.time, _masses(raw, schema.weighing)
     if int(schema.block_counts[raw.number]) != len(rows):
-        bad, _ = invalid_rows(raw, filled=schema.filled is not None, none=schema.none)
+        bad, _ = unused_rows(raw, filled=schema.filled is not None, none=schema.none)
         assert bad is not None
         rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
         labels = None if labels is None else labels[~bad]
         time = None if time is None else time[~bad]
+        mass = None if mass is None else mass[~bad]
     codes = None
     if labels is not None and schema.classes is not None:
         codes = class_codes(labels, schema.classes)
-    return Block(raw.number, rows, X, codes, time=time)
+    return Block(raw.number, rows, X, codes, time=time, mass=mass)
+
+
+def _masses(raw: RawBlock, weighing: Weighing | None) -> Floats | None:
+    """What each row stands for, valid or not; None where rows are alike."""
+    return None if raw.weight is None or weighing is None else weighing.masses(raw.weight)
 
 
 def class_codes(
@@ -268,54 +283,14 @@ def _offer(
     share = min(1.0, _OFFER * question.size / question.n)
     limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
     hashes = row_hash(rows, question.seed, stream=Stream.SURVEY)
-    return _lowest(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
-
-
-def _lowest(offer: Offer, inverse: npt.NDArray[np.intp] | None) -> Offer:
-    """What an offer must hold of these rows; ``inverse`` numbers their labels in any way."""
-    chosen = offer.hashes <= offer.limit
-    if inverse is not None:
-        classes = int(inverse.max(initial=0)) + 1
-        floor = min(offer.floor, max(2, _FLOOR_ROWS // classes))
-        chosen |= lowest_in_class(offer.hashes, offer.rows, inverse, floor)
-    return replace(
-        offer,
-        hashes=offer.hashes[chosen],
-        rows=offer.rows[chosen],
-        X=offer.X[chosen],
-        labels=None if offer.labels is None else offer.labels[chosen],
-        time=None if offer.time is None else offer.time[chosen],
-    )
-
-
-def _merge_offers(left: Offer, right: Offer) -> Offer:
-    labels = inverse = None
-    if left.labels is not None and right.labels is not None:
-        labels = _joined([left.labels, right.labels])
-        inverse = np.unique(labels, return_inverse=True)[1]
-    both = replace(
-        left,
-        hashes=np.concatenate([left.hashes, right.hashes]),
-        rows=np.concatenate([left.rows, right.rows]),
-        X=np.concatenate([left.X, right.X]),
-        labels=labels,
-        time=None
-        if left.time is None or right.time is None
-        else np.concatenate([left.time, right.time]),
-    )
-    return _lowest(both, inverse)
-
-
-def _joined(parts: list[npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-    """Labels of all parts; those of no rows have a type that means nothing."""
-    return np.concatenate([part for part in parts if len(part)] or parts)
+    return lowest_offer(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
 
 
 def _classes(
     facts: list[BlockFacts],
-) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Classes by first appearance, their counts, and the counts by block."""
-    names = _joined([f.labels for f in facts if f.labels is not None])
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.int64], npt.NDArray[np.int64], Any]:
+    """Classes by first appearance, their counts, and counts and masses by block."""
+    names = joined([f.labels for f in facts if f.labels is not None])
     first = np.concatenate([f.label_first for f in facts if f.label_first is not None])
     counts = np.concatenate([f.label_counts for f in facts if f.label_counts is not None])
     blocks = np.repeat(
@@ -329,7 +304,12 @@ def _classes(
     number[by_first] = np.arange(len(unique))
     table = np.zeros((len(facts), len(unique)), np.int64)
     np.add.at(table, (blocks, number[inverse]), counts)
-    return unique[by_first], table.sum(axis=0), table
+    masses = side_by_side([f.masses for f in facts])
+    if masses is not None:
+        weighed = np.zeros_like(table)
+        np.add.at(weighed, (blocks, number[inverse]), masses)
+        masses = weighed
+    return unique[by_first], table.sum(axis=0), table, masses
 
 
 def _sample(
@@ -367,4 +347,5 @@ def _taken(
     offer: Offer, by_row: npt.NDArray[np.intp], codes: npt.NDArray[np.int32] | None
 ) -> Sample:
     time = None if offer.time is None else offer.time[by_row]
-    return Sample(offer.rows[by_row], offer.X[by_row], codes, time=time)
+    mass = None if offer.mass is None else offer.mass[by_row]
+    return Sample(offer.rows[by_row], offer.X[by_row], codes, time=time, mass=mass)

@@ -26,7 +26,8 @@ class Invalid:
 
     ``columns`` are the rows that hold some by column, ``labels`` those by label. ``gaps`` are
     rows that hold NaN which a reduction is to fill in, by column: these are not invalid.
-    ``unlabelled`` are rows with what the user has said stands for no label.
+    ``unlabelled`` are rows with what the user has said stands for no label; ``weightless`` valid
+    rows of sample weight 0, which stand for nothing.
     """
 
     nan: int = 0
@@ -37,6 +38,7 @@ class Invalid:
     rows: int = 0
     columns: Mapping[int, int] = field(default_factory=Counter)
     labels: Mapping[Any, int] = field(default_factory=Counter)
+    weightless: int = 0
     gaps: Mapping[int, int] = field(default_factory=Counter)
     first_gap: tuple[int, int] | None = None
     unlabelled: int = 0
@@ -114,6 +116,21 @@ def invalid_rows(
     return bad, replace(invalid, rows=int(bad.sum()), labels=labels)
 
 
+def unused_rows(
+    block: RawBlock, *, filled: bool = False, none: MissingLabel | None = None
+) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
+    """Mask of rows that are not chosen from (None for none): unusable ones, and of weight 0."""
+    bad, invalid = invalid_rows(block, filled=filled, none=none)
+    if block.weight is None:
+        return bad, invalid
+    empty = block.weight == 0
+    if bad is not None:
+        empty &= ~bad
+    if not empty.any():
+        return bad, invalid
+    return empty if bad is None else bad | empty, replace(invalid, weightless=int(empty.sum()))
+
+
 def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
     """Counts added, the first of the firsts."""
     firsts = [i.first for i in (left, right) if i.first is not None]
@@ -127,6 +144,7 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
         left.rows + right.rows,
         Counter(left.columns) + Counter(right.columns),
         Counter(left.labels) + Counter(right.labels),
+        left.weightless + right.weightless,
         Counter(left.gaps) + Counter(right.gaps),
         min((i.first_gap for i in (left, right) if i.first_gap is not None), default=None),
         left.unlabelled + right.unlabelled,

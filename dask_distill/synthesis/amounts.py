@@ -105,20 +105,20 @@ def check_amounts(
 
 
 def weights_of(
-    counts: Counts, mass: npt.NDArray[np.float64], rows: int, *, by_class: bool
+    counts: Counts, mass: npt.NDArray[np.float64], total: float, *, by_class: bool
 ) -> npt.NDArray[np.float32]:
-    """(m,) what each row stands for; all the same where classes were asked for in other shares.
+    """(m,) what each row stands for, ``total`` together; all the same for other class shares.
 
     Examples
     --------
     >>> weights_of(np.array([2, 1]), np.array([90.0, 10.0]), 100, by_class=True)
     array([45., 45., 10.], dtype=float32)
     """
-    each = np.full(len(counts), rows / counts.sum())
+    each = np.full(len(counts), total / counts.sum())
     if by_class:
         # a class of which no row fits in is stood for by the others
         made = counts > 0
-        each[made] = mass[made] / counts[made] * rows / mass[made].sum()
+        each[made] = mass[made] / counts[made] * total / mass[made].sum()
     return np.repeat(each, counts).astype(np.float32)
 
 

@@ -13,15 +13,16 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.evaluation.evaluate import Gathering, labelled_source, labelled_test, run_trials
+from dask_distill.evaluation.evaluate import labelled_source, labelled_test, run_trials
+from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.splits import (
+    Rows,
     Split,
     check_numbers,
     class_codes,
     first_by_hash,
     most_rows,
     split_rows,
-    valid_rows,
 )
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, summarise
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
@@ -47,6 +48,7 @@ def evaluate_synthetic(
     test_rows: int | None = None,
     max_rows: int | None = None,
     seed: int = 0,
+    sample_weight: Any = None,
     progress: Progress | None = None,
 ) -> SyntheticEvaluation:
     """Measure what synthetic rows are good for, beside the subset they were made from.
@@ -67,7 +69,7 @@ def evaluate_synthetic(
     labels : (n,) array, optional
     test : Dataset, or pair of features and labels, optional
         Held-out rows. Needed where rows have a time, since what was made tells nothing of when.
-    models, seeds, test_rows, max_rows, seed, progress : as for `evaluate`
+    models, seeds, test_rows, max_rows, seed, sample_weight, progress : as for `evaluate`
         See `dask_distill.evaluation.evaluate.evaluate`.
 
     Returns
@@ -81,7 +83,7 @@ def evaluate_synthetic(
         Without labels, or where one was not made from the other.
     """
     _check(synthetic, coreset, test)
-    dataset = labelled_source(coreset, features, labels)
+    dataset = labelled_source(coreset, features, labels, sample_weight)
     held_out = None if test is None else labelled_test(test, dataset.d)
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
@@ -92,7 +94,7 @@ def evaluate_synthetic(
     X, its_labels = _rows_of(synthetic, used)
     codes, classes = class_codes([*found, its_labels])
     made = Table(X, codes.pop(), synthetic.weights[used])
-    pool = valid_rows(job.pool, codes[0])
+    pool = job.usable(codes[0])
     size = min(len(made.codes), len(job.part))
     every_seed = tuple(range(seed, seed + seeds))
     splits = [
@@ -101,10 +103,7 @@ def evaluate_synthetic(
     ]
     tables = job.tables(handles, codes)
     part = _compared(np.arange(len(job.part)), coreset.indices[job.part], seed, size)
-    unseen = None
-    if held_out is None:
-        others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
-        unseen = first_by_hash(others, pool, seed, Stream.JUDGE_PART, _COMPARED_ROWS)
+    unseen = _unseen(pool, coreset, seed) if held_out is None else None
     distances = job.run.call(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )
@@ -130,6 +129,12 @@ def evaluate_synthetic(
         notes=_notes(synthetic, coreset, size, len(used), held_out is None) + copies.notes(),
         copies=copies,
     )
+
+
+def _unseen(pool: Rows, coreset: Subset, seed: int) -> Rows:
+    """Some of the rows at hand that nothing was made from, by position."""
+    others = np.flatnonzero((pool >= 0) & ~np.isin(pool, coreset.indices))
+    return first_by_hash(others, pool, seed, Stream.JUDGE_PART, _COMPARED_ROWS)
 
 
 def _check(synthetic: Any, coreset: Any, test: Any) -> None:

@@ -103,7 +103,9 @@ def synthesize(
     mass = np.bincount(codes, weights=coreset.weights.astype(np.float64)).astype(np.float64)
     rows = int(coreset.provenance.get("rows") or round(mass.sum()))
     counts = rows_to_make(classes, mass, rows=rows, selected=len(coreset), **amounts)
-    weights = weights_of(counts, mass, rows, by_class=per_class is None and balance is None)
+    told = coreset.provenance.get("input", {}).get("sample_weight")
+    total = told["sum"] if told else rows
+    weights = weights_of(counts, mass, total, by_class=per_class is None and balance is None)
     unseen = (counts > 0) & (np.bincount(codes[part], minlength=len(classes)) == 0)
     if unseen.any():
         raise InputError(
@@ -122,6 +124,7 @@ def synthesize(
             "versions": {"python": platform.python_version()}
             | {name: version(name) for name in ("dask-distill", "numpy", "torch")},
             "rows": rows,
+            "input": {"sample_weight": told},
             "made": len(weights),
             "learnt_from": learnt_from(coreset, len(part)),
             "classes": None if coreset.labels is None else _class_table(table),

@@ -87,7 +87,7 @@ class Synthetic(SyntheticRows):
             What that was selected from.
         labels : (n,) array, optional
         **options
-            Of `evaluate_synthetic`: test, models, seeds, test_rows, max_rows, seed.
+            Of `evaluate_synthetic`: test, models, seeds, test_rows, max_rows, seed, sample_weight.
 
         Returns
         -------

@@ -11,6 +11,7 @@ from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.labels import as_labels
+from dask_distill.data.weights import Weighing, as_weights
 from dask_distill.runtime.runner import LocalRunner
 from dask_distill.survey.survey import Survey, valid_block
 
@@ -31,24 +32,34 @@ class Found:
         return self.weights / self.weights.sum()
 
 
-def schema_and_blocks(X, y=None, parts=1, seed=0):
-    """What the survey finds, and the blocks; ``parts`` is a number or row counts."""
+def schema_and_blocks(X, y=None, parts=1, seed=0, weights=None):
+    """What the survey finds, and the blocks; ``parts`` is a number or row counts.
+
+    ``weights`` are whole numbers, told apart even where they are all the same.
+    """
     if isinstance(parts, int):
         parts = np.diff(np.linspace(0, len(X), parts + 1).astype(int))
     edges = np.concatenate([[0], np.cumsum(parts)])
     raw = [
-        RawBlock(i, int(a), as_features(X[a:b]), None if y is None else as_labels(y[a:b]))
+        RawBlock(
+            i,
+            int(a),
+            as_features(X[a:b]),
+            None if y is None else as_labels(y[a:b]),
+            weight=None if weights is None else as_weights(weights[a:b]),
+        )
         for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
     talk = Survey()
-    question = talk.ask(len(X), X.shape[1], labelled=y is not None, seed=seed)
+    weighing = None if weights is None else Weighing(1.0, False, float(np.sum(weights)))
+    question = talk.ask(len(X), X.shape[1], labelled=y is not None, seed=seed, weighing=weighing)
     turn, _ = converse(talk, raw, question, Run(LocalRunner()), phase="survey")
     schema = turn.content
     return schema, [valid_block(block, schema) for block in raw]
 
 
-def select(strategy, X, y=None, size=10, parts=1, seed=0, proxy=None):
-    schema, blocks = schema_and_blocks(X, y, parts, seed)
+def select(strategy, X, y=None, size=10, parts=1, seed=0, proxy=None, weights=None):
+    schema, blocks = schema_and_blocks(X, y, parts, seed, weights)
     run = Run(LocalRunner())
     question = strategy.ask(schema, size, proxy)
     final, states = converse(strategy, blocks, question, run, phase="select")

@@ -43,7 +43,13 @@ class Allocation:
 
 
 def allocate(
-    quotas: Counts, counts: Counts, block_classes: Counts, sizes: Counts, share: Floats
+    quotas: Counts,
+    counts: Counts,
+    block_classes: Counts,
+    sizes: Counts,
+    share: Floats,
+    *,
+    alike: bool = True,
 ) -> Allocation:
     """Decide class by class who makes its cells.
 
@@ -57,6 +63,8 @@ def allocate(
         Rows of each class in the sample.
     share : (B, C) float array
         What each block's cells are proportional to.
+    alike : bool
+        Whether rows stand for the same: else a sample may lack the few that count for most.
 
     Returns
     -------
@@ -70,7 +78,7 @@ def allocate(
     meets[smallest] = np.cumsum(offers[smallest]) <= POOL_ROWS
     # a class that lies in one block has nobody to meet
     local = ((quotas >= LOCAL_QUOTA * blocks) & ~meets) | (blocks <= 1)
-    sampled = ~local & ((sizes >= SAMPLE_FACTOR * quotas) | (sizes == counts))
+    sampled = ~local & ((alike & (sizes >= SAMPLE_FACTOR * quotas)) | (sizes == counts))
     cells = np.zeros_like(block_classes)
     for code in np.flatnonzero((quotas > 0) & ~sampled):
         wanted = int(quotas[code])

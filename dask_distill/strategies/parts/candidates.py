@@ -52,7 +52,7 @@ class Picked:
     rows : (k,) int64 array, global row numbers, ascending
     codes : (k,) int32 array
     counts, mass : (k,) float64 arrays
-        Rows in each cell, and their mass.
+        What the rows in each cell stand for, and their mass.
     Z : (k, d) float32 array
         Standardised features.
     scores : dict of (k,) float32 arrays
@@ -105,7 +105,7 @@ def pooled(parts: list[Picked], reserve: Picked) -> Picked:
 
 @dataclass(frozen=True)
 class Cut:
-    """Representatives of the cells of one class: positions, rows and mass of their cells."""
+    """Representatives of one class: positions, what their cells stand for, and their mass."""
 
     positions: Rows
     counts: Floats
@@ -120,6 +120,7 @@ def cut(
     near: float,
     rng: np.random.Generator,
     room: Room,
+    unit: float | None = None,
 ) -> Cut:
     """Halve rows into so many cells, and pick one row of each.
 
@@ -136,12 +137,16 @@ def cut(
     rng : numpy.random.Generator
     room : Room
         For all classes.
+    unit : float, optional
+        What a row stands for on average, unless rows are alike.
     """
-    mass = judged.mass[rows]
+    mass, times = judged.mass[rows], judged.times[rows]
     cells = halve(Z, wanted, rng, mass, room)
+    # of rows that are alike any two are equally near to their mean
+    weight = None if unit is None else times / unit
     return Cut(
-        rows[representatives(Z, cells, rng, near=near, room=room)],
-        np.diff(cells.bounds).astype(np.float64),
+        rows[representatives(Z, cells, rng, weight, near=near, room=room)],
+        totals(cells, times),
         totals(cells, mass),
     )
 

@@ -9,6 +9,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans
+from dask_distill.kernels.masses import counted
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.sampling import uniforms
 from dask_distill.kernels.streams import Stream
@@ -39,7 +40,7 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Spread:
-    """By candidate the rows nearest to it, and the sum of squared distances."""
+    """By candidate what the rows nearest to it stand for, and the sum of squared distances."""
 
     counts: Rows
     squared: float
@@ -74,8 +75,8 @@ class Approach:
         """Rows by candidate, and the sum of squares."""
         assert state.nearest is not None
         assert state.squared is not None
-        counts = np.bincount(state.nearest, minlength=len(self.pool)).astype(np.int64)
-        return Spread(counts, float(state.squared.sum()))
+        counts = counted(state.nearest, len(self.pool), state.mass)
+        return Spread(counts, float(state.weighed(state.squared).sum()))
 
     def advance(self, answer: Spread) -> Any:
         """Draw more, or cluster the candidates."""
@@ -108,7 +109,7 @@ class Oversample:
         hashes = row_hash(
             state.rows, self.last.aim.seed, stream=Stream.KMEANS_DRAW + self.last.draw
         )
-        drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.squared)
+        drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.weighed(state.squared))
         return Pool(state.rows[drawn], state.X[drawn], state.squared[drawn])
 
     def advance(self, answer: Pool) -> Approach:
@@ -155,7 +156,7 @@ class Lloyd:
     def answer(self, state: Held) -> Sums:
         """Clusters of this block."""
         assert state.nearest is not None
-        return Sums(*cluster_sums(state.X, state.nearest))
+        return Sums(*cluster_sums(state.X, state.nearest, state.mass))
 
     def advance(self, answer: Sums) -> Any:
         """Move the centers; an empty cluster's stays where it is."""

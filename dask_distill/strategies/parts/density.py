@@ -63,7 +63,7 @@ class Grid:
                 f"{far:.3g} times as far from the middle; raise it"
             )
         cells, _, place = unique_cells(cells_of(Z, self.aim.eps))
-        return Gridded(block.number, block.rows, block.codes, Z, cells, place)
+        return Gridded(block.number, block.rows, block.codes, Z, cells, place, mass=block.mass)
 
     def answer(self, state: Gridded) -> Cells:
         """Of this block."""

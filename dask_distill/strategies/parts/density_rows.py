@@ -41,10 +41,11 @@ class Gridded:
     cells: Ints
     place: Ints
     core: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    mass: Floats | None = None
 
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write."""
-        return {"rows": self.rows, "codes": self.codes}
+        return {"rows": self.rows, "codes": self.codes, "mass": self.mass}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.exemplars import choose_exemplars, distances, greedy
 from dask_distill.kernels.hashing import row_hash
+from dask_distill.kernels.masses import counted
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.quotas import systematic
 from dask_distill.kernels.streams import Stream
@@ -131,8 +132,9 @@ class Offer:
 
 def _offered(state: Held, mine: Rows, target: int, seed: int) -> tuple[Rows, Floats]:
     """Exemplars of some rows of a block, and how many rows each stands for."""
+    mass = state.weighed(np.ones(len(state.rows)))
     if target >= len(mine):
-        return mine, np.ones(len(mine))
+        return mine, mass[mine]
     # random parts, and not runs of rows: each is a picture of the whole
     hashes = row_hash(state.rows[mine], seed, stream=Stream.EXEMPLARS)
     shuffled = mine[np.argsort(hashes, kind="stable")]
@@ -143,18 +145,18 @@ def _offered(state: Held, mine: Rows, target: int, seed: int) -> tuple[Rows, Flo
     for part in range(count):
         rows = np.sort(shuffled[edges[part] : edges[part + 1]])
         D = distances(state.X[rows])
-        chosen = greedy(D, np.ones(len(rows)), shares[part + 1] - shares[part])
+        chosen = greedy(D, mass[rows], shares[part + 1] - shares[part])
         nearest = D[chosen].argmin(axis=0)
         # an exemplar stands for itself, also beside its duplicate
         nearest[chosen] = np.arange(len(chosen))
         picks.append(rows[chosen])
-        weights.append(np.bincount(nearest, minlength=len(chosen)).astype(np.float64))
+        weights.append(counted(nearest, len(chosen), mass[rows]).astype(np.float64))
     return np.concatenate(picks), np.concatenate(weights)
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """Rows nearest to each exemplar, and the sum of the distances."""
+    """What the rows nearest to each exemplar stand for, and the sum of the distances."""
 
     counts: Rows
     distance: float
@@ -192,8 +194,10 @@ class Assign:
             own = np.minimum(own, len(theirs) - 1)
             itself = self.rows[theirs[own]] == state.rows[mine]
             nearest[itself] = own[itself]
-            counts += np.bincount(theirs[nearest], minlength=len(counts))
-            distance += float(np.sqrt(squared).sum())
+            own_mass = None if state.mass is None else state.mass[mine]
+            counts += counted(theirs[nearest], len(counts), own_mass)
+            apart = np.sqrt(squared)
+            distance += float((apart if own_mass is None else apart * own_mass).sum())
         return Assigned(counts, distance)
 
     def advance(self, answer: Assigned) -> Picks:

@@ -37,6 +37,8 @@ class Held:
         Bounds of the rows that take part in a traversal over all blocks, and their numbers.
     nearest, squared : (m,) int64, (m,) float64 arrays, or None
         Position of each row's nearest center, and the squared distance to it.
+    mass : (m,) float64 array or None
+        As in a `Block`.
     """
 
     number: int
@@ -48,11 +50,12 @@ class Held:
     front_rows: Rows | None = None
     nearest: Rows | None = None
     squared: Floats | None = None
+    mass: Floats | None = None
 
     @classmethod
     def of(cls, block: Block, space: Space) -> Self:
         """Bring a block where distances are what was asked for."""
-        return cls(block.number, block.rows, space(block.X), block.codes)
+        return cls(block.number, block.rows, space(block.X), block.codes, mass=block.mass)
 
     @classmethod
     def joined(cls, blocks: list[Block], space: Space) -> Self:
@@ -60,6 +63,8 @@ class Held:
         number, rows = blocks[0].number, np.concatenate([block.rows for block in blocks])
         codes = [block.codes for block in blocks if block.codes is not None]
         together = np.concatenate(codes) if codes else None
+        masses = [block.mass for block in blocks if block.mass is not None]
+        mass = np.concatenate(masses) if masses else None
         part = space(blocks.pop(0).X)
         X, at = np.empty((len(rows), part.shape[1]), part.dtype), 0
         while True:
@@ -71,7 +76,7 @@ class Held:
             X[at : at + len(part)] = part
             at += len(part)
             if not blocks:
-                return cls(number, rows, X, together)
+                return cls(number, rows, X, together, mass=mass)
             part = space(blocks.pop(0).X)
 
     def restart(self, picks: Rows | None) -> Self:
@@ -80,9 +85,13 @@ class Held:
         front = Frontier.of(np.ascontiguousarray(X))
         return replace(self, traversal=None, front=front, front_rows=rows)
 
+    def weighed(self, values: Floats) -> Floats:
+        """Values of the rows, each as often as the row stands for one."""
+        return values if self.mass is None else values * self.mass
+
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write."""
-        return {"rows": self.rows, "codes": self.codes, "X": self.X}
+        return {"rows": self.rows, "codes": self.codes, "X": self.X, "mass": self.mass}
 
 
 @dataclass(frozen=True)

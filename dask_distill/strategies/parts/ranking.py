@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dask_distill.conversation.protocol import Final, Selection
 from dask_distill.data.blocks import Block, block_rows
 from dask_distill.kernels.hashing import row_keys
+from dask_distill.kernels.masses import Shares, draw_keys, sure_masses
 from dask_distill.kernels.ranking import (
     KEY_BITS,
     add_histograms,
@@ -32,6 +33,7 @@ from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.survey.schema import Sample, Schema
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 # the scores that a coreset shows
 REPORTED = ("gradient", "el2n", "entropy", "margin")
@@ -43,7 +45,7 @@ _SCORE_CELLS = 4096
 
 @dataclass(frozen=True)
 class Ranked:
-    """A block's memory: rows with keys, groups and scores."""
+    """A block's memory: rows with keys, groups and scores; what they stand for, as in a `Block`."""
 
     number: int
     rows: npt.NDArray[np.int64]
@@ -51,10 +53,11 @@ class Ranked:
     groups: npt.NDArray[np.int32]
     codes: npt.NDArray[np.int32] | None
     scores: dict[str, npt.NDArray[np.float32]]
+    mass: Floats | None = field(default=None, kw_only=True)
 
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write."""
-        return {"rows": self.rows, "codes": self.codes}
+        return {"rows": self.rows, "codes": self.codes, "mass": self.mass}
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ class RankQuestion:
     scorer : what turns features into scores; only in the first question
     thresholds : (G,) uint32 array or None
         Once known: the key of the last row that is wanted.
+    group_masses : (G,) int64 array or None
+        What the rows of each group stand for, where they are drawn in proportion to that.
+    choice : RankChoice or None
+        What is chosen, where all that is still asked is what that stands for.
     """
 
     quotas: Counts
@@ -84,6 +91,8 @@ class RankQuestion:
     seed: int
     scorer: "Scorer | NoveltyScorer | None"
     thresholds: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
+    group_masses: Counts | None = field(default=None, kw_only=True)
+    choice: "RankChoice | None" = field(default=None, kw_only=True)
 
     @property
     def known_here(self) -> int:
@@ -102,6 +111,10 @@ class RankQuestion:
             return state.keys, state.groups
         tied = state.keys == self.thresholds[state.groups]
         return row_keys(state.rows[tied], self.seed, stream=Stream.TIES), state.groups[tied]
+
+    def least(self, thresholds: npt.NDArray[np.uint32]) -> Floats:
+        """(G,) from which masses on rows were sure to be drawn, by the keys of the last wanted."""
+        return sure_masses(thresholds, self.quotas < self.group_rows)
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,8 @@ class RankChoice(Final):
     limits : (G,) uint32 array or None
         Of equal keys, the greatest hash that is taken; None where all of them are.
     seed : int
+    shares : Shares or None
+        Of a draw by masses: what each row stands for.
     """
 
     thresholds: npt.NDArray[np.uint32]
@@ -165,6 +180,7 @@ class RankChoice(Final):
     group_rows: Counts
     limits: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
     seed: int = field(default=0, kw_only=True)
+    shares: Shares | None = field(default=None, kw_only=True)
 
     def parts(self) -> dict[str, Any]:
         """Its fields, for those that say more."""
@@ -188,12 +204,41 @@ class RankChoice(Final):
         chosen[tied] = True
         return chosen
 
+    def stands_for(self, state: Ranked, taken: npt.NDArray[np.bool_]) -> Floats | None:
+        """Masses of the rows taken: their own, or also of those like them that were not drawn."""
+        if state.mass is None or self.shares is None:
+            return None if state.mass is None else state.mass[taken]
+        return self.shares.of(state.groups[taken], state.mass[taken])
+
+    def weights(self, state: Ranked, taken: npt.NDArray[np.bool_]) -> Floats:
+        """Of the rows taken, up to a common factor."""
+        mass = self.stands_for(state, taken)
+        if mass is not None:
+            return mass
+        groups = state.groups[taken]
+        return self.group_rows[groups] / self.quotas[groups]
+
+    def drawn(self, state: Ranked) -> Counts:
+        """What `Shares.after` asks of a block."""
+        assert self.shares is not None
+        assert state.mass is not None
+        taken = self.taken(state)
+        return self.shares.drawn(state.groups[taken], state.mass[taken])
+
+    def after(self, drawn: Counts) -> "RankChoice":
+        """Once all blocks have told."""
+        assert self.shares is not None
+        return replace(self, shares=self.shares.after(drawn))
+
 
 @dataclass(frozen=True)
 class Ranking(Strategy):
     """Base of the strategies that rank rows by a key."""
 
+    takes_weights: ClassVar[bool] = True
     grouped: ClassVar[bool] = False
+    # whether keys are drawn, so that rows may have chances in proportion to what they stand for
+    draws: ClassVar[bool] = True
 
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """Rows wanted from each group, and rows it has: one group unless overridden."""
@@ -203,7 +248,7 @@ class Ranking(Strategy):
         self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
     ) -> npt.NDArray[np.uint32]:
         """Lowest first; random unless overridden."""
-        return row_keys(block.rows, seed, stream=Stream.RANKING)
+        return draw_keys(block.rows, seed, stream=Stream.RANKING, mass=block.mass)
 
     def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
         """What scores the rows, if anything."""
@@ -214,7 +259,12 @@ class Ranking(Strategy):
         quotas, group_rows = self.quotas(schema, size)
         scorer = self.scorer(schema, proxy)
         prefixes = np.zeros(len(quotas), np.uint32)
-        return RankQuestion(quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer)
+        masses = None
+        if self.draws and schema.block_masses is not None:
+            masses = schema.masses if self.grouped else np.array([schema.mass], np.int64)
+        return RankQuestion(
+            quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer, group_masses=masses
+        )
 
     def observe(self, state: Block | Ranked, question: RankQuestion) -> Ranked:
         """Score once, then remember keys alone: the features are let go."""
@@ -227,10 +277,12 @@ class Ranking(Strategy):
         if self.grouped and state.codes is not None:
             groups = state.codes
         keys = self.keys(state, scores, question.seed)
-        return Ranked(state.number, state.rows, keys, groups, state.codes, scores)
+        return Ranked(state.number, state.rows, keys, groups, state.codes, scores, mass=state.mass)
 
     def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
-        """Count digits, or what is equal in all digits."""
+        """Count digits, or what is equal in all digits; at last, what is taken stands for."""
+        if question.choice is not None:
+            return RankAnswer(None, question.choice.drawn(state))
         keys, groups = question.asked_of(state)
         if question.digit_bits == 0:
             equal = groups[keys == question.prefixes[groups]]
@@ -245,12 +297,14 @@ class Ranking(Strategy):
     def combine(self, left: RankAnswer, right: RankAnswer) -> RankAnswer:
         """Counts add up; ties stay apart by block."""
         if left.cells is None or right.cells is None:
-            return RankAnswer(None, left.counts, left.ties + right.ties)
+            return RankAnswer(None, left.counts + right.counts, left.ties + right.ties)
         cells, counts = add_histograms((left.cells, left.counts), (right.cells, right.counts))
         return RankAnswer(cells, counts)
 
     def advance(self, question: RankQuestion, answer: RankAnswer) -> RankQuestion | RankChoice:
         """One digit deeper: of the key, then of the hash; or the threshold, and what is equal."""
+        if question.choice is not None:
+            return question.choice.after(answer.counts)
         if answer.cells is None:
             left = question.wanted.copy()
             ties: dict[int, Counts] = {}
@@ -287,8 +341,7 @@ class Ranking(Strategy):
     def choose(self, state: Ranked, choice: RankChoice) -> Selection:
         """Rows below the threshold, and those drawn from the equal ones."""
         chosen = choice.taken(state)
-        groups = state.groups[chosen]
-        weights = choice.group_rows[groups] / choice.quotas[groups]
+        weights = choice.weights(state, chosen)
         scores = {name: values[chosen] for name, values in state.scores.items()}
         codes = None if state.codes is None else state.codes[chosen]
         return Selection(state.rows[chosen], weights, codes, scores)
@@ -307,10 +360,13 @@ class Ranking(Strategy):
 
 def _choice(
     question: RankQuestion, reached: npt.NDArray[np.uint32], ties: dict[int, Counts] | None
-) -> RankChoice:
-    """What ends at the threshold itself, or at a hash among the keys that equal it."""
+) -> RankQuestion | RankChoice:
+    """What ends at the threshold itself, or at a hash among the keys that equal it.
+
+    Of a draw by masses, what is asked at last: what those rows stand for.
+    """
     known = question.thresholds
-    return RankChoice(
+    choice = RankChoice(
         reached if known is None else known,
         ties,
         question.quotas,
@@ -318,6 +374,11 @@ def _choice(
         limits=None if known is None else reached,
         seed=question.seed,
     )
+    masses = question.group_masses
+    if masses is None:
+        return choice
+    shares = Shares(masses, question.least(choice.thresholds))
+    return replace(question, choice=replace(choice, shares=shares))
 
 
 def _first(groups: npt.NDArray[np.int32], wanted: Counts) -> npt.NDArray[np.intp]:

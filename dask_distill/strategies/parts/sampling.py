@@ -49,10 +49,11 @@ class Valued:
     desires: Counts
     codes: npt.NDArray[np.int32] | None
     scores: Scores
+    mass: Floats | None = None
 
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write."""
-        return {"rows": self.rows, "codes": self.codes}
+        return {"rows": self.rows, "codes": self.codes, "mass": self.mass}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Value:
         The unit of the score: its mean over the survey's sample.
     floor : float
         Part of a row's desire that does not depend on its score.
+    unit : float
+        What a row stands for on average, where rows are not alike.
     """
 
     scorer: Scorer | NoveltyScorer
@@ -100,18 +103,23 @@ class Value:
     size: int
     n: int
     seed: int
+    unit: float = 1.0
 
     def observe(self, block: Block) -> Valued:
         """Score once, and let the features go."""
         scores = self.scorer(block)
         relative = scores[self.criterion].astype(np.float64) / self.mean
-        desire = np.rint(_UNIT * ((1 - self.floor) * relative + self.floor))
+        desire = _UNIT * ((1 - self.floor) * relative + self.floor)
+        if block.mass is not None:
+            desire *= block.mass / self.unit
+        desire = np.rint(desire)
         return Valued(
             block.number,
             block.rows,
             np.clip(desire, 1, _MOST).astype(np.int64),
             block.codes,
             scores,
+            block.mass,
         )
 
     def answer(self, state: Valued) -> Worth:
@@ -156,6 +164,7 @@ class Draw(RankQuestion):
             state.codes,
             state.scores,
             chances,
+            mass=state.mass,
         )
 
 
@@ -193,9 +202,11 @@ class Tally:
         taken = self.choice.taken(state)
         p = state.chances[taken]
         score = state.scores[self.criterion][taken].astype(np.float64)
-        expanded = (score - self.mean) / p
+        times = 1.0 if state.mass is None else state.mass[taken]
+        expanded = times * (score - self.mean) / p
         open_ = 1 - p
-        parts = (1 / p, p**-2.0, score / p, open_, open_ * expanded, open_ * expanded**2)
+        weighed = (times / p, times**2 * p**-2.0, times * score / p)
+        parts = (*weighed, open_, open_ * expanded, open_ * expanded**2)
         return Sums(np.array([len(p), *(part.sum() for part in parts)]))
 
     def advance(self, answer: Sums) -> SampleChoice:
@@ -225,6 +236,7 @@ class Scored(Ranking):
     sample: bool = False
     floor: float = 0.2
 
+    draws: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
     criterion: ClassVar[str]
@@ -253,10 +265,15 @@ class Scored(Ranking):
         scorer = self.scorer(schema, proxy)
         assert scorer is not None
         scores = scorer(schema.sample)
-        mean = float(scores[self.criterion].mean(dtype=np.float64))
+        mass = schema.sample.mass
+        if mass is None:
+            mean = float(scores[self.criterion].mean(dtype=np.float64))
+        else:
+            mean = float(np.average(scores[self.criterion], weights=mass))
         # a proxy that is sure of all rows has nothing to sample by
         mean = mean if mean > 1e-12 else 1.0
-        return Value(scorer, self.criterion, mean, self.floor, size, schema.n, schema.seed)
+        asked = (self.floor, size, schema.n, schema.seed, schema.mean_mass)
+        return Value(scorer, self.criterion, mean, *asked)
 
     def observe(self, state: Any, question: Any) -> Any:
         """As the question has it."""
@@ -288,7 +305,8 @@ class Scored(Ranking):
         selection = super().choose(state, choice)
         if not isinstance(choice, SampleChoice):
             return selection
-        weights = 1 / state.chances[choice.taken(state)]
+        taken = choice.taken(state)
+        weights = (1.0 if state.mass is None else state.mass[taken]) / state.chances[taken]
         return Selection(selection.rows, weights, selection.codes, selection.scores)
 
     def facts(self, choice: RankChoice) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The base of strategies whose questions know what to do with them, and their last word."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.kernels.masses import counted
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.parts.ranking import RankAnswer, Ranking, RankQuestion
 
@@ -79,23 +80,40 @@ class Picks(Final):
 
 @dataclass(frozen=True)
 class Tally:
-    """(G,) rows of each group."""
+    """(G,) rows of each group, and what they stand for where they are not alike."""
 
     counts: npt.NDArray[np.int64]
+    masses: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, groups: npt.NDArray[np.integer[Any]], number: int) -> "Tally":
+    def of(
+        cls,
+        groups: npt.NDArray[np.integer[Any]],
+        number: int,
+        mass: npt.NDArray[np.float64] | None = None,
+    ) -> "Tally":
         """Count the rows of so many groups."""
-        return cls(np.bincount(groups, minlength=number).astype(np.int64))
+        masses = None if mass is None else counted(groups, number, mass)
+        return cls(counted(groups, number), masses)
+
+    @property
+    def shares(self) -> npt.NDArray[np.int64]:
+        """What each group's rows stand for: their number, where they are alike."""
+        return self.counts if self.masses is None else self.masses
 
     def merge(self, other: "Tally") -> "Tally":
         """They add up."""
-        return Tally(self.counts + other.counts)
+        masses = None
+        if self.masses is not None and other.masses is not None:
+            masses = self.masses + other.masses
+        return Tally(self.counts + other.counts, masses)
 
 
 @dataclass(frozen=True)
 class Stepwise(Strategy):
     """Base of strategies that are steps; states have ``rows`` and ``codes``."""
+
+    takes_weights: ClassVar[bool] = True
 
     def observe(self, state: Any, question: Any) -> Any:
         """As the step has it."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.data.blocks import Block
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Sample, Schema
 
 Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -60,16 +61,19 @@ class JudgedRows:
     mass : (m,) float64 array
     scores : dict of (m,) float32 arrays
         The other scores, for the user.
+    times : (m,) float64 array
+        What each row stands for, as in a `Block`; its part in ``mass`` is relative.
     """
 
     gap: Float32
     mass: Floats
     scores: dict[str, Float32]
+    times: Floats
 
     @classmethod
-    def alike(cls, count: int) -> "JudgedRows":
-        """Rows of which nothing is known."""
-        return cls(np.full(count, -1, np.float32), np.ones(count), {})
+    def alike(cls, times: Floats, unit: float) -> "JudgedRows":
+        """Rows of which nothing is known but what they stand for."""
+        return cls(np.full(len(times), -1, np.float32), times / unit, {}, times)
 
     def trusted(self, rows: Rows, threshold: float, wanted: int) -> Rows:
         """Of these positions the trusted ones, filled up with the least distrusted."""
@@ -114,6 +118,14 @@ def judge_sample(
             least = gaps[int(np.ceil(_KEPT_PART * len(gaps))) - 1]
             thresholds[code] = max(trust, float(least))
     trusted = gap <= thresholds[sample.codes]
-    mean = float(doubt[trusted].astype(np.float64).mean())
+    times = times_of(sample)
+    doubts = doubt[trusted].astype(np.float64)
+    mean = float(doubts.mean() if sample.mass is None else np.average(doubts, None, times[trusted]))
     judgement = Judgement(thresholds, max(mean, _LEAST_MASS), tilt)
-    return judgement, JudgedRows(gap, judgement.mass(doubt), scores)
+    mass = judgement.mass(doubt) * (times / schema.mean_mass)
+    return judgement, JudgedRows(gap, mass, scores, times)
+
+
+def times_of(rows: Block | Sample) -> Floats:
+    """(m,) what each row stands for: 1 where they are alike."""
+    return np.ones(len(rows.rows)) if rows.mass is None else rows.mass

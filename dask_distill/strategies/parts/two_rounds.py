@@ -16,6 +16,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import nearest_of_separated, settled
+from dask_distill.kernels.masses import counted
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.kernels.ranking import add_histograms
@@ -27,8 +28,7 @@ from dask_distill.strategies.parts.stepwise import Picks
 # candidates for each center, and the part of the centers that is kept for the worst rows
 OVERSAMPLING = 1.9
 _REPAIR = 0.15
-# rows fetched for each of those centers
-_WORST = 1.5
+_WORST = 1.5  # rows fetched for each of those centers
 _GROWTH = 1.5
 # from here on candidates are merged where they lie: a traversal of as many takes a minute
 SPREAD_ROWS = 250_000
@@ -227,9 +227,10 @@ class Followers:
     counts: npt.NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int32))
 
     @classmethod
-    def of(cls, nearest: Rows) -> Self:
-        """Of each row's nearest center."""
-        return cls(*map(_narrow, np.unique(nearest, return_counts=True)))
+    def of(cls, nearest: Rows, mass: Floats | None = None) -> Self:
+        """Of each row's nearest center, and what the rows stand for."""
+        centers, place = np.unique(nearest, return_inverse=True)
+        return cls(_narrow(centers), _narrow(counted(place, len(centers), mass)))
 
     def merge(self, other: "Followers") -> "Followers":
         """Add up."""
@@ -321,7 +322,7 @@ class Cover:
         assert state.squared is not None
         assert state.nearest is not None
         complete = len(self.chosen) == self.aim.total
-        followers = Followers.of(state.nearest) if complete else Followers()
+        followers = Followers.of(state.nearest, state.mass) if complete else Followers()
         share = int(8 * _REPAIR * self.aim.size * len(state.rows) / self.aim.n)
         take = min(len(state.rows), max(16 + share, self.aim.outliers + 1))
         place = len(state.rows) - take

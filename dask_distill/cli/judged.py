@@ -1,0 +1,78 @@
+"""Sources of what is judged: opened by the names that the subset's provenance tells."""
+
+from typing import Any
+
+from dask_distill.errors import InputError
+
+
+def found_names(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Names by which test rows of another source are opened: those that were found in this one."""
+    if _is_npy(source):
+        return names
+    features, labels = names
+    columns = None if dataset.columns is None else list(dataset.columns)
+    return features or columns or dataset.feature_name, labels or dataset.label_name
+
+
+def _is_npy(source: str | list[str]) -> bool:
+    return isinstance(source, str) and source.endswith(".npy")
+
+
+def names_in_source(
+    coreset: Any, source: str | list[str], features: str | None, labels: str | None
+) -> tuple[Any, Any]:
+    """Names of features and labels in the source: those of the selection unless given."""
+    if not _is_npy(source):
+        columns = coreset.provenance.get("input", {}).get("columns")
+        features = features or columns or source_name(coreset, coreset.feature_name)
+        ours = None if coreset.labels is None else source_name(coreset, coreset.label_name)
+        labels = labels or ours
+    return features, labels
+
+
+def source_name(coreset: Any, name: str | None) -> Any:
+    """What an array of the subset is called in the source."""
+    return coreset.provenance.get("input", {}).get("renamed", {}).get(name, name)
+
+
+def weight_name(source: str | list[str], told: Any, given: str | None) -> Any:
+    """Name of the source's sample weights: those of the selection unless given, False for none."""
+    if given is not None or _is_npy(source):
+        return given
+    return told["name"] if told else False
+
+
+def test_rows_of(
+    source: str | list[str], tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
+) -> Any:
+    """Rows to test on: of another source, or two arrays; None where none are named."""
+    if not tests:
+        return None
+    if len(tests) == 1:
+        return opened(tests[0], *names, storage)
+    if len(tests) > 2:
+        raise InputError(
+            "test must be one source, or two arrays (features and labels), got "
+            f"{len(tests)} names; give one or two"
+        )
+    if _is_npy(source):
+        return opened(tests[0], None, tests[1], storage)
+    features, labels = tests
+    return opened(source, features, labels, storage)
+
+
+def opened(
+    source: str | list[str],
+    features: Any,
+    labels: Any,
+    storage: dict[str, str],
+    time: str | None = None,
+    split: str | None = None,
+    weight: Any = None,
+) -> Any:
+    """A source by these names, its time carried."""
+    from dask_distill.sources.open import open_dataset
+
+    carry = () if time is None else (time,)
+    names = {"features": features, "labels": labels, "carry": carry, "sample_weight": weight}
+    return open_dataset(source, **names, storage_options=storage, split=split)

@@ -415,6 +415,8 @@ def test_kcenter__refuses_options_that_do_not_fit():
         )
 
 
+# far rows are what is tested
+@pytest.mark.filterwarnings("ignore:a few rows make the spread")
 def test_outliers__need_not_be_covered():
     X, _ = mixture(6_000, 4)
     rng = np.random.default_rng(1)

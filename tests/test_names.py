@@ -91,9 +91,11 @@ def test_open_dataset__arrays_of_a_subgroup_can_be_carried():
     words = ("--labels", "obs/kind", "--carry", "obs/barcode", "--size", "60", "--workers", "1")
     command("run", "in.zarr", "out.zarr", *words, "--quiet")
     written = zarr.open_group("out.zarr", mode="r")
-    assert (written["obs_barcode"][:] == written["index"][:]).all()
+    assert (written["barcode"][:] == written["index"][:]).all()
     assert (written["kind"][:] == LABELS[written["index"][:]]).all()
-    assert list(open_coreset("out.zarr").carry) == ["obs/barcode"]
+    coreset = open_coreset("out.zarr")
+    assert list(coreset.carry) == ["barcode"]
+    assert coreset.provenance["input"]["renamed"]["barcode"] == "obs/barcode"
 
 
 def test_to_zarr__warns_and_is_written_again_alike():

@@ -90,6 +90,7 @@ def test_front_of__is_what_no_other_trial_beats():
     assert set(front_of(records)) == expected
 
 
+@pytest.mark.filterwarnings("ignore:strategy kcenter does not use seed")
 @pytest.mark.parametrize("name", ["auto", "stratified", "gradient", "kcenter", "kmeans"])
 def test_select_in_memory__selects_what_distill_selects(data, name):
     X, y = data

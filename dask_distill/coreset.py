@@ -67,7 +67,7 @@ class Coreset(Subset):
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
 
         Arrays go by the names of the source. One whose name the group needs, or cannot have, gets
-        an underscore ("score_", "km_h"), with an `InputWarning`; `open_coreset` knows its name.
+        an underscore (``score_``, ``km_h``), with an `InputWarning`; `open_coreset` knows its name.
 
         Parameters
         ----------

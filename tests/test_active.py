@@ -89,7 +89,7 @@ def test_kcenter__protected_rows_are_centers(pool):
 
 def test_kcenter__names_how_many_distinct_rows_initial_ones_leave():
     X = np.repeat(np.arange(5.0), 4)[:, None]
-    with pytest.raises(InputError, match="no initial row equals 3, got 4"):
+    with pytest.raises(InputError, match="beside those set apart, 3, got 4"):
         distill(X, size=4, strategy="kcenter", initial=[0, 7])
     with pytest.raises(InputError, match="outliers must be 0"):
         distill(X, size=2, strategy="kcenter", options={"outliers": 1}, initial=[0])

@@ -360,7 +360,7 @@ def test_kcenter__multiples_of_initial_rows_are_covered_by_cosine():
     initial = [int(np.argmax(which == one)) for one in range(12)]
     found = distill(X, size=18, strategy=KCenter(metric="cosine"), initial=initial)
     assert set(which[found.indices]) == set(range(12, 30))
-    with pytest.raises(InputError, match="no initial row equals 18, since multiples"):
+    with pytest.raises(InputError, match="beside those set apart, 18, since multiples"):
         distill(X, size=19, strategy=KCenter(metric="cosine"), initial=initial)
 
 

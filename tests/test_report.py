@@ -312,3 +312,14 @@ def test_report__opens_in_a_browser_without_complaint(text, tmp_path, width):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "page.png").stat().st_size > 20_000
     assert "CONSOLE" not in done.stderr
+
+
+def test_pictures__of_a_subset_with_text_labels_as_the_source(tmp_path):
+    """Stored text comes back as text of any length."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(900, 3)), np.where(np.arange(900) % 2, "late", "in time")
+    distill(X, y, size=300, strategy="random").to_zarr(tmp_path / "one.zarr")
+    source = open_dataset(tmp_path / "one.zarr")
+    distill(source, size=60, strategy="random").to_zarr(tmp_path / "two.zarr")
+    page = render(open_coreset(tmp_path / "two.zarr"), dataset=source)
+    assert "in time" in page

@@ -19,6 +19,7 @@ from dask_distill.data.dataset import as_dataset
 from dask_distill.data.weighted import with_weights
 from dask_distill.data.weights import weighing_of
 from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.kernels.softmax import fit_all
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.report.words import circumstances, command
 from dask_distill.selection.request import Request
@@ -501,3 +502,29 @@ def test_curve__selects_and_trains_by_weight():
         return next(p.accuracy for p in curve.points if p.strategy == "stratified")
 
     assert accuracy(weighted) > accuracy(alike) + 0.1
+
+
+@pytest.mark.parametrize("strategy", ["strata", "entropy"])
+def test_many_classes__the_judge_of_a_thousand_knows_weights(strategy):
+    rng = np.random.default_rng(0)
+    n, classes = 10_000, 1_000
+    y = np.arange(n) % classes
+    X = rng.normal(size=(classes, 4))[y] + 0.3 * rng.normal(size=(n, 4))
+    options = {"sample": True} if strategy == "entropy" else {}
+    plain = distill(X, y, size=500, strategy=strategy, options=options)
+    assert plain.weights.sum() == pytest.approx(n, rel=1e-4)
+    weight = rng.integers(1, 4, n)
+    found = distill(X, y, size=500, strategy=strategy, options=options, sample_weight=weight)
+    assert found.weights.sum() == pytest.approx(weight.sum(), rel=1e-4)
+
+
+def test_fit_all__a_weight_of_two_is_a_row_twice():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)).astype(np.float32)
+    codes = (X[:, 0] + 0.5 * rng.normal(size=300) > 0).astype(int)
+    weight = rng.integers(1, 3, 300)
+    one = fit_all(X, codes, 2, strength=1, steps=200, weight=weight.astype(np.float32))
+    rows = np.repeat(np.arange(300), weight)
+    other = fit_all(X[rows], codes[rows], 2, strength=1, steps=200)
+    np.testing.assert_allclose(one[0], other[0], atol=2e-3)
+    np.testing.assert_allclose(one[1], other[1], atol=2e-3)

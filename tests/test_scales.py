@@ -324,3 +324,12 @@ def test_scores__do_not_become_constant_at_large_offsets(rng, strategy):
     assert len(np.intersect1d(near.indices, far.indices)) >= 95
     for name, values in far.scores.items():
         assert values.std() == pytest.approx(near.scores[name].std(), rel=0.1)
+
+
+def test_scale__none_with_values_that_no_model_can_judge_is_refused(rng):
+    X = rng.normal(size=(2000, 3))
+    X[17, 1] = 3e38
+    y = X[:, 0] > 0
+    for strategy, options in (("gradient", {"sample": True}), ("auto", None)):
+        with pytest.raises(InputError, match=r"below 1e\+15 in size, .* got 3e\+38 in column 1"):
+            distill(X, y, size=100, strategy=strategy, options=options, scale="none")

@@ -125,7 +125,13 @@ def cross_fit(
 
 
 def fit_all(
-    X: Float32, codes: npt.NDArray[np.integer], classes: int, *, strength: float, steps: int
+    X: Float32,
+    codes: npt.NDArray[np.integer],
+    classes: int,
+    *,
+    strength: float,
+    steps: int,
+    weight: Float32 | None = None,
 ) -> tuple[Float32, Float32]:
     """Fit one multinomial logistic regression on all rows, holding few probabilities at once.
 
@@ -141,6 +147,8 @@ def fit_all(
         The inverse of regularisation, `C` of LogisticRegression.
     steps : int
         Most steps of L-BFGS.
+    weight : (n,) float32 array > 0, optional
+        How often each row counts; once where not given.
 
     Returns
     -------
@@ -156,7 +164,7 @@ def fit_all(
     """
     from scipy.optimize import minimize
 
-    problem = _Problem(X, codes, np.full(len(X), -1, np.int8), classes, strength)
+    problem = _Problem(X, codes, np.full(len(X), -1, np.int8), classes, strength, weight)
     size = classes * (X.shape[1] + 1)
     found = minimize(
         problem.loss_and_gradient,
@@ -205,8 +213,8 @@ class _Problem:
         self.seen = np.bincount(codes, minlength=classes) > of_fold
         self.unseen_loss = np.inf
         # whole numbers where each row counts once
-        own = np.bincount(fold, self.weight, minlength=folds)
-        self._total = float(own.sum())
+        own = np.bincount(fold[fold >= 0], self.weight[fold >= 0], minlength=folds)
+        self._total = float(self.weight.sum(dtype=np.float64))
         self._rows_seen = self._total - own
         self._penalty = 1 / (strength * np.maximum(self._rows_seen, 1))
         self._offsets = np.where(self.seen, np.float32(0), _NEVER)[:, :, None]

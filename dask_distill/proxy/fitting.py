@@ -49,7 +49,14 @@ def fit_softmax(schema: Schema) -> SoftmaxProxy:
     features = Z if axes is None else Z @ axes
     present, among = np.unique(codes, return_inverse=True)
     with single_threaded():
-        fitted = fit_all(features, among, len(present), strength=1.0, steps=_STEPS)
+        fitted = fit_all(
+            features,
+            among,
+            len(present),
+            strength=1.0,
+            steps=_STEPS,
+            weight=sample_weights(sample),
+        )
     weights, intercepts = np.zeros((C, Z.shape[1]), np.float32), _unseen(schema)
     weights[present] = fitted[0] if axes is None else fitted[0] @ axes.T
     intercepts[present] = fitted[1]

@@ -171,7 +171,7 @@ def _alt_where(coreset: Subset, dataset: Dataset | None) -> str:
 def _scatter(axes: Any, points: Any, labels: Any, behind: Any, shares: Any) -> None:
     if behind is not None:
         axes.scatter(*behind.T, s=5, color="#8a8f96", alpha=0.45, linewidths=0, label="all rows")
-    names = None if labels is None else np.asarray(labels).astype(str)
+    names = None if labels is None else np.asarray(labels).astype(object).astype(str)
     kinds = [] if names is None else sorted(set(names), key=lambda k: -int((names == k).sum()))
     if names is None or len(kinds) > _MOST_CLASSES:
         axes.scatter(*points.T, s=7, color=ACCENT, alpha=0.8, linewidths=0, label="selected")

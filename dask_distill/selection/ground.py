@@ -27,6 +27,8 @@ from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import Survey, valid_block
 from dask_distill.survey.validity import columns_named
 
+_LARGEST_JUDGED = 1e15
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ground:
@@ -128,11 +130,14 @@ def _refuse_huge(asked: Asked, facts: Schema) -> None:
     assert facts.largest is not None
     column, value = facts.largest
     plain = getattr(request.strategy, "scale", None) == "none" or request.certify
-    if not plain or request.reduce is not None or abs(value) < LARGEST:
+    # a model that is fitted to features as they are adds up their squares, and scores, in float32
+    judged = request.scale == "none" and request.strategy.uses_proxy
+    most = _LARGEST_JUDGED if judged else LARGEST
+    if not (plain or judged) or request.reduce is not None or abs(value) < most:
         return
     names = asked.dataset.columns
     raise InputError(
-        f"features must be below {LARGEST:g} in size, so that distances are finite, got "
+        f"features must be below {most:g} in size, so that their squares are finite, got "
         f"{value:g} in column {column if names is None else names[column]}; clean it, or pass "
         'scale="robust" / --scale robust'
     )

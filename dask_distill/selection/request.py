@@ -115,9 +115,10 @@ class Request:
             self.reduce.check(dataset)
         if self.strategy.needs_novelty and not (self.reduce and self.reduce.reconstructs):
             found = "none" if self.reduce is None else self.reduce.label
+            width = min(32, max(1, dataset.d // 2))
             raise InputError(
                 f"strategy {self.strategy.name} needs a reduction that makes rows again, got "
-                f'{found}; pass reduce="pca:32" or reduce="autoencoder:32"'
+                f'{found}; pass reduce="pca:{width}" or reduce="autoencoder:{width}"'
             )
         if dataset.sample_weight is not None and not self.strategy.takes_weights:
             raise InputError(

@@ -54,7 +54,7 @@ def open_dataset(
     source : path or URL, or list of them
         A zarr group or array (a written subset, or AnnData, too), a parquet file or folder (hive
         partitions are columns), an .npy or .npz file; also in an archive or behind a cache, by a
-        chain of URLs. Several of parquet: a list, or a pattern such as "data/2013-*.parquet"; of
+        chain of URLs. Several of parquet: a list, or a pattern such as ``data/2013-*.parquet``; of
         files and folders. Rows are numbered in the order of the files' paths, part 2 before part
         10, in whatever order they are listed.
     features : str or sequence of str, optional

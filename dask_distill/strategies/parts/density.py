@@ -60,7 +60,7 @@ class Grid:
         if not far < 2.0**50:
             raise InputError(
                 f"eps must not be so small beside the features, got {self.aim.eps:.6g} with rows "
-                f"{far:.3g} times as far from the middle; raise it"
+                f"{far:.3g} times as far from the middle; raise it, or scale the features"
             )
         cells, _, place = unique_cells(cells_of(Z, self.aim.eps))
         return Gridded(block.number, block.rows, block.codes, Z, cells, place, mass=block.mass)

@@ -337,7 +337,7 @@ class Cover:
         every = answer.every()
         largest = float(every.max())
         if largest <= self.aim.same:
-            others = " that no initial row equals" if self.aim.initial else ""
+            others = " beside those set apart," if self.aim.initial else ""
             why = ", since multiples of a row are one point by cosine" if self.aim.same else ""
             raise InputError(
                 f"size must be at most the number of distinct rows{others} "

@@ -117,6 +117,7 @@ def test_open_dataset__an_id_alone_is_refused(folder, name):
     with pytest.raises(InputError, match=rf"got column '{name}' alone.* city \(string\)"):
         open_dataset("i.parquet")
     assert open_dataset("i.parquet", features=name).d == 1
-    # nothing else was there to take
     frame[[name, "label"]].to_parquet("i.parquet")
-    assert open_dataset("i.parquet").d == 1
+    with pytest.raises(InputError, match=rf"got column '{name}' alone.*; name features with"):
+        open_dataset("i.parquet")
+    assert open_dataset("i.parquet", features=name).d == 1

@@ -85,12 +85,12 @@ def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
     """
     features = [use for use in uses if use.role == FEATURE]
     others = [f"{use.name} ({use.kind})" for use in uses if use.role == LEFT_OUT]
-    if len(features) == 1 and others and named_like_an_id(features[0].name):
+    if len(features) == 1 and named_like_an_id(features[0].name):
+        listed = f"{', '.join(others[:10])}{', …' if len(others) > 10 else ''}"
+        left = f"left out as no numbers are {listed}; encode some of them, or " if others else ""
         raise InputError(
             f"features must tell what rows are like, got column {features[0].name!r} alone, which "
-            f"is named like an identifier; left out as no numbers are {', '.join(others[:10])}"
-            f"{', …' if len(others) > 10 else ''}; encode some of them, or name features with "
-            "features= / --features"
+            f"is named like an identifier; {left}name features with features= / --features"
         )
 
 

@@ -18,8 +18,8 @@ _WRITTEN_TEXTS = CHUNK_BYTES // 32
 _WRITTEN_COPIES = 3
 # a text as an object of Python, with what points to it; then in Arrow's memory or NumPy's
 _TEXT_OBJECT, _TEXT_BESIDE = 57, 24
-# its bytes: as stored, decoded, as objects, and what allocators do not give back
-_TEXT_COPIES = 4
+# its bytes: as stored, decoded, as objects, and as much again that allocators do not give back
+_TEXT_COPIES = 5
 
 
 def chunk_bytes(array: da.Array) -> int:

@@ -1,5 +1,6 @@
 """Data and clusters that several tests share."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,3 +58,20 @@ def local_client():
             return stack.enter_context(Client(cluster))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def threads_for_a_cluster():
+    """The cluster of the command line is started where input is already known to be good, or
+    where only the data can tell; a thread in this process does as well for these."""
+    from distributed import Client
+
+    with Client(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+    ) as client:
+
+        @contextmanager
+        def connect(**places):
+            yield client
+
+        yield connect

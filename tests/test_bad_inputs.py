@@ -6,7 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -42,23 +41,6 @@ PYTHON = re.compile(
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def threads_for_a_cluster():
-    """The cluster of the command line is started where input is already known to be good, or
-    where only the data can tell; a thread in this process does as well for these."""
-    from distributed import Client
-
-    with Client(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
-    ) as client:
-
-        @contextmanager
-        def connect(**places):
-            yield client
-
-        yield connect
 
 
 def test_table__is_long_enough():

@@ -3,7 +3,6 @@
 import re
 import sys
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,27 +26,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def connect():
-    """A thread in this process does as well as a cluster."""
-    from distributed import Client
-
-    with Client(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
-    ) as client:
-
-        @contextmanager
-        def connect(**places):
-            yield client
-
-        yield connect
-
-
 @pytest.mark.parametrize("case", MESSAGES)
-def test_run__warns_in_one_line_without_python(case, folder, monkeypatch, connect):
+def test_run__warns_in_one_line_without_python(case, folder, monkeypatch, threads_for_a_cluster):
     message = MESSAGES[case]
     message.make()
-    monkeypatch.setattr("dask_distill.clusters.connect.connect", connect)
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", threads_for_a_cluster)
     words = ["run", message.source, "out.zarr", "--size", "60", "--json", *message.more]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output

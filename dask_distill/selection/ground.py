@@ -144,6 +144,7 @@ def _refuse_huge(asked: Asked, facts: Schema) -> None:
 
 
 def _outlined(schema: Any, run: Run) -> tuple[Any, Any]:
+    """A schema, and its outline without the sample."""
     return schema, run.call("outline", Schema.outline, schema)
 
 
@@ -187,5 +188,4 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         weighing=dataset.weighing,
     )
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
-    schema = run.call("schema", content, final)
-    return run.held(schema, run.call("outline", Schema.outline, schema))
+    return run.held(*_outlined(run.call("schema", content, final), run))

@@ -86,7 +86,8 @@ class RowGroups(RowReader):
 
     def __call__(self) -> npt.NDArray[np.generic]:
         """Read, on a worker: (m, d) numbers, or (m,) of one column."""
-        values = _read(self.location, self.piece, self.columns, self.dtype, self.exact)
+        with reading(self.location):
+            values = _columns(self.location, self.piece, self.columns, self.dtype, self.exact)
         values = values[:, 0] if self.flat else values
         whole = self.start == 0 and self.stop in (None, len(values))
         # a view would hold them all
@@ -110,18 +111,6 @@ class RowGroups(RowReader):
         return replace(self, piece=tuple(kept), start=start - first, stop=stop - first)
 
 
-def _read(
-    location: Location,
-    piece: Piece,
-    columns: Sequence[Column],
-    dtype: np.dtype[Any],
-    exact: str | None,
-) -> npt.NDArray[np.generic]:
-    """The wanted columns of some row groups; runs on a worker."""
-    with reading(location):
-        return _columns(location, piece, columns, dtype, exact)
-
-
 def _columns(
     location: Location,
     piece: Piece,
@@ -129,6 +118,7 @@ def _columns(
     dtype: np.dtype[Any],
     exact: str | None,
 ) -> npt.NDArray[np.generic]:
+    """The wanted columns of some row groups; runs on a worker."""
     out = np.empty((sum(part.rows for part in piece), len(columns)), dtype)
     start = 0
     for part in piece:

@@ -496,9 +496,10 @@ def walk(machine, bench, number, steps):
     machine = type(machine.__name__, (machine,), {"bench": bench})
     counts = bench.counts
     counts.clear()
+    examples = -(-steps // STEPS)
     how = settings(
         # some end early
-        max_examples=-(-steps // STEPS) + 2,
+        max_examples=examples + max(2, examples // 6),
         stateful_step_count=STEPS,
         deadline=None,
         database=None,

@@ -1,5 +1,6 @@
 """Selected rows as a table, and in xarray: the same values, whole or not at all."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import xarray as xr
 
 from dask_distill import InputError, distill, open_coreset, open_dataset
+from dask_distill.errors import DistillError
 from dask_distill.subset.tables import MARKER, part_bounds
 
 
@@ -230,3 +232,22 @@ def test_xarray__opens_what_is_written(coreset, source, tmp_path):
         assert found["kind"].values.tolist() == source[1].kind[coreset.indices].tolist()
     with xr.open_zarr(tmp_path / "out.zarr", group="score", consolidated=False) as found:
         assert np.array_equal(found["entropy"], coreset.scores["entropy"])
+
+
+def test_to_parquet__a_disk_that_fails_at_once_is_told_in_a_sentence(
+    coreset, tmp_path, monkeypatch
+):
+    """The folder beside the target cannot be made: before any file is written."""
+    whole = os.mkdir
+
+    def fails(path, *args, **options):
+        if ".partial-" in os.fspath(path):
+            raise OSError(errno.EIO, "Input/output error", os.fspath(path))
+        return whole(path, *args, **options)
+
+    monkeypatch.setattr(os, "mkdir", fails)
+    with pytest.raises(DistillError, match=r"target '.*out' must be written, got OSError: .*5"):
+        coreset.to_parquet(tmp_path / "out")
+    with pytest.raises(DistillError, match=r"target '.*out.zarr' must be written, got OSError"):
+        coreset.to_zarr(tmp_path / "out.zarr")
+    assert list(tmp_path.iterdir()) == []

@@ -39,20 +39,22 @@ def staged(
     assert path is not None
     replaced = path.stat().st_ino if overwrite and path.exists() else None
     parents = [folder for folder in path.parents if not folder.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{path.name}.partial-{run}")
     try:
-        work.mkdir(exist_ok=keep)
-        made = work.stat().st_ino
+        with target.guard(f"target '{target.shown}' must be written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            work.mkdir(exist_ok=keep)
+            made = work.stat().st_ino
         yield Location(str(work))
-        sync_tree(work)
-        if work.stat().st_ino != made:
-            # chunks written since then would have made the folder again, without those before
-            raise InputError(
-                f"'{work}' must stay until it is committed, but another run has removed it; run "
-                "one at a time"
-            )
-        _take_place(work, path, replaced)
+        with target.guard(f"target '{target.shown}' must be committed"):
+            sync_tree(work)
+            if work.stat().st_ino != made:
+                # chunks written since then would have made the folder again, without those before
+                raise InputError(
+                    f"'{work}' must stay until it is committed, but another run has removed it; "
+                    "run one at a time"
+                )
+            _take_place(work, path, replaced)
     except BaseException as error:
         if keep and not isinstance(error, InputError):
             raise

@@ -1,4 +1,4 @@
-"""`auto`: trusted cells, over blocks that are cut anywhere."""
+"""`auto`: cells, over blocks that are cut anywhere."""
 
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -57,7 +57,7 @@ def select(X, y, size, *, blocks=1, edges=None, strategy=None, proxy=None, seed=
     return Found(
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.weights for part in parts]),
-        strategy.facts(content(final))["candidates"],
+        strategy.facts(content(final)).get("candidates", 0),
     )
 
 
@@ -125,7 +125,7 @@ def test_auto__invariants_without_labels(n, blocks, data):
 @pytest.mark.parametrize("blocks", [1, 7, 32])
 def test_auto__answers_combine_in_any_order(blocks, rows):
     X, y = mixture(3000, 5)
-    strategy = Auto(proxy="linear")
+    strategy = Auto(proxy="linear", trust=0.3)
     edges = [round(b * len(X) / blocks) for b in range(blocks + 1)]
     states, schema = survey(X, y, edges, rows=rows)
     question = strategy.ask(schema, 200, None)
@@ -191,23 +191,23 @@ def test_auto__rows_that_are_all_alike(labelled):
 @pytest.mark.parametrize("size", [60, 300, 1500])
 def test_auto__at_most_two_and_a_half_rows_move_for_each_selected(order, classes, size):
     X, y = mixture(15_000, classes, order=order)
-    found = select(X, y, size, blocks=32, strategy=Auto(proxy="linear"), rows=1000)
+    found = select(X, y, size, blocks=32, strategy=Auto(trust=1, proxy="linear"), rows=1000)
     assert found.candidates <= 2.5 * size
 
 
 def test_auto__nothing_moves_where_blocks_have_quota_enough():
     X, y = mixture(40_000, 2)
-    assert select(X, y, 24_000, blocks=8, strategy=Auto(proxy="linear")).candidates == 0
+    assert select(X, y, 24_000, blocks=8, strategy=Auto(trust=1)).candidates == 0
 
 
 def test_auto__nothing_moves_where_the_sample_is_large_enough():
     X, y = mixture(15_000, 2)
-    assert select(X, y, 100, blocks=32, strategy=Auto(proxy="linear")).candidates == 0
+    assert select(X, y, 100, blocks=32, strategy=Auto(trust=1)).candidates == 0
 
 
 def test_auto__provenance_tells_how_many_rows_met():
     X, y = mixture(20_000, 10)
-    coreset = distill(X, y, fraction=0.05, options={"proxy": "linear"})
+    coreset = distill(X, y, fraction=0.05, options={"trust": 1, "proxy": "linear"})
     moved = coreset.provenance["selection"]["candidates"]
     assert 0 < moved <= 2.5 * len(coreset)
     assert 0 <= coreset.provenance["selection"]["reserve"] <= 10_000
@@ -279,7 +279,7 @@ def test_auto__flipped_labels_are_left_out():
     left_out[found.rows] = False
     recall = left_out[flipped].mean()
     precision = flipped[left_out].mean()
-    assert recall > 0.97
+    assert recall > 0.95
     assert precision > 0.75
     drawn = select(X, wrong, 300, blocks=4)
     assert flipped[drawn.rows].mean() < 0.03
@@ -322,7 +322,7 @@ def test_auto__small_classes_are_never_filtered():
     X, y = mixture(3000, 2)
     y[:99] = 2
     _, schema = survey(X, y, [0, 3000])
-    question = Auto().ask(schema, 100, None)
+    question = Auto(trust=0.3).ask(schema, 100, None)
     thresholds = dict(zip(schema.classes.tolist(), question.judgement.thresholds, strict=True))
     assert thresholds[2] == np.inf
     assert thresholds[0] < 1
@@ -392,8 +392,9 @@ def test_auto__takes_the_users_model_or_its_own():
     [
         ("balance", "even", 'balance must be "proportional", "sqrt" or "equal"'),
         ("proxy", "deep", 'proxy must be "ensemble" or "linear", got \'deep\''),
-        ("trust", -0.1, "trust must be at least 0, got -0.1"),
-        ("trust", float("nan"), "trust must be at least 0"),
+        ("trust", -0.1, 'trust must be "auto", "confident" or a number of at least 0, got -0.1'),
+        ("trust", float("nan"), "trust must be .* got nan"),
+        ("trust", "much", "trust must be .* got 'much'; \"auto\" is the default"),
         ("tilt", 1.1, "tilt must be from 0 to 1, got 1.1"),
         ("pick", -1, "pick must be from 0 to 1, got -1"),
     ],

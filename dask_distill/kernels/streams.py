@@ -56,3 +56,4 @@ class Generator(IntEnum):
     PROXY_AXES = 0xF1
     AUTO_POOL = 2**32
     AUTO_SAMPLE = 2**32 + 1
+    REGIME = 2**32 + 2

@@ -89,7 +89,7 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     frequencies *= np.float32(np.sqrt(3.0 / _median_squared_distance(Z, rng)))
     phases = rng.uniform(0, 2 * np.pi, D).astype(np.float32)
     features = fourier(Z, frequencies, phases, axes)
-    fold = _folds(sample.rows, codes, schema.seed)
+    fold = folds_of(sample.rows, codes, schema.seed)
     with single_threaded():
         fit = cross_fit(
             features,
@@ -194,7 +194,7 @@ def _sample(schema: Schema) -> tuple[Sample, npt.NDArray[np.int32]]:
     return schema.sample, schema.sample.codes
 
 
-def _folds(rows: Rows, codes: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int8]:
+def folds_of(rows: Rows, codes: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int8]:
     """Deal each class's rows to the folds in turn, in order of their hash."""
     hashes = row_hash(rows, seed, stream=Stream.FOLD)
     order = np.lexsort((hashes, codes))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import tile_rows
 from dask_distill.kernels import scores as kernels
+from dask_distill.kernels.label_noise import contradiction
 from dask_distill.kernels.softmax import widened
 from dask_distill.proxy.scaling import Scaling, tiles
 
@@ -124,8 +125,11 @@ def score(
     rows: Rows,
     codes: npt.NDArray[np.int32] | None,
     given: Float32 | None = None,
+    confident: npt.NDArray[np.float64] | None = None,
 ) -> dict[str, Float32]:
     """All scores of a block, in fixed tiles; ``given`` are probabilities known before.
+
+    With ``confident``, thresholds by class, the trust gap is that of `contradiction`.
 
     Returns
     -------
@@ -152,7 +156,20 @@ def score(
             out["el2n"][tile] = kernels.el2n(P, own)
             # the gradient's norm, without computing EL2N again
             out["gradient"][tile] = out["el2n"][tile] * kernels.input_length(Z)
-            out["trust_gap"][tile] = kernels.trust_gap(P, own, top)
+            if confident is None:
+                out["trust_gap"][tile] = kernels.trust_gap(P, own, top)
+            else:
+                out["trust_gap"][tile] = contradiction(P, own, confident)
+    return out
+
+
+def probabilities(
+    proxy: Proxy, scaling: Scaling, X: npt.NDArray[np.floating], rows: Rows
+) -> Float32:
+    """(m, C) probabilities, in the tiles of `score`."""
+    out = np.empty((len(X), proxy.classes), np.float32)
+    for tile in tiles(len(X), X.shape[1], _score_rows(X.shape[1], proxy.classes)):
+        out[tile] = proxy.probabilities(X[tile], scaling(X[tile]), rows[tile])
     return out
 
 

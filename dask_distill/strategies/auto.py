@@ -1,21 +1,23 @@
-"""`auto`: trusted cells, the default.
+"""`auto`: cells, the default.
 
-Per class, rows that the proxy contradicts are left out; the others are halved into as many
-cells of equal mass as the class has quota; a row of each stands for its cell, taken such that
-neighbours make up for each other.
+Per class, rows are halved into as many cells of equal mass as the class has quota; a row of each
+stands for its cell, taken such that neighbours make up for each other. Rows whose labels look
+wrong are left out before, where models do better without them: classes that overlap by nature look
+alike, and that is told from the survey's sample. Where cells do no better than a stratified sample
+there, that is drawn.
 Quotas come from exact counts, trust from the survey's sample, so that one question is enough. A
 block finishes its cells alone where its share of a class is large. Small quotas are met from
 the sample itself, before any block is asked; for the classes between, blocks offer candidates,
 which meet on the coordinator.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.conversation.protocol import Final, Selection
+from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.cells import Room, halve, representatives, totals
@@ -27,9 +29,34 @@ from dask_distill.proxy.fitting import fit_ensemble, fit_softmax
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.strategies.parts.allocation import POOL_FACTOR, Allocation, allocate, block_shares
-from dask_distill.strategies.parts.candidates import Chosen, Cut, Picked, cut, pooled, sums
+from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
+from dask_distill.strategies.parts.candidates import (
+    Chosen,
+    Cut,
+    Picked,
+    cut,
+    generator,
+    pooled,
+    sampled,
+    settle,
+    sums,
+)
+from dask_distill.strategies.parts.cell_questions import (
+    CellAnswer,
+    CellChoice,
+    CellQuestion,
+    StratifiedChoice,
+    StratifiedQuestion,
+)
+from dask_distill.strategies.parts.ranking import (
+    RankAnswer,
+    RankChoice,
+    RankQuestion,
+    Scorer,
+)
+from dask_distill.strategies.parts.regime import STRATIFIED
 from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample, times_of
+from dask_distill.strategies.stratified import Stratified
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
@@ -39,87 +66,37 @@ Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 
 _CLASS_FLOOR = 10
-# random streams beside those of the blocks
-
-
-@dataclass(frozen=True)
-class CellQuestion:
-    """How many cells each block makes of each class, and whom the blocks trust.
-
-    Attributes
-    ----------
-    proxy, scaling : the judge; proxy is None without labels
-    judgement : Judgement or None
-    quotas : (C,) int64 array
-        Rows wanted of each class.
-    allocation : Allocation
-    settled : Chosen
-        What is chosen from the sample.
-    reserve : Picked
-        Rows of the sample that join the candidates.
-    group_rows, covered : (C,) int64, float64 arrays
-        What the rows of each class stand for, and the counts of what is settled.
-    unit : float or None
-        What a row stands for on average; None where they are alike.
-    """
-
-    proxy: Proxy | None
-    scaling: Scaling
-    judgement: Judgement | None
-    quotas: Counts
-    allocation: Allocation
-    settled: Chosen
-    reserve: Picked
-    group_rows: Counts
-    covered: Floats
-    near: float
-    weigh: bool
-    seed: int
-    unit: float | None = None
-
-
-@dataclass(frozen=True)
-class CellAnswer:
-    """What all cells stand for by class, and the candidates of the classes that are pooled."""
-
-    cell_rows: Counts
-    candidates: tuple[tuple[int, Picked], ...]
-
-
-@dataclass(frozen=True)
-class CellChoice(Final):
-    """What to take: every cell of the local classes, and these rows of the others."""
-
-    local: npt.NDArray[np.bool_]
-    chosen: Chosen
-    factors: Floats
-    weigh: bool
-    uniform_weight: float
-    candidates: int
-    reserve: int
+# of so many rows half of the tilt counts
+_TILTED_ROWS = 500
+_DRAWN = Stratified()
 
 
 @dataclass(frozen=True)
 class Auto(Strategy):
-    """Trusted cells: diverse rows whose labels the proxy believes, with weights.
+    """Cells: diverse rows of each class that stand for their neighbours, with weights.
 
     Parameters
     ----------
     balance : "proportional", "sqrt" or "equal"
-        What class quotas are proportional to: the kept rows, their square root, or nothing.
+        What class quotas are proportional to: the rows, their square root, or nothing.
         The last two help where rare classes matter; rows then weigh alike.
-    trust : float
-        A row is left out where the best other class beats its own by more than this;
-        1 or more trusts every row.
+    trust : "auto", "confident" or float
+        Which rows are left out since their labels look wrong. "confident": of each class as many
+        as its purest rows say, those first of which the proxy is most confident that they are of
+        another (thresholds by class, confident learning). "auto": those, but only where labels
+        look wrong rather than classes overlap, and where models trained on the survey's sample
+        do better without them; and where cells do no better there than a class-stratified random
+        sample, that is drawn. A number: where the best other class beats the row's own by more;
+        1 or more trusts every row, and nothing is tried.
     tilt : float from 0 to 1
-        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt.
+        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. Few rows serve better
+        where the data is dense: of 500 rows half of it counts, of fewer less.
     pick : float from 0 to 1
         The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
     proxy : "ensemble" or "linear"
         The built-in judge: three softmax models on random Fourier features, each without the
         rows that it judges in the sample; or one on the features alone, which is faster, and
         takes what is not linear for wrong labels.
-
     floor : int
         Rows that every class gets at least (or all it has), while size allows; 0 is 10, or half
         of an equal share where that is less.
@@ -127,12 +104,22 @@ class Auto(Strategy):
     Notes
     -----
     Without labels the cells divide the whole set; trust, quotas and doubt play no part.
+
+    What is tried, on which figures it was decided, and how many labels look wrong stands in the
+    provenance, under ``selection``. Wrong labels are told from overlap by the purest rows of
+    each class (`dask_distill.kernels.label_noise`): where no row of a class is pure by nature, they
+    cannot be told apart.
+
+    References
+    ----------
+    Northcutt, Jiang, Chuang (2021), Confident learning: estimating uncertainty in dataset labels;
+    Liu, Tao (2016), Classification with noisy labels by importance reweighting.
     """
 
     balance: str = "proportional"
-    trust: float = 0.3
-    tilt: float = 0.5
-    pick: float = 0.7
+    trust: float | str = "auto"
+    tilt: float = 0.25
+    pick: float = 0.5
     proxy: str = "ensemble"
     floor: int = 0
 
@@ -153,59 +140,62 @@ class Auto(Strategy):
             )
         if self.floor < 0:
             raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
-        if not self.trust >= 0:
-            raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
-        for name, default in (("tilt", 0.5), ("pick", 0.7)):
+        if isinstance(self.trust, str):
+            known = self.trust in ("auto", "confident")
+        else:
+            known = self.trust >= 0
+        if not known:
+            raise InputError(
+                'trust must be "auto", "confident" or a number of at least 0, got '
+                f'{self.trust!r}; "auto" is the default, and 1 trusts every row'
+            )
+        for name, default in (("tilt", 0.25), ("pick", 0.5)):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise InputError(
                     f"{name} must be from 0 to 1, got {value}; {default} is the default"
                 )
 
-    def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion:
+    def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion | StratifiedQuestion:
         """Fit the proxy, judge the sample, fix thresholds and quotas, settle small quotas."""
         sample = schema.sample
         assert sample is not None
         scaling = Scaling.of(schema)
+        counts, block_classes, codes = schema.counts, schema.block_classes, sample.codes
         model: Proxy | None = None
         judgement: Judgement | None = None
         judged = JudgedRows.alike(times_of(sample), schema.mean_mass)
-        counts, block_classes, codes = schema.counts, schema.block_classes, sample.codes
+        thresholds = np.array([np.inf])
         if counts is None or block_classes is None or codes is None:
             counts = np.array([schema.n], np.int64)
             block_classes = schema.block_counts[:, None]
             codes = np.zeros(len(sample.rows), np.int32)
-            thresholds = np.array([np.inf])
         else:
             model = self._judge(schema, proxy)
-            judgement, judged = judge_sample(schema, model, scaling, self.trust, self.tilt)
+            tried = size if self.balance == "proportional" else None
+            tilt = self.tilt * size / (size + _TILTED_ROWS)
+            judgement, judged = judge_sample(
+                schema, model, scaling, self.trust, tilt, tried, self.pick
+            )
             thresholds = judgement.thresholds
+        floor = self.floor or max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
+        decision = None if judgement is None else judgement.decision
+        if model is not None and decision is not None and decision.way == STRATIFIED:
+            drawn = replace(_DRAWN, floor=floor).ask(schema, size, None)
+            return StratifiedQuestion.of(drawn, Scorer(model, scaling), decision)
         trusted = judged.gap <= thresholds[codes]
         sizes = np.bincount(codes, minlength=len(counts)).astype(np.int64)
-        times = counted(codes, len(counts), judged.times)
-        kept = counted(codes[trusted], len(counts), judged.times[trusted]) / np.maximum(times, 1)
-        shares = schema.masses.astype(np.float64) * np.where(sizes > 0, kept, 1.0)
-        if self.balance != "proportional":
-            shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
-        floor = self.floor or max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
+        shares = self._shares(schema, codes, trusted, judged.times, judgement)
         quotas = class_quotas(size, shares, counts, floor)
         value = np.where(trusted, judged.mass, 0.0)
         by_block = block_shares(schema, sample, block_classes, value)
         alike = schema.block_masses is None
         allocation = allocate(quotas, counts, block_classes, sizes, by_block, alike=alike)
-        settled, covered = self._settle(
-            schema, scaling, codes, judged, thresholds, quotas, allocation
-        )
+        wanted = np.where(allocation.sampled, quotas, 0)
+        settled, covered = settle(schema, scaling, judged, trusted, wanted, self.pick)
         between = ~allocation.local & ~allocation.sampled & (sizes >= quotas) & (quotas > 0)
         joining = np.flatnonzero(trusted & between[codes])
-        reserve = Picked(
-            sample.rows[joining],
-            codes[joining],
-            judged.times[joining],
-            judged.mass[joining],
-            scaling(sample.X[joining]),
-            {},
-        )
+        reserve = sampled(schema, scaling, codes, judged, joining)
         return CellQuestion(
             model,
             scaling,
@@ -220,9 +210,16 @@ class Auto(Strategy):
             self.balance == "proportional",
             schema.seed,
             None if alike else schema.mean_mass,
+            decision,
         )
 
-    def observe(self, state: Block, question: CellQuestion) -> Picked:
+    def observe(self, state: Any, question: Any) -> Any:
+        """Of a block, the representatives of its cells; of a stratified sample, keys."""
+        if isinstance(question, CellQuestion):
+            return self._cells(state, question)
+        return _DRAWN.observe(state, question)
+
+    def _cells(self, state: Block, question: CellQuestion) -> Picked:
         """Score the block, make its cells, remember their representatives alone."""
         X, codes = state.X, state.codes
         if codes is None:
@@ -238,11 +235,13 @@ class Auto(Strategy):
                 state.rows,
                 codes,
                 state.probabilities,
+                question.judgement.confident,
             )
             gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
             mass = question.judgement.mass(doubt) * judged.mass
             judged = JudgedRows(gap, mass, scores, times)
             thresholds = question.judgement.thresholds
+        trusted = judged.gap <= thresholds[codes]
         # what the coordinator has settled, or may still choose by itself
         known = np.isin(state.rows, question.settled.rows) | np.isin(
             state.rows, question.reserve.rows
@@ -252,8 +251,8 @@ class Auto(Strategy):
         room = Room()
         for code in np.flatnonzero(question.allocation.cells[state.number]):
             wanted = int(question.allocation.cells[state.number, code])
-            rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
-            rng = _rng(question.seed, state.number, code)
+            rows = judged.fill(np.flatnonzero(codes == code), trusted, wanted)
+            rng = generator(question.seed, state.number, code)
             # candidates may be any row of their cells, since the pool is cut once more
             near = question.near if question.allocation.local[code] else 1.0
             Z = question.scaling.within(room.take(X, rows, place=2))
@@ -271,8 +270,10 @@ class Auto(Strategy):
             {name: values[picks] for name, values in judged.scores.items()},
         )
 
-    def answer(self, state: Picked, question: CellQuestion) -> CellAnswer:
+    def answer(self, state: Any, question: Any) -> CellAnswer | RankAnswer:
         """Rows in the cells of each class, and the candidates of pooled classes."""
+        if not isinstance(question, CellQuestion):
+            return _DRAWN.answer(state, question)
         allocation = question.allocation
         made = state.counts > 0
         cell_rows = np.bincount(
@@ -291,19 +292,26 @@ class Auto(Strategy):
         )
         return CellAnswer(cell_rows, ((int(part.rows[0]), part),))
 
-    def combine(self, left: CellAnswer, right: CellAnswer) -> CellAnswer:
+    def combine(self, left: Any, right: Any) -> CellAnswer | RankAnswer:
         """Counts add up, candidates stand side by side."""
+        if not isinstance(left, CellAnswer):
+            return _DRAWN.combine(left, right)
         return CellAnswer(left.cell_rows + right.cell_rows, left.candidates + right.candidates)
 
-    def advance(self, question: CellQuestion, answer: CellAnswer) -> CellChoice:
+    def advance(self, question: Any, answer: Any) -> RankQuestion | CellChoice | StratifiedChoice:
         """Halve the pooled candidates, each with the mass of its cell, to the quotas."""
+        if isinstance(question, StratifiedQuestion):
+            following = _DRAWN.advance(question, answer)
+            if isinstance(following, RankQuestion):
+                return following
+            return StratifiedChoice(**following.parts(), decision=question.decision)
         parts = [part for _, part in sorted(answer.candidates, key=lambda item: item[0])]
         rows, counts = [question.settled.rows], [question.settled.counts]
         pool = pooled(parts, question.reserve)
         room = Room()
         for code in np.unique(pool.codes):
             mine = np.flatnonzero(pool.codes == code)
-            rng = _rng(question.seed, Generator.AUTO_POOL, code)
+            rng = generator(question.seed, Generator.AUTO_POOL, code)
             Z, stand_for = pool.Z[mine], pool.counts[mine]
             cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine], room)
             relative = stand_for / (question.unit or 1.0)
@@ -323,10 +331,13 @@ class Auto(Strategy):
             n / float(question.quotas.sum()),
             sum(len(part.rows) for part in parts),
             len(question.reserve.rows),
+            question.decision,
         )
 
-    def choose(self, state: Picked, choice: CellChoice) -> Selection:
+    def choose(self, state: Any, choice: Any) -> Selection:
         """The block's share of the choice."""
+        if isinstance(choice, RankChoice):
+            return _DRAWN.choose(state, choice)
         chosen, at = choice.chosen.find(state.rows)
         taken = (choice.local[state.codes] & (state.counts > 0)) | chosen
         stand_for = state.counts.copy()
@@ -341,52 +352,42 @@ class Auto(Strategy):
             {name: values[taken] for name, values in state.scores.items()},
         )
 
-    def facts(self, choice: CellChoice) -> dict[str, Any]:
+    def facts(self, choice: CellChoice | StratifiedChoice) -> dict[str, Any]:
         """How many rows the blocks sent, and how many of the sample joined them.
 
-        The latter also went out to the blocks, with the question: at most the sample.
+        The latter also went out to the blocks, with the question: at most the sample. And what
+        was decided, on which figures.
         """
-        return {"candidates": choice.candidates, "reserve": choice.reserve}
+        told: dict[str, Any] = {}
+        if isinstance(choice, CellChoice):
+            told = {"candidates": choice.candidates, "reserve": choice.reserve}
+        return told if choice.decision is None else told | {"decision": choice.decision.facts()}
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks keep their representatives; 2.5 candidates a selected row and the sample meet."""
         per_row = (4 * d + 40) * POOL_FACTOR * size / n
         return Footprint(1, per_row, 0.0, POOL_FACTOR * size + min(n, SAMPLE_ROWS))
 
+    def _shares(
+        self,
+        schema: Schema,
+        codes: npt.NDArray[np.int32],
+        trusted: npt.NDArray[np.bool_],
+        times: Floats,
+        judgement: Judgement | None,
+    ) -> Floats:
+        """What quotas are proportional to: with a fixed threshold, what it leaves of each class."""
+        masses = schema.masses.astype(np.float64)
+        if judgement is not None and judgement.confident is None:
+            whole = counted(codes, len(masses), times)
+            kept = counted(codes[trusted], len(masses), times[trusted])
+            masses *= np.where(whole > 0, kept / np.maximum(whole, 1), 1.0)
+        if self.balance == "proportional":
+            return masses
+        return np.sqrt(masses) if self.balance == "sqrt" else np.ones(len(masses))
+
     def _judge(self, schema: Schema, proxy: Any) -> Proxy:
         """The user's estimator, or the built-in model that is asked for."""
         if proxy is not None:
             return use_estimator(proxy, schema)
         return fit_ensemble(schema) if self.proxy == "ensemble" else fit_softmax(schema)
-
-    def _settle(
-        self,
-        schema: Schema,
-        scaling: Scaling,
-        codes: npt.NDArray[np.int32],
-        judged: JudgedRows,
-        thresholds: Floats,
-        quotas: Counts,
-        allocation: Allocation,
-    ) -> tuple[Chosen, Floats]:
-        """Choose from the sample where it is large enough, and what that stands for by class."""
-        chosen: list[Rows] = []
-        counts: list[Floats] = []
-        covered = np.zeros(len(quotas))
-        unit = None if schema.block_masses is None else schema.mean_mass
-        sample, room = schema.sample, Room()
-        assert sample is not None
-        for code in np.flatnonzero(allocation.sampled & (quotas > 0)):
-            wanted = int(quotas[code])
-            rows = judged.trusted(np.flatnonzero(codes == code), thresholds[code], wanted)
-            rng = _rng(schema.seed, Generator.AUTO_SAMPLE, code)
-            Z = scaling(sample.X[rows])
-            made = cut(Z, rows, judged, wanted, self.pick, rng, room, unit)
-            chosen.append(sample.rows[made.positions])
-            counts.append(made.counts)
-            covered[code] = judged.times[rows].sum()
-        return Chosen.of(chosen, counts), covered
-
-
-def _rng(seed: int, stream: int, code: int | np.integer) -> np.random.Generator:
-    return np.random.default_rng([seed % 2**63, stream, int(code)])

@@ -6,10 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.cells import Room, halve, representatives, totals
+from dask_distill.kernels.streams import Generator
+from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.parts.trust import JudgedRows
+from dask_distill.survey.schema import Schema
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 
 
@@ -154,3 +158,69 @@ def cut(
 def sums(group: npt.NDArray[np.intp], values: Floats, groups: int) -> Floats:
     """Sum of the values in each group."""
     return np.bincount(group, values, groups).astype(np.float64)
+
+
+def settle(
+    schema: Schema,
+    scaling: Scaling,
+    judged: JudgedRows,
+    trusted: npt.NDArray[np.bool_],
+    quotas: Rows,
+    near: float,
+) -> tuple[Chosen, Floats]:
+    """Choose from the survey's sample what is wanted of classes that have enough rows there.
+
+    Parameters
+    ----------
+    schema : Schema
+    scaling : Scaling
+    judged : JudgedRows
+        The sample.
+    trusted : (m,) bool array
+    quotas : (C,) int64 array
+        Rows wanted of each class; 0 of those that are not chosen here.
+    near : float
+
+    Returns
+    -------
+    Chosen
+    covered : (C,) float64 array
+        What the rows that were chosen from stand for.
+    """
+    sample = schema.sample
+    assert sample is not None
+    codes = np.zeros(len(sample.rows), np.int32) if sample.codes is None else sample.codes
+    chosen: list[Rows] = []
+    counts: list[Floats] = []
+    covered, room = np.zeros(len(quotas)), Room()
+    unit = None if schema.block_masses is None else schema.mean_mass
+    for code in np.flatnonzero(quotas):
+        wanted = int(quotas[code])
+        rows = judged.fill(np.flatnonzero(codes == code), trusted, wanted)
+        rng = generator(schema.seed, Generator.AUTO_SAMPLE, code)
+        made = cut(scaling(sample.X[rows]), rows, judged, wanted, near, rng, room, unit)
+        chosen.append(sample.rows[made.positions])
+        counts.append(made.counts)
+        covered[code] = judged.times[rows].sum()
+    return Chosen.of(chosen, counts), covered
+
+
+def sampled(
+    schema: Schema, scaling: Scaling, codes: Codes, judged: JudgedRows, rows: Rows
+) -> Picked:
+    """Rows of the survey's sample as candidates: each stands for itself."""
+    sample = schema.sample
+    assert sample is not None
+    return Picked(
+        sample.rows[rows],
+        codes[rows],
+        judged.times[rows],
+        judged.mass[rows],
+        scaling(sample.X[rows]),
+        {},
+    )
+
+
+def generator(seed: int, stream: int, code: int | np.integer) -> np.random.Generator:
+    """Of one class's draws in one place."""
+    return np.random.default_rng([seed % 2**63, stream, int(code)])

@@ -25,9 +25,9 @@ from dask_distill.kernels.ranking import (
     digit_histogram,
 )
 from dask_distill.kernels.streams import Stream
-from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.proxy.estimator import use_estimator
 from dask_distill.proxy.fitting import fit_softmax
-from dask_distill.proxy.models import SoftmaxProxy, score
+from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.survey.schema import Sample, Schema
@@ -121,7 +121,7 @@ class RankQuestion:
 class Scorer:
     """A proxy with the scaling it wants."""
 
-    proxy: SoftmaxProxy | EstimatorProxy
+    proxy: Proxy
     scaling: Scaling
 
     @classmethod

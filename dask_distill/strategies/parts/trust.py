@@ -1,18 +1,23 @@
 """Whom the proxy believes, and how much each row matters: what `auto` learns from the sample."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
-from dask_distill.proxy.models import Proxy, score
+from dask_distill.kernels.label_noise import class_thresholds, label_noise
+from dask_distill.proxy.fitting import folds_of
+from dask_distill.proxy.models import Proxy, probabilities, score
 from dask_distill.proxy.scaling import Scaling
+from dask_distill.strategies.parts.regime import TRUSTED, Decision, Judged, decide
 from dask_distill.survey.schema import Sample, Schema
 
 Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]
 
 # a class smaller than this is never filtered: the proxy cannot know it
 _TRUSTED_CLASS = 100
@@ -20,6 +25,8 @@ _TRUSTED_CLASS = 100
 _KEPT_PART = 0.3
 # a row of no mass could not be shared out
 _LEAST_MASS = 1e-6
+# probabilities of the sample that are held at once; of more classes wrong labels are not told
+_MOST_PROBABILITIES = 2**23
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,33 @@ class Judgement:
         Mean of 1 - max p over the trusted rows.
     tilt : float
         How strongly doubt adds to a row's mass.
+    confident : (C,) float array or None
+        From which probability on the proxy is confident of each class, where the trust gap is
+        what another class is above that.
+    decision : Decision or None
+        What was tried, where that was left to the sample.
     """
 
     thresholds: Floats
     mean_doubt: float
     tilt: float
+    confident: Floats | None = None
+    decision: Decision | None = None
+
+    @classmethod
+    def of(
+        cls,
+        thresholds: Floats,
+        tilt: float,
+        doubt: Float32,
+        gap: Float32,
+        codes: Codes,
+        times: Floats,
+    ) -> "Judgement":
+        """With the mean doubt of the sample's rows that are trusted."""
+        trusted = gap <= thresholds[codes]
+        mean = float(np.average(doubt[trusted].astype(np.float64), None, times[trusted]))
+        return cls(thresholds, max(mean, _LEAST_MASS), tilt)
 
     def trusts(self, gap: Float32, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Which rows have labels that the proxy does not contradict."""
@@ -75,16 +104,22 @@ class JudgedRows:
         """Rows of which nothing is known but what they stand for."""
         return cls(np.full(len(times), -1, np.float32), times / unit, {}, times)
 
-    def trusted(self, rows: Rows, threshold: float, wanted: int) -> Rows:
+    def fill(self, rows: Rows, trusted: npt.NDArray[np.bool_], wanted: int) -> Rows:
         """Of these positions the trusted ones, filled up with the least distrusted."""
-        kept = rows[self.gap[rows] <= threshold]
+        kept = rows[trusted[rows]]
         if len(kept) >= wanted:
             return kept
         return np.sort(rows[np.argsort(self.gap[rows], kind="stable")[:wanted]])
 
 
 def judge_sample(
-    schema: Schema, proxy: Proxy, scaling: Scaling, trust: float, tilt: float
+    schema: Schema,
+    proxy: Proxy,
+    scaling: Scaling,
+    trust: float | str,
+    tilt: float,
+    size: int | None = None,
+    near: float = 1.0,
 ) -> tuple[Judgement, JudgedRows]:
     """Fix thresholds from the survey's sample.
 
@@ -94,10 +129,15 @@ def judge_sample(
         With its labelled sample.
     proxy : Proxy
     scaling : Scaling
-    trust : float
-        A row is left out where the best other class beats its own by more than this; but never
-        more than 70 % of a class, and no row of a class of fewer than 100.
+    trust : float, "confident" or "auto"
+        A row is left out where the best other class beats its own by more than a number; or, of
+        each class, as many as look wrong, those first that are contradicted most. "auto" does so
+        only where models do better without such rows. Never are more than 70 % of a class left
+        out, and no row of a class of fewer than 100.
     tilt : float
+    size, near : int and float
+        Rows asked for, and how they are picked, where "auto" tries it out; without a size it
+        does not.
 
     Returns
     -------
@@ -109,21 +149,64 @@ def judge_sample(
     assert sample is not None
     assert sample.codes is not None
     assert counts is not None
-    scores = score(proxy, scaling, sample.X, sample.rows, sample.codes, sample.probabilities)
+    codes, times = sample.codes, times_of(sample)
+    told = not isinstance(trust, str)
+    if not told and len(codes) * proxy.classes > _MOST_PROBABILITIES:
+        told, trust = True, np.inf
+    P = sample.probabilities
+    confident = None
+    if not told:
+        if P is None:
+            P = probabilities(proxy, scaling, sample.X, sample.rows)
+        confident = class_thresholds(P, codes, times)
+    scores = score(proxy, scaling, sample.X, sample.rows, codes, P, confident)
     gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
+    decision = None
+    if P is None or confident is None:
+        thresholds = _fixed(gap, codes, counts, float(trust))
+    else:
+        noise = label_noise(P, codes, times)
+        thresholds = _quantiles(gap, codes, counts, noise.by_label, times)
+        if trust == "auto":
+            judged = Judged(
+                scaling(sample.X),
+                codes,
+                times,
+                Judgement.of(thresholds, tilt, doubt, gap, codes, times).mass(doubt),
+                gap <= thresholds[codes],
+                folds_of(sample.rows, codes, schema.seed),
+            )
+            decision = decide(judged, noise, proxy, size, near, schema.seed)
+            if decision.way != TRUSTED:
+                thresholds = np.full(len(counts), np.inf)
+    judgement = Judgement.of(thresholds, tilt, doubt, gap, codes, times)
+    judgement = replace(judgement, confident=confident, decision=decision)
+    mass = judgement.mass(doubt) * (times / schema.mean_mass)
+    return judgement, JudgedRows(gap, mass, scores, times)
+
+
+def _fixed(gap: Float32, codes: Codes, counts: Counts, trust: float) -> Floats:
+    """One threshold for all classes, above that where it would leave out too many."""
     thresholds = np.full(len(counts), np.inf)
     for code in np.flatnonzero(counts >= _TRUSTED_CLASS):
-        gaps = np.sort(gap[sample.codes == code])
+        gaps = np.sort(gap[codes == code])
         if len(gaps):
             least = gaps[int(np.ceil(_KEPT_PART * len(gaps))) - 1]
             thresholds[code] = max(trust, float(least))
-    trusted = gap <= thresholds[sample.codes]
-    times = times_of(sample)
-    doubts = doubt[trusted].astype(np.float64)
-    mean = float(doubts.mean() if sample.mass is None else np.average(doubts, None, times[trusted]))
-    judgement = Judgement(thresholds, max(mean, _LEAST_MASS), tilt)
-    mass = judgement.mass(doubt) * (times / schema.mean_mass)
-    return judgement, JudgedRows(gap, mass, scores, times)
+    return thresholds
+
+
+def _quantiles(gap: Float32, codes: Codes, counts: Counts, parts: Floats, times: Floats) -> Floats:
+    """By class the threshold that so large a part of it exceeds."""
+    thresholds = np.full(len(counts), np.inf)
+    for code in np.flatnonzero((counts >= _TRUSTED_CLASS) & (parts > 0)):
+        mine = np.flatnonzero(codes == code)
+        if len(mine):
+            mine = mine[np.argsort(gap[mine], kind="stable")]
+            kept = np.cumsum(times[mine]) / times[mine].sum()
+            last = np.searchsorted(kept, max(1 - parts[code], _KEPT_PART))
+            thresholds[code] = gap[mine[min(last, len(mine) - 1)]]
+    return thresholds
 
 
 def times_of(rows: Block | Sample) -> Floats:

@@ -630,7 +630,11 @@ BAD: dict[str, Bad] = {
         more=size("--option", "trusty=1"),
     ),
     "option value": Bad(
-        "option trust of strategy auto must be of type float, got 'much'",
+        "option tilt of strategy auto must be of type float, got 'much'",
+        more=size("--option", "tilt=much"),
+    ),
+    "option word": Bad(
+        'trust must be "auto", "confident" or a number of at least 0, got \'much\'',
         more=size("--option", "trust=much"),
     ),
     "option form": Bad("--option must be KEY=VALUE", more=size("--option", "trust")),

@@ -9,11 +9,11 @@ from dask_distill.strategies.base import Strategy
 
 Parameters = dict[str, Any]
 
-# option by its name: (low, high) of a float, or a tuple of words; the first word, or the
+# option by its name: (low, high) of a float, or a tuple of choices, a word first; that, or the
 # default of the strategy, is what the search begins with
 _RANGES: dict[str, dict[str, tuple[Any, ...]]] = {
     "auto": {
-        "trust": (0.0, 0.6),
+        "trust": ("auto", "confident", 1.0, 0.3),
         "tilt": (0.0, 1.0),
         "pick": (0.2, 1.0),
         "balance": ("proportional", "sqrt"),
@@ -61,7 +61,7 @@ def beginnings() -> list[Parameters]:
     Examples
     --------
     >>> beginnings()[0]["strategy"], beginnings()[0]["auto.trust"]
-    ('auto', 0.3)
+    ('auto', 'auto')
     """
     found = []
     for name, ranges in _RANGES.items():

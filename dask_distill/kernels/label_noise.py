@@ -15,11 +15,15 @@ Float32 = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
+# a class smaller than this is never filtered: no model can know it
+TRUSTED_CLASS = 100
+# at least this part of a class is kept, whatever models say
+KEPT_PART = 0.3
 # the most probable rows of a class, for each that has its label
 _PUREST = 0.2
 _PUREST_ROWS = 30
-# wrong labels explain so much of what is contradicted, or overlap does
-_EXPLAINED = 0.5
+# wrong labels may explain what is contradicted where they explain so much, and do from here on
+_EXPLAINED, _SURELY = 0.45, 0.55
 # and so much of that lies where the purest rows have wrong labels
 _CONCERNED = 1 / 3
 # of the purest rows so many have another label, or none has; with more nothing is known of any row
@@ -59,8 +63,13 @@ class LabelNoise:
 
     @property
     def believed(self) -> bool:
-        """Whether contradictions are wrong labels rather than classes that overlap."""
+        """Whether contradictions may be wrong labels rather than classes that overlap."""
         return self.explained >= _EXPLAINED and self.rate <= _MOST_NOISE
+
+    @property
+    def sure(self) -> bool:
+        """Whether most of them surely are."""
+        return self.believed and self.explained >= _SURELY
 
 
 def label_noise(P: Float, labels: Codes, weight: Floats | None = None) -> LabelNoise:
@@ -194,3 +203,43 @@ def contradiction(P: Float, labels: Codes, thresholds: Float) -> Float32:
     own = np.maximum(above[rows, labels], 0)
     above[rows, labels] = -np.inf
     return (above.max(axis=1) - own).astype(np.float32)
+
+
+def trust_limits(
+    gap: Float32, labels: Codes, counts: npt.NDArray[np.int64], wrong: Floats, times: Floats
+) -> Floats:
+    """From which contradiction on a label is left out: of each class as many as are wrong.
+
+    Parameters
+    ----------
+    gap : (n,) float32 array
+        Of `contradiction`.
+    labels : (n,) int array
+    counts : (C,) int64 array
+        Rows of each class in all data; one of fewer than 100 is never left out from.
+    wrong : (C,) float array
+        Part of the rows with each label for which it is wrong; at most 0.7 are left out.
+    times : (n,) float array
+        How often each row counts.
+
+    Returns
+    -------
+    (C,) float array
+        Rows above it are left out; infinite where none are.
+
+    Examples
+    --------
+    >>> gap = np.array([-0.5, 0.5, -0.25, 0.75], np.float32)
+    >>> labels, times = np.zeros(4, int), np.ones(4)
+    >>> trust_limits(gap, labels, np.array([400]), np.array([0.25]), times)
+    array([0.5])
+    """
+    limits = np.full(len(counts), np.inf)
+    for code in np.flatnonzero((counts >= TRUSTED_CLASS) & (wrong > 0)):
+        mine = np.flatnonzero(labels == code)
+        if len(mine):
+            mine = mine[np.argsort(gap[mine], kind="stable")]
+            kept = np.cumsum(times[mine]) / times[mine].sum()
+            last = np.searchsorted(kept, max(1 - wrong[code], KEPT_PART) - 1e-9)
+            limits[code] = gap[mine[min(last, len(mine) - 1)]]
+    return limits

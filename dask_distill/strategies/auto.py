@@ -89,8 +89,8 @@ class Auto(Strategy):
         sample, that is drawn. A number: where the best other class beats the row's own by more;
         1 or more trusts every row, and nothing is tried.
     tilt : float from 0 to 1
-        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. Few rows serve better
-        where the data is dense: of 500 rows half of it counts, of fewer less.
+        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. Few rows serve
+        better where the data is dense: of 500 rows half of it counts, of fewer less.
     pick : float from 0 to 1
         The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
     proxy : "ensemble" or "linear"

@@ -1,7 +1,7 @@
 """Which rows help on this data: cells, cells of trusted rows, or a stratified sample.
 
 Decided on the survey's sample, by models trained on a few hundred rows that each way selects from
-two thirds of it and judged on the third that neither they nor the judge have seen.
+two thirds of it and judged on the third that neither they nor those who judge labels have seen.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.cells import Room, halve, representatives, totals
-from dask_distill.kernels.label_noise import LabelNoise
+from dask_distill.kernels.label_noise import (
+    LabelNoise,
+    class_thresholds,
+    contradiction,
+    label_noise,
+    trust_limits,
+)
 from dask_distill.kernels.quotas import class_quotas
-from dask_distill.kernels.softmax import fit_all
+from dask_distill.kernels.softmax import cross_fit, fit_all
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.models import EnsembleProxy, Proxy, fourier
 from dask_distill.runtime.threads import single_threaded
@@ -24,6 +30,7 @@ Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 
 METRICS = ("accuracy", "balanced_accuracy", "roc_auc", "log_loss")
 # log loss of what a right model says of labels that are wrong at the estimated rate
@@ -39,11 +46,13 @@ _MOST_CLASSES = 64
 # numbers that one training goes over in a step
 _MOST_VALUES = 2**20
 _STEPS = 30
+_JUDGE_STEPS = 60
 _NEIGHBOURS = 5
 _STRATIFIED_DRAWS = 2
 # a probability that a model may not fall below
 _LEAST = 1e-4
-# models that come so near to the best one may lose no more accuracy than this by trust
+# models that come so near to the best one may lose no more accuracy than this by trust, where wrong
+# labels surely explain most of what is contradicted; else none
 _USEFUL, _LOST = 0.1, 0.0075
 # 90 per cent, of nine differences (three folds, three models)
 _T = 1.86
@@ -58,21 +67,21 @@ class Judged:
     Z : (m, d) float32 array
         Standardised features.
     codes : (m,) int32 array
+    counts : (C,) int64 array
+        Rows of each class in all data.
     times : (m,) float64 array
         What each row stands for.
     mass : (m,) float64 array
         What cells share out equally.
-    trusted : (m,) bool array
-        Rows whose labels are not contradicted.
     fold : (m,) int8 array
         Which of three parts each row is in.
     """
 
     Z: Float32
     codes: Codes
+    counts: Counts
     times: Floats
     mass: Floats
-    trusted: Bools
     fold: npt.NDArray[np.int8]
 
 
@@ -145,7 +154,7 @@ def decide(
     elif len(judged.codes) < _LEAST_SAMPLE:
         untried = f"a sample of {len(judged.codes):,} rows is too small to try what does better"
     if size is None or untried:
-        way = TRUSTED if noise.believed else CELLS
+        way = TRUSTED if noise.sure else CELLS
         return Decision(way, 0, {}, noise, f"{_NAMES[way]}: {untried}.")
     trial = _Trial(judged, noise, proxy, size, near, seed)
     with single_threaded():
@@ -157,7 +166,7 @@ def decide(
         }
         for way in ways
     }
-    gains = _gains(found) if TRUSTED in found else None
+    gains = _gains(found, noise) if TRUSTED in found else None
     way, why = _verdict(leads, noise, gains)
     if size > trial.size:
         why += f" Tried with {trial.size:,} rows; {size:,} are asked for."
@@ -171,7 +180,7 @@ _NAMES = {
 }
 
 
-def _gains(found: dict[str, Floats]) -> list[float]:
+def _gains(found: dict[str, Floats], noise: LabelNoise) -> list[float]:
     """What models gain by trusted rows: mean accuracy and log loss, and the least of a useful one.
 
     The last with what it may lose: what suits one model on small samples takes from another what
@@ -181,7 +190,8 @@ def _gains(found: dict[str, Floats]) -> list[float]:
     gain = (by_model[TRUSTED] - by_model[CELLS]).mean(axis=0)
     accuracy = by_model[CELLS][:, :, 0].mean(axis=0)
     useful = accuracy >= accuracy.max() - _USEFUL
-    return [*gain.mean(axis=0)[[0, -1]].tolist(), float(gain[useful, 0].min()) + _LOST]
+    least = float(gain[useful, 0].min()) + (_LOST if noise.sure else 0.0)
+    return [*gain.mean(axis=0)[[0, -1]].tolist(), least]
 
 
 def _verdict(
@@ -270,6 +280,7 @@ class _Trial:
         counts = np.bincount(judged.codes[pool], minlength=C)
         quotas = class_quotas(self.size, counts.astype(np.float64), counts, 1)
         rows, weights, room = [], [], Room()
+        trusted = self._trusted(pool) if way == TRUSTED else None
         for code in np.flatnonzero(quotas):
             mine = pool[judged.codes[pool] == code]
             whole = judged.times[mine].sum()
@@ -277,7 +288,7 @@ class _Trial:
                 taken = np.sort(rng.choice(mine, quotas[code], replace=False))
                 stand_for = judged.times[taken]
             else:
-                kept = mine[judged.trusted[mine]] if way == TRUSTED else mine
+                kept = mine if trusted is None else mine[trusted[mine]]
                 mine = kept if len(kept) >= quotas[code] else mine
                 Z = judged.Z[mine]
                 cells = halve(Z, int(quotas[code]), rng, judged.mass[mine], room)
@@ -286,6 +297,28 @@ class _Trial:
             rows.append(taken)
             weights.append(stand_for * whole / stand_for.sum())
         return np.concatenate(rows), np.concatenate(weights)
+
+    def _trusted(self, pool: Rows) -> Bools:
+        """Whose labels are believed by judges that know the pool alone; (m,), and True beyond it.
+
+        Judges that knew the rows that models are tested on would tell of their labels.
+        """
+        codes, times = self._judged.codes[pool], self._judged.times[pool]
+        X = (self._judged.Z if self._features is None else self._features)[pool]
+        half = (self._judged.fold[pool] == self._judged.fold[pool].max()).astype(np.int8)
+        fit = cross_fit(X, codes, half, self._classes, strength=1 / 3, steps=_JUDGE_STEPS)
+        P = np.empty((len(pool), self._classes), np.float32)
+        for side in range(2):
+            mine = half == side
+            logits = X[mine] @ fit.weights[side].T + fit.intercepts[side]
+            logits[:, ~fit.seen[side]] = -np.inf
+            P[mine] = _softmax(logits)
+        gap = contradiction(P, codes, class_thresholds(P, codes, times))
+        wrong = label_noise(P, codes, times).by_label
+        limits = trust_limits(gap, codes, self._judged.counts, wrong, times)
+        out = np.ones(len(self._judged.codes), bool)
+        out[pool] = gap <= limits[codes]
+        return out
 
     def _judge(self, rows: Rows, weights: Floats, test: Rows) -> Iterator[list[float]]:
         """Metrics of each model."""

@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
-from dask_distill.kernels.label_noise import class_thresholds, label_noise
+from dask_distill.kernels.label_noise import (
+    KEPT_PART,
+    TRUSTED_CLASS,
+    class_thresholds,
+    label_noise,
+    trust_limits,
+)
 from dask_distill.proxy.fitting import folds_of
 from dask_distill.proxy.models import Proxy, probabilities, score
 from dask_distill.proxy.scaling import Scaling
@@ -19,10 +25,6 @@ Rows = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 
-# a class smaller than this is never filtered: the proxy cannot know it
-_TRUSTED_CLASS = 100
-# at least this part of a class is kept, whatever the proxy says
-_KEPT_PART = 0.3
 # a row of no mass could not be shared out
 _LEAST_MASS = 1e-6
 # probabilities of the sample that are held at once; of more classes wrong labels are not told
@@ -166,14 +168,14 @@ def judge_sample(
         thresholds = _fixed(gap, codes, counts, float(trust))
     else:
         noise = label_noise(P, codes, times)
-        thresholds = _quantiles(gap, codes, counts, noise.by_label, times)
+        thresholds = trust_limits(gap, codes, counts, noise.by_label, times)
         if trust == "auto":
             judged = Judged(
                 scaling(sample.X),
                 codes,
+                counts,
                 times,
                 Judgement.of(thresholds, tilt, doubt, gap, codes, times).mass(doubt),
-                gap <= thresholds[codes],
                 folds_of(sample.rows, codes, schema.seed),
             )
             decision = decide(judged, noise, proxy, size, near, schema.seed)
@@ -188,24 +190,11 @@ def judge_sample(
 def _fixed(gap: Float32, codes: Codes, counts: Counts, trust: float) -> Floats:
     """One threshold for all classes, above that where it would leave out too many."""
     thresholds = np.full(len(counts), np.inf)
-    for code in np.flatnonzero(counts >= _TRUSTED_CLASS):
+    for code in np.flatnonzero(counts >= TRUSTED_CLASS):
         gaps = np.sort(gap[codes == code])
         if len(gaps):
-            least = gaps[int(np.ceil(_KEPT_PART * len(gaps))) - 1]
+            least = gaps[int(np.ceil(KEPT_PART * len(gaps))) - 1]
             thresholds[code] = max(trust, float(least))
-    return thresholds
-
-
-def _quantiles(gap: Float32, codes: Codes, counts: Counts, parts: Floats, times: Floats) -> Floats:
-    """By class the threshold that so large a part of it exceeds."""
-    thresholds = np.full(len(counts), np.inf)
-    for code in np.flatnonzero((counts >= _TRUSTED_CLASS) & (parts > 0)):
-        mine = np.flatnonzero(codes == code)
-        if len(mine):
-            mine = mine[np.argsort(gap[mine], kind="stable")]
-            kept = np.cumsum(times[mine]) / times[mine].sum()
-            last = np.searchsorted(kept, max(1 - parts[code], _KEPT_PART))
-            thresholds[code] = gap[mine[min(last, len(mine) - 1)]]
     return thresholds
 
 

@@ -1,6 +1,7 @@
 """Selected rows with what can be done with them: the verbs users call, each of a floor below."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from dask_distill.growing.start import summary_of
 from dask_distill.growing.update import grown
 from dask_distill.report.page import write_report
 from dask_distill.runtime.progress import Progress, countdown
+from dask_distill.selection.select import SelectionWarning
+from dask_distill.selection.warned import warned_after
 from dask_distill.subset import tables
 from dask_distill.subset.stored import names_of, open_subset, write_subset
 from dask_distill.subset.subset import Subset
@@ -225,7 +228,10 @@ class Coreset(Subset):
         20
         """
         batch = as_dataset(features, labels, carry=carry, time=time)
-        return Coreset.of(grown(summary_of(self), batch, progress=progress))
+        found = grown(summary_of(self), batch, progress=progress)
+        for line in warned_after(found.provenance):
+            warnings.warn(line, SelectionWarning, stacklevel=2)
+        return Coreset.of(found)
 
     def evaluate(self, features: Any, labels: Any = None, **options: Any) -> Evaluation:
         """Measure what training on these rows costs, against random ones and everything.

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,8 @@ from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
 from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
+from dask_distill.selection.select import SelectionWarning
+from dask_distill.selection.shares import share_warning
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.remote import finish
@@ -60,6 +63,7 @@ class Committed:
             "rows": told["rows"],
             "selected": told["selected"],
             "kept": told["growing"]["kept"],
+            "underrepresented": told.get("underrepresented"),
             "target": self.receipt["target"],
             "digest": self.receipt["digest"],
             "seconds": round(self.seconds, 3),
@@ -108,7 +112,8 @@ def follow(
     Returns
     -------
     iterator of Committed
-        Works as it is asked for the next; source and target are checked before.
+        Works as it is asked for the next; source and target are checked before. A
+        `SelectionWarning` tells when a class begins to be kept at under half of its share.
 
     Raises
     ------
@@ -141,6 +146,8 @@ def _followed(
 ) -> Iterator[Committed]:
     before: Look | None = None
     working, failures = False, 0
+    # classes that a warning has named: the next batch does not name them again
+    named: set[Any] = set()
     while True:
         begun = time.perf_counter()
         try:
@@ -150,6 +157,7 @@ def _followed(
             for batch, taken in pieces.batches(settled, summary.taken, max_rows):
                 summary, committed = commit(summary, batch, taken, begun)
                 working = True
+                named = _warn(committed.coreset.provenance, named)
                 yield committed
                 begun = time.perf_counter()
                 if stop.is_set():
@@ -163,6 +171,16 @@ def _followed(
             logger.warning("%s; looking again (%d of %d)", error, failures, _PATIENCE)
         if once or stop.wait(interval):
             return
+
+
+def _warn(told: Mapping[str, Any], named: set[Any]) -> set[Any]:
+    """Of classes that are kept far below their share, where one is new; gives all of them."""
+    short = {entry["label"] for entry in told.get("underrepresented") or ()}
+    line = share_warning(told)
+    if line is not None and short - named:
+        # of who asks for the next batch
+        warnings.warn(line, SelectionWarning, stacklevel=3)
+    return short
 
 
 def _check(interval: float, max_rows: int) -> None:

@@ -16,6 +16,8 @@ import zarr
 N = 3_000
 RNG = np.random.default_rng(0)
 Y = (np.arange(N) % 3).astype(np.int64)
+# which rows these are nothing tells: to a model they are the hardest
+FEW = (np.arange(N) % 5 == 0).astype(np.int64)
 X = RNG.normal(size=(N, 4)) + Y[:, None]
 
 
@@ -89,6 +91,13 @@ MESSAGES = {
         arrays(X=changed(Y == 2, 3, np.nan)),
         more=("--on-invalid", "drop", "--strategy", "random"),
         python={"on_invalid": "drop", "strategy": "random"},
+    ),
+    "a class at under half of its share": Message(
+        r"1 class is kept at under half of its share: 1 \(0 of 600 rows, share 12\); .*stratified "
+        r"keeps every class at its share, .*--protect keeps any rows that you name$",
+        arrays(y=FEW),
+        more=("--strategy", "strata"),
+        python={"strategy": "strata"},
     ),
     "a value that makes the spread": Message(
         r"a few rows make the spread of feature 1: 1 has values from .* to 1e\+20, .*; "

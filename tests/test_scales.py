@@ -131,6 +131,8 @@ def test_stray__heavy_tails_and_lone_values_are_told_apart(rng):
     assert found[3].low == pytest.approx(-2.6, abs=0.2)
 
 
+# what has no quotas may keep few rows of a class, with the bad value and without
+@pytest.mark.filterwarnings("ignore:1 class is kept at under half of its share")
 @pytest.mark.parametrize("strategy", STANDARDISING)
 def test_distill__one_bad_value_changes_little(classes, strategy):
     X, y = classes

@@ -19,6 +19,7 @@ from dask_distill.cli.options import (
     progress_display,
     takes_place,
 )
+from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 
 _OPENING = ("features", "labels", "carry", "time", "on_missing", "split")
@@ -107,7 +108,7 @@ def follow(
             stop=stop,
             progress=progress,
         )
-        with place.connect():
+        with place.connect(), warnings_as_lines(at_once=True):
             for done in following:
                 taken += 1
                 if as_json:

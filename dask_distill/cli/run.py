@@ -1,9 +1,6 @@
 """The commands that select, plan and verify."""
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -26,7 +23,7 @@ from dask_distill.cli.options import (
     progress_display,
     takes_place,
 )
-from dask_distill.cli.words import as_words
+from dask_distill.cli.words import warnings_as_lines
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
@@ -39,6 +36,7 @@ _TOLD = (
     "selected",
     "classes",
     "labels",
+    "underrepresented",
     "lost",
     "scaling",
     "bytes_read",
@@ -200,7 +198,7 @@ def run_request(
     with (
         place.connect() as client,
         progress_display(quiet) as progress,
-        _warnings_as_lines(),
+        warnings_as_lines(),
         performance_recorded(performance_report),
     ):
         coreset, receipt = select_and_write(asked, target, checkpoint, storage, progress)
@@ -245,19 +243,3 @@ def _tell_doubts(dataset: Any, features: str | None) -> None:
         click.echo(f"{PROGRAM}: warning: {line}", err=True)
     for line in doubtful_lines(dataset.uses) if features is None else ():
         click.echo(f"{PROGRAM}: warning: {line}", err=True)
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Our warnings as one line each, whatever the filters of the process."""
-    from dask_distill.selection.select import SelectionWarning
-
-    with ExitStack() as stack:
-        caught = stack.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("always", SelectionWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                line = as_words(str(warning.message), click.get_current_context().command)
-                click.echo(f"{PROGRAM}: warning: {line}", err=True)

@@ -40,6 +40,7 @@ def print_result(result: dict[str, Any]) -> None:
     if len(result["classes"] or []) > 10:
         lines.append(("", f"and {len(result['classes']) - 10} more"))
     lines += _labels(result.get("labels") or [])
+    lines += _rare(result)
     if scaled := _scaled(result.get("scaling")):
         lines.append(("scaled", scaled))
     if missing := shown_lost(result["lost"]):
@@ -99,6 +100,23 @@ def _labels(table: list[dict[str, Any]]) -> list[tuple[str, str]]:
         for number, entry in enumerate(rarest)
     ]
     return [*lines, ("", f"and {len(table) - 5} more")] if len(table) > 5 else lines
+
+
+def _rare(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """The smallest classes: what is kept of them, and what is their share."""
+    from dask_distill.selection.shares import rare_classes
+
+    if result["parameters"].get("task") == "regression" or result.get("labels"):
+        # these are strata, not classes
+        return []
+    return [
+        (
+            "" if number else "rare",
+            f"{entry['label']}: {entry['selected']:,} of {entry['rows']:,} rows are kept, "
+            f"{entry['share']:,g} by its share",
+        )
+        for number, entry in enumerate(rare_classes(result["classes"], result["selected"]))
+    ]
 
 
 def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,13 +2,18 @@
 
 import re
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
 import click
 
+from dask_distill.cli.options import PROGRAM
+
 # both, as in: overwrite=True / --overwrite
-_BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|[\w.:]*))? / (--[a-z-]+)""")
+_BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|\{[^{}]*\}|[\w.:]*))? / (--[a-z-]+)""")
 _ONE = re.compile(r"""(?<!--option )(?<![\w("'./=-])([a-z_]+)=("[^"]*"|[\w.:*-]*\w|)(?![\w("'])""")
 
 
@@ -37,6 +42,31 @@ def as_words(message: str, command: click.Command | None) -> str:
         return found[0]
 
     return _ONE.sub(word, _BOTH.sub(r"\1", message))
+
+
+@contextmanager
+def warnings_as_lines(*, at_once: bool = False) -> Iterator[None]:
+    """Our warnings as one line each on stderr, whatever the filters of the process.
+
+    When all is done, or ``at_once``, for who may be at work for days.
+    """
+    from dask_distill.selection.select import SelectionWarning
+
+    command, lines = click.get_current_context().command, []
+
+    def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
+        lines.append(f"{PROGRAM}: warning: {as_words(str(message), command)}")
+        if at_once:
+            click.echo(lines.pop(), err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SelectionWarning)
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            for line in lines:
+                click.echo(line, err=True)
 
 
 def _options(command: click.Command | None) -> dict[str, tuple[str, bool]]:

@@ -14,6 +14,7 @@ from dask_distill.growing.check import made_request
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import select
+from dask_distill.selection.shares import underrepresented
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
 from dask_distill.subset.subset import Certificate, Subset
@@ -47,7 +48,7 @@ def chosen(summary: Summary, progress: Progress | None) -> Subset:
     shares = (weights * (summary.counted / math.fsum(weights))).astype(np.float32)
     # after a hundred half-lives a row counts for next to nothing, but is there
     shares = np.maximum(shares, np.finfo(np.float32).tiny)
-    told = found.provenance
+    told, classes = found.provenance, _class_table(summary, labels, at)
     provenance = told | {
         "parameters": told["parameters"]
         | {"strategy": settings.strategy, "fraction": settings.fraction, "certify": False},
@@ -58,7 +59,8 @@ def chosen(summary: Summary, progress: Progress | None) -> Subset:
         },
         "rows": summary.counted,
         "rows_dropped": summary.n_source - summary.n,
-        "classes": _class_table(summary, labels, at),
+        "classes": classes,
+        "underrepresented": _underrepresented(summary, labels, classes, len(at)),
         "bytes_to_gather_everything": summary.n_source * kept.row_bytes,
         "growing": {
             "batches": summary.batches,
@@ -150,6 +152,20 @@ def _class_table(summary: Summary, labels: Labels | None, at: Rows) -> list[dict
         {"label": label, "rows": rows, "selected": selected.get(label, 0)}
         for label, rows in known.items()
     ]
+
+
+def _underrepresented(
+    summary: Summary, labels: Labels | None, classes: list[dict[str, Any]] | None, size: int
+) -> list[dict[str, Any]] | None:
+    """Classes that are kept far below their share of the rows, as these count by now."""
+    if labels is None or classes is None:
+        return None
+    if summary.settings.half_life is not None:
+        names, codes = np.unique(labels, return_inverse=True)
+        counted = np.bincount(codes, weights=summary.represented()).tolist()
+        weights = dict(zip(names.tolist(), counted, strict=True))
+        classes = [entry | {"weight": weights.get(entry["label"], 0.0)} for entry in classes]
+    return underrepresented(classes, size, summary.settings.made_strategy())
 
 
 def flat(*parts: Any) -> npt.NDArray[np.floating]:

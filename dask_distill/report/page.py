@@ -15,6 +15,7 @@ from dask_distill.evaluation.statistics import ALL_MODELS, METRICS, points
 from dask_distill.report.pictures import drawings, pictures
 from dask_distill.report.words import circumstances, command
 from dask_distill.selection.lost import shown as shown_lost
+from dask_distill.selection.shares import shown as shown_short
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import MISSING
 from dask_distill.support.files import checked_file, write_whole
@@ -99,6 +100,7 @@ def render(
         classes=_classes(told, len(coreset)),
         pictures={name: _markup(svg) for name, svg in drawn.items()},
         lost=shown_lost(told.get("lost")),
+        short=shown_short(told.get("underrepresented")),
         effective=float(weights.sum() ** 2 / (weights**2).sum()),
         quantiles={
             name: np.nanquantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()

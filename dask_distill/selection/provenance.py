@@ -15,7 +15,8 @@ from dask_distill.selection.choose import Selected
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.lost import lost
 from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
-from dask_distill.selection.request import Asked
+from dask_distill.selection.request import Asked, Request
+from dask_distill.selection.shares import underrepresented, underrepresented_labels
 from dask_distill.survey.schema import Schema
 
 
@@ -35,6 +36,8 @@ def make_provenance(
         names = label_names(dataset.uses, target.shape[1])
         labels = label_table(target, found.indices, names)
         missing["labels"] = lost_labels(labels)
+    classes = _class_table(facts, taken)
+    free = size - found.told.get("rows_protected", 0)
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     parameters = request.describe() | {"size": size}
     return {
@@ -63,8 +66,9 @@ def make_provenance(
         "dropped": dropped,
         "filled": _filled(facts, dataset.columns),
         "selected": size,
-        "classes": _class_table(facts, taken),
+        "classes": classes,
         "labels": labels,
+        "underrepresented": _underrepresented(request, classes, labels, free, facts),
         "bytes_read": request.passes * dataset.nbytes,
         "bytes_moved": run.ledger.bytes_moved(),
         "bytes_on_the_wire": run.wire.figures(),
@@ -76,6 +80,25 @@ def make_provenance(
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
     }
+
+
+def _underrepresented(
+    request: Request,
+    classes: list[dict[str, Any]] | None,
+    labels: list[dict[str, Any]] | None,
+    size: int,
+    facts: Schema,
+) -> list[dict[str, Any]] | None:
+    """Classes, or labels of several, that are kept far below their share; None without any."""
+    if labels is not None:
+        # what the rows of a label weigh is not counted
+        if facts.weighing is not None:
+            return None
+        return underrepresented_labels(labels, classes or [], size, request.strategy, facts.n)
+    # of numbers there are strata alone, which are no classes
+    if classes is None or request.task == "regression":
+        return None
+    return underrepresented(classes, size, request.strategy)
 
 
 def _filled(facts: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:

@@ -20,7 +20,7 @@ from dask_distill.survey.reading import content_fingerprint, raw_blocks
 
 
 class SelectionWarning(UserWarning):
-    """A strategy was asked for that is known to hurt."""
+    """What is asked for is known to hurt, or what was selected is not what one would think."""
 
 
 def select(

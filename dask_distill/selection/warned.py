@@ -5,6 +5,7 @@ from typing import Any
 
 from dask_distill.selection.provenance import gone_classes
 from dask_distill.selection.request import Request
+from dask_distill.selection.shares import share_warning
 from dask_distill.spaces.scales import stray_warning
 
 
@@ -31,6 +32,8 @@ def warned_after(provenance: Mapping[str, Any]) -> Iterator[str]:
             'infinite values, and on_invalid="drop" / --on-invalid drop leaves them out; fill them '
             f"in, or leave out {_worst_column(provenance)}"
         )
+    if line := share_warning(provenance):
+        yield line
 
 
 def _about_missing_labels(provenance: Mapping[str, Any]) -> Iterator[str]:

@@ -44,6 +44,8 @@ class Strategy:
     uses_seed: ClassVar[bool] = True
     # whether it counts rows as often as they stand for one; see `Block`
     takes_weights: ClassVar[bool] = False
+    # whether its option balance, where it has one, is for classes
+    balances_classes: ClassVar[bool] = True
 
     @property
     def warning(self) -> str | None:
@@ -66,6 +68,19 @@ class Strategy:
         """Whether features are divided by their standard deviation."""
         own = getattr(self, "scale", None)
         return own == "standard" or (own is None and self.uses_proxy)
+
+    @property
+    def class_balance(self) -> str:
+        """What it was asked to make the classes' parts proportional to: rows, or less."""
+        own = getattr(self, "balance", None) if self.balances_classes else None
+        return own or "proportional"
+
+    @property
+    def class_floor(self) -> int | None:
+        """Rows of each class that it was asked for, 0 for the default; None without floors."""
+        own = getattr(self, "floor", None)
+        # that of an importance sample is a chance
+        return own if isinstance(own, int) else None
 
     @property
     def counts_chosen(self) -> bool:

@@ -153,6 +153,7 @@ class DBSCAN(SteppedRanking):
     balance: str = "proportional"
 
     name: ClassVar[str] = "dbscan"
+    balances_classes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.eps != "auto" and (

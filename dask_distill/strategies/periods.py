@@ -215,6 +215,7 @@ class Periods(SteppedRanking):
 
     name: ClassVar[str] = "periods"
     needs_time: ClassVar[bool] = True
+    balances_classes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         number = self.period

@@ -155,12 +155,14 @@ def test_sample__equal_scores_are_a_uniform_sample():
 
 
 @pytest.mark.parametrize("name", ["gradient", "entropy"])
-def test_sample__same_bits_over_dask_and_no_warning(name):
+def test_sample__same_bits_over_dask_and_no_warning_of_the_strategy(name):
     X, y = data(9_000)
     first = None
     for chunks, scheduler in [(9_000, "sync"), (1_234, "threads"), (4_097, "sync")]:
         with dask.config.set(scheduler=scheduler), warnings.catch_warnings():
             warnings.simplefilter("error")
+            # an easy class has few of its rows in the sample, and their weights make up for it
+            warnings.filterwarnings("ignore", "1 class is kept at under half of its share: 2")
             found = distill(
                 da.from_array(X, chunks=(chunks, -1)),
                 da.from_array(y, chunks=1_000),

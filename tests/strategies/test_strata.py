@@ -102,6 +102,8 @@ def test_strata__scores_all_alike_are_one_stratum():
     np.testing.assert_allclose(found.weights, 70 / 20)
 
 
+# the class whose rows are the hardest is left out for the most part
+@pytest.mark.filterwarnings("ignore:1 class is kept at under half of its share")
 def test_strata__same_bits_for_any_chunking():
     X, y = data(9_000)
     results = []

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.evaluation.curve_result import SizeCurve
 from dask_distill.evaluation.evaluate import evaluate as judged
@@ -17,6 +20,7 @@ from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.selection.warned import warned_after
 from dask_distill.subset import tables
+from dask_distill.subset.several import subset_of
 from dask_distill.subset.stored import names_of, open_subset, write_subset
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.judged import SyntheticEvaluation
@@ -51,12 +55,50 @@ class Coreset(Subset):
         In the source. What no array of the output can be called is written under another name.
     without_nulls : frozenset of str
         Carried arrays of text in which, as is known, no value is missing.
+    subset_weights : (k, N) float32 array or None
+        Where several subsets were asked for: the weight of each row in each, 0 where it is not in
+        it. ``weights`` are those in all rows together.
     """
 
     @classmethod
     def of(cls, subset: Subset) -> "Coreset":
         """A subset with its verbs."""
         return cls(**{field.name: getattr(subset, field.name) for field in fields(subset)})
+
+    @property
+    def subsets(self) -> list[npt.NDArray[np.int64]]:
+        """Row numbers in the source of each subset, ascending; of one, where no more were asked."""
+        if self.subset_weights is None:
+            return [self.indices]
+        return [self.indices[column > 0] for column in self.subset_weights.T]
+
+    def subset(self, number: int) -> "Coreset":
+        """One of several subsets, as a coreset of its own.
+
+        Parameters
+        ----------
+        number : int
+            From 0.
+
+        Returns
+        -------
+        Coreset
+            Its weights sum to what those of all rows together do.
+
+        Raises
+        ------
+        InputError
+            Where there is no such subset.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dask_distill import distill
+        >>> coreset = distill(np.arange(20.0).reshape(10, 2), size=2, subsets=3, strategy="random")
+        >>> len(coreset), [len(coreset.subset(number)) for number in range(3)]
+        (6, [2, 2, 2])
+        """
+        return Coreset.of(subset_of(self, number))
 
     def to_zarr(
         self,

@@ -62,6 +62,7 @@ def distill(
     scale: str = "auto",
     missing_label: Any = UNSET,
     sample_weight: Any = None,
+    subsets: int = 1,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -131,6 +132,9 @@ def distill(
         How many rows each row stands for, or the name of a carried array or column: weights sum
         to theirs, and rows of weight 0 are not selected. A subset that we have written brings
         its own, which multiply; False takes rows alike.
+    subsets : int
+        How many, for an ensemble: ``fraction`` and ``size`` are of each. They are dealt out of one
+        selection, which the coreset has; see `Coreset.subset` and `Coreset.subsets`.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
@@ -166,6 +170,7 @@ def distill(
         time_scale=time_scale,
         scale=scale,
         missing_label=missing_label,
+        subsets=subsets,
     )
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)
@@ -382,17 +387,9 @@ def grow(
     >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
     (100, 3000.0, 3000)
     """
-    settings = Settings.of(
-        strategy,
-        options,
-        fraction,
-        size,
-        oversample,
-        window=window,
-        half_life=half_life,
-        seed=seed,
-        on_invalid=on_invalid,
-    )
+    more: dict[str, Any] = {"window": window, "half_life": half_life, "seed": seed}
+    more["on_invalid"] = on_invalid
+    settings = Settings.of(strategy, options, fraction, size, oversample, **more)
     dataset = as_dataset(features, labels, carry=carry, time=time)
     found = grown(Summary.begin(settings), dataset, progress=progress)
     for line in warned_after(found.provenance):

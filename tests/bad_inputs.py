@@ -618,6 +618,13 @@ BAD: dict[str, Bad] = {
     "size word": Bad("'1.5' is not a valid integer", more=("--size", "1.5")),
     "both": Bad("exactly one of fraction and size .* got", more=size("--fraction", "0.1")),
     "neither": Bad("exactly one of fraction and size must be given, got neither", more=()),
+    "no subsets": Bad(
+        "subsets must be an int from 1 to 1000, got 0; 1 is one", more=size("--subsets", "0")
+    ),
+    "subsets and protected rows": Bad(
+        "subsets must be 1 beside protect and initial, got 2: .*; leave one of them out",
+        more=size("--subsets", "2", "--protect", "rare=3"),
+    ),
     "seed": Bad("seed must be an int from 0 to .* got -1", more=size("--seed", "-1")),
     "huge seed": Bad("seed must be an int from 0 to", more=size("--seed", str(2**63))),
     "on-invalid": Bad("'skip' is not one of 'raise', 'drop'", more=size("--on-invalid", "skip")),

@@ -141,6 +141,14 @@ ROWS_APART = options(
         "numbers or of a mask, or a subset that run has written.",
     ),
 )
+SUBSETS = click.option(
+    "--subsets",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Subsets for an ensemble, each of that size, with no row in common where possible.",
+)
 STORAGE_OPTION = click.option(
     "--storage-option",
     "storage",

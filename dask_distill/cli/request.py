@@ -20,7 +20,10 @@ from dask_distill.spaces.words import named_function
 from dask_distill.storage.location import Location, reading
 from dask_distill.strategies import make_strategy
 
-_NAMES = ("fraction", "size", "seed", "certify", "on_invalid", "time_scale", "scale", "task")
+_NAMES = (
+    *("fraction", "size", "subsets", "seed", "certify", "on_invalid", "time_scale", "scale"),
+    "task",
+)
 
 
 def prepared(

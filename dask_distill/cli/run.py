@@ -17,6 +17,7 @@ from dask_distill.cli.options import (
     SOURCE_OPTIONS,
     SOURCES,
     STORAGE_OPTION,
+    SUBSETS,
     TASK,
     WORKERS,
     Place,
@@ -34,6 +35,7 @@ _TOLD = (
     "dropped",
     "filled",
     "selected",
+    "subsets",
     "classes",
     "labels",
     "underrepresented",
@@ -59,6 +61,7 @@ _TOLD = (
 @TASK
 @ON_MISSING
 @ROWS_APART
+@SUBSETS
 @takes_place
 @STORAGE_OPTION
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
@@ -91,6 +94,7 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @TASK
 @ON_MISSING
 @ROWS_APART
+@SUBSETS
 @WORKERS
 @STORAGE_OPTION
 @JSON
@@ -115,6 +119,7 @@ def plan(source: str | list[str], as_json: bool, workers: int | None, **argument
             *told(dataset.uses),
             ("rows", f"{made.rows:,} × {made.features:,} features"),
             ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
+            *([("subsets", f"{made.subsets}")] if made.subsets > 1 else []),
             ("blocks", f"{made.blocks:,} of {made.block_rows:,} rows"),
             ("tasks", f"about {made.tasks:,}"),
             ("memory of a worker", f"up to {shown_bytes(made.worker_bytes)}"),

@@ -12,6 +12,7 @@ def print_result(result: dict[str, Any]) -> None:
     from dask_distill.data.uses import WEIGHT, ColumnUse, told
     from dask_distill.selection.lost import shown as shown_lost
     from dask_distill.selection.provenance import shown_filled
+    from dask_distill.selection.subsets import shown_subsets
 
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
@@ -23,6 +24,8 @@ def print_result(result: dict[str, Any]) -> None:
             f"by {result['parameters']['strategy']}",
         ),
     ]
+    if several := result.get("subsets"):
+        lines.append(("subsets", shown_subsets(several)))
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
     lines += [line for line in told(uses, 5) if line[0] not in ("carried", WEIGHT)]
     if weights := result.get("sample_weight"):

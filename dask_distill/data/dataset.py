@@ -27,7 +27,7 @@ from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
 
 # arrays and groups of the output that are ours
-RESERVED = ("index", "weight", "score", "summary", "null")
+RESERVED = ("index", "weight", "score", "summary", "null", "subset_weight")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,7 @@ from dask_distill.subset.subset import Subset
 from dask_distill.subset.summary import Settings, Summary
 
 # what a later batch could not follow, by its name in the provenance
-_UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy")
+_UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy", "subsets")
 
 
 def summary_of(coreset: Subset) -> Summary:

@@ -31,6 +31,7 @@ class Stream(IntEnum):
     TIES = 23
     SEARCH_POOL = 31
     SEARCH_RESERVE = 32
+    DEALING = 33
     # whoever judges draws from none that a selection draws from
     JUDGE_POOL = 101
     JUDGE_TEST = 102

@@ -5,6 +5,7 @@ from typing import Any
 
 from dask_distill.data.weights import UNNAMED, weight_line
 from dask_distill.selection.provenance import shown_filled
+from dask_distill.selection.subsets import shown_subsets
 from dask_distill.selection.task import STRATUM
 from dask_distill.spaces.words import SIZED
 from dask_distill.strategies import STRATEGIES, make_strategy
@@ -63,6 +64,8 @@ def circumstances(coreset: Subset) -> list[tuple[str, str]]:
         lines.append(("Time", told["input"]["time"]))
     if weights := told.get("input", {}).get("sample_weight"):
         lines.append(("Sample weights", weight_line(weights["name"], weights["sum"])))
+    if told.get("subsets"):
+        lines.append(("Subsets", shown_subsets(told["subsets"])))
     for name, word in (("rows_protected", "Protected"), ("rows_initial", "Chosen before")):
         count = (told.get("selection") or {}).get(name)
         if count:
@@ -105,6 +108,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         words += [] if name == target else ["--carry", renamed.get(name, name)]
     by, amount = _amount(coreset)
     words += [f"--{by}", f"{amount}", "--strategy", parameters.get("strategy", "auto")]
+    words += ["--subsets", f"{parameters['subsets']}"] if "subsets" in parameters else []
     for key, value in _changed_options(parameters).items():
         words += ["--option", f"{key}={value}"]
     words += ["--seed", str(told.get("seed", 0))]
@@ -159,6 +163,7 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     words += [f"{by}={amount!r}", f"strategy={parameters.get('strategy', 'auto')!r}"]
     options = _changed_options(parameters)
     words += [f"options={options!r}"] if options else []
+    words += [f"subsets={parameters['subsets']}"] if "subsets" in parameters else []
     reduce = parameters.get("reduce")
     if reduce is not None and "reduce" not in given:
         words.append(f"reduce='{reduce['name']}:{reduce['components']}'")

@@ -193,6 +193,8 @@ class Checkpoint(Receipts):
         }
         arrays = {"indices": subset.indices, "weights": subset.weights}
         arrays |= {f"score/{name}": values for name, values in subset.scores.items()}
+        if subset.subset_weights is not None:
+            arrays["subset_weights"] = subset.subset_weights
         arrays[_META] = np.frombuffer(json.dumps(jsonable(meta)).encode(), np.uint8)
         file = io.BytesIO()
         # the archive has a checksum of each array
@@ -219,6 +221,7 @@ class Checkpoint(Receipts):
                 },
                 "certificate": None if certificate is None else Certificate(**certificate),
                 "provenance": meta["provenance"],
+                "subset_weights": arrays.get("subset_weights"),
             }
         except Exception:
             # half written, or damaged since: chosen again

@@ -22,7 +22,7 @@ from dask_distill.selection.apart_questions import Apart
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.request import Asked
 from dask_distill.selection.task import score_blocks
-from dask_distill.selection.watched import Watched, group_counts
+from dask_distill.selection.watched import Watched, group_counts, selected_groups
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey.schema import Schema
 
@@ -38,8 +38,12 @@ class Selected:
         Rows that were chosen before.
     pool : Schema
         What the subset stands for.
+    codes : (k,) int32 array or None
+        Class numbers of the rows.
     taken : (C,) int64 array or None
         Rows selected of each class.
+    groups : (k,) uint8 array or None
+        Group of each row; None where some were protected.
     counts : (2, G) int64 array
         Rows of each group, all and selected; see `watched`.
     told : dict
@@ -52,7 +56,9 @@ class Selected:
     scores: dict[str, npt.NDArray[np.float32]]
     initial: npt.NDArray[np.int64]
     pool: Schema
+    codes: npt.NDArray[np.int32] | None
     taken: npt.NDArray[np.int64] | None
+    groups: npt.NDArray[np.uint8] | None
     counts: npt.NDArray[np.int64]
     told: dict[str, Any]
     rounds: list[Round]
@@ -103,9 +109,10 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         shown |= apart.facts()
         selections = [*selections, apart.selection()]
         initial = apart.initial
-    taken = None
+    codes, taken = None, None
     if facts.classes is not None:
-        codes = np.concatenate([selection.codes for selection in selections])
+        rows = np.concatenate([selection.rows for selection in selections])
+        codes = np.concatenate([selection.codes for selection in selections])[np.argsort(rows)]
         taken = np.bincount(codes, minlength=len(facts.classes))
     return Selected(
         indices=indices,
@@ -113,7 +120,9 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         scores=scores,
         initial=initial,
         pool=pool,
+        codes=codes,
         taken=taken,
+        groups=selected_groups(selections),
         counts=group_counts(selections, None if apart is None else apart.groups),
         told=shown,
         rounds=list(run.ledger.rounds),

@@ -69,6 +69,8 @@ class Plan:
     bytes_to_gather_everything : int
     unmeasured : tuple of str
         Columns of text of which nothing tells how long it is: counted as 32 bytes a value.
+    subsets : int
+        Into how many the selected rows are dealt out.
     """
 
     rows: int
@@ -88,6 +90,7 @@ class Plan:
     bytes_written: int
     bytes_to_gather_everything: int
     unmeasured: tuple[str, ...] = ()
+    subsets: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -152,7 +155,8 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
     worker = int(_PROCESS_BYTES + max(blockwise + held, writing))
     rounds = 1 + sum(need.rounds for need in needs)
     rounds += (1 if reduced else 0) + (_APART_ROUNDS if request.sets_apart else 0)
-    written = written_row_bytes(dataset)
+    # and a row's weight in each of several subsets
+    written = written_row_bytes(dataset) + (4 * request.subsets if request.subsets > 1 else 0)
     return Plan(
         rows=n,
         features=d,
@@ -181,6 +185,7 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
         bytes_written=int(selected * (written + 12 + (16 if strategy.uses_proxy else 0))),
         bytes_to_gather_everything=dataset.nbytes,
         unmeasured=unmeasured_texts(dataset),
+        subsets=int(request.subsets),
     )
 
 

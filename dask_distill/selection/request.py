@@ -18,6 +18,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.timeline import FREQUENCIES
 from dask_distill.proxy.estimator import check_estimator
 from dask_distill.selection.marks import Marks, Protection, as_initial, describe
+from dask_distill.selection.subsets import check_subsets
 from dask_distill.spaces.reduce import Space
 from dask_distill.spaces.reductions import Reduction, Sized
 from dask_distill.spaces.scales import KINDS, check_scale
@@ -50,6 +51,8 @@ class Request:
         How features are scaled before rows are compared.
     missing_label : number, text, NaN, None or MissingLabel
         What stands for no label; not given, every label is one.
+    subsets : int
+        How many subsets; fraction and size are of each.
     """
 
     strategy: Strategy
@@ -67,6 +70,7 @@ class Request:
     time_scale: Any = None
     scale: str = "auto"
     missing_label: Any = UNSET
+    subsets: int = 1
 
     @property
     def sets_apart(self) -> bool:
@@ -94,6 +98,7 @@ class Request:
         ------
         InputError
         """
+        check_subsets(self.subsets, apart=self.sets_apart)
         self.rows(dataset.n)
         seed = self.seed
         number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
@@ -201,13 +206,17 @@ class Request:
         return Span.of(self.time_scale, "time_scale")
 
     def rows(self, n: int) -> int:
-        """Rows to select from n.
+        """Rows to select from n, for all subsets together.
 
         Raises
         ------
         InputError
             Unless exactly one of fraction and size is given, and within its range.
         """
+        return min(n, self.subsets * self.each(n))
+
+    def each(self, n: int) -> int:
+        """Rows of one subset."""
         return resolve_size(self.fraction, self.size, n)
 
     def space(self, shape: tuple[int, ...]) -> Space | None:
@@ -241,6 +250,7 @@ class Request:
             "reduce": None if self.reduce is None else self.reduce.describe(),
             "scale": self.scale,
             **({} if self.none is None else {"missing_label": self.none.value}),
+            **({} if self.subsets == 1 else {"subsets": int(self.subsets)}),
         }
 
 

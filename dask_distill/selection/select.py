@@ -15,6 +15,7 @@ from dask_distill.selection.ground import Ground, reduced, scaled, surveyed
 from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.selection.provenance import make_provenance
 from dask_distill.selection.request import Asked
+from dask_distill.selection.subsets import subset_weights
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.survey.reading import content_fingerprint, raw_blocks
 
@@ -64,6 +65,14 @@ def select(
     found = chosen(ground, asked, run)
     certificate = certified(ground, found, asked, run)
     told = make_provenance(ground, found, asked, run, time.perf_counter() - started)
+    several = None
+    if (number := asked.request.subsets) > 1:
+        size = asked.request.each(found.pool.n)
+        told["parameters"]["size"] = size
+        dealing = (number, size, asked.request.seed, found.groups)
+        several, told["subsets"] = subset_weights(
+            found.indices, found.weights, found.codes, *dealing
+        )
     subset = Subset(
         found.indices,
         found.weights,
@@ -71,6 +80,7 @@ def select(
         certificate,
         told if search is None else told | {"search": dict(search)},
         **rows_of(asked.dataset, found.indices),
+        subset_weights=several,
     )
     receipts.save(subset)
     return subset

@@ -119,9 +119,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Noted(Selection):
-    """What a block selects, and (2, G) rows of each group: all, and selected."""
+    """What a block selects, the rows' groups, and (2, G) rows of each: all, and selected."""
 
     counts: Counts = field(default_factory=lambda: np.zeros((2, 0), np.int64))
+    groups: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,9 @@ class Watched:
         """As the strategy does; count."""
         found: Selection = self.strategy.choose(state.inner, choice)
         number = len(self.groups)
-        counts = [
-            np.bincount(groups, minlength=number)[:number]
-            for groups in (state.groups, state.of(found.rows))
-        ]
-        return Noted(found.rows, found.weights, found.codes, found.scores, np.stack(counts))
+        mine = state.of(found.rows)
+        counts = [np.bincount(part, minlength=number)[:number] for part in (state.groups, mine)]
+        return Noted(found.rows, found.weights, found.codes, found.scores, np.stack(counts), mine)
 
     def facts(self, choice: Any) -> dict[str, Any]:
         """As the strategy has it."""
@@ -187,6 +186,13 @@ def group_counts(selections: list[Selection], apart: Counts | None) -> Counts:
         return np.zeros((2, 0), np.int64)
     total: Counts = np.sum(noted, axis=0)
     return total if apart is None else total + apart
+
+
+def selected_groups(selections: list[Selection]) -> npt.NDArray[np.uint8] | None:
+    """(k,) group of each selected row, in row order; None where some were protected."""
+    if not all(isinstance(selection, Noted) for selection in selections):
+        return None
+    return np.concatenate([s.groups for s in selections if isinstance(s, Noted)])
 
 
 def _seen(inner: Any, groups: npt.NDArray[np.uint8], rows: Rows) -> Seen:

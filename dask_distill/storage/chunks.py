@@ -310,12 +310,17 @@ def check_chunk(
 
 
 def _facts(name: str, values: Array) -> tuple[Any, ...]:
-    """What the invariants need: order and ends of `index`, soundness and sum of `weight`."""
+    """What the invariants need: order and ends of `index`, soundness and sums of weights."""
     if name == "index" and values.dtype == np.int64:
         return bool(np.all(np.diff(values) > 0)), int(values[0]), int(values[-1])
     if name == "weight" and values.dtype.kind == "f":
         weight = values.astype(np.float64)
         return bool(np.all(np.isfinite(weight) & (weight > 0))), float(weight.sum())
+    if name == "subset_weight" and values.dtype.kind == "f" and values.ndim == 2:
+        weight = values.astype(np.float64)
+        sound = bool(np.all(np.isfinite(weight) & (weight >= 0)))
+        counts = np.count_nonzero(weight, axis=0).tolist()
+        return sound, tuple(weight.sum(axis=0).tolist()), tuple(counts)
     return ()
 
 

@@ -21,6 +21,8 @@ ATTRIBUTE = "dask_distill"
 SYNTHETIC = "synthetic"
 # of groups that are being put in their place: the name of the neighbour that is whole
 STAGED = "staged"
+# the array of each row's weight in each of several subsets, 0 where it is not in it
+SUBSET_WEIGHT = "subset_weight"
 # where arrays lie of rows that are kept beside the subset, as many as they may be
 SUMMARY = "summary/"
 _WEIGHT_TOLERANCE = 1e-6
@@ -180,6 +182,31 @@ def broken_invariants(
         total = math.fsum(sums) if all(sound) else math.nan
         if due and all(sound) and not math.isclose(total, due, rel_tol=_WEIGHT_TOLERANCE):
             problems.append(f"array 'weight' sums to {total:.6g}, not to {what}")
+        several = [finding.facts for finding in findings if finding.name == SUBSET_WEIGHT]
+        if several and all(several):
+            problems += _broken_subsets(several, total, content)
+    return problems
+
+
+def _broken_subsets(
+    facts: Sequence[tuple[Any, ...]], total: float, content: Mapping[str, Any]
+) -> list[str]:
+    """Of several subsets: weights, what each sums to, and how many rows it has."""
+    sound, sums, counts = zip(*facts, strict=True)
+    if not all(sound):
+        return [f"array '{SUBSET_WEIGHT}' has values that are not finite and 0 or more"]
+    provenance = content.get("provenance")
+    told = provenance.get("subsets") if isinstance(provenance, dict) else None
+    size = told.get("size") if isinstance(told, dict) else None
+    problems = []
+    for number, (parts, rows) in enumerate(
+        zip(zip(*sums, strict=True), zip(*counts, strict=True), strict=True)
+    ):
+        found = math.fsum(parts)
+        if not math.isclose(found, total, rel_tol=_WEIGHT_TOLERANCE * 10):
+            problems.append(f"subset {number} weighs {found:.6g}, all rows weigh {total:.6g}")
+        if size is not None and sum(rows) != size:
+            problems.append(f"subset {number} has {sum(rows)} rows, not {size}")
     return problems
 
 

@@ -13,7 +13,7 @@ from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.runtime.wire import joined, measured
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
-from dask_distill.storage.manifest import SYNTHETIC
+from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.subset.summary import Summary
@@ -52,6 +52,8 @@ def write_subset(
     rows["weight"] = da.from_array(subset.weights, chunks=-1)
     for name, values in subset.scores.items():
         rows[f"score/{name}"] = da.from_array(values, chunks=-1)
+    if subset.subset_weights is not None:
+        rows[SUBSET_WEIGHT] = da.from_array(subset.subset_weights, chunks=-1)
     if subset.summary is not None:
         rows |= subset.summary.arrays(names)
     attributes = {
@@ -126,7 +128,7 @@ def open_subset(
     small = {
         name: array
         for name, array in arrays.items()
-        if name in ("index", "weight") or name.startswith("score/")
+        if name in ("index", "weight", SUBSET_WEIGHT) or name.startswith("score/")
     }
     growing = attributes.get("growing")
     summary = None
@@ -144,5 +146,6 @@ def open_subset(
         certificate=None if certificate is None else Certificate(**certificate),
         provenance=attributes["provenance"],
         summary=summary,
+        subset_weights=values.get(SUBSET_WEIGHT),
         **names.fields(arrays),
     )

@@ -71,6 +71,7 @@ class Subset:
     label_name: str = "y"
     summary: Summary | None = field(repr=False, default=None)
     without_nulls: frozenset[str] = field(repr=False, default=frozenset())
+    subset_weights: npt.NDArray[np.float32] | None = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -619,7 +619,7 @@ BAD: dict[str, Bad] = {
     "both": Bad("exactly one of fraction and size .* got", more=size("--fraction", "0.1")),
     "neither": Bad("exactly one of fraction and size must be given, got neither", more=()),
     "no subsets": Bad(
-        "subsets must be an int from 1 to 1000, got 0; 1 is one", more=size("--subsets", "0")
+        "subsets must be an int from 1 to 100, got 0; 1 is one", more=size("--subsets", "0")
     ),
     "subsets and protected rows": Bad(
         "subsets must be 1 beside protect and initial, got 2: .*; leave one of them out",
@@ -791,7 +791,7 @@ BAD: dict[str, Bad] = {
         command=follow("--fraction", "0.5", "--window", "9"),
     ),
     "too few rows to keep": Bad(
-        "oversample must be a number from 1 to 1000, got 0.5",
+        "oversample must be a number from 1 to 100, got 0.5",
         command=follow(*size("--oversample", "0.5")),
     ),
     "no time between two looks": Bad(

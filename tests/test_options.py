@@ -52,6 +52,7 @@ SOURCE = {
     "initial": ["--initial", "rows.npy"],
     "split": ["--split", "train"],
 }
+SUBSETS = {"subsets": ["--subsets", "2"]}
 SHOWN = {"as_json": ["--json"], "quiet": ["--quiet"]}
 DRAWS = {
     "seeds": ["--seeds", "3"],
@@ -71,6 +72,7 @@ COMMANDS = {
         | PLACE
         | STORAGE
         | SHOWN
+        | SUBSETS
         | {
             "missing_label": ["--missing-label", "1"],
             "certify": ["--certify"],
@@ -81,7 +83,7 @@ COMMANDS = {
     ),
     "plan": (
         ["in.zarr", "--fraction", "0.1"],
-        SOURCE | STORAGE | {"workers": ["--workers", "7"], "as_json": ["--json"]},
+        SOURCE | STORAGE | SUBSETS | {"workers": ["--workers", "7"], "as_json": ["--json"]},
     ),
     "verify": (["sub.zarr"], STORAGE | {"as_json": ["--json"]}),
     "demo": (["demo"], {"fraction": ["--fraction", "0.3"], "workers": ["--workers", "1"]}),

@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, SelectionWarning, distill, open_coreset, open_dataset, verify
 from dask_distill.cli.main import cli
+from dask_distill.data.dataset import as_dataset
 from dask_distill.kernels.dealing import dealt, dealt_weights
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.selection.request import Request
@@ -171,10 +172,17 @@ def test_distill__subsets_of_weighted_unlabelled_and_other_targets():
     assert np.ptp([np.median(values) for values in targets]) < 0.3
 
 
-@pytest.mark.parametrize("subsets", [0, -1, 1.5, True, "3", 1001])
+@pytest.mark.parametrize("subsets", [0, -1, 1.5, True, "3", 101])
 def test_distill__refuses_a_number_of_subsets_that_cannot_be(subsets):
-    with pytest.raises(InputError, match=f"subsets must be an int from 1 to 1000, got {subsets!r}"):
+    with pytest.raises(InputError, match=f"subsets must be an int from 1 to 100, got {subsets!r}"):
         distill(X, Y, size=10, subsets=subsets)
+
+
+def test_distill__refuses_more_weights_than_a_memory_should_hold():
+    lazy = da.zeros((4_000_000, 1), chunks=1_000_000)
+    with pytest.raises(InputError, match="got 80 for each of 4,000,000 rows; ask for fewer, or"):
+        Request(strategy=make_strategy("random"), size=50_000, subsets=80).of(as_dataset(lazy))
+    Request(strategy=make_strategy("random"), size=50_000, subsets=60).of(as_dataset(lazy))
 
 
 @pytest.mark.parametrize("more", [{"protect": [1, 2]}, {"initial": [1, 2]}])
@@ -260,7 +268,7 @@ def test_run__json_and_plan_tell_of_subsets(folder):
     assert result["subsets"] == {"number": 4, "size": 150, "least": 1, "most": 1}
     assert result["selected"] == 600
     line = run("plan", *words[:4], "0", code=2).stderr
-    assert "subsets must be an int from 1 to 1000, got 0" in line
+    assert "subsets must be an int from 1 to 100, got 0" in line
 
 
 def test_verify__finds_what_is_wrong_with_subsets(folder):

@@ -12,7 +12,6 @@ def print_result(result: dict[str, Any]) -> None:
     from dask_distill.data.uses import WEIGHT, ColumnUse, told
     from dask_distill.selection.lost import shown as shown_lost
     from dask_distill.selection.provenance import shown_filled
-    from dask_distill.selection.subsets import shown_subsets
 
     rows, selected = result["rows"], result["selected"]
     seconds = result["seconds"]
@@ -24,8 +23,7 @@ def print_result(result: dict[str, Any]) -> None:
             f"by {result['parameters']['strategy']}",
         ),
     ]
-    if several := result.get("subsets"):
-        lines.append(("subsets", shown_subsets(several)))
+    lines += _subsets(result)
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
     lines += [line for line in told(uses, 5) if line[0] not in ("carried", WEIGHT)]
     if weights := result.get("sample_weight"):
@@ -71,6 +69,13 @@ def print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)
+
+
+def _subsets(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Into how many the rows are dealt out, where more than one was asked for."""
+    from dask_distill.selection.subsets import shown_subsets
+
+    return [("subsets", shown_subsets(result["subsets"]))] if result.get("subsets") else []
 
 
 def _weights(weights: dict[str, Any], why: list[str]) -> list[tuple[str, str]]:

@@ -39,7 +39,8 @@ def make_provenance(
     classes = _class_table(facts, taken)
     free = size - found.told.get("rows_protected", 0)
     packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
-    parameters = request.describe() | {"size": size}
+    each = size if request.subsets == 1 else request.each(facts.n)
+    parameters = request.describe() | {"size": each}
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,

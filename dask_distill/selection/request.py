@@ -18,7 +18,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.timeline import FREQUENCIES
 from dask_distill.proxy.estimator import check_estimator
 from dask_distill.selection.marks import Marks, Protection, as_initial, describe
-from dask_distill.selection.subsets import check_subsets
+from dask_distill.selection.subsets import check_subsets, check_weights
 from dask_distill.spaces.reduce import Space
 from dask_distill.spaces.reductions import Reduction, Sized
 from dask_distill.spaces.scales import KINDS, check_scale
@@ -99,7 +99,7 @@ class Request:
         InputError
         """
         check_subsets(self.subsets, apart=self.sets_apart)
-        self.rows(dataset.n)
+        check_weights(self.subsets, self.rows(dataset.n))
         seed = self.seed
         number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
         if not number or not 0 <= seed < 2**63:

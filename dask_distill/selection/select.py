@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.rows import rows_of
@@ -65,25 +66,31 @@ def select(
     found = chosen(ground, asked, run)
     certificate = certified(ground, found, asked, run)
     told = make_provenance(ground, found, asked, run, time.perf_counter() - started)
-    several = None
-    if (number := asked.request.subsets) > 1:
-        size = asked.request.each(found.pool.n)
-        told["parameters"]["size"] = size
-        dealing = (number, size, asked.request.seed, found.groups)
-        several, told["subsets"] = subset_weights(
-            found.indices, found.weights, found.codes, *dealing
-        )
+    several, facts = dealt_out(found, asked)
     subset = Subset(
         found.indices,
         found.weights,
         found.scores,
         certificate,
-        told if search is None else told | {"search": dict(search)},
+        told | facts | ({} if search is None else {"search": dict(search)}),
         **rows_of(asked.dataset, found.indices),
         subset_weights=several,
     )
     receipts.save(subset)
     return subset
+
+
+def dealt_out(
+    found: Selected, asked: Asked
+) -> tuple[npt.NDArray[np.float32] | None, dict[str, Any]]:
+    """The rows' weights in each of several subsets, and the facts; nothing where one is wanted."""
+    number, seed = asked.request.subsets, asked.request.seed
+    if number == 1:
+        return None, {}
+    size = asked.request.each(found.pool.n)
+    rows = (found.indices, found.weights, found.codes)
+    several, facts = subset_weights(*rows, number, size, seed, found.groups)
+    return several, {"subsets": facts}
 
 
 def certified(ground: Ground, found: Selected, asked: Asked, run: Run) -> Certificate | None:

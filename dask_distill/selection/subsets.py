@@ -10,7 +10,9 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.dealing import dealt, dealt_weights
 
 Float32 = npt.NDArray[np.float32]
-MOST = 1000
+MOST = 100
+# weights of all rows in all subsets, which are in one memory: 1 GiB
+MOST_WEIGHTS = 2**28
 
 
 def check_subsets(subsets: Any, *, apart: bool) -> None:
@@ -27,6 +29,20 @@ def check_subsets(subsets: Any, *, apart: bool) -> None:
         raise InputError(
             f"subsets must be 1 beside protect and initial, got {subsets}: rows that must stay "
             "would be in one of the subsets alone; leave one of them out"
+        )
+
+
+def check_weights(subsets: int, rows: int) -> None:
+    """Refuse more weights, of rows in subsets, than one memory should hold.
+
+    Raises
+    ------
+    InputError
+    """
+    if subsets > 1 and rows * subsets > MOST_WEIGHTS:
+        raise InputError(
+            f"subsets must have at most {MOST_WEIGHTS:,} weights together, got {subsets} for each "
+            f"of {rows:,} rows; ask for fewer, or lower size"
         )
 
 

@@ -8,11 +8,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-import dask.array as da
 import numpy as np
-import numpy.typing as npt
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
@@ -22,7 +21,11 @@ from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
-from dask_distill.evaluation.curve_result import SizeCurve, verdict_of
+from dask_distill.evaluation.curve_pool import Pool
+from dask_distill.evaluation.curve_result import SizeCurve
+from dask_distill.evaluation.curve_verdict import judged_by, verdict_of
+from dask_distill.evaluation.losses import untold
+from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
 from dask_distill.evaluation.splits import (
     Rows,
     Split,
@@ -40,13 +43,15 @@ from dask_distill.evaluation.splits import (
     weight_notes,
     weights_here,
 )
-from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.evaluation.statistics import MAJORITY
+from dask_distill.evaluation.training import Table, Trial, as_models, majority, train_and_test
 from dask_distill.kernels.streams import Stream
 from dask_distill.pipeline import distill
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
+from dask_distill.support.metrics import as_metrics
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -59,6 +64,7 @@ def size_curve(
     strategies: Any = ("auto", "stratified", "random"),
     test: Any = None,
     models: Any = None,
+    metric: Any = None,
     seeds: int = 5,
     test_rows: int | None = None,
     max_rows: int | None = None,
@@ -89,6 +95,9 @@ def size_curve(
         Held-out rows, instead of rows of the source.
     models : classifier or dict of classifiers, optional
         `dask_distill.evaluation.training.standard_models` unless given.
+    metric : str, callable, or dict or list of them, optional
+        What strategies are judged by, accuracy unless given; as for
+        `dask_distill.evaluation.evaluate.evaluate`.
     seeds : int
         How many times to split, select and train, at least 2.
     test_rows : int, optional
@@ -111,7 +120,7 @@ def size_curve(
     Raises
     ------
     InputError
-        Without labels, or for sizes, strategies or models that cannot be used.
+        Without labels, or for sizes, strategies, models or metrics that cannot be used.
 
     Examples
     --------
@@ -121,45 +130,52 @@ def size_curve(
     >>> curve = size_curve(
     ...     X, y, sizes=[0.02, 200], strategies=["stratified"], models=LogisticRegression(), seeds=2
     ... )
-    >>> [(point.strategy, point.rows) for point in curve.points if point.model == "all models"]
-    [('stratified', 48), ('stratified', 200), ('random', 48), ('random', 200), ('everything', 2400)]
+    >>> [(point.strategy, point.rows) for point in curve.points if point.model == "all models"][:4]
+    [('stratified', 48), ('stratified', 200), ('random', 48), ('random', 200)]
+    >>> len(curve.line("everything")), len(curve.line("majority"))
+    (1, 1)
     """
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     check_numbers(seed=(seed, 0))
     dataset = as_labelled(features, labels, "source", "size_curve")
     dataset = measured(with_weights(dataset, sample_weight))
     held_out = None if test is None else _test_set(test, dataset.d)
-    chosen, named = as_strategies(strategies), as_models(models)
+    chosen, named, asked = as_strategies(strategies), as_models(models), as_metrics(metric)
+    check_objective(asked, named)
     _check_sizes(sizes)
     job = _Job(dataset, held_out, Run.here(progress))
     max_rows = most_rows(dataset, max_rows)
     pool, splits, classes = job.split(range(seed, seed + seeds), max_rows, test_rows)
+    rarest = pool.rarest(splits, len(classes))
+    measures = measures_of(asked, classes, pool.codes[0], rarest)
     part = len(splits[0].everything)
     steps = sorted({_rows_of(size, part) for size in sizes})
     with _warned_once(chosen):
         draws = job.select(pool, splits, chosen, steps)
-    trials = job.train(pool, splits, draws, named, classes)
+    trials = job.train(pool, splits, draws, named, measures)
     tests = len(splits[0].test)
     tested = tests if held_out is None else len(pool.codes[1])
     copies = job.copies(pool, splits[0])
-    points = points_of(draws, trials, [*chosen, EVERYTHING], tests / part, tested)
+    points = points_of(draws, trials, [*chosen, EVERYTHING, MAJORITY], tests / part, tested)
+    objective = judged_by(points, next(iter(asked), "accuracy"))
+    verdict = verdict_of(points, list(chosen), objective=objective, seeds=seeds)
+    bounded = part == max_rows < dataset.n - tests
     return SizeCurve(
-        verdict=copies.verdict(verdict_of(points, list(chosen))),
+        verdict=copies.verdict(verdict),
         rows=dataset.n,
         selected_from=part,
         test_rows=tested,
-        classes=classes,
-        seeds=tuple(range(seed, seed + seeds)),
+        classes=len(classes),
+        seeds=tuple(split.seed for split in splits),
         points=points,
-        notes=_notes(
-            part if part == max_rows < dataset.n - tests else None,
-            dataset.n,
-            len(draws) - seeds,
-            [trial for each in trials for trial in each],
-        )
-        + copies.notes()
-        + weight_notes(dataset),
+        notes=(
+            *_notes(part if bounded else None, dataset.n, len(draws) - 2 * seeds, trials),
+            *copies.notes(),
+            *weight_notes(dataset),
+        ),
         copies=copies,
+        objective=objective,
+        rarest_class=str(classes[rarest]),
     )
 
 
@@ -177,11 +193,12 @@ def as_strategies(strategies: Any) -> dict[str, Strategy]:
         if isinstance(strategies, Mapping)
         else {each if isinstance(each, str) else each.name: each for each in strategies}
     )
-    if EVERYTHING in named:
-        raise InputError(
-            f"strategies must not be named {EVERYTHING!r}, which stands for all rows; choose "
-            "another name"
-        )
+    for name, what in ((EVERYTHING, "all rows"), (MAJORITY, "their most frequent class")):
+        if name in named:
+            raise InputError(
+                f"strategies must not be named {name!r}, which stands for {what}; choose another "
+                "name"
+            )
     return {name: make_strategy(each) for name, each in ({**named, BASELINE: BASELINE}).items()}
 
 
@@ -195,7 +212,7 @@ class _Job:
 
     def split(
         self, seeds: Sequence[int], max_rows: int, test_rows: int | None
-    ) -> tuple["_Pool", list[Split], int]:
+    ) -> tuple[Pool, list[Split], list[Any]]:
         """Gather rows, and split them once for each seed."""
         rows = pool_rows(self.dataset.n, max_rows, seeds[0])
         chosen: list[tuple[Any, Rows]] = [(self.dataset, rows)]
@@ -226,11 +243,11 @@ class _Job:
             split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
             for one in seeds
         ]
-        return _Pool(parts, codes, weights, self.dataset.d), splits, len(classes)
+        return Pool(parts, codes, weights, self.dataset.d), splits, classes
 
     def select(
         self,
-        pool: "_Pool",
+        pool: Pool,
         splits: Sequence[Split],
         strategies: Mapping[str, Strategy],
         steps: Sequence[int],
@@ -242,7 +259,7 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            draws.append(Draw(EVERYTHING, -1, split.seed, rows, own, 0.0))
+            draws += [Draw(name, -1, split.seed, rows, own, 0.0) for name in (EVERYTHING, MAJORITY)]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
@@ -257,29 +274,32 @@ class _Job:
 
     def train(
         self,
-        pool: "_Pool",
+        pool: Pool,
         splits: Sequence[Split],
         draws: Sequence[Draw],
         models: Mapping[str, Any],
-        classes: int,
+        measures: Measures,
     ) -> list[list[Trial]]:
-        """Every model on every draw: (draws, models) trials."""
+        """Every model on every draw; where features are not looked at, there is but one."""
         run = self.run
         tables = self._tables(pool)
         tests = {split.seed: split.test for split in splits}
         named = {name: run.constant(model) for name, model in models.items()}
+        alone = {name: run.constant(model) for name, model in majority().items()}
+        what = run.constant(measures)
         tasks = []
         for draw in draws:
             handle = run.constant(draw)
             tasks += [
-                run.call("train", _trial, handle, tests[draw.seed], name, model, classes, *tables)
-                for name, model in named.items()
+                run.call("train", _trial, handle, tests[draw.seed], name, model, what, *tables)
+                for name, model in (alone if draw.strategy == MAJORITY else named).items()
             ]
-        trials = run.fetch_all(run.watched("train", tasks))
-        width = len(models)
-        return [trials[start : start + width] for start in range(0, len(trials), width)]
+        trials = iter(run.fetch_all(run.watched("train", tasks)))
+        return [
+            list(islice(trials, 1 if draw.strategy == MAJORITY else len(models))) for draw in draws
+        ]
 
-    def copies(self, pool: "_Pool", split: Split) -> Copies:
+    def copies(self, pool: Pool, split: Split) -> Copies:
         """Copies of test rows among those that are selected from."""
         table, *held_out = self._tables(pool)
         found: Copies = self.run.fetch(
@@ -287,41 +307,15 @@ class _Job:
         )
         return found
 
-    def _tables(self, pool: "_Pool") -> list[Any]:
+    def _tables(self, pool: Pool) -> list[Any]:
         return [
             self.run.call("table", Table, *each)
             for each in zip(pool.parts, pool.codes, pool.weights, strict=True)
         ]
 
 
-@dataclass(frozen=True)
-class _Pool:
-    """Rows at hand: features where the tasks run, classes and weights here; test rows second."""
-
-    parts: Sequence[Any]
-    codes: Sequence[npt.NDArray[np.int64]]
-    weights: Sequence[npt.NDArray[np.float64] | None]
-    d: int
-
-    def part(self, run: Run, rows: Rows) -> da.Array:
-        """Some rows as a dask array that stays where it is."""
-        handle = run.call("part", _rows, self.parts[0], rows)
-        kept = run.held(handle, run.call("dtype", _dtype, handle))
-        dtype = run.fetch(kept[1])
-        whole: da.Array = da.from_delayed(kept[0], (len(rows), self.d), dtype=dtype)
-        return whole
-
-
-def _rows(X: Any, rows: Rows) -> Any:
-    return X[rows]
-
-
-def _dtype(X: Any) -> Any:
-    return X.dtype
-
-
 def _trial(
-    draw: Draw, test: Rows, name: str, model: Any, classes: int, pool: Table, *held_out: Table
+    draw: Draw, test: Rows, name: str, model: Any, measures: Measures, pool: Table, *held_out: Table
 ) -> Trial:
     taken = pool.take(draw.rows)
     training = Table(taken.X, taken.codes, draw.weights)
@@ -332,7 +326,8 @@ def _trial(
         draw.seed,
         training,
         held_out[0] if held_out else pool.take(test),
-        classes,
+        len(measures.labels),
+        measures,
     )
 
 
@@ -384,7 +379,7 @@ def _warned_once(strategies: Mapping[str, Strategy]) -> Iterator[None]:
 
 
 def _notes(
-    part: int | None, rows: int, selections: int, trials: Sequence[Trial]
+    part: int | None, rows: int, selections: int, trials: Sequence[Sequence[Trial]]
 ) -> tuple[str, ...]:
     notes = []
     if part is not None:
@@ -392,6 +387,7 @@ def _notes(
             f"Selected from {part:,} of {rows:,} rows, drawn at random for each seed; shares are "
             "of these. max_rows / --max-rows raises it."
         )
-    seconds = sum(trial.seconds for trial in trials)
-    notes.append(f"{selections} selections, and {len(trials)} trainings in {seconds:.0f} s of CPU.")
-    return tuple(notes)
+    found = [trial for each in trials for trial in each if trial.way != MAJORITY]
+    seconds = sum(trial.seconds for trial in found)
+    notes.append(f"{selections} selections, and {len(found)} trainings in {seconds:.0f} s of CPU.")
+    return (*untold(found), *notes)

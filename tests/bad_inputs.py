@@ -868,6 +868,25 @@ BAD: dict[str, Bad] = {
         made_rows,
         command=("evaluate", "made.zarr", "--source", "in.zarr"),
     ),
+    "evaluate synthetic rows by another metric": Bad(
+        "metric must be left out for synthetic rows, which are judged by accuracy, got log_loss",
+        made_rows,
+        command=("evaluate", "made.zarr", "--source", "in.zarr", "--metric", "log_loss"),
+    ),
+    # ------------------------------------------------ metrics and models of judgements
+    "curve by an unknown metric": Bad(
+        "metric must be one of accuracy, balanced_accuracy, .*, got 'f2'",
+        command=("curve", "in.zarr", "--metric", "f2"),
+    ),
+    "search by an unknown metric": Bad(
+        "metric must be one of accuracy, balanced_accuracy, .*, got 'f2'",
+        command=("search", "in.zarr", "--size", "3", "--metric", "f2"),
+    ),
+    "search with an unknown model": Bad(
+        "model must be one of logistic-regression, .*, got 'forest'",
+        command=("search", "in.zarr", "--size", "3", "--model", "forest"),
+    ),
+    "search without size": Bad("exactly one of fraction and size", command=("search", "in.zarr")),
     # ------------------------------------------------ other commands
     "plan without source": Bad(
         "does not exist; check the path", nothing, command=("plan", "in.zarr", "--size", "3")

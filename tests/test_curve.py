@@ -1,7 +1,7 @@
 """How many rows are enough? Known data, so that the order of the strategies is known, too."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import InputError, SizeCurve, distill, size_curve
 from dask_distill.cli.main import cli
-from dask_distill.evaluation.curve_result import verdict_of
+from dask_distill.evaluation.curve_verdict import verdict_of
 from dask_distill.evaluation.statistics import ALL_MODELS, interval
 from dask_distill.report.page import render, render_curve
 from dask_distill.report.pictures import save_pictures
@@ -176,6 +176,8 @@ def test_verdict__names_the_first_strategy_that_is_not_random(found):
         ({"sizes": [4001]}, "sizes must be at most the 4,000 rows that are selected from"),
         ({"strategies": ["best"]}, "strategy must be one of"),
         ({"strategies": {"everything": "auto"}}, "strategies must not be named 'everything'"),
+        ({"strategies": {"majority": "auto"}}, "strategies must not be named 'majority'"),
+        ({"metric": "f2"}, "metric must be one of accuracy"),
         ({"seeds": 1}, "seeds must be an int of at least 2"),
         ({"seed": -1}, "seed must be an int of at least 0"),
         ({"max_rows": 10}, "max_rows must be an int of at least 100"),
@@ -204,11 +206,15 @@ def test_curve__goes_through_json(found):
 
 def test_tables__hold_what_the_points_hold(found):
     frame = found.to_dataframe()
-    assert len(frame) == len(found.points) == 3 * 2 * 3 + 3
-    assert frame.iloc[0].to_dict() == asdict(found.points[0])
+    # the majority is the same for all models
+    assert len(frame) == len(found.points) == 3 * 2 * 3 + 3 + 1
+    assert frame.iloc[0].to_dict() == found.points[0].flat()
+    low, high = found.points[0].intervals["log_loss"]
+    assert (frame.log_loss_low[0], frame.log_loss_high[0]) == (low, high)
     table = found.table("linear")
     names = ["everything", *(name for name in found.strategies for _ in range(2))]
     assert table.strategy.tolist() == names
+    assert found.table().strategy.tolist() == [names[0], "majority", *names[1:]]
     assert table.rows.tolist() == [4000, 80, 300, 80, 300, 80, 300]
     text = str(found)
     assert text.splitlines()[0].split()[:3] == ["trained", "on", "rows"]

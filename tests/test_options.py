@@ -94,6 +94,8 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | {
+            "models": ["--model", "boosting"],
+            "metrics": ["--metric", "log_loss"],
             "source": ["--source", "other.zarr"],
             "subset": ["--subset", "sub.zarr"],
             "tests": ["--test", "other.zarr"],
@@ -113,11 +115,30 @@ COMMANDS = {
             "sizes": ["--sizes", "20%"],
             "strategies": ["--strategy", "random"],
             "models": ["--model", "boosting"],
+            "metrics": ["--metric", "log_loss"],
             "tests": ["--test", "other.zarr"],
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
             "split": ["--split", "train"],
             "sample_weight": ["--sample-weight", "t"],
+        },
+    ),
+    "search": (
+        ["in.zarr", "--fraction", "0.1"],
+        SEED
+        | PLACE
+        | STORAGE
+        | SHOWN
+        | {
+            "fraction": ["--fraction", "0.3"],
+            "size": ["--size", "7"],
+            "models": ["--model", "boosting"],
+            "metrics": ["--metric", "log_loss"],
+            "options": ["--option", "trials=5"],
+            "output": ["-o", "front.svg"],
+            "features": ["--features", "Z"],
+            "labels": ["--labels", "z"],
+            "split": ["--split", "train"],
         },
     ),
     "report": (

@@ -15,6 +15,8 @@ from dask_distill.cli.judged import (
 )
 from dask_distill.cli.options import (
     JSON,
+    METRICS,
+    MODELS,
     QUIET,
     SAMPLE_WEIGHT,
     SPLIT,
@@ -71,6 +73,8 @@ _DRAWS = options(
     metavar="SUBSET",
     help="What synthetic rows were made from; as recorded in TARGET unless given.",
 )
+@MODELS
+@METRICS
 @_TEST
 @_FEATURES
 @_LABELS
@@ -85,6 +89,8 @@ def evaluate(
     more: tuple[str, ...],
     source: str | list[str],
     subset: str | None,
+    models: tuple[str, ...],
+    metrics: tuple[str, ...],
     tests: tuple[str, ...],
     place: Place,
     as_json: bool,
@@ -93,14 +99,21 @@ def evaluate(
 ) -> None:
     """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
     from dask_distill.coreset import open_coreset
+    from dask_distill.evaluation.training import standard_models_named
     from dask_distill.synthesis.rows import is_synthetic
     from dask_distill.synthesis.synthetic import open_synthetic
 
     if more and not tests:
         raise click.UsageError(f"one TARGET is wanted, got {' '.join((target, *more))}")
     storage = arguments["storage"]
+    named = standard_models_named(models) if models else None
     judged: Any = None
     if is_synthetic(target, storage):
+        if metrics:
+            raise InputError(
+                "metric must be left out for synthetic rows, which are judged by accuracy, got "
+                f"{', '.join(metrics)}; name the subset instead, or leave --metric out"
+            )
         judged = open_synthetic(target, storage)
         target = _made_from(judged, target, subset)
     elif subset is not None:
@@ -123,13 +136,13 @@ def evaluate(
     test = test_rows_of(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with place.connect(), progress_display(quiet or as_json) as progress:
-        how = {"test": test, "progress": progress, **draws}
+        how = {"test": test, "models": named, "progress": progress, **draws}
         if given is not None:
             how["sample_weight"] = dataset.sample_weight if given else False
         if judged is not None:
             found = judged.evaluate(coreset, dataset, **how)
         else:
-            found = coreset.evaluate(dataset, **how)
+            found = coreset.evaluate(dataset, metric=list(metrics) or None, **how)
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
@@ -167,13 +180,8 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
     metavar="NAME",
     help="May be repeated; with options as NAME:KEY=VALUE,KEY=VALUE.",
 )
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="NAME",
-    help="logistic-regression, boosting, neighbours, neural-network; all unless given.",
-)
+@MODELS
+@METRICS
 @_TEST
 @click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
 @click.option("--labels", metavar="NAME", help="Array or column.")
@@ -223,6 +231,7 @@ def curve(
             strategies=chosen,
             test=test,
             models=named,
+            metric=list(arguments["metrics"]) or None,
             progress=progress,
             **{key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")},
         )

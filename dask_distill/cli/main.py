@@ -17,6 +17,7 @@ from dask_distill.cli.follow import follow
 from dask_distill.cli.judge import curve, evaluate, report
 from dask_distill.cli.options import PROGRAM
 from dask_distill.cli.run import plan, run, verify
+from dask_distill.cli.search import search
 from dask_distill.cli.synthesize import synthesize
 from dask_distill.cli.words import as_words
 from dask_distill.errors import DistillError, InputError, InputWarning
@@ -83,6 +84,7 @@ cli.add_command(verify)
 cli.add_command(demo)
 cli.add_command(evaluate)
 cli.add_command(curve)
+cli.add_command(search)
 cli.add_command(report)
 cli.add_command(synthesize)
 cli.add_command(follow)

@@ -52,6 +52,21 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+METRICS = click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Judged by the first: accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, "
+    "brier, calibration_error, or a scikit-learn scorer such as f1_macro; may be repeated.",
+)
+MODELS = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="logistic-regression, boosting, neighbours, neural-network; may be repeated.",
+)
 SOURCES = click.argument("source", nargs=-1, required=True, callback=one_or_several)
 SPLIT = click.option(
     "--split",

@@ -1,16 +1,17 @@
 """Points of a size curve."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.evaluation.splits import Rows
-from dask_distill.evaluation.statistics import ALL_MODELS, METRICS, interval
+from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, interval
 from dask_distill.evaluation.training import Trial
+from dask_distill.support.metrics import METRICS, metric_named
 
 BASELINE = "random"
 EVERYTHING = "everything"
@@ -49,7 +50,8 @@ class Point:
     Attributes
     ----------
     strategy : str
-        "everything" stands for all rows that were selected from.
+        "everything" stands for all rows that were selected from, "majority" for their most
+        frequent class.
     rows : int
         Trained on.
     share : float
@@ -70,6 +72,15 @@ class Point:
         CPU time; of all models together where that is the model.
     selection_seconds : float
         Wall time.
+    roc_auc, average_precision, log_loss, brier, calibration_error : float or None
+        Of `dask_distill.evaluation.metrics.metrics_of`; None where no model tells.
+    own : dict of float or None
+        Of the user's scorers.
+    intervals : dict of pairs of float
+        By metric: the 95 % interval of its mean.
+    gains : dict of three floats
+        By metric: its difference to that of random rows of the same size, paired by seed, and the
+        95 % interval; empty for random itself, for everything and for the majority.
     """
 
     strategy: str
@@ -90,6 +101,63 @@ class Point:
     balanced_gain_high: float | None
     training_seconds: float
     selection_seconds: float
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    calibration_error: float | None = None
+    own: Mapping[str, float | None] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    gains: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """The point that was written, by this version or an older one."""
+        known = {each.name for each in fields(cls)}
+        values = {key: value for key, value in plain.items() if key in known}
+        for name in ("intervals", "gains"):
+            values[name] = {key: tuple(pair) for key, pair in plain.get(name, {}).items()}
+        return cls(**values)
+
+    def value(self, metric: str) -> float | None:
+        """The mean of a metric by its name."""
+        if metric in METRICS:
+            found: float | None = getattr(self, metric)
+            return found
+        return self.own.get(metric)
+
+    def known(self, metric: str) -> float:
+        """The same, NaN where no model tells it."""
+        value = self.value(metric)
+        return float("nan") if value is None else value
+
+    def limits(self, metric: str) -> tuple[float, float] | None:
+        """The interval of a metric's mean."""
+        if metric in self.intervals:
+            return self.intervals[metric]
+        # older versions told that of accuracy alone
+        return (self.accuracy_low, self.accuracy_high) if metric == "accuracy" else None
+
+    def difference(self, metric: str) -> tuple[float, float, float] | None:
+        """The metric's difference to random rows, with its interval."""
+        found = self.gains.get(metric)
+        if found is None and metric == "accuracy" and self.gain is not None:
+            assert self.gain_low is not None
+            assert self.gain_high is not None
+            return self.gain, self.gain_low, self.gain_high
+        return found
+
+    def flat(self) -> dict[str, Any]:
+        """All figures by name: the interval of NAME as NAME_low and NAME_high, gains alike."""
+        plain = asdict(self)
+        own, intervals, gains = (plain.pop(name) for name in ("own", "intervals", "gains"))
+        plain |= own
+        for name, (low, high) in intervals.items():
+            plain |= {f"{name}_low": low, f"{name}_high": high}
+        for name in [key for key in gains if key not in ("accuracy", "balanced_accuracy")]:
+            keys = (f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high")
+            plain |= dict(zip(keys, gains[name], strict=True))
+        return plain
 
 
 def points_of(
@@ -117,57 +185,86 @@ def points_of(
     -------
     tuple of Point
     """
-    values: dict[tuple[str, int, str], list[tuple[Draw, list[Trial]]]] = {}
+    values: dict[tuple[str, int, str], _Found] = {}
     for draw, mine in zip(draws, trials, strict=True):
-        for model in (ALL_MODELS, *(trial.model for trial in mine)):
+        for model in (ALL_MODELS, *(trial.model for trial in mine if draw.strategy != MAJORITY)):
             group = [trial for trial in mine if model in (ALL_MODELS, trial.model)]
             values.setdefault((draw.strategy, draw.step, model), []).append((draw, group))
     whole = max(len(draw.rows) for draw in draws)
     points = []
     for name in names:
         for (strategy, step, model), found in values.items():
-            if strategy != name:
-                continue
-            same = values.get((BASELINE, step, model))
-            full = float(np.mean(_by_seed(values[EVERYTHING, -1, model], "accuracy")))
-            accuracy, low, high = interval(_by_seed(found, "accuracy"), overlap=overlap)
-            gains: dict[str, Any] = {}
-            for prefix, metric in (("gain", "accuracy"), ("balanced_gain", "balanced_accuracy")):
-                limits: tuple[float | None, ...] = (None, None, None)
-                if name != BASELINE and same is not None:
-                    gap = _by_seed(found, metric) - _by_seed(same, metric)
-                    limits = interval(gap, overlap=overlap, least=_least_variance(gap, tests))
-                keys = (prefix, f"{prefix}_low", f"{prefix}_high")
-                gains |= dict(zip(keys, limits, strict=True))
-            rows = len(found[0][0].rows)
-            points.append(
-                Point(
-                    strategy=name,
-                    rows=rows,
-                    share=rows / whole,
-                    model=model,
-                    accuracy=accuracy,
-                    accuracy_low=low,
-                    accuracy_high=high,
-                    **{
-                        metric: float(np.mean(_by_seed(found, metric)))
-                        for metric in METRICS
-                        if metric != "accuracy"
-                    },
-                    kept=accuracy / max(full, 1e-9),
-                    **gains,
-                    training_seconds=math.fsum(t.seconds for _, group in found for t in group)
-                    / len(found),
-                    selection_seconds=math.fsum(draw.seconds for draw, _ in found) / len(found),
-                )
-            )
+            if strategy == name:
+                full = values[EVERYTHING, -1, model]
+                same = None if name == BASELINE else values.get((BASELINE, step, model))
+                points.append(_point(model, found, full, same, _Tested(whole, overlap, tests)))
     return tuple(points)
 
 
-def _by_seed(found: Any, metric: str) -> npt.NDArray[np.float64]:
-    """(m,) means over models, by seed."""
+_Found = list[tuple[Draw, list[Trial]]]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Rows of everything, overlap of the splits, rows of one test."""
+
+    whole: int
+    overlap: float
+    tests: int
+
+
+def _point(model: str, found: _Found, full: _Found, same: _Found | None, tested: _Tested) -> Point:
+    means, gains = {}, {}
+    for metric in (*METRICS, *found[0][1][0].own):
+        # models that tell it of everything do of all
+        models = {t.model for _, group in full for t in group if math.isfinite(t.value(metric))}
+        own = _by_seed(found, metric, models)
+        told = np.isfinite(own)
+        if told.sum() > 1:
+            means[metric] = interval(own[told], overlap=tested.overlap)
+        if told.sum() > 1 and same is not None:
+            gap = (own - _by_seed(same, metric, models))[told]
+            least = _least_variance(gap, tested.tests) if metric_named(metric).percent else 0.0
+            gains[metric] = interval(gap, overlap=tested.overlap, least=least)
+    values = {metric: each[0] for metric, each in means.items()}
+    accuracy, low, high = means["accuracy"]
+    rows = len(found[0][0].rows)
+    return Point(
+        strategy=found[0][0].strategy,
+        rows=rows,
+        share=rows / tested.whole,
+        model=model,
+        accuracy_low=low,
+        accuracy_high=high,
+        kept=accuracy / max(float(np.mean(_by_seed(full, "accuracy"))), 1e-9),
+        **_gains("gain", gains.get("accuracy")),
+        **_gains("balanced_gain", gains.get("balanced_accuracy")),
+        training_seconds=math.fsum(t.seconds for _, group in found for t in group) / len(found),
+        selection_seconds=math.fsum(draw.seconds for draw, _ in found) / len(found),
+        own={name: values.get(name) for name in found[0][1][0].own},
+        intervals={metric: each[1:] for metric, each in means.items()},
+        gains=gains,
+        **{name: value for name, value in values.items() if name in METRICS},
+    )
+
+
+def _gains(prefix: str, limits: tuple[float, float, float] | None) -> dict[str, Any]:
+    keys = (prefix, f"{prefix}_low", f"{prefix}_high")
+    return dict(zip(keys, limits or (None,) * 3, strict=True))
+
+
+def _by_seed(found: _Found, metric: str, models: set[str] | None = None) -> npt.NDArray[np.float64]:
+    """(m,) means over models, by seed; NaN where it cannot be told."""
     ordered = sorted(found, key=lambda pair: pair[0].seed)
-    return np.array([np.mean([getattr(t, metric) for t in group]) for _, group in ordered])
+    told = [
+        [t.value(metric) for t in group if models is None or t.model in models or _alone(t)]
+        for _, group in ordered
+    ]
+    return np.array([np.mean(values) if values else np.nan for values in told])
+
+
+def _alone(trial: Trial) -> bool:
+    return trial.way == MAJORITY
 
 
 def _least_variance(gap: npt.NDArray[np.float64], tests: int) -> float:

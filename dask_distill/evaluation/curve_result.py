@@ -2,34 +2,37 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies
-from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Point
-from dask_distill.evaluation.statistics import ALL_MODELS, EVEN, METRICS, plain_fields, signed
+from dask_distill.evaluation.curve_points import EVERYTHING, Point
+from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, plain_fields
 from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
 from dask_distill.support.html import facts_table, plain_table
+from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
 from dask_distill.support.text import shown_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_HEAD: tuple[str, ...] = ("trained on", "rows", "share", "accuracy", "of everything")
+# shown beside what is judged by, as far as there is room
+_BESIDE = ("roc_auc", "log_loss", "accuracy")
+_NO_STRATEGIES = (EVERYTHING, MAJORITY)
 
 
 def curve_drawing(
-    curve: "SizeCurve", *, metric: str = "accuracy", model: str = "all models"
+    curve: "SizeCurve", *, metric: str | None = None, model: str = "all models"
 ) -> Drawing:
-    """Accuracy against the size of the subset.
+    """A metric against the size of the subset.
 
     Parameters
     ----------
     curve : SizeCurve
-    metric : str
-        "accuracy", which has intervals, "balanced_accuracy" or "worst_class_recall".
+    metric : str, optional
+        One of ``curve.metrics``; what the curve is judged by unless given.
     model : str
         One of ``curve.models``.
 
@@ -39,12 +42,13 @@ def curve_drawing(
         For another metric or model, or where matplotlib is not installed.
     """
     require_matplotlib()
-    for name, value, known in (("metric", metric, METRICS), ("model", model, curve.models)):
+    metric = curve.objective if metric is None else metric
+    for name, value, known in (("metric", metric, curve.metrics), ("model", model, curve.models)):
         if value not in known:
             raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-    words = f"{METRICS[metric]} of {model} against the rows trained on"
+    words = f"{metric_named(metric).words} of {model} against the rows trained on"
     title = f"{words[0].upper()}{words[1:]}, for {', '.join(curve.strategies)} and everything"
-    return Drawing("curve", title, _lines, (curve, metric, METRICS[metric], model))
+    return Drawing("curve", title, _lines, (curve, metric, model))
 
 
 def curve_in_notebook(curve: "SizeCurve") -> str:
@@ -59,14 +63,15 @@ def curve_in_notebook(curve: "SizeCurve") -> str:
     return f'<div style="max-width:34rem">{svg}</div>'
 
 
-def _lines(axes: Any, curve: "SizeCurve", metric: str, words: str, model: str) -> None:
+def _lines(axes: Any, curve: "SizeCurve", metric: str, model: str) -> None:
+    kind = metric_named(metric)
+    scale = 100 if kind.percent else 1
     (full,) = curve.line("everything", model)
-    axes.axhline(
-        100 * getattr(full, metric), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1
-    )
+    level = scale * full.known(metric)
+    axes.axhline(level, color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
     axes.annotate(
         f"everything ({full.rows:,} rows)",
-        (0, 100 * getattr(full, metric)),
+        (0, level),
         xycoords=("axes fraction", "data"),
         xytext=(3, 3),
         textcoords="offset points",
@@ -77,13 +82,11 @@ def _lines(axes: Any, curve: "SizeCurve", metric: str, words: str, model: str) -
         # beside each other, or the bars would hide one another
         shift = 1.025 ** (number - (len(curve.strategies) - 1) / 2)
         x = [point.rows * shift for point in points]
-        y = [100 * getattr(point, metric) for point in points]
-        bars = None
-        if metric == "accuracy":
-            bars = [
-                [100 * (point.accuracy - point.accuracy_low) for point in points],
-                [100 * (point.accuracy_high - point.accuracy) for point in points],
-            ]
+        y = [scale * point.known(metric) for point in points]
+        limits = [point.limits(metric) for point in points]
+        # intervals have their means in the middle
+        halves = [scale * (each[1] - each[0]) / 2 for each in limits if each is not None]
+        bars = halves if len(halves) == len(points) else None
         axes.errorbar(
             x,
             y,
@@ -102,7 +105,7 @@ def _lines(axes: Any, curve: "SizeCurve", metric: str, words: str, model: str) -
     axes.set_xticks(named, [_tick(count, count / full.rows) for count in named])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("rows trained on")
-    axes.set_ylabel(f"{words}, %")
+    axes.set_ylabel(f"{kind.words}, %" if kind.percent else kind.words)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3), ncols=3, frameon=False)
 
 
@@ -118,9 +121,6 @@ def _apart(rows: list[int]) -> list[int]:
 
 def _tick(rows: int, share: float) -> str:
     return f"{rows:,}\n{100 * share:.3g}%"
-
-
-_HEAD += ("against random", "training s", "selection s")
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,10 @@ class SizeCurve:
         What bounds the comparison, and what it took.
     copies : Copies or None
         Copies of test rows among the rows selected from, which the verdict counts in.
+    objective : str
+        The metric that strategies are judged by.
+    rarest_class : str
+        Of which the average precision is told: the one with the fewest test rows.
     """
 
     verdict: str
@@ -153,12 +157,20 @@ class SizeCurve:
     points: tuple[Point, ...]
     notes: tuple[str, ...]
     copies: Copies | None = None
+    objective: str = "accuracy"
+    rarest_class: str = ""
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Names of the strategies, without everything."""
+        """Names of the strategies, without everything and the majority."""
         names = dict.fromkeys(point.strategy for point in self.points)
-        return tuple(name for name in names if name != EVERYTHING)
+        return tuple(name for name in names if name not in _NO_STRATEGIES)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that were measured."""
+        names = [*METRICS, *self.points[0].own]
+        return tuple(name for name in names if any(p.value(name) is not None for p in self.points))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -176,16 +188,19 @@ class SizeCurve:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """The curve that `as_dict` was called on; unknown keys are left out."""
-        values = {field.name: plain[field.name] for field in fields(cls) if field.name != "copies"}
+        # what older versions wrote has no such fields
+        later = ("copies", "objective", "rarest_class")
+        values = {field.name: plain[field.name] for field in fields(cls) if field.name not in later}
+        values |= {name: plain[name] for name in later if name in plain}
         values["copies"] = Copies.from_dict(plain.get("copies"))
-        values["points"] = tuple(Point(**point) for point in plain["points"])
+        values["points"] = tuple(Point.from_dict(point) for point in plain["points"])
         return cls(**values | {key: tuple(plain[key]) for key in ("seeds", "notes")})
 
     def to_dataframe(self) -> "pd.DataFrame":
-        """All points, one a row; the columns are the attributes of `Point`."""
+        """All points, one a row; the columns are those of `Point.flat`."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(point) for point in self.points])
+        return pd.DataFrame([point.flat() for point in self.points])
 
     def table(self, model: str = ALL_MODELS) -> "pd.DataFrame":
         """Full against distilled: rows, accuracy, seconds of training and selecting.
@@ -198,31 +213,31 @@ class SizeCurve:
         Returns
         -------
         pandas.DataFrame
-            Everything first, then each strategy by size.
+            Everything and the most frequent class first, then each strategy by size.
         """
         columns = ["strategy", "rows", "share", "accuracy", "accuracy_low", "accuracy_high"]
         columns += ["kept", "gain", "gain_low", "gain_high"]
-        columns += ["training_seconds", "selection_seconds"]
+        columns += [*self.metrics[1:], "training_seconds", "selection_seconds"]
         import pandas as pd
 
-        found = [asdict(point) for point in self._ordered(model)]
+        found = [point.flat() for point in self._ordered(model)]
         return pd.DataFrame(found, columns=columns)
 
     def plot(
         self,
         path: str | os.PathLike[str],
         *,
-        metric: str = "accuracy",
+        metric: str | None = None,
         model: str = ALL_MODELS,
     ) -> None:
-        """Draw accuracy against size as an .svg or .png file.
+        """Draw a metric against size as an .svg or .png file.
 
         Parameters
         ----------
         path : path
             The ending says which; a file that is there is replaced.
-        metric : str
-            "accuracy", "balanced_accuracy" or "worst_class_recall".
+        metric : str, optional
+            One of `metrics`; `objective` unless given.
         model : str
             One of `models`.
 
@@ -233,61 +248,75 @@ class SizeCurve:
         """
         curve_drawing(self, metric=metric, model=model).save(path)
 
+    def head_of_table(self) -> tuple[str, ...]:
+        """The columns of `rows_of_table`."""
+        shown = [self._column(name) for name in self._beside()]
+        head = ("trained on", "rows", "share", self._column(self.objective), "kept", "vs. random")
+        return (*head, *shown, "train s", "select s")
+
     def rows_of_table(self, model: str = ALL_MODELS) -> list[tuple[str, ...]]:
-        """The table as people read it, without its head."""
+        """The table as people read it, without its head; halves of 95 % intervals after ±.
+
+        "kept" is a part of what everything reaches, "vs. random" the difference to random rows.
+        """
         shown: list[tuple[str, ...]] = []
         for point in self._ordered(model):
-            gain = "" if point.gain is None else _gain(point)
+            gain = point.difference(self.objective)
+            half = None if gain is None else (gain[2] - gain[1]) / 2
             shown.append(
                 (
                     point.strategy,
                     f"{point.rows:,}",
                     shown_share(point.share),
-                    f"{point.accuracy:.1%}",
-                    f"{point.kept:.1%}",
-                    gain,
+                    _shown(point, self.objective),
+                    self._kept(point, model),
+                    "" if gain is None else shown_gap(self.objective, gain[0], half),
+                    *(_shown(point, name) for name in self._beside()),
                     f"{point.training_seconds:.1f}",
-                    "" if point.strategy == EVERYTHING else f"{point.selection_seconds:.1f}",
+                    "" if point.strategy in _NO_STRATEGIES else f"{point.selection_seconds:.1f}",
                 )
             )
         return shown
 
+    def _beside(self) -> list[str]:
+        known = [name for name in _BESIDE if name in self.metrics and name != self.objective]
+        return known[:2]
+
+    @staticmethod
+    def _column(name: str) -> str:
+        metric = metric_named(name)
+        return f"{metric.words} %" if metric.percent else metric.words
+
+    def _kept(self, point: Point, model: str) -> str:
+        """What is kept of everything, where that is a part."""
+        metric = metric_named(self.objective)
+        (full,) = self.line(EVERYTHING, model)
+        whole, own = full.value(self.objective), point.value(self.objective)
+        if not whole or own is None or not (metric.percent and metric.higher_is_better):
+            return ""
+        return f"{own / whole:.1%}"
+
     def _ordered(self, model: str) -> list[Point]:
-        names = [EVERYTHING, *self.strategies]
+        names = [*_NO_STRATEGIES, *self.strategies]
         return [point for name in names for point in self.line(name, model)]
 
     def __str__(self) -> str:
         """The table and the verdict, for a terminal."""
-        table = shown_table([_HEAD, *self.rows_of_table()])
+        table = shown_table([self.head_of_table(), *self.rows_of_table()])
         return "\n".join([*table, "", self.verdict, self._draws(), *self.notes])
 
     def _draws(self) -> str:
-        return f"Means over {len(self.seeds)} splits, tested on {self.test_rows:,} rows each."
+        return (
+            f"Means over {len(self.seeds)} splits, tested on {self.test_rows:,} rows each, and "
+            "half of their 95 % intervals."
+        )
 
     def _repr_html_(self) -> str:
-
-        table = plain_table("Accuracy against size", _HEAD, self.rows_of_table())
+        words = metric_named(self.objective).words
+        title = f"{words[0].upper()}{words[1:]} against size"
+        table = plain_table(title, self.head_of_table(), self.rows_of_table())
         facts = facts_table("", [("verdict", self.verdict), ("draws", self._draws())])
         return f"{curve_in_notebook(self)}{table}{facts}"
-
-
-def verdict_of(points: Sequence[Point], names: Sequence[str]) -> str:
-    """The sentence on the first strategy that is not random."""
-    name = next((each for each in names if each != BASELINE), BASELINE)
-    mine = [p for p in points if (p.strategy, p.model) == (name, ALL_MODELS)]
-    few, many = mine[0], mine[-1]
-    text = f"{name} keeps {few.kept:.1%} of the accuracy of everything with {few.rows:,} rows"
-    if many is not few:
-        text += f" and {many.kept:.1%} with {many.rows:,}"
-    if name == BASELINE:
-        return f"{text}."
-    told = {
-        "better": [p for p in mine if _sign(p) > 0],
-        "worse": [p for p in mine if _sign(p) < 0],
-        "not told apart from it": [p for p in mine if _sign(p) == 0],
-    }
-    parts = [f"{words} at {_listed(found)}" for words, found in told.items() if found]
-    return f"{text}; against random rows it is {', '.join(parts)} rows."
 
 
 def shown_share(share: float) -> str:
@@ -301,22 +330,7 @@ def shown_share(share: float) -> str:
     return f"{100 * share:.3g}%"
 
 
-def _sign(point: Point) -> int:
-    assert point.gain is not None
-    assert point.gain_low is not None
-    assert point.gain_high is not None
-    if point.gain_low > 0 and point.gain > EVEN:
-        return 1
-    return -1 if point.gain_high < 0 and point.gain < -EVEN else 0
-
-
-def _listed(points: Sequence[Point]) -> str:
-    *most, last = [f"{point.rows:,}" for point in points]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def _gain(point: Point) -> str:
-    assert point.gain is not None
-    assert point.gain_low is not None
-    assert point.gain_high is not None
-    return f"{signed(point.gain)} ({signed(point.gain_low)} to {signed(point.gain_high)})"
+def _shown(point: Point, metric: str) -> str:
+    limits = point.limits(metric)
+    half = None if limits is None else (limits[1] - limits[0]) / 2
+    return shown_value(metric, point.value(metric), half)

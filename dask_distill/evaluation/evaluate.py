@@ -5,6 +5,7 @@ once, where the tasks run; labels alone come here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.gathering import Gathering
+from dask_distill.evaluation.losses import Losses, untold
+from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
 from dask_distill.evaluation.result import WAYS, Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
     Split,
@@ -25,10 +28,18 @@ from dask_distill.evaluation.splits import (
     split_rows,
     weight_notes,
 )
-from dask_distill.evaluation.statistics import summarise
-from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.evaluation.statistics import MAJORITY, MOST_RECALLS, summarise
+from dask_distill.evaluation.training import (
+    Table,
+    Trial,
+    as_models,
+    majority,
+    train_and_test,
+    weight_parameter,
+)
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
+from dask_distill.support.metrics import as_metrics, metric_named
 
 _FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
@@ -40,6 +51,7 @@ def evaluate(
     *,
     test: Any = None,
     models: Any = None,
+    metric: Any = None,
     seeds: int = 5,
     test_rows: int | None = None,
     max_rows: int | None = None,
@@ -51,12 +63,13 @@ def evaluate(
     """Measure what training on a subset costs, against random subsets and against everything.
 
     For each seed: test rows are drawn by hash from the rows that were not selected; models are
-    trained on the subset (with its weights, where they take weights), on a uniform and on a
-    class-stratified random subset of its size, and on everything; all are judged on the same
-    test rows. Where rows have a time, the test rows are later than all that is trained on: each
-    seed cuts time elsewhere, at 60 to 80 per cent of the rows, and tests on the fifth that
-    follows. The verdict says where copies of test rows among the rows trained on make it worth
-    nothing.
+    trained on the subset (with its weights, where they take weights, and without, where weights
+    differ), on a uniform and on a class-stratified random subset of its size, and on everything;
+    all are judged on the same test rows, by classes, rankings and probabilities, beside what the
+    most frequent class alone reaches. Where rows have a time, the test rows are later than all
+    that is trained on: each seed cuts time elsewhere, at 60 to 80 per cent of the rows, and tests
+    on the fifth that follows. The verdict says first in what the subset is worse than a random
+    one; and where copies of test rows among the rows trained on make it worth nothing.
 
     Parameters
     ----------
@@ -70,6 +83,11 @@ def evaluate(
         fraction is large: what a selection leaves is then no fair sample of the data.
     models : classifier or dict of classifiers, optional
         `dask_distill.evaluation.training.standard_models` unless given.
+    metric : str, callable, or dict or list of them, optional
+        What the verdict is on, accuracy unless given: a name of
+        `dask_distill.support.metrics.METRICS` or of a scikit-learn scorer, or a scorer
+        (estimator, X, y) -> float, higher is better. Of several the first; all are measured
+        beside those that always are. The estimator speaks of the labels as the source has them.
     seeds : int
         How many times to draw and train, at least 2.
     test_rows : int, optional
@@ -96,7 +114,8 @@ def evaluate(
     Raises
     ------
     InputError
-        Without labels, or where the source is not what the subset was selected from.
+        Without labels, where the source is not what the subset was selected from, or for a metric
+        that is not known or fails.
 
     Examples
     --------
@@ -111,49 +130,83 @@ def evaluate(
     """
     dataset = _timed(coreset, labelled_source(coreset, features, labels, sample_weight), time)
     held_out = None if test is None else labelled_test(test, dataset.d)
-    named = as_models(models)
+    named, asked = as_models(models), as_metrics(metric)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
+    check_objective(asked, named)
     max_rows = most_rows(dataset, max_rows)
     job = Gathering(Run.here(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
     pool = job.usable(codes[0])
     size = min(len(job.complete), max_rows)
-    every_seed = tuple(range(seed, seed + seeds))
     forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
-    splits = [
-        split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, held_out, cut)
-        for one, cut in zip(every_seed, forward, strict=True)
-    ]
-    splits = job.with_complete(splits)
-    size = min(size, len(splits[0].random))
-    tables = job.tables(handles, codes)
+    splits = job.with_complete(
+        [
+            split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, test, cut)
+            for one, cut in enumerate(forward, seed)
+        ]
+    )
+    size, tables = min(size, len(splits[0].random)), job.tables(handles, codes)
     copies = job.copies(splits[0], tables)
-    fixed = (len(classes), *tables)
-    trials = run_trials(job.run, _trial, WAYS, named, splits, fixed)
-    scores, differences = summarise(trials)
+    rarest = job.rarest(splits, codes, len(classes))
+    fixed = (job.run.constant(measures_of(asked, classes, codes[0], rarest[0])), *tables)
+    trials = run_trials(job.run, _trial, _ways(named, job.unlike()), named, splits, fixed)
     everything, tests = len(splits[0].everything), len(splits[0].test)
     bounded = everything == max_rows < dataset.n - tests
+    found = _judged(trials, classes, rarest, tests / everything, [*asked, "accuracy"][0], bounded)
     taken = coreset.provenance.get("seconds", {}).get("total")
     return Evaluation(
-        verdict=copies.verdict(verdict_of(scores, differences, bounded=bounded)),
-        cost=cost_of(scores, taken, bounded=bounded),
+        verdict=copies.verdict(found.pop("verdict")),
+        cost=cost_of(found["scores"], taken, bounded=bounded),
         strategy=str(coreset.provenance.get("parameters", {}).get("strategy", "")),
         rows=dataset.n,
         selected=len(coreset),
         test_rows=len(codes[2]) if held_out else tests,
         classes=len(classes),
-        seeds=every_seed,
-        scores=scores,
-        differences=differences,
-        worst_class=worst_class_of(trials, classes),
+        seeds=tuple(split.seed for split in splits),
         selection_seconds=taken,
-        notes=_notes(job, size, everything if bounded else None, tests, trials)
-        + (() if forward[0] is None else (_FORWARD,))
-        + copies.notes()
-        + weight_notes(dataset),
+        notes=found.pop("notes")
+        + _notes(job, size, everything if bounded else None, tests, trials)
+        + ((_FORWARD,) if forward[0] is not None else ())
+        + (*copies.notes(), *weight_notes(dataset)),
         copies=copies,
+        **found,
     )
+
+
+def _judged(
+    trials: Sequence[Trial],
+    classes: Sequence[Any],
+    rarest: Sequence[int],
+    overlap: float,
+    objective: str,
+    bounded: bool,
+) -> dict[str, Any]:
+    """Scores, differences, and what is said of them, by the field of `Evaluation`."""
+    recalls = {str(classes[code]): code for code in rarest[:MOST_RECALLS]}
+    scores, differences = summarise(trials, recalls=recalls, overlap=overlap)
+    seeds = len({trial.seed for trial in trials})
+    notes: tuple[str, ...] = ()
+    if scores[0].value(objective) is None:
+        words = metric_named(objective).words
+        notes, objective = (f"The verdict is on accuracy: too few draws tell {words}.",), "accuracy"
+    return {
+        "scores": scores,
+        "differences": differences,
+        "objective": objective,
+        "verdict": verdict_of(
+            scores, differences, bounded=bounded, objective=objective, seeds=seeds
+        ),
+        "notes": notes + Losses.of(differences, seeds, objective).notes() + untold(trials),
+        "worst_class": worst_class_of(trials, classes),
+        "rarest_class": str(classes[rarest[0]]),
+    }
+
+
+def _ways(models: dict[str, Any], unlike: bool) -> tuple[str, ...]:
+    """What is trained on: without weights as well, where these make a difference to a model."""
+    weighs = any(weight_parameter(model) is not None for model in models.values())
+    return tuple(way for way in WAYS if way != "unweighted" or (weighs and unlike))
 
 
 def run_trials(
@@ -169,15 +222,30 @@ def run_trials(
     ``trial`` is called with way, name of the model, model, split, and what is ``fixed``.
     """
     named = {name: run.constant(model) for name, model in models.items()}
+    alone = {name: run.constant(model) for name, model in majority().items()}
     trials = []
     for split in splits:
         handle = run.constant(split)
         trials += [
             run.call("train", trial, way, name, model, handle, *fixed)
             for way in ways
-            for name, model in named.items()
+            for name, model in (alone if way == MAJORITY else named).items()
+            # the same rows to a model that ignores weights
+            if way != "unweighted" or weight_parameter(models[name]) is not None
         ]
-    return run.fetch_all(run.watched("train", trials))
+    return _with_ignored(run.fetch_all(run.watched("train", trials)), ways)
+
+
+def _with_ignored(trials: list[Trial], ways: Iterable[str]) -> list[Trial]:
+    """Trainings without weights of models that take none are those with them."""
+    if "unweighted" not in ways:
+        return trials
+    known = {(trial.model, trial.seed) for trial in trials if trial.way == "unweighted"}
+    return trials + [
+        replace(trial, way="unweighted")
+        for trial in trials
+        if trial.way == "subset" and (trial.model, trial.seed) not in known
+    ]
 
 
 def _trial(
@@ -185,17 +253,20 @@ def _trial(
     name: str,
     model: Any,
     split: Split,
-    classes: int,
+    measures: Measures,
     pool: Table,
     subset: Table,
     held_out: Table | None = None,
 ) -> Trial:
-    if way != "subset":
-        training = pool.take(getattr(split, way))
-    else:
+    if way in ("subset", "unweighted", MAJORITY):
         training = subset if split.subset is None else subset.take(split.subset)
+    else:
+        training = pool.take(getattr(split, way))
+    if way == "unweighted":
+        training = replace(training, weights=None)
     test = pool.take(split.test) if held_out is None else held_out
-    return train_and_test(way, name, model, split.seed, training, test, classes)
+    classes = len(measures.labels)
+    return train_and_test(way, name, model, split.seed, training, test, classes, measures)
 
 
 def labelled_source(
@@ -286,6 +357,11 @@ def _notes(
         notes.append(f"Rows with NaN were left out, {left_out:,} of the subset's too.")
     if tests:
         notes.append("Tested on rows of the source that were not selected.")
+    else:
+        notes.append(
+            "All draws are tested on the same rows: intervals tell of draws and trainings, not of "
+            "other test rows."
+        )
     seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)
     notes.append(f"{len(trials)} trainings of at most {most:,} rows took {seconds:.0f} s of CPU.")
     return tuple(notes)

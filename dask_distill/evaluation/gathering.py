@@ -29,6 +29,7 @@ from dask_distill.evaluation.splits import (
     valid_rows,
     weights_here,
 )
+from dask_distill.evaluation.statistics import rarest_classes
 from dask_distill.evaluation.training import Table
 from dask_distill.kernels.streams import Stream
 from dask_distill.subset.subset import Subset
@@ -127,6 +128,20 @@ class Gathering:
             self.run.call("table", Table, *each)
             for each in zip(handles, codes, weights, strict=True)
         ]
+
+    def unlike(self) -> bool:
+        """Whether the subset's rows differ in weight."""
+        own = self.coreset.weights[self.part]
+        # float32: weights that are meant to be alike differ by rounding
+        return bool(own.max() > own.min() * (1 + 1e-5))
+
+    def rarest(self, splits: Sequence[Split], codes: Sequence[Any], classes: int) -> list[int]:
+        """Class numbers that occur in the tests, the rarest first."""
+        if len(codes) > 2:
+            return rarest_classes([codes[2]], [self.held_weights], classes)
+        tests = np.concatenate([split.test for split in splits])
+        weights = None if self.weights is None else self.weights[tests]
+        return rarest_classes([codes[0][tests]], [weights], classes)
 
     def copies(self, split: Split, tables: Sequence[Any]) -> Copies:
         """Copies of test rows among all that are trained on, for one of the splits."""

@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from dask_distill.evaluation.copies import Copies
+from dask_distill.evaluation.losses import Losses
 from dask_distill.evaluation.statistics import (
     ALL_MODELS,
-    EVEN,
+    MAJORITY,
     Compared,
     Difference,
     Score,
@@ -18,14 +19,19 @@ from dask_distill.evaluation.statistics import (
     points,
 )
 from dask_distill.evaluation.training import Trial
+from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
 from dask_distill.support.text import shown_table
 
 WAYS = {
     "subset": "the subset",
+    "unweighted": "the subset, unweighted",
     "random": "a random subset",
     "stratified": "a class-stratified random subset",
     "everything": "everything",
+    MAJORITY: "the most frequent class",
 }
+# a metric's name in the table, and what comes before it in a page's
+_WIDEST = 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class Evaluation(Compared):
         What bounds the comparison.
     copies : Copies or None
         Copies of test rows among the rows trained on, which the verdict counts in.
+    objective : str
+        The metric that the verdict is on.
+    rarest_class : str
+        Of which the average precision is told: the one with the fewest test rows.
     """
 
     verdict: str
@@ -70,6 +80,14 @@ class Evaluation(Compared):
     selection_seconds: float | None
     notes: tuple[str, ...]
     copies: Copies | None = None
+    objective: str = "accuracy"
+    rarest_class: str = ""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that were measured."""
+        names = [*METRICS, *self.scores[0].own]
+        return tuple(name for name in names if any(s.value(name) is not None for s in self.scores))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -78,71 +96,149 @@ class Evaluation(Compared):
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """The evaluation that `as_dict` was called on; unknown keys are left out."""
-        values = {field.name: plain[field.name] for field in fields(cls) if field.name != "copies"}
-        # what was written before copies were looked for has none
+        # what older versions wrote has no such fields
+        later = ("copies", "objective", "rarest_class")
+        values = {field.name: plain[field.name] for field in fields(cls) if field.name not in later}
+        values |= {name: plain[name] for name in later if name in plain}
         values["copies"] = Copies.from_dict(plain.get("copies"))
-        values["scores"] = tuple(Score(**score) for score in plain["scores"])
+        values["scores"] = tuple(Score.from_dict(score) for score in plain["scores"])
         values["differences"] = tuple(Difference(**each) for each in plain["differences"])
         return cls(**values | {key: tuple(plain[key]) for key in ("seeds", "notes")})
 
+    def ways(self, model: str = ALL_MODELS) -> tuple[str, ...]:
+        """What was trained on, the subset first."""
+        return tuple(dict.fromkeys(s.way for s in self.scores if s.model == model))
+
+    def rows_of_means(self) -> list[tuple[str, ...]]:
+        """A line for each metric: its words, and the mean of each way with half its interval."""
+        found = [self.score(way) for way in self.ways()]
+        return [
+            (
+                _label(name),
+                *(shown_value(name, each.value(name), each.half(name)) for each in found),
+            )
+            for name in self.metrics
+        ]
+
+    def rows_of_differences(self) -> list[tuple[str, ...]]:
+        """A line for each metric: its words, and the subset's difference to each other way."""
+        lines = []
+        for name in self.metrics:
+            found = [self.found_difference(way, name) for way in self.ways()[1:]]
+            cells = [("-" if d is None else shown_gap(name, d.mean, d.half)) for d in found]
+            lines.append((_label(name), *cells))
+        return lines
+
+    def draws(self) -> str:
+        """The sentence that says of what the figures are means."""
+        text = (
+            f"Means over {len(self.seeds)} draws, tested on {self.test_rows:,} rows each, and half "
+            "of their 95 % intervals"
+        )
+        if not self.rarest_class:
+            return f"{text}."
+        return f"{text}; average precision is of {self.rarest_class}, the rarest class."
+
     def __str__(self) -> str:
         """The table and the verdict, for a terminal."""
-        head = ("trained on", "rows", "accuracy", "balanced", "worst class", "seconds")
-        lines = [head]
-        for way in dict.fromkeys(score.way for score in self.scores):
-            found = self.score(way)
-            lines.append(
-                (
-                    WAYS[way],
-                    f"{found.rows:,}",
-                    f"{found.accuracy:.1%}",
-                    f"{found.balanced_accuracy:.1%}",
-                    f"{found.worst_class_recall:.1%}",
-                    f"{found.seconds:.1f}",
-                )
-            )
-        lines.append(("", "", "", "", "", ""))
-        lines.append(("the subset against", "", "accuracy", "", "", ""))
-        lines += [
-            (f"  {WAYS[each.against]}", "", points(each), "", "", "")
-            for each in self.differences
-            if (each.metric, each.model) == ("accuracy", ALL_MODELS)
+        found = [self.score(way) for way in self.ways()]
+        lines = [
+            ("trained on", *self.ways()),
+            ("rows", *(f"{each.rows:,}" for each in found)),
+            *self.rows_of_means(),
+            ("seconds", *(f"{each.seconds:.1f}" for each in found)),
+            ("",) * (len(found) + 1),
+            ("the subset against", "", *self.ways()[1:]),
         ]
-        table = shown_table(lines, measured=len(WAYS) + 1)
-        return "\n".join([*table, "", self.verdict, self.cost, *self.notes])
+        lines += [(name, "", *cells) for name, *cells in self.rows_of_differences()]
+        told = (self.verdict, self.cost, self.draws(), *self.notes)
+        return "\n".join([*shown_table(lines), "", *told])
+
+
+def _label(name: str) -> str:
+    """A metric's words and unit, in the width of a table."""
+    metric = metric_named(name)
+    text = f"{metric.words} %" if metric.percent else metric.words
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def verdict_of(
-    scores: Sequence[Score], differences: Sequence[Difference], *, bounded: bool = False
+    scores: Sequence[Score],
+    differences: Sequence[Difference],
+    *,
+    bounded: bool = False,
+    objective: str = "accuracy",
+    seeds: int = 5,
 ) -> str:
-    """The sentence that says whether the subset is worth having."""
-    whole = {score.way: score for score in scores if score.model == ALL_MODELS}
-    kept = whole["subset"].accuracy / max(whole["everything"].accuracy, 1e-9)
-    whole_name = f"{whole['everything'].rows:,} rows" if bounded else "everything"
-    keeps = f"keeps {kept:.1%} of the accuracy of training on {whole_name}"
-    accuracy = _against_random(differences, "accuracy")
+    """The sentences that say what is lost, and whether the subset is worth having.
+
+    Losses come first: metrics and classes in which the subset is worse than the better of its
+    random peers, see `Losses`. Worth it is only what is better in what is judged by, and worse
+    beyond its own interval in nothing.
+    """
+    losses = Losses.of(differences, seeds, objective)
+    words, keeps = metric_named(objective).words, _keeps(scores, objective, bounded)
+    peers = _against_random(differences, objective)
     balanced = _against_random(differences, "balanced_accuracy")
     # the other way that the subset is least sure to beat
-    least, rare = (min(found, key=lambda each: each.low) for found in (accuracy, balanced))
-    worse = [each for each in accuracy if _worse(each)]
-    if all(_better(each) for each in accuracy):
+    least, rare = (min(found, key=_surely) for found in (peers, balanced))
+    worse = [each for each in peers if each.worse]
+    lost, end = losses.first(), f"{losses.doubt()}.{losses.advice()}"
+    if all(each.better for each in peers):
         return (
-            f"The subset is worth it: against {WAYS[least.against]} of the same size it has "
-            f"{points(least)} of accuracy, and {keeps}."
+            f"{lost}{_worth(losses, f'in {words}')}: against {WAYS[least.against]} of the same "
+            f"size it has {points(least)} of {words}, and {keeps}{end}"
         )
-    if all(_better(each) for each in balanced):
+    if objective == "accuracy" and all(each.better for each in balanced):
         return (
-            f"The subset is worth it where rare classes matter: against {WAYS[rare.against]} of "
+            f"{lost}{_worth(losses, 'where rare classes matter')}: against {WAYS[rare.against]} of "
             f"the same size it has {points(rare)} of balanced accuracy, "
-            f"{points(least)} of accuracy, and {keeps}."
+            f"{points(least)} of {words}, and {keeps}{end}"
         )
     if worse:
-        least = min(worse, key=lambda each: each.high)
-    does = "better here" if worse else "as well here, as far as these draws can tell"
+        least = min(worse, key=_at_best)
+    does = "better here" if worse else f"as well here{_in(losses, words)}"
+    sure = "" if worse else ", as far as these draws can tell"
+    take = "" if losses.gains and not worse and not lost else "; take it"
     return (
-        f"Random does {does}; take it: against {WAYS[least.against]} of the same size the subset "
-        f"has {points(least)} of accuracy, and {keeps}."
+        f"{lost}Random does {does}{sure}{take}: against {WAYS[least.against]} of the same size the "
+        f"subset has {points(least)} of {words}, and {keeps}{losses.praise()}{end}"
     )
+
+
+def _worth(losses: Losses, where: str) -> str:
+    """What is said of a subset that is better in something."""
+    if losses.sure:
+        return f"It is better {where}"
+    if losses.likely:
+        return f"The subset is better {where}"
+    return f"The subset is worth it{'' if where.startswith('in ') else f' {where}'}"
+
+
+def _in(losses: Losses, words: str) -> str:
+    # where something else is told apart, what is not has to be named
+    return f" in {words}" if losses.sure or losses.gains else ""
+
+
+def _keeps(scores: Sequence[Score], objective: str, bounded: bool) -> str:
+    """What the subset keeps of training on everything, in the metric that is judged by."""
+    whole = {score.way: score for score in scores if score.model == ALL_MODELS}
+    rows = whole["everything"].rows
+    everything = f"training on {f'{rows:,} rows' if bounded else 'everything'}"
+    own, full = whole["subset"].value(objective), whole["everything"].value(objective)
+    metric = metric_named(objective)
+    assert own is not None
+    assert full is not None
+    if metric.percent and metric.higher_is_better:
+        return f"keeps {own / max(full, 1e-9):.1%} of the {metric.words} of {everything}"
+    shown = [shown_value(objective, value) for value in (own, full)]
+    return f"its {metric.words} is {shown[0]} where that of {everything} is {shown[1]}"
+
+
+def _surely(each: Difference) -> float:
+    """How much better the subset is at least."""
+    sign = metric_named(each.metric).sign
+    return min(sign * each.low, sign * each.high)
 
 
 def cost_of(
@@ -178,17 +274,16 @@ def worst_class_of(trials: Sequence[Trial], labels: Sequence[Any]) -> str:
     return str(labels[int(np.argmin(np.where(counts > 0, mean, np.inf)))])
 
 
+def _at_best(each: Difference) -> float:
+    """How much better the subset is at most."""
+    sign = metric_named(each.metric).sign
+    return max(sign * each.low, sign * each.high)
+
+
 def _against_random(differences: Sequence[Difference], metric: str) -> list[Difference]:
     return [
         each
         for each in differences
-        if (each.metric, each.model) == (metric, ALL_MODELS) and each.against != "everything"
+        if (each.metric, each.model) == (metric, ALL_MODELS)
+        and each.against in ("random", "stratified")
     ]
-
-
-def _better(each: Difference) -> bool:
-    return each.low > 0 and each.mean > EVEN
-
-
-def _worse(each: Difference) -> bool:
-    return each.high < 0 and each.mean < -EVEN

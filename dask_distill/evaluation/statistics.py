@@ -1,20 +1,23 @@
 """Means over models and seeds, paired differences, intervals."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from dask_distill.errors import InputError
 from dask_distill.evaluation.training import Trial
+from dask_distill.support.metrics import METRICS, RECALL, metric_named, signed_number
 
-METRICS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "worst_class_recall": "worst class recall",
-}
 ALL_MODELS = "all models"
+MAJORITY = "majority"
+# ways that are no random draws of the subset's size: their luck is not the subset's
+_NO_DRAWS = ("unweighted", "everything", MAJORITY)
+# of so many classes, the rarest ones, the recalls are compared one by one
+MOST_RECALLS = 20
 _CONFIDENCE = 0.95
 # parts of a point that nobody would choose a method for
 EVEN = 0.002
@@ -32,6 +35,12 @@ class Score:
     accuracy, balanced_accuracy, worst_class_recall : float
     seconds : float
         CPU time of training; of all models together where that is the model.
+    roc_auc, average_precision, log_loss, brier, calibration_error : float or None
+        Of `dask_distill.evaluation.metrics.metrics_of`; None where no model tells.
+    own : dict of float or None
+        Of the user's scorers.
+    intervals : dict of pairs of float
+        By metric: the 95 % interval of its mean.
     """
 
     way: str
@@ -41,20 +50,48 @@ class Score:
     balanced_accuracy: float
     worst_class_recall: float
     seconds: float
+    roc_auc: float | None = None
+    average_precision: float | None = None
+    log_loss: float | None = None
+    brier: float | None = None
+    calibration_error: float | None = None
+    own: Mapping[str, float | None] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """The score that was written, by this version or an older one."""
+        known = {each.name for each in fields(cls)}
+        values = {key: value for key, value in plain.items() if key in known}
+        limits = plain.get("intervals", {})
+        return cls(**values | {"intervals": {key: tuple(pair) for key, pair in limits.items()}})
+
+    def value(self, metric: str) -> float | None:
+        """The mean of a metric by its name."""
+        if metric in METRICS:
+            found: float | None = getattr(self, metric)
+            return found
+        return self.own.get(metric)
+
+    def half(self, metric: str) -> float | None:
+        """Half of the interval of a metric."""
+        low, high = self.intervals.get(metric, (None, None))
+        return None if low is None or high is None else (high - low) / 2
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better the subset is than another way of choosing rows, on the same test rows.
+    """How far the subset is from another way of choosing rows, on the same test rows.
 
     Attributes
     ----------
     against : str
-        "random", "stratified" or "everything".
+        "random", "stratified", "everything", "unweighted" or "majority".
     metric, model : str
+        The metric may be a class's recall, "recall:NAME", for all models.
     mean, low, high : float
-        Mean over the seeds, and its 95 % interval. Against a random draw, the interval counts
-        that the subset is one draw, too.
+        Of the subset's metric less the other's: mean over the seeds, and its 95 % interval.
+        Against a random draw, the interval counts that the subset is one draw, too.
     """
 
     against: str
@@ -63,6 +100,33 @@ class Difference:
     mean: float
     low: float
     high: float
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the subset is better where the difference is above 0."""
+        return metric_named(self.metric).higher_is_better
+
+    @property
+    def better(self) -> bool:
+        """Whether the subset is better beyond the interval, and by more than nothing."""
+        sign = metric_named(self.metric).sign
+        return min(sign * self.low, sign * self.high) > 0 and sign * self.mean > _even(self.metric)
+
+    @property
+    def worse(self) -> bool:
+        """Whether the subset is worse beyond the interval, and by more than nothing."""
+        sign = metric_named(self.metric).sign
+        return max(sign * self.low, sign * self.high) < 0 and sign * self.mean < -_even(self.metric)
+
+    @property
+    def half(self) -> float:
+        """Half of the interval."""
+        return (self.high - self.low) / 2
+
+
+def _even(metric: str) -> float:
+    # the scale of the user's scorers is not known
+    return EVEN if metric in METRICS or metric.startswith(RECALL) else 0.0
 
 
 class Compared:
@@ -78,38 +142,136 @@ class Compared:
     def difference(
         self, against: str, metric: str = "accuracy", model: str = ALL_MODELS
     ) -> Difference:
-        """How much better what is judged is than another way."""
+        """How much better what is judged is than another way.
+
+        Raises
+        ------
+        InputError
+            For what was not compared.
+        """
+        found = self.found_difference(against, metric, model)
+        if found is None:
+            raise InputError(
+                f"difference must be one that was measured, got none in {metric!r} against "
+                f"{against!r} of {model!r}; see differences"
+            )
+        return found
+
+    def found_difference(
+        self, against: str, metric: str, model: str = ALL_MODELS
+    ) -> Difference | None:
+        """The same, or None for what was not compared."""
         wanted = (against, metric, model)
-        return next(d for d in self.differences if (d.against, d.metric, d.model) == wanted)
+        return next((d for d in self.differences if (d.against, d.metric, d.model) == wanted), None)
 
 
-def summarise(trials: Sequence[Trial]) -> tuple[tuple[Score, ...], tuple[Difference, ...]]:
-    """Means over seeds, and paired differences, for each model and for all together."""
+class _Values:
+    """Trials of some models, by way, seed and model."""
+
+    def __init__(self, trials: Sequence[Trial], ways: Sequence[str]) -> None:
+        self.ways = ways
+        self.seeds = sorted({trial.seed for trial in trials})
+        self.models = list(dict.fromkeys(t.model for t in trials if t.way != MAJORITY))
+        self._found = {(trial.way, trial.seed, trial.model): trial for trial in trials}
+
+    def of(self, metric: str, number: int = -1) -> dict[str, npt.NDArray[np.float64]]:
+        """(m,) means over models by seed, for each way; of models and seeds that all ways have.
+
+        Nothing where fewer than two seeds are left.
+        """
+        cube = {
+            way: np.array(
+                [[self._value(way, s, m, metric, number) for m in self.models] for s in self.seeds]
+            )
+            for way in self.ways
+        }
+        told = np.all([np.isfinite(values) for values in cube.values()], axis=0)
+        seeds = told.any(axis=1)
+        models = told[seeds].all(axis=0)
+        if seeds.sum() < 2 or not models.any():
+            return {}
+        return {way: values[seeds][:, models].mean(axis=1) for way, values in cube.items()}
+
+    def _value(self, way: str, seed: int, model: str, metric: str, number: int) -> float:
+        # what needs no features is the same for all models
+        name = MAJORITY if way == MAJORITY else model
+        return self._found[way, seed, name].value(metric, number)
+
+
+def summarise(
+    trials: Sequence[Trial], *, recalls: Mapping[str, int] | None = None, overlap: float = 0.0
+) -> tuple[tuple[Score, ...], tuple[Difference, ...]]:
+    """Means over seeds, and paired differences, for each model and for all together.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        The first one's way is compared with all others.
+    recalls : dict, optional
+        Class numbers by name, of classes whose recalls are compared, too.
+    overlap : float
+        Of `interval`, for the means: test rows for each row at hand.
+    """
     ways = list(dict.fromkeys(trial.way for trial in trials))
-    models = list(dict.fromkeys(trial.model for trial in trials))
+    models = list(dict.fromkeys(trial.model for trial in trials if trial.way != MAJORITY))
+    names = [*METRICS, *trials[0].own]
     scores, differences = [], []
     for model in [ALL_MODELS, *models]:
-        mine = [trial for trial in trials if model in (ALL_MODELS, trial.model)]
-        for way in ways:
-            found = [trial for trial in mine if trial.way == way]
-            count = len({trial.seed for trial in found})
-            scores.append(
-                Score(
-                    way,
-                    model,
-                    found[0].rows,
-                    **{m: float(np.mean([getattr(t, m) for t in found])) for m in METRICS},
-                    seconds=math.fsum(trial.seconds for trial in found) / count,
-                )
-            )
-        for metric in METRICS:
-            own = _by_seed(mine, ways[0], metric)
-            gaps = {way: own - _by_seed(mine, way, metric) for way in ways[1:]}
-            random = [gap for way, gap in gaps.items() if way != "everything"]
-            for way, gap in gaps.items():
-                limits = interval(gap) if way == "everything" else interval(gap, random)
-                differences.append(Difference(way, metric, model, *limits))
+        mine = [t for t in trials if model in (ALL_MODELS, t.model)]
+        its_ways = [way for way in ways if way != MAJORITY or model == ALL_MODELS]
+        values = _Values(mine, its_ways)
+        means = {name: values.of(name) for name in names}
+        scores += [_score(way, model, mine, means, overlap) for way in its_ways]
+        if model == ALL_MODELS:
+            means |= {f"{RECALL}{k}": values.of(RECALL, n) for k, n in (recalls or {}).items()}
+        for metric, found in means.items():
+            differences += _differences(metric, model, found)
     return tuple(scores), tuple(differences)
+
+
+def _score(
+    way: str, model: str, trials: Sequence[Trial], means: Mapping[str, Any], overlap: float
+) -> Score:
+    found = [trial for trial in trials if trial.way == way]
+    limits = {name: interval(of[way], overlap=overlap) for name, of in means.items() if of}
+    values = {name: limits[name][0] if name in limits else None for name in means}
+    return Score(
+        way=way,
+        model=model,
+        rows=found[0].rows,
+        seconds=math.fsum(t.seconds for t in found) / len({t.seed for t in found}),
+        own={name: value for name, value in values.items() if name not in METRICS},
+        intervals={name: (low, high) for name, (_, low, high) in limits.items()},
+        **{name: value for name, value in values.items() if name in METRICS},  # type: ignore[arg-type]
+    )
+
+
+def _differences(metric: str, model: str, found: Mapping[str, Any]) -> list[Difference]:
+    """Of the first way to all others."""
+    ways = list(found)
+    gaps = {way: found[ways[0]] - found[way] for way in ways[1:]}
+    draws = [gap for way, gap in gaps.items() if way not in _NO_DRAWS]
+    return [
+        Difference(
+            way, metric, model, *(interval(gap) if way in _NO_DRAWS else interval(gap, draws))
+        )
+        for way, gap in gaps.items()
+    ]
+
+
+def rarest_classes(codes: Sequence[Any], weights: Sequence[Any], classes: int) -> list[int]:
+    """Class numbers that occur, the one with the fewest rows (or the least weight) first.
+
+    Examples
+    --------
+    >>> rarest_classes([np.array([0, 2, 2])], [None], 3)
+    [0, 2]
+    """
+    counts = np.zeros(classes)
+    for mine, its in zip(codes, weights, strict=True):
+        counts += np.bincount(mine, its, minlength=classes)
+    occur = np.flatnonzero(counts > 0)
+    return [int(code) for code in occur[np.argsort(counts[occur], kind="stable")]]
 
 
 def plain_fields(result: Any) -> dict[str, Any]:
@@ -163,20 +325,38 @@ def interval(
     return mean, mean - half, mean + half
 
 
-def _by_seed(trials: Sequence[Trial], way: str, metric: str) -> Any:
-    """(m,) means over models, by seed."""
-    seeds = sorted({trial.seed for trial in trials})
-    return np.array(
-        [
-            np.mean([getattr(t, metric) for t in trials if (t.way, t.seed) == (way, seed)])
-            for seed in seeds
-        ]
-    )
+def widened(each: Difference, together: int, seeds: int) -> Difference:
+    """With an interval that holds for so many differences at once (Bonferroni).
+
+    One end counts, where it is asked whether any is worse: that end is crossed by chance, in any
+    of them, in 5 of 100 comparisons of equals at most.
+
+    Parameters
+    ----------
+    each : Difference
+    together : int
+        How many are looked at.
+    seeds : int
+
+    Examples
+    --------
+    >>> wide = widened(Difference("random", "accuracy", "all models", 0.1, 0.0, 0.2), 5, 5)
+    >>> round(wide.low, 3), round(wide.high, 3)
+    (-0.035, 0.235)
+    """
+    from scipy.stats import t
+
+    tails = (1 - _CONFIDENCE) / together, (1 - _CONFIDENCE) / 2
+    needed, own = (float(t.ppf(1 - tail, seeds - 1)) for tail in tails)
+    half = each.half * max(1.0, needed / own)
+    return replace(each, low=each.mean - half, high=each.mean + half)
 
 
 def points(each: Difference) -> str:
-    """A difference in points of per cent, with its interval."""
-    return f"{signed(each.mean)} points ({signed(each.low)} to {signed(each.high)})"
+    """A difference with its interval; in points of per cent where the metric is a part of 1."""
+    mean, low, high = (signed_number(each.metric, v) for v in (each.mean, each.low, each.high))
+    unit = " points" if metric_named(each.metric).percent else ""
+    return f"{mean}{unit} ({low} to {high})"
 
 
 def signed(value: float) -> str:
@@ -187,5 +367,4 @@ def signed(value: float) -> str:
     >>> signed(0.0123), signed(-0.1)
     ('+1.2', '−10.0')
     """
-    text = f"{100 * value:+.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text
+    return signed_number("accuracy", value)

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+from dask_distill.evaluation.metrics import Measures, answer_of, metrics_of
 from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.support.metrics import METRICS, RECALL
 
 Codes = npt.NDArray[np.int64]
 
@@ -43,7 +45,8 @@ class Trial:
     Attributes
     ----------
     way : str
-        What was trained on: "subset", "random", "stratified" or "everything".
+        What was trained on: "subset", "unweighted", "random", "stratified", "everything"; or
+        "majority", where no features were.
     model : str
     seed : int
     rows : int
@@ -54,6 +57,10 @@ class Trial:
         By class number; NaN for classes without test rows.
     seconds : float
         CPU time of the training, in one thread: what else the machine does is not in it.
+    roc_auc, average_precision, log_loss, brier, calibration_error : float
+        Of `dask_distill.evaluation.metrics.metrics_of`; NaN for a model without probabilities.
+    own : dict of float
+        Of the user's scorers.
     """
 
     way: str
@@ -65,6 +72,18 @@ class Trial:
     worst_class_recall: float
     recalls: tuple[float, ...]
     seconds: float
+    roc_auc: float = float("nan")
+    average_precision: float = float("nan")
+    log_loss: float = float("nan")
+    brier: float = float("nan")
+    calibration_error: float = float("nan")
+    own: Mapping[str, float] = field(default_factory=dict)
+
+    def value(self, metric: str, number: int = -1) -> float:
+        """A metric by its name; a recall by its class number."""
+        if metric.startswith(RECALL):
+            return self.recalls[number]
+        return float(getattr(self, metric) if metric in METRICS else self.own[metric])
 
 
 def standard_models() -> dict[str, Any]:
@@ -146,9 +165,16 @@ def as_models(models: Any) -> dict[str, Any]:
 
 
 def train_and_test(
-    way: str, name: str, model: Any, seed: int, training: Table, test: Table, classes: int
+    way: str,
+    name: str,
+    model: Any,
+    seed: int,
+    training: Table,
+    test: Table,
+    classes: int,
+    measures: Measures | None = None,
 ) -> Trial:
-    """Fit a copy of a model and count what it gets right.
+    """Fit a copy of a model and measure how good its answers are.
 
     Parameters
     ----------
@@ -159,10 +185,17 @@ def train_and_test(
     seed : int
     training, test : Table
     classes : int
+    measures : Measures, optional
+        The user's scorers, and the class of which the average precision is told.
 
     Returns
     -------
     Trial
+
+    Raises
+    ------
+    InputError
+        Where a scorer of the user's fails.
     """
     from sklearn.base import clone
     from sklearn.dummy import DummyClassifier
@@ -176,31 +209,38 @@ def train_and_test(
     weight_name = None if training.weights is None else weight_parameter(fresh)
     if weight_name is not None and training.weights is not None:
         parameters[weight_name] = training.weights / training.weights.mean()
+    wanted = measures or Measures(range(classes))
     # that a model has not converged is no news of the subset
     with single_threaded(), without_warnings():
         started = time.thread_time()
         fresh.fit(training.X, training.codes, **parameters)
         seconds = time.thread_time() - started
-        right = np.asarray(fresh.predict(test.X)) == test.codes
-    counts = np.bincount(test.codes, test.weights, minlength=classes)
-    hits = np.bincount(test.codes, right * _times(test), minlength=classes)
-    recalls = np.where(counts > 0, hits / np.where(counts > 0, counts, 1), np.nan)
+        answer = answer_of(fresh, test.X, training.codes, classes)
+        found, recalls = metrics_of(answer, test.codes, test.weights, classes, wanted.rarest)
+        own = wanted.own(fresh, answer, test.X, test.codes, test.weights)
     return Trial(
-        way,
-        name,
-        seed,
-        len(training.codes),
-        float(np.average(right, weights=test.weights)),
-        float(np.nanmean(recalls)),
-        float(np.nanmin(recalls)),
-        tuple(recalls.tolist()),
-        seconds,
+        way=way,
+        model=name,
+        seed=seed,
+        rows=len(training.codes),
+        recalls=tuple(recalls.tolist()),
+        seconds=seconds,
+        own=own,
+        **found,
     )
 
 
-def _times(table: Table) -> Any:
-    """How often each row counts."""
-    return 1.0 if table.weights is None else table.weights
+def majority() -> dict[str, Any]:
+    """What needs no features: the most frequent class; as probabilities, the classes' shares.
+
+    Examples
+    --------
+    >>> majority()
+    {'majority': DummyClassifier()}
+    """
+    from sklearn.dummy import DummyClassifier
+
+    return {"majority": DummyClassifier(strategy="prior")}
 
 
 def weight_parameter(model: Any) -> str | None:

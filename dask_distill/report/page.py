@@ -11,7 +11,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
 from dask_distill.evaluation.result import WAYS, Evaluation
-from dask_distill.evaluation.statistics import ALL_MODELS, METRICS, points
+from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY
 from dask_distill.report.pictures import drawings, pictures
 from dask_distill.report.words import circumstances, command
 from dask_distill.selection.lost import shown as shown_lost
@@ -19,6 +19,7 @@ from dask_distill.selection.shares import shown as shown_short
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import MISSING
 from dask_distill.support.files import checked_file, write_whole
+from dask_distill.support.metrics import metric_named, shown_value
 from dask_distill.support.text import shown_bytes
 from dask_distill.synthesis.judged import SyntheticEvaluation
 
@@ -180,20 +181,29 @@ def _classes(told: dict[str, Any], selected: int) -> dict[str, Any] | None:
 
 def _table(evaluation: Evaluation) -> dict[str, Any]:
     """An evaluation's rows for the page: all models first, then each."""
-    ways = list(dict.fromkeys(score.way for score in evaluation.scores))
-    models = list(dict.fromkeys(score.model for score in evaluation.scores))
+    ways, objective = evaluation.ways(), evaluation.objective
+    models = [m for m in dict.fromkeys(s.model for s in evaluation.scores) if m != ALL_MODELS]
+    found = [evaluation.score(way) for way in ways]
     return {
-        "ways": [(WAYS[way], evaluation.score(way)) for way in ways],
-        "models": [
-            (model, [evaluation.score(way, model) for way in ways])
-            for model in models
-            if model != ALL_MODELS and len(models) > 2
-        ],
         "names": [WAYS[way] for way in ways],
-        "metrics": list(METRICS.values()),
-        "differences": [
-            (WAYS[way], [points(evaluation.difference(way, metric)) for metric in METRICS])
-            for way in ways[1:]
+        "means": [
+            ("rows", [f"{each.rows:,}" for each in found]),
+            *((name, cells) for name, *cells in evaluation.rows_of_means()),
+            ("seconds", [f"{each.seconds:,.1f}" for each in found]),
+        ],
+        "differences": [(name, cells) for name, *cells in evaluation.rows_of_differences()],
+        "judged": metric_named(objective).words,
+        "model_names": [WAYS[way] for way in ways if way != MAJORITY],
+        "models": [
+            (
+                model,
+                [
+                    shown_value(objective, each.value(objective), each.half(objective))
+                    for each in (evaluation.score(way, model) for way in evaluation.ways(model))
+                ],
+            )
+            for model in models
+            if len(models) > 1
         ],
     }
 

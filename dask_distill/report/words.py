@@ -11,6 +11,7 @@ from dask_distill.spaces.words import SIZED
 from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.subset.subset import Subset
 from dask_distill.subset.summary import Settings, usual_oversample
+from dask_distill.support.metrics import metric_named
 
 _TRIALS = 5
 
@@ -258,7 +259,10 @@ def _searched(search: dict[str, Any]) -> list[tuple[str, str]]:
     for trial in whole[:_TRIALS]:
         options = ", ".join(f"{key}={value}" for key, value in trial["options"].items())
         told = f"{trial['strategy']}{f' ({options})' if options else ''}"
-        score = f"{trial['score']:.1%} {search['metric']} with {trial['rows']:,} rows"
+        metric = metric_named(search["metric"])
+        value = metric.sign * trial["score"]
+        shown = f"{value:.1%}" if metric.percent else f"{value:.3f}"
+        score = f"{shown} {metric.words} with {trial['rows']:,} rows"
         lines.append((f"Trial {trial['number']}", f"{told}: {score}"))
     return lines
 

@@ -1,9 +1,10 @@
 """What trials share: rows at hand and their splits; and one trial, which knows no Dask."""
 
 import hashlib
+import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.labels import MissingLabel
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
+from dask_distill.evaluation.metrics import Measures, measures_of
 from dask_distill.evaluation.splits import (
     Rows,
     Split,
@@ -25,11 +27,13 @@ from dask_distill.evaluation.splits import (
     split_rows,
     valid_rows,
 )
-from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.evaluation.statistics import MAJORITY, rarest_classes
+from dask_distill.evaluation.training import Table, Trial, majority, train_and_test
 from dask_distill.kernels.streams import Stream
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
+from dask_distill.support.metrics import METRICS, as_metrics, metric_named
 
 # of the rows at hand that no trial sees, for the last comparison
 _RESERVE = 0.2
@@ -48,7 +52,8 @@ class Bench:
         One for each held-out part that trials are judged on.
     reserve : (r,) int64 array
         Positions that no trial sees.
-    classes : int
+    measures : Measures
+        What trials are judged by, and the labels by class number.
     digest : str
         Of the values and class numbers.
     total : int
@@ -58,20 +63,33 @@ class Bench:
     table: Any
     splits: list[Split]
     reserve: Rows
-    classes: int
+    measures: Measures
     digest: str
     total: int
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One selection: what models trained on it reach."""
+    """One selection: what models trained on it reach.
+
+    Attributes
+    ----------
+    rows : int
+    scores : tuple of float
+        By model, of what trials are judged by; losses are negative.
+    bytes_moved : int
+    seconds : float
+    failure : str
+    means : dict of float
+        Of every metric that all models tell, over the models.
+    """
 
     rows: int
     scores: tuple[float, ...]
     bytes_moved: int
     seconds: float
     failure: str = ""
+    means: Mapping[str, float] = field(default_factory=dict)
 
 
 def gather(
@@ -100,7 +118,16 @@ def gather(
     ]
     (table,) = run.held(run.call("table", Table, X, codes))
     digest = run.fetch(run.call("digest", _digest, table))
-    return Bench(table, splits, np.sort(reserve), len(classes), digest, dataset.n)
+    asked = as_metrics(search.metric)
+    measures = measures_of(asked, classes, codes, _rarest(splits, reserve, codes, len(classes)))
+    return Bench(table, splits, np.sort(reserve), measures, digest, dataset.n)
+
+
+def _rarest(splits: list[Split], reserve: Rows, codes: Rows, classes: int) -> int:
+    """Class number with the fewest held-out rows, of those that occur in every held-out part."""
+    parts = [codes[rows] for rows in (*(split.test for split in splits), reserve) if len(rows)]
+    found = rarest_classes(parts, [None] * len(parts), classes)
+    return next((code for code in found if all((part == code).any() for part in parts)), found[0])
 
 
 def _digest(table: Table) -> str:
@@ -115,7 +142,7 @@ def judge(
     split: Split,
     table: Table,
     models: Mapping[str, Any],
-    classes: int,
+    measures: Measures,
     metric: str,
 ) -> Judged:
     """Select, train and test; a selection that is refused is a result like any other."""
@@ -128,8 +155,35 @@ def judge(
     seconds = time.thread_time() - started
     mine = Table(training.X[found.rows], training.codes[found.rows], found.weights)
     trials = [
-        train_and_test(strategy.name, name, model, split.seed, mine, test, classes)
+        train_and_test(
+            strategy.name, name, model, split.seed, mine, test, len(measures.labels), measures
+        )
         for name, model in models.items()
     ]
-    scores = tuple(float(getattr(trial, metric)) for trial in trials)
-    return Judged(size, scores, found.bytes_moved, seconds)
+    means = {
+        name: float(np.mean([trial.value(name) for trial in trials]))
+        for name in (*METRICS, *measures.scorers)
+    }
+    return Judged(
+        size,
+        scores_of(trials, metric),
+        found.bytes_moved,
+        seconds,
+        means={name: mean for name, mean in means.items() if math.isfinite(mean)},
+    )
+
+
+def scores_of(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
+    """By model, of those that tell the metric; higher is better, so losses are negative."""
+    found = [metric_named(metric).sign * trial.value(metric) for trial in trials]
+    return tuple(value for value in found if math.isfinite(value))
+
+
+def baseline(split: Split, table: Table, measures: Measures, metric: str) -> float:
+    """What the most frequent class of the rows to select from reaches, signed as scores are."""
+    training, test, classes = table.take(split.everything), table.take(split.test), measures.labels
+    (model,) = majority().values()
+    trial = train_and_test(
+        MAJORITY, MAJORITY, model, split.seed, training, test, len(classes), measures
+    )
+    return metric_named(metric).sign * trial.value(metric)

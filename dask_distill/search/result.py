@@ -1,20 +1,27 @@
 """What a search found: the strategy to use, all trials, the front, and the words."""
 
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dask_distill.evaluation.copies import Copies
-from dask_distill.evaluation.statistics import METRICS, plain_fields, signed
+from dask_distill.evaluation.losses import bracketed
+from dask_distill.evaluation.statistics import ALL_MODELS, Difference, plain_fields, widened
 from dask_distill.strategies.base import Strategy
 from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
 from dask_distill.support.html import facts_table
+from dask_distill.support.metrics import metric_named, signed_number
 from dask_distill.support.text import shown_bytes, shown_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN = 8
+# draws of the last comparison
+LAST_SEEDS = 5
 
 
 def search_drawing(search: "StrategySearch") -> Drawing:
@@ -31,27 +38,31 @@ def search_drawing(search: "StrategySearch") -> Drawing:
 
 
 def _front(axes: Any, search: "StrategySearch") -> None:
+    metric = metric_named(search.metric)
+    # losses are negative scores, and are drawn as they are
+    scale = metric.sign * (100 if metric.percent else 1)
     trials = [trial for trial in search.trials if trial.score is not None and not trial.stopped]
     for number, name in enumerate(dict.fromkeys(trial.strategy for trial in trials)):
         mine = [trial for trial in trials if trial.strategy == name]
         axes.scatter(
             [trial.rows for trial in mine],
-            [100 * (trial.score or 0.0) for trial in mine],
+            [scale * (trial.score or 0.0) for trial in mine],
             label=plain_label(name),
             color=COLORS[number % len(COLORS)],
             marker=MARKERS[number % len(MARKERS)],
             s=22,
         )
-    best: dict[int, float] = {}
-    for trial in trials:
-        best[trial.rows] = max(best.get(trial.rows, 0.0), 100 * (trial.score or 0.0))
     steps: list[tuple[int, float]] = []
-    for rows, score in sorted(best.items()):
-        if not steps or score > steps[-1][1]:
-            steps.append((rows, score))
+    best = -np.inf
+    for rows, score in sorted((trial.rows, -(trial.score or 0.0)) for trial in trials):
+        if -score > best:
+            # of as many rows the best comes first
+            best = -score
+            steps.append((rows, scale * best))
     axes.plot(*zip(*steps, strict=True), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
     axes.set_xlabel("rows selected")
-    axes.set_ylabel(f"{METRICS[search.metric]} on held-out rows, %")
+    unit = ", %" if metric.percent else ""
+    axes.set_ylabel(f"{metric.words} on held-out rows{unit}")
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, frameon=False)
 
 
@@ -68,7 +79,8 @@ class TrialResult:
     rows : int
         Selected.
     score : float or None
-        Of the metric, mean over models and held-out parts; None where it failed.
+        Of the metric, mean over models and held-out parts; higher is better, so that losses are
+        negative. None where it failed.
     bytes_moved : int
         Questions and answers of one selection.
     seconds : float
@@ -105,8 +117,8 @@ class StrategySearch:
     size, selected_from, test_rows : int
         Of the largest subset tried, of what trials selected from, and of the last comparison.
     gain, gain_low, gain_high : float
-        Points of the metric, as parts, that the best trial is above ``auto`` on rows that no
-        trial has seen, with its 95 % interval; zeros where that is ``auto``.
+        What the best trial's score is above that of ``auto`` on rows that no trial has seen, with
+        its 95 % interval; zeros where that is ``auto``.
     trials : tuple of TrialResult
     front : tuple of int
         Numbers of the trials that no other one beats in score, rows and bytes moved at once.
@@ -115,6 +127,11 @@ class StrategySearch:
     notes : tuple of str
     copies : Copies or None
         Copies of held-out rows among those selected from, which the verdict counts in.
+    baseline : float or None
+        Score of the most frequent class of the rows selected from.
+    gains : dict of three floats
+        By metric: the best trial's less that of ``auto``, on rows that no trial has seen, with
+        the 95 % interval.
     """
 
     verdict: str
@@ -133,6 +150,8 @@ class StrategySearch:
     seconds: float
     notes: tuple[str, ...]
     copies: Copies | None = None
+    baseline: float | None = None
+    gains: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -163,23 +182,29 @@ class StrategySearch:
         return sorted(whole, key=lambda t: (-(t.score or 0.0), t.number))
 
     def __str__(self) -> str:
-        head = ("trial", "strategy", "rows", METRICS[self.metric], "moved", "CPU s")
+        head = ("trial", "strategy", "rows", metric_named(self.metric).words, "moved", "CPU s")
         lines = [head, *map(self._line, self.best()[:_SHOWN])]
+        if self.baseline is not None:
+            shown = shown_score(self.metric, self.baseline)
+            lines.append(("", "the most frequent class", "", shown, "", ""))
         return "\n".join([*shown_table(lines), "", self.verdict, *self.notes])
 
     def _repr_html_(self) -> str:
         facts = [
-            (f"trial {trial.number}", f"{_score(trial)}: {shown_strategy(trial)}")
+            (f"trial {trial.number}", f"{self._score(trial)}: {shown_strategy(trial)}")
             for trial in self.best()[:_SHOWN]
         ]
         return facts_table("Search for the strategy", [("verdict", self.verdict), *facts])
+
+    def _score(self, trial: TrialResult) -> str:
+        return "-" if trial.score is None else shown_score(self.metric, trial.score)
 
     def _line(self, trial: TrialResult) -> tuple[str, ...]:
         return (
             f"{trial.number}{'*' if trial.number in self.front else ''}",
             shown_strategy(trial),
             f"{trial.rows:,}",
-            _score(trial),
+            self._score(trial),
             shown_bytes(trial.bytes_moved),
             f"{trial.seconds:.2f}",
         )
@@ -197,8 +222,16 @@ def shown_strategy(trial: TrialResult) -> str:
     return " ".join([trial.strategy, *options])
 
 
-def _score(trial: TrialResult) -> str:
-    return "-" if trial.score is None else f"{100 * trial.score:.2f} %"
+def shown_score(metric: str, score: float) -> str:
+    """A score as the metric that it is of.
+
+    Examples
+    --------
+    >>> shown_score("accuracy", 0.91234), shown_score("log_loss", -0.25)
+    ('91.23 %', '0.250')
+    """
+    kind = metric_named(metric)
+    return f"{100 * kind.sign * score:.2f} %" if kind.percent else f"{kind.sign * score:.3f}"
 
 
 def _short(value: Any) -> str:
@@ -206,20 +239,37 @@ def _short(value: Any) -> str:
 
 
 def verdict_of(
-    best: TrialResult, gain: tuple[float, float, float], used: TrialResult, metric: str
+    best: TrialResult,
+    gain: tuple[float, float, float],
+    used: TrialResult,
+    metric: str,
+    gains: Mapping[str, tuple[float, float, float]] | None = None,
 ) -> str:
-    """The sentence that names the strategy to use."""
-    words = METRICS[metric]
+    """The sentence that names the strategy to use, and in what it is worse than `auto`.
+
+    That holds beyond an interval of 95 % for all metrics together (Bonferroni).
+    """
     if best.strategy == "auto" and best.number == 0:
         return "Use auto as it is: no trial was better on the held-out rows."
-    mean, low, high = gain
-    points = f"{signed(mean)} points of {words} (95 % interval {signed(low)} to {signed(high)})"
+    # told as the metric is, not as the score
+    sign = metric_named(metric).sign
+    gap = Difference("auto", metric, ALL_MODELS, *(sign * value for value in gain))
+    shown = signed_number(metric, gap.mean)
+    limits = [signed_number(metric, value) for value in sorted((gap.low, gap.high))]
+    unit = " points" if metric_named(metric).percent else ""
+    words = f"{shown}{unit} of {metric_named(metric).words}"
+    text = f"{words} (95 % interval {limits[0]} to {limits[1]})"
     if used is not best:
         return (
-            f"Use auto: the best trial, {shown_strategy(best)}, was {points} against auto on rows "
+            f"Use auto: the best trial, {shown_strategy(best)}, was {text} against auto on rows "
             "that no trial had seen."
         )
-    doubt = "" if low > 0 else "; the interval includes no gain at all"
+    doubt = "" if gain[1] > 0 else "; the interval includes no gain at all"
+    compared = [Difference("auto", name, ALL_MODELS, *each) for name, each in (gains or {}).items()]
+    wide = [widened(each, len(compared), LAST_SEEDS) for each in compared]
+    lost = [f"{metric_named(e.metric).words} ({bracketed(e)})" for e in wide if e.worse]
+    worse = f"; it is worse than auto in {', '.join(lost)}" if lost else ""
     return (
-        f"Use {shown_strategy(best)}: {points} against auto on rows that no trial had seen{doubt}."
+        f"Use {shown_strategy(best)}: {text} against auto on rows that no trial had seen{worse}"
+        f"{doubt}."
     )

@@ -16,21 +16,22 @@ import numpy as np
 from dask_distill.conversation.run import Run
 from dask_distill.errors import DistillError, InputError
 from dask_distill.evaluation.copies import Copies, copies_across
+from dask_distill.evaluation.metrics import check_objective
 from dask_distill.evaluation.splits import Split, as_labelled
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import as_models, standard_models_named
 from dask_distill.runtime.progress import Progress
-from dask_distill.search.bench import Bench, Judged, gather, judge
+from dask_distill.search.bench import Bench, Judged, baseline, gather, judge
 from dask_distill.search.ranges import check_optuna, strategy_of
-from dask_distill.search.result import StrategySearch, TrialResult, verdict_of
+from dask_distill.search.result import LAST_SEEDS, StrategySearch, TrialResult, verdict_of
 from dask_distill.search.study import Journal, Proposal, Record, propose
 from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
+from dask_distill.support.metrics import as_metrics
 
 # trials proposed at once: fixed, or what is found would depend on the number of workers
 BATCH = 8
-_LAST_SEEDS = 5
 
 
 def search_strategy(
@@ -102,12 +103,17 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
                 f"strategy search must be used without {name}=, got one; search first, then pass "
                 f"the strategy found to distill with {name}="
             )
-    models = as_models(search.model or standard_models_named(("logistic regression", "boosting")))
+    model: Any = search.model or "logistic-regression,boosting"
+    named = isinstance(model, str)
+    models = standard_models_named(model.split(",")) if named else as_models(model)
+    metrics = as_metrics(search.metric)
+    check_objective(metrics, models)
     bench = gather(dataset, search, request.seed, run, request.none)
     part = request.rows(dataset.n) / dataset.n
     job = _Job(bench, search, models, part, run)
     told = {
         **{k: v for k, v in describe_options(search).items() if k not in ("trials", "minutes")},
+        "metric": ",".join(metrics),
         "study": "",
         "model": {name: repr(model) for name, model in models.items()},
         "part": part,
@@ -128,6 +134,11 @@ class _Job:
     models: Mapping[str, Any]
     part: float
     run: Run
+
+    @property
+    def metric(self) -> str:
+        """What trials are judged by."""
+        return next(iter(as_metrics(self.search.metric)))
 
     def records(self, journal: Journal, seed: int, started: float) -> list[Record]:
         """Batch after batch, each kept once it is finished."""
@@ -206,7 +217,7 @@ class _Job:
         self, asked: Sequence[tuple[Strategy, int, Split]], title: str
     ) -> list[Judged]:
         run, bench = self.run, self.bench
-        models = run.constant(dict(self.models))
+        models, measures = run.constant(dict(self.models)), run.constant(bench.measures)
         splits = {id(split): run.constant(split) for _, _, split in asked}
         tasks = [
             run.call(
@@ -217,8 +228,8 @@ class _Job:
                 splits[id(split)],
                 bench.table,
                 models,
-                bench.classes,
-                self.search.metric,
+                measures,
+                self.metric,
             )
             for strategy, size, split in asked
         ]
@@ -232,17 +243,18 @@ class _Job:
         # of equals the earlier one: auto before all others
         leader = max(whole, key=lambda record: (record.score, -record.number))
         gain, rows = (0.0, 0.0, 0.0), len(self.bench.reserve)
+        gains: dict[str, tuple[float, float, float]] = {}
         used = leader
         if leader.number:
-            gain = self._gain(strategy_of(leader.parameters), seed)
+            gain, gains = self._gain(strategy_of(leader.parameters), seed)
             used = leader if gain[0] > 0 else records[0]
         best = trials[leader.number]
         copies = self._copies()
         return StrategySearch(
-            copies.verdict(verdict_of(best, gain, trials[used.number], self.search.metric)),
+            copies.verdict(verdict_of(best, gain, trials[used.number], self.metric, gains)),
             strategy_of(used.parameters),
             used.number,
-            self.search.metric,
+            self.metric,
             self.search.method,
             records[0].rows,
             len(self.bench.splits[0].everything),
@@ -253,7 +265,19 @@ class _Job:
             round(time.perf_counter() - started, 3),
             self._notes(records) + copies.notes(),
             copies,
+            self._baseline(),
+            gains,
         )
+
+    def _baseline(self) -> float:
+        """Mean over held-out parts of what the most frequent class reaches."""
+        run, bench = self.run, self.bench
+        measures = run.constant(bench.measures)
+        tasks = [
+            run.call("train", baseline, run.constant(split), bench.table, measures, self.metric)
+            for split in bench.splits
+        ]
+        return float(np.mean(run.fetch_all(tasks)))
 
     def _copies(self) -> Copies:
         """Copies across the first held-out part and what trials selected from."""
@@ -262,13 +286,15 @@ class _Job:
         found: Copies = run.fetch(run.call("copies", copies_across, split, bench.table))
         return found
 
-    def _gain(self, strategy: Strategy, seed: int) -> tuple[float, float, float]:
-        """Of a strategy over `auto`, paired by seed, tested on the reserve."""
+    def _gain(
+        self, strategy: Strategy, seed: int
+    ) -> tuple[tuple[float, float, float], dict[str, tuple[float, float, float]]]:
+        """Of a strategy over `auto`, paired by seed, tested on the reserve; of all metrics, too."""
         bench = self.bench
         splits = [
             replace(split, seed=seed + 1000 + number, test=bench.reserve)
             for number, split in enumerate(
-                bench.splits[i % len(bench.splits)] for i in range(_LAST_SEEDS)
+                bench.splits[i % len(bench.splits)] for i in range(LAST_SEEDS)
             )
         ]
         asked = [
@@ -279,9 +305,13 @@ class _Job:
         judged = self._select_and_train(asked, "compare")
         failed = [one.failure for one in judged if one.failure]
         if failed:
-            return 0.0, 0.0, 0.0
-        scores = np.array([np.mean(one.scores) for one in judged]).reshape(-1, 2)
-        return interval(scores[:, 0] - scores[:, 1])
+            return (0.0, 0.0, 0.0), {}
+        told = {name for name in judged[0].means if all(name in one.means for one in judged)}
+        means = {
+            name: [one.means[name] for one in judged] for name in judged[0].means if name in told
+        }
+        gains = {name: _paired(values) for name, values in means.items()}
+        return _paired([float(np.mean(one.scores)) for one in judged]), gains
 
     def _notes(self, records: Sequence[Record]) -> tuple[str, ...]:
         stopped = sum(record.stopped for record in records)
@@ -297,6 +327,12 @@ class _Job:
                 "drawn at random; option max_rows raises it."
             )
         return tuple(notes)
+
+
+def _paired(values: Sequence[float]) -> tuple[float, float, float]:
+    """Of every other value over the one that follows it."""
+    pairs = np.reshape(values, (-1, 2))
+    return interval(pairs[:, 0] - pairs[:, 1])
 
 
 def _result(record: Record) -> TrialResult:

@@ -124,7 +124,7 @@ def _parse(strategy: str, name: str, value: Any, kind: Any) -> Any:
         except InputError:
             kind = str
     if kind not in (bool, int, float, str):
-        if not isinstance(value, str):
+        if not isinstance(value, str) or str in typing.get_args(kind):
             return value
         raise InputError(
             f"option {name} of strategy {strategy} must be given from Python, got the word "

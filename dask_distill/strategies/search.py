@@ -1,14 +1,15 @@
 """The strategy that is not decided yet: options of a search, whose outcome takes its place."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.support.metrics import as_metrics
 
 METHODS = ("tpe", "nsga2")
-METRICS = ("accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,17 @@ class Search(Strategy):
     Parameters
     ----------
     method : "tpe" or "nsga2"
-        Bayesian search for accuracy alone; or genetic search for accuracy, few rows and few
+        Bayesian search for the metric alone; or genetic search for the metric, few rows and few
         bytes moved at once, which tries fewer rows, too, and gives a front.
     trials : int
         From 2 to 10,000.
     minutes : float
         No batch of trials begins after so long; 0 for no limit. What is found then depends on
         how fast the machine is.
-    metric : "accuracy" or "balanced_accuracy"
+    metric : str, callable or dict of them
+        What trials are judged by: a name of `dask_distill.support.metrics.METRICS` or of a
+        scikit-learn scorer, or a scorer (estimator, X, y) -> float, higher is better. Of several
+        (in a dict, or separated by commas) the first; the others are told of the best trial.
     seeds : int
         Held-out parts that each trial is judged on, at least 2.
     max_rows : int
@@ -38,7 +42,8 @@ class Search(Strategy):
     study : str
         A local file that takes what finished batches have found; a search of the same data and
         options goes on from there. '' for none.
-    model : scikit-learn classifier or dict of them, optional
+    model : scikit-learn classifier, dict of them, or str, optional
+        Or names of `dask_distill.evaluation.training.standard_models`, separated by commas.
         Logistic regression and boosting unless given.
 
     Notes
@@ -57,21 +62,20 @@ class Search(Strategy):
     method: str = "tpe"
     trials: int = 32
     minutes: float = 0.0
-    metric: str = "accuracy"
+    metric: str | Mapping[str, Any] | Callable[..., float] = "accuracy"
     seeds: int = 2
     max_rows: int = 20_000
     study: str = ""
-    model: Any = None
+    model: str | object = None
 
     name: ClassVar[str] = "search"
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, known in (("method", METHODS), ("metric", METRICS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        as_metrics(self.metric)
         for name, least, most in (
             ("trials", 2, 10_000),
             ("seeds", 2, 100),

@@ -18,22 +18,19 @@ def shown_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-def shown_table(lines: Sequence[Sequence[str]], *, measured: int | None = None) -> list[str]:
+def shown_table(lines: Sequence[Sequence[str]]) -> list[str]:
     """Lines of cells in columns, the first one left-aligned.
 
     Parameters
     ----------
     lines : sequence of equally many cells
-    measured : int, optional
-        How many lines set the widths of all columns but the first; all unless given.
 
     Examples
     --------
     >>> shown_table([("a", "rows"), ("b c", "1")])
     ['a    rows', 'b c     1']
     """
-    widths = [max(map(len, column)) for column in zip(*lines[:measured], strict=True)]
-    widths[0] = max(len(line[0]) for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
             f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"

@@ -8,14 +8,14 @@ from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.result import WAYS
 from dask_distill.evaluation.statistics import (
     ALL_MODELS,
-    EVEN,
-    METRICS,
+    MAJORITY,
     Compared,
     Difference,
     Score,
     plain_fields,
     points,
 )
+from dask_distill.support.metrics import RIGHT
 from dask_distill.support.text import shown_table
 
 SYNTHETIC_WAYS = {
@@ -24,6 +24,7 @@ SYNTHETIC_WAYS = {
     "both": "both together",
     "stratified": "class-stratified random rows",
     "everything": WAYS["everything"],
+    MAJORITY: WAYS[MAJORITY],
 }
 
 
@@ -119,7 +120,7 @@ class SyntheticEvaluation(Compared):
     classes : int
     seeds : tuple of int
     scores : tuple of Score
-        Ways are "synthetic", "subset", "both", "stratified" and "everything".
+        Ways are "synthetic", "subset", "both", "stratified", "everything" and "majority".
     differences : tuple of Difference
         Of synthetic rows to the other ways.
     fidelity : tuple of Fidelity
@@ -158,7 +159,7 @@ class SyntheticEvaluation(Compared):
             | {
                 "copies": Copies.from_dict(plain.get("copies")),
                 "added": Difference(**plain["added"]),
-                "scores": tuple(Score(**each) for each in plain["scores"]),
+                "scores": tuple(Score.from_dict(each) for each in plain["scores"]),
                 "differences": tuple(Difference(**each) for each in plain["differences"]),
                 "fidelity": tuple(Fidelity(**each) for each in plain["fidelity"]),
                 "privacy": Privacy(**plain["privacy"]),
@@ -170,14 +171,19 @@ class SyntheticEvaluation(Compared):
     @property
     def ways(self) -> list[tuple[str, Score]]:
         """What was trained on, in words, with the means over all models."""
-        return [(words, self.score(way)) for way, words in SYNTHETIC_WAYS.items()]
+        return [(words, self.score(way)) for way, words in self._measured().items()]
+
+    def _measured(self) -> dict[str, str]:
+        # older versions did not measure all of them
+        known = {score.way for score in self.scores}
+        return {way: words for way, words in SYNTHETIC_WAYS.items() if way in known}
 
     @property
     def gaps(self) -> list[tuple[str, list[str]]]:
         """Points of synthetic rows against each other way, for each metric."""
         return [
-            (words, [points(self.difference(way, metric)) for metric in METRICS])
-            for way, words in SYNTHETIC_WAYS.items()
+            (words, [points(self.difference(way, metric)) for metric in RIGHT])
+            for way, words in self._measured().items()
             if way != "synthetic"
         ]
 
@@ -230,9 +236,9 @@ def verdict_of(scores: Sequence[Score], differences: Sequence[Difference]) -> st
         f"{points(gap)} of accuracy; they keep {shares[0]:.1%} of that of training on everything, "
         f"the subset {shares[1]:.1%}"
     )
-    if gap.high < 0 and gap.mean < -EVEN:
+    if gap.worse:
         return f"The subset is better; train on it: against it synthetic rows have {kept}."
-    if gap.low > 0 and gap.mean > EVEN:
+    if gap.better:
         return f"Synthetic rows are better here: against the subset they have {kept}."
     return (
         "Synthetic rows are no better than the subset, as far as these draws can tell; train on "

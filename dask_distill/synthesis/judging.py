@@ -24,7 +24,13 @@ from dask_distill.evaluation.splits import (
     most_rows,
     split_rows,
 )
-from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, summarise
+from dask_distill.evaluation.statistics import (
+    ALL_MODELS,
+    MAJORITY,
+    Difference,
+    interval,
+    summarise,
+)
 from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
@@ -211,7 +217,7 @@ def _trial(
 ) -> Trial:
     if way == "synthetic":
         training = made
-    elif way == "subset":
+    elif way in ("subset", MAJORITY):
         training = subset.take(part)
     elif way == "both":
         training = together(subset.take(part), made)

@@ -1,0 +1,82 @@
+"""The command that searches for a strategy. Nothing heavy is imported here."""
+
+import json
+from typing import Any
+
+import click
+
+from dask_distill.cli.judged import opened
+from dask_distill.cli.options import (
+    JSON,
+    METRICS,
+    MODELS,
+    QUIET,
+    SOURCES,
+    SPLIT,
+    STORAGE_OPTION,
+    Place,
+    pairs,
+    progress_display,
+    takes_place,
+)
+from dask_distill.errors import InputError
+
+
+@click.command()
+@SOURCES
+@click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1.")
+@click.option("--size", type=int, metavar="K", help="Number of rows instead.")
+@MODELS
+@METRICS
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    callback=pairs,
+    metavar="KEY=VALUE",
+    help="Option of the search: method, trials, minutes, seeds, max_rows, study.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("-o", "--output", metavar="FILE", help="Picture of the trials (.svg, .png).")
+@click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
+@click.option("--labels", metavar="NAME", help="Array or column.")
+@SPLIT
+@takes_place
+@STORAGE_OPTION
+@JSON
+@QUIET
+def search(
+    source: str | list[str],
+    models: tuple[str, ...],
+    metrics: tuple[str, ...],
+    options: dict[str, str],
+    output: str | None,
+    place: Place,
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Try strategies and options on a part of SOURCE: which one keeps most?"""
+    from dask_distill.search.run import search_strategy
+    from dask_distill.strategies import make_strategy
+    from dask_distill.support.files import checked_file
+
+    if output is not None:
+        if not output.lower().endswith((".svg", ".png")):
+            raise InputError(f"output must end in .svg or .png, got '{output}'; choose one")
+        checked_file(output)
+    more = {"metric": ",".join(metrics), "model": ",".join(models)}
+    asked = make_strategy("search", options | {key: text for key, text in more.items() if text})
+    names = arguments["features"], arguments["labels"]
+    dataset = opened(source, *names, arguments["storage"], split=arguments["split"])
+    how = {key: arguments[key] for key in ("fraction", "size", "seed")}
+    with place.connect(), progress_display(quiet or as_json) as progress:
+        found = search_strategy(dataset, progress=progress, **how, **vars(asked))
+    if output is not None:
+        found.plot(output)
+    if as_json:
+        click.echo(json.dumps(found.as_dict()))
+    elif not quiet:
+        click.echo(str(found))
+        if output is not None:
+            click.echo(f"wrote {output}")

@@ -157,7 +157,7 @@ def size_curve(
     tested = tests if held_out is None else len(pool.codes[1])
     copies = job.copies(pool, splits[0])
     points = points_of(draws, trials, [*chosen, EVERYTHING, MAJORITY], tests / part, tested)
-    objective = judged_by(points, next(iter(asked), "accuracy"))
+    objective = next(iter(asked), "accuracy")
     verdict = verdict_of(points, list(chosen), objective=objective, seeds=seeds)
     bounded = part == max_rows < dataset.n - tests
     return SizeCurve(
@@ -174,7 +174,7 @@ def size_curve(
             *weight_notes(dataset),
         ),
         copies=copies,
-        objective=objective,
+        objective=judged_by(points, objective),
         rarest_class=str(classes[rarest]),
     )
 

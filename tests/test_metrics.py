@@ -424,13 +424,47 @@ def nowhere(estimator, X, y):
         ({"log_loss": late_found}, "metric must not call a scorer 'log_loss'"),
         ("f1", "metric f1 must give a number for each model, .* pos_label=1"),
         (broken, "metric broken must give a number .* RuntimeError: no idea"),
-        (nowhere, "metric nowhere must give a number .* the scorer gave nan"),
     ],
 )
 def test_metric__is_refused_in_one_sentence(data, metric, sentence):
     coreset = distill(*data, fraction=0.05, strategy="random")
     with pytest.raises(InputError, match=sentence):
         coreset.evaluate(*data, metric=metric, **FAST)
+
+
+def test_metric__that_cannot_be_told_is_not_judged_by(data):
+    coreset = distill(*data, fraction=0.05, strategy="random")
+    found = coreset.evaluate(*data, metric=nowhere, **FAST)
+    assert found.objective == "accuracy"
+    assert found.score("subset").own == {"nowhere": None}
+    assert "The verdict is on accuracy: too few draws tell nowhere." in found.notes
+    curve = size_curve(
+        *data, metric=nowhere, sizes=[200], strategies="stratified", models=LINEAR, seeds=2
+    )
+    assert curve.objective == "accuracy"
+    assert curve.verdict.startswith("too few draws tell nowhere, so by accuracy: stratified keeps")
+    assert "log_loss" in curve.metrics
+    assert "nowhere" not in curve.metrics
+    pytest.importorskip("optuna")
+    with pytest.raises(InputError, match="metric nowhere must be a number for some model"):
+        search_strategy(*data, metric=nowhere, fraction=0.1, trials=2, max_rows=600, model=LINEAR)
+
+
+def unless_constant(estimator, X, y):
+    """What is not defined where one class alone is answered."""
+    predicted = estimator.predict(X)
+    return f1_score(y, predicted, pos_label="late") if len(set(predicted)) > 1 else float("nan")
+
+
+def test_metric__that_the_majority_lacks_is_told_of_the_others():
+    X = np.random.default_rng(0).normal(size=(4000, 3))
+    y = np.where(X[:, 0] > 0.5, "late", "on time")
+    coreset = distill(X, y, fraction=0.1, strategy="random")
+    found = coreset.evaluate(X, y, metric=unless_constant, **FAST)
+    assert found.objective == "unless_constant"
+    assert found.score("subset").own["unless_constant"] > 0.9
+    assert found.score("majority").own["unless_constant"] is None
+    assert found.found_difference("majority", "unless_constant") is None
 
 
 def test_metric__that_no_model_can_tell_is_refused_before_work(data, monkeypatch):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Point
 from dask_distill.evaluation.losses import bracketed
-from dask_distill.evaluation.statistics import ALL_MODELS, Difference, widened
+from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, Difference, widened
 from dask_distill.support.metrics import metric_named, shown_value
 
 
@@ -20,10 +20,13 @@ def verdict_of(
     First the metrics in which it is worse than random rows beyond an interval of 95 % for all
     metrics and sizes together (Bonferroni), then what it keeps in the one that is judged by.
     """
+    asked, objective = objective, judged_by(points, objective)
     name = next((each for each in names if each != BASELINE), BASELINE)
     mine = [p for p in points if (p.strategy, p.model) == (name, ALL_MODELS)]
     (full,) = [p for p in points if (p.strategy, p.model) == (EVERYTHING, ALL_MODELS)]
     text = f"{name} {_keeps(mine, full, objective)}"
+    if asked != objective:
+        text = f"too few draws tell {metric_named(asked).words}, so by {objective}: {text}"
     if name == BASELINE:
         return f"{text}."
     told = {
@@ -40,8 +43,8 @@ def verdict_of(
 
 def judged_by(points: Sequence[Point], objective: str) -> str:
     """The metric that is asked for, or accuracy where too few draws tell it."""
-    told = all(point.value(objective) is not None for point in points if point.model == ALL_MODELS)
-    return objective if told else "accuracy"
+    mine = [p for p in points if p.model == ALL_MODELS and p.strategy != MAJORITY]
+    return objective if all(p.value(objective) is not None for p in mine) else "accuracy"
 
 
 def _keeps(mine: Sequence[Point], full: Point, objective: str) -> str:

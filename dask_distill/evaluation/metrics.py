@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+from dask_distill.runtime.silence import without_warnings
 from dask_distill.support.metrics import Scorer, takes_weights
 
 Codes = npt.NDArray[np.int64]
@@ -70,7 +71,7 @@ class Measures:
         Raises
         ------
         InputError
-            Where a scorer fails, or gives no number.
+            Where a scorer fails. NaN is what it cannot tell.
         """
         labels = np.asarray(self.labels)
         speaking = _Speaking(model, X, answer, labels)
@@ -79,10 +80,7 @@ class Measures:
             weighted = weights is not None and takes_weights(scorer)
             more = {"sample_weight": weights} if weighted else {}
             try:
-                value = float(scorer(speaking, X, labels[codes], **more))
-                if not np.isfinite(value):
-                    raise ValueError(f"the scorer gave {value}")
-                found[name] = value
+                found[name] = float(scorer(speaking, X, labels[codes], **more))
             except Exception as error:
                 raise InputError(
                     f"metric {name} must give a number for each model, but for "
@@ -109,7 +107,8 @@ class Measures:
         X = np.zeros((len(known), 1))
         model = DummyClassifier(strategy="prior").fit(X, known)
         answer = answer_of(model, X, known, len(self.labels))
-        if answer.probabilities is not None:
+        # of a few rows much is not defined
+        with without_warnings():
             Measures(self.labels, None, named).own(model, answer, X, known, None)
 
 

@@ -177,7 +177,7 @@ class _Values:
     def of(self, metric: str, number: int = -1) -> dict[str, npt.NDArray[np.float64]]:
         """(m,) means over models by seed, for each way; of models and seeds that all ways have.
 
-        Nothing where fewer than two seeds are left.
+        Nothing where fewer than two seeds are left; without the majority where that has some only.
         """
         cube = {
             way: np.array(
@@ -185,12 +185,13 @@ class _Values:
             )
             for way in self.ways
         }
-        told = np.all([np.isfinite(values) for values in cube.values()], axis=0)
+        told = np.all([np.isfinite(cube[way]) for way in cube if way != MAJORITY], axis=0)
         seeds = told.any(axis=1)
         models = told[seeds].all(axis=0)
         if seeds.sum() < 2 or not models.any():
             return {}
-        return {way: values[seeds][:, models].mean(axis=1) for way, values in cube.items()}
+        means = {way: values[seeds][:, models].mean(axis=1) for way, values in cube.items()}
+        return {way: mean for way, mean in means.items() if np.isfinite(mean).all()}
 
     def _value(self, way: str, seed: int, model: str, metric: str, number: int) -> float:
         # what needs no features is the same for all models
@@ -233,7 +234,7 @@ def _score(
     way: str, model: str, trials: Sequence[Trial], means: Mapping[str, Any], overlap: float
 ) -> Score:
     found = [trial for trial in trials if trial.way == way]
-    limits = {name: interval(of[way], overlap=overlap) for name, of in means.items() if of}
+    limits = {name: interval(of[way], overlap=overlap) for name, of in means.items() if way in of}
     values = {name: limits[name][0] if name in limits else None for name in means}
     return Score(
         way=way,

@@ -176,7 +176,13 @@ def judge(
 def scores_of(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
     """By model, of those that tell the metric; higher is better, so losses are negative."""
     found = [metric_named(metric).sign * trial.value(metric) for trial in trials]
-    return tuple(value for value in found if math.isfinite(value))
+    told = tuple(value for value in found if math.isfinite(value))
+    if not told:
+        raise InputError(
+            f"metric {metric} must be a number for some model, got none for "
+            f"{', '.join(trial.model for trial in trials)}; choose another metric, or other models"
+        )
+    return told
 
 
 def baseline(split: Split, table: Table, measures: Measures, metric: str) -> float:

@@ -29,9 +29,9 @@ class Stream(IntEnum):
     PERIODS = 21
     SPACED = 22
     TIES = 23
+    DEALING = 24
     SEARCH_POOL = 31
     SEARCH_RESERVE = 32
-    DEALING = 33
     # whoever judges draws from none that a selection draws from
     JUDGE_POOL = 101
     JUDGE_TEST = 102

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dask_distill.pipeline import distill, distill_to_zarr, grow
     from dask_distill.search.result import StrategySearch
     from dask_distill.search.run import search_strategy
+    from dask_distill.selection.decision import explain
     from dask_distill.selection.plan import Plan, make_plan
     from dask_distill.selection.request import Request
     from dask_distill.selection.select import SelectionWarning
@@ -48,6 +49,7 @@ _HOMES = {
     "distill": "pipeline",
     "distill_to_zarr": "pipeline",
     "evaluate_synthetic": "synthesis.judging",
+    "explain": "selection.decision",
     "grow": "pipeline",
     "make_plan": "selection.plan",
     "open_coreset": "coreset",

@@ -83,7 +83,17 @@ COMMANDS = {
     ),
     "plan": (
         ["in.zarr", "--fraction", "0.1"],
-        SOURCE | STORAGE | SUBSETS | {"workers": ["--workers", "7"], "as_json": ["--json"]},
+        SOURCE
+        | SEED
+        | ON_INVALID
+        | STORAGE
+        | SUBSETS
+        | {
+            "missing_label": ["--missing-label", "1"],
+            "workers": ["--workers", "7"],
+            "explain": ["--explain"],
+            "as_json": ["--json"],
+        },
     ),
     "verify": (["sub.zarr"], STORAGE | {"as_json": ["--json"]}),
     "demo": (["demo"], {"fraction": ["--fraction", "0.3"], "workers": ["--workers", "1"]}),

@@ -108,6 +108,7 @@ SOURCE_OPTIONS = options(
         help='After how long rows are no longer alike: a number, "6h", or auto.',
     ),
 )
+SEED = click.option("--seed", type=int, default=0, show_default=True)
 SCALE = click.option(
     "--scale",
     type=click.Choice(["auto", "standard", "robust", "log", "rank", "none"]),

@@ -14,6 +14,7 @@ from dask_distill.cli.options import (
     QUIET,
     ROWS_APART,
     SCALE,
+    SEED,
     SOURCE_OPTIONS,
     SOURCES,
     STORAGE_OPTION,
@@ -53,7 +54,7 @@ _TOLD = (
 @SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
-@click.option("--seed", type=int, default=0, show_default=True)
+@SEED
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
 @ON_INVALID
 @MISSING_LABEL
@@ -90,6 +91,9 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @click.command()
 @SOURCES
 @SOURCE_OPTIONS
+@SEED
+@ON_INVALID
+@MISSING_LABEL
 @SCALE
 @TASK
 @ON_MISSING
@@ -97,21 +101,31 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @SUBSETS
 @WORKERS
 @STORAGE_OPTION
+@click.option("--explain", is_flag=True, help="Read the data once, and tell what auto decides.")
 @JSON
-def plan(source: str | list[str], as_json: bool, workers: int | None, **arguments: Any) -> None:
-    """Tell what run would do with SOURCE; computes nothing."""
+def plan(
+    source: str | list[str], as_json: bool, workers: int | None, explain: bool, **arguments: Any
+) -> None:
+    """Tell what run would do with SOURCE; computes nothing, and reads no row without --explain.
+
+    With --explain the data is read once, by --workers processes or by threads of this one: what
+    auto decides on a sample of it, and on which figures. run decides the same.
+    """
+    from dask_distill.cli.explain import explained, print_decision
     from dask_distill.cli.request import prepared
     from dask_distill.cli.show import print_table
     from dask_distill.data.uses import told
     from dask_distill.selection.plan import make_plan
 
-    dataset, request = prepared(source, arguments, read=False)
+    dataset, request = prepared(source, arguments, read=explain)
     _tell_doubts(dataset, arguments["features"])
     made = make_plan(dataset, request, workers=workers or 1)
+    decision = explained(dataset, request, workers, as_json) if explain else None
     if as_json:
         uses = [use.as_dict() for use in dataset.uses]
         weighted = None if dataset.sample_weight is None else {"name": dataset.weight_name}
         told_too = {"columns": uses, "sample_weight": weighted}
+        told_too |= {"decision": decision} if explain else {}
         click.echo(json.dumps(made.as_dict() | told_too))
         return
     print_table(
@@ -137,6 +151,8 @@ def plan(source: str | list[str], as_json: bool, workers: int | None, **argument
             ("written", _written(made)),
         ]
     )
+    if explain:
+        print_decision(dataset, request, decision)
 
 
 def _written(made: Any) -> str:
@@ -232,6 +248,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
         "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),
+        "decision": (told.get("selection") or {}).get("decision"),
         "attributes_left_out": told["input"].get("attributes_left_out", {}),
         "sample_weight": told["input"]["sample_weight"],
     }

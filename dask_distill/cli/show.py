@@ -24,6 +24,8 @@ def print_result(result: dict[str, Any]) -> None:
         ),
     ]
     lines += _subsets(result)
+    if decision := result.get("decision"):
+        lines.append(("strategy", decision["why"]))
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
     lines += [line for line in told(uses, 5) if line[0] not in ("carried", WEIGHT)]
     if weights := result.get("sample_weight"):

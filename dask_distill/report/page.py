@@ -14,6 +14,7 @@ from dask_distill.evaluation.result import WAYS, Evaluation
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY
 from dask_distill.report.pictures import drawings, pictures
 from dask_distill.report.words import circumstances, command
+from dask_distill.selection.decision import told as told_decision
 from dask_distill.selection.lost import shown as shown_lost
 from dask_distill.selection.shares import shown as shown_short
 from dask_distill.subset.subset import Subset
@@ -90,6 +91,7 @@ def render(
     """
     environment = _environment()
     told = coreset.provenance
+    decision = (told.get("selection") or {}).get("decision")
     weights = coreset.weights.astype(np.float64)
     drawn = {name: drawing.inline() for name, drawing in drawings(coreset, dataset).items()}
     if curve is not None:
@@ -100,6 +102,7 @@ def render(
         rows=told.get("rows", 0),
         classes=_classes(told, len(coreset)),
         pictures={name: _markup(svg) for name, svg in drawn.items()},
+        decision=None if decision is None else told_decision(decision),
         lost=shown_lost(told.get("lost")),
         short=shown_short(told.get("underrepresented")),
         effective=float(weights.sum() ** 2 / (weights**2).sum()),

@@ -83,26 +83,62 @@ def chosen(ground: Ground, asked: Asked, run: Run) -> Selected:
     return found
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Offered:
+    """What the strategy chooses from, once rows are scored for it and some are set apart.
+
+    Attributes
+    ----------
+    schema : handle of `Schema`
+    facts : Schema
+    blocks : list of handles of `Block`
+    pool : Schema
+        What the subset stands for.
+    wanted : int
+        Rows that are left to the strategy.
+    apart : Apart or None
+    """
+
+    schema: Any
+    facts: Schema
+    blocks: list[Any]
+    pool: Schema
+    wanted: int
+    apart: Apart | None = None
+
+
+def offered(ground: Ground, asked: Asked, run: Run) -> Offered:
+    """What a request lets its strategy choose from."""
+    schema, blocks = score_blocks(asked, ground.schema, ground.blocks, run)
+    pool = ground.facts
+    if not asked.request.sets_apart:
+        wanted = asked.rows(pool.n)
+        return Offered(schema=schema, facts=pool, blocks=blocks, pool=pool, wanted=wanted)
+    groups = run.fetch(ground.groups)
+    parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
+    pool = parting.apart.pool(pool)
+    return Offered(
+        schema=parting.schema,
+        facts=parting.facts,
+        blocks=parting.blocks,
+        pool=pool,
+        wanted=asked.rows(pool.n) - len(parting.apart.protected),
+        apart=parting.apart,
+    )
+
+
 def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     """The rows that a request asks for; goes on from what a journal has."""
-    request, facts = asked.request, ground.facts
-    schema, blocks = score_blocks(asked, ground.schema, ground.blocks, run)
-    pool = facts
-    apart: Apart | None = None
-    if request.sets_apart:
-        groups = run.fetch(ground.groups)
-        parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
-        apart, schema, facts, blocks = parting.apart, parting.schema, parting.facts, parting.blocks
-        pool = apart.pool(pool)
-    wanted = asked.rows(pool.n) - (0 if apart is None else len(apart.protected))
+    offer, strategy = offered(ground, asked, run), asked.request.strategy
+    facts, pool, apart = offer.facts, offer.pool, offer.apart
     selections: list[Selection] = []
     shown: dict[str, Any] = {}
-    if wanted:
-        (question,) = run.held(_question(request.strategy, schema, wanted, ground.judge, run))
+    if offer.wanted:
+        (question,) = run.held(first_question(ground, offer, asked, run))
         # made meanwhile
-        watched = Watched(request.strategy, run.fetch(ground.groups))
-        selections, shown = select_rows(watched, blocks, question, run)
-    indices, weights, scores = assemble(selections, facts, wanted, request.strategy)
+        watched = Watched(strategy, run.fetch(ground.groups))
+        selections, shown = select_rows(watched, offer.blocks, question, run)
+    indices, weights, scores = assemble(selections, facts, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool)
@@ -129,12 +165,13 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     )
 
 
-def _question(strategy: Strategy, schema: Any, wanted: int, judge: Any, run: Run) -> Any:
-    """The first question: that of the run that died, or a new one."""
+def first_question(ground: Ground, offer: Offered, asked: Asked, run: Run) -> Any:
+    """A handle of the first question: that of the run that died, or a new one."""
     journal = run.journal.of("select")
     if journal.turns():
         return run.call("question", _first_question, journal)
-    return run.call("question", ask, run.constant(strategy), schema, wanted, judge)
+    strategy = run.constant(asked.request.strategy)
+    return run.call("question", ask, strategy, offer.schema, offer.wanted, ground.judge)
 
 
 def _first_question(journal: Journal) -> Any:

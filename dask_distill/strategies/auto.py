@@ -156,6 +156,11 @@ class Auto(Strategy):
                     f"{name} must be from 0 to 1, got {value}; {default} is the default"
                 )
 
+    @property
+    def settled(self) -> str | None:
+        """Whom to trust is given, or left to the sample."""
+        return None if self.trust == "auto" else f"trust={self.trust} says whose labels count"
+
     def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion | StratifiedQuestion:
         """Fit the proxy, judge the sample, fix thresholds and quotas, settle small quotas."""
         sample = schema.sample

@@ -88,6 +88,11 @@ class Strategy:
         return False
 
     @property
+    def settled(self) -> str | None:
+        """Why the survey's sample decides nothing of what is done; None where it does."""
+        return "it selects as its options say"
+
+    @property
     def joins(self) -> bool:
         """Whether blocks may be put together, since the result does not depend on them."""
         return False

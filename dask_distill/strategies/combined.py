@@ -266,7 +266,8 @@ class Combined(SteppedRanking):
     ----------
     trust : float
         A row is left out where the best other class beats its own by more than this, unless too
-        few others are there; 1 or more trusts every row. Classes under 100 rows are trusted.
+        few others are there. Classes under 100 rows are trusted. The filter takes classes that
+        overlap by nature for wrong labels; 1 or more trusts every row, which switches it off.
     balance : "proportional", "sqrt" or "equal"
         What class quotas are proportional to: trusted rows, their square root, or nothing.
     criterion : "random", "el2n", "gradient", "entropy" or "margin"

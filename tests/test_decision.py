@@ -192,6 +192,7 @@ def test_plan_explain__shows_the_figures(folder, decisions):
     ("more", "why"),
     [
         (["--strategy", "kcenter"], "strategy kcenter has nothing to decide: it selects as"),
+        (["--strategy", "search"], "strategy search has nothing to decide: it tries strategies"),
         (["--option", "trust=0.3"], "strategy auto has nothing to decide: trust=0.3 says whose"),
         (["--labels", ""], "strategy auto has nothing to decide: there are no labels"),
         (

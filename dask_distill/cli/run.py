@@ -108,8 +108,9 @@ def plan(
 ) -> None:
     """Tell what run would do with SOURCE; computes nothing, and reads no row without --explain.
 
-    With --explain the data is read once, by --workers processes or by threads of this one: what
-    auto decides on a sample of it, and on which figures. run decides the same.
+    With --explain the data is read once (with --protect or --initial once more), by --workers
+    processes or by threads of this one: what auto decides on a sample of it, and on which figures.
+    run decides the same.
     """
     from dask_distill.cli.explain import explained, print_decision
     from dask_distill.cli.request import prepared

@@ -33,8 +33,8 @@ def explain(
     """What ``auto`` decides on a data set, and on which figures, before a row is selected.
 
     Surveys the data on the active `distributed.Client`, or on Dask's threads: one pass, with
-    ``protect`` or ``initial`` two more questions to the blocks. `distill` with the same request
-    decides the same, and has it in ``provenance["selection"]["decision"]``.
+    ``protect`` or ``initial`` one more. `distill` with the same request decides the same, and has
+    it in ``provenance["selection"]["decision"]``.
 
     Parameters
     ----------

@@ -89,6 +89,11 @@ class Search(Strategy):
                 f"minutes must be at least 0 and finite, got {self.minutes}; 0 is no limit"
             )
 
+    @property
+    def settled(self) -> str | None:
+        """Trials of its own take the place of the sample."""
+        return "it tries strategies when it runs"
+
     def ask(self, schema: Any, size: int, proxy: Any) -> Any:
         """Not a conversation itself."""
         raise InputError(

@@ -130,6 +130,22 @@ def test_told__has_every_figure_of_a_decision(decisions):
     assert f"trained on {decisions['wrong']['trial_rows']} rows" in words.trial
 
 
+def test_told__says_whether_labels_are_taken_for_wrong_or_for_overlap():
+    figures = {"why": "", "wrong_labels_error": 0.01, "contradicted": 0.3, "trial_rows": 0}
+
+    def labels(way, rate, tried=()):
+        leads = {key: {"accuracy": [0.0, 0.0]} for key in tried}
+        return told(figures | {"way": way, "wrong_labels": rate, "leads": leads}).labels
+
+    overlap = "which is taken for overlap of classes"
+    assert overlap in labels("cells", 0.1)
+    assert overlap in labels("stratified", 0.1, ["cells"])
+    # nothing looks wrong; it is believed in, though models did no better; or it was left out
+    assert overlap not in labels("cells", 0.0004, ["cells"])
+    assert overlap not in labels("cells", 0.1, ["cells", "trusted"])
+    assert overlap not in labels("trusted", 0.1)
+
+
 def test_told__agrees_with_the_sentence(decisions):
     for decision in decisions.values():
         words = told(decision)

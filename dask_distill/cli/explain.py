@@ -28,7 +28,7 @@ def print_decision(dataset: Any, request: Any, decision: dict[str, Any] | None) 
         print_table([("decision", f"strategy {name} has nothing to decide: {why}")])
         return
     words = told(decision)
-    lines = [("decision", words.why), ("wrong labels", words.labels)]
+    lines = [("decision", words.why), ("labels", words.labels)]
     print_table([*lines, ("trial", words.trial)] if words.trial else lines)
     if words.leads:
         _print_leads(words)

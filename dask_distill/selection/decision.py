@@ -137,18 +137,21 @@ def told(decision: Mapping[str, Any]) -> Told:
     --------
     >>> lead = {"accuracy": [0.012, 0.004], "log_loss": [0.05, 0.01]}
     >>> figures = {"wrong_labels": 0.02, "wrong_labels_error": 0.004, "contradicted": 0.1}
-    >>> words = told(figures | {"why": "Cells.", "trial_rows": 600, "leads": {"cells": lead}})
+    >>> figures |= {"way": "cells", "why": "Cells.", "trial_rows": 600}
+    >>> words = told(figures | {"leads": {"cells": lead}})
     >>> words.metrics, words.leads
     (('accuracy', 'log loss'), [('cells of all rows', ['+1.2 ± 0.4', '-0.050 ± 0.010'])])
-    >>> words.labels
-    '2.0% ± 0.4% by the purest rows of each class; the proxy contradicts 10.0%'
+    >>> words.labels.partition(";")[0]
+    '2.0% ± 0.4% look wrong by the purest rows of each class, which is taken for overlap of classes'
     """
     leads, rows = decision["leads"], decision["trial_rows"]
     known = _METRICS | (_CORRECTED if "trusted" in leads else {})
     names = [name for name in known if any(name in found for found in leads.values())]
+    rate, believed = decision["wrong_labels"], "trusted" in (decision["way"], *leads)
+    overlap = "" if believed or round(rate, 3) == 0 else ", which is taken for overlap of classes"
     labels = (
-        f"{decision['wrong_labels']:.1%} ± {decision['wrong_labels_error']:.1%} by the purest rows "
-        f"of each class; the proxy contradicts {decision['contradicted']:.1%}"
+        f"{rate:.1%} ± {decision['wrong_labels_error']:.1%} look wrong by the purest rows of each "
+        f"class{overlap}; the proxy contradicts {decision['contradicted']:.1%}"
     )
     trial = (
         f"leads over class-stratified random of models trained on {rows:,} rows of the sample, in "

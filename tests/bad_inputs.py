@@ -637,8 +637,8 @@ BAD: dict[str, Bad] = {
         more=size("--option", "trusty=1"),
     ),
     "option value": Bad(
-        "option tilt of strategy auto must be of type float, got 'much'",
-        more=size("--option", "tilt=much"),
+        "option pick of strategy auto must be of type float, got 'much'",
+        more=size("--option", "pick=much"),
     ),
     "option word": Bad(
         'trust must be "auto", "confident" or a number of at least 0, got \'much\'',

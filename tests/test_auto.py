@@ -341,7 +341,8 @@ def test_auto__takes_the_users_model_or_its_own():
         ("trust", -0.1, 'trust must be "auto", "confident" or a number of at least 0, got -0.1'),
         ("trust", float("nan"), "trust must be .* got nan"),
         ("trust", "much", "trust must be .* got 'much'; \"auto\" is the default"),
-        ("tilt", 1.1, "tilt must be from 0 to 1, got 1.1"),
+        ("tilt", 1.1, 'tilt must be "auto" or from 0 to 1, got 1.1'),
+        ("tilt", "much", "tilt must be .* got 'much'"),
         ("pick", -1, "pick must be from 0 to 1, got -1"),
     ],
 )

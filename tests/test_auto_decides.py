@@ -58,7 +58,14 @@ def decision_of(X, y, size, blocks=4, strategy=None):
     return question.decision, question, schema
 
 
-@pytest.mark.parametrize("made", [overlapping, rare])
+def gaussians(n, seed=0):
+    """Two classes a quarter of a standard deviation apart in each of eight features."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    return (rng.normal(size=(n, 8)) + 0.25 * y[:, None]).astype(np.float32), y
+
+
+@pytest.mark.parametrize("made", [overlapping, rare, gaussians])
 @pytest.mark.parametrize("part", [0.01, 0.1])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_auto__overlap_alone_leaves_nothing_out(made, part, seed):

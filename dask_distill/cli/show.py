@@ -50,16 +50,7 @@ def print_result(result: dict[str, Any]) -> None:
         lines.append(("lost", missing))
     if result["search"] is not None:
         lines.append(("search", result["search"]["verdict"]))
-    certificate = result["certificate"]
-    if certificate is not None:
-        lines.append(
-            (
-                "coverage",
-                f"every row within {certificate['radius']:.4g} of a selected one "
-                f"({_random(certificate)}no subset of this size below "
-                f"{certificate['lower_bound']:.4g})",
-            )
-        )
+    lines += _coverage(result["certificate"])
     lines += [
         ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
         (
@@ -71,6 +62,17 @@ def print_result(result: dict[str, Any]) -> None:
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)
+
+
+def _coverage(certificate: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """How far any row is from a selected one, where that was proven."""
+    if certificate is None:
+        return []
+    told = (
+        f"every row within {certificate['radius']:.4g} of a selected one "
+        f"({_random(certificate)}no subset of this size below {certificate['lower_bound']:.4g})"
+    )
+    return [("coverage", told)]
 
 
 def _subsets(result: dict[str, Any]) -> list[tuple[str, str]]:

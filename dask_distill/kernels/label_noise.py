@@ -24,6 +24,8 @@ _PUREST = 0.2
 _PUREST_ROWS = 30
 # wrong labels may explain what is contradicted where they explain so much, and do from here on
 _EXPLAINED, _SURELY = 0.45, 0.55
+# the very purest rows have as many wrong labels as half of a class: overlap thins towards them
+_VERY_PUREST, _HALF, _LEVEL = (0.05, 0.1), 0.5, 0.78
 # and so much of that lies where the purest rows have wrong labels
 _CONCERNED = 1 / 3
 # of the purest rows so many have another label, or none has; with more nothing is known of any row
@@ -48,6 +50,9 @@ class LabelNoise:
         Of the rows contradicted where a class is the most probable whose purest rows have wrong
         labels, the part that these explain, at least: two standard errors below. 0 where that is
         less than a third of all rows contradicted.
+    level : float
+        Part of the very purest rows (5 and 10 %) with another label, over that of the purest half:
+        1 where wrong labels are everywhere alike, less where they are overlap.
     matrix : (C, C) float array
         Of the purest rows of each class (down), the share with each label (across).
     by_label : (C,) float array
@@ -58,13 +63,14 @@ class LabelNoise:
     error: float
     contradicted: float
     explained: float
+    level: float
     matrix: Floats
     by_label: Floats
 
     @property
     def believed(self) -> bool:
         """Whether contradictions may be wrong labels rather than classes that overlap."""
-        return self.explained >= _EXPLAINED and self.rate <= _MOST_NOISE
+        return self.explained >= _EXPLAINED and self.level >= _LEVEL and self.rate <= _MOST_NOISE
 
     @property
     def sure(self) -> bool:
@@ -94,7 +100,8 @@ def label_noise(P: Float, labels: Codes, weight: Floats | None = None) -> LabelN
     that every class has rows that are surely of it (anchors; Liu and Tao 2016; Patrini et al.
     2017). Where no row of a class is pure by nature, as of late flights, its overlap cannot be told
     from wrong labels by any method that sees features and labels alone; then the rate is too
-    high, which is why it is believed only where it explains most of what is contradicted.
+    high, which is why it is believed only where it explains most of what is contradicted, and where
+    the purest rows are no purer than others: overlap thins towards them, wrong labels do not.
 
     References
     ----------
@@ -114,12 +121,15 @@ def label_noise(P: Float, labels: Codes, weight: Floats | None = None) -> LabelN
     times = np.ones(len(labels)) if weight is None else weight
     best = P.argmax(axis=1)
     share = np.bincount(best, times, C) / times.sum()
-    matrix, purest = np.eye(C), np.ones(C)
+    matrix, purest, parts = np.eye(C), np.ones(C), np.zeros((3, C))
     for code in np.flatnonzero(counts):
-        most = min(len(labels), max(min(_PUREST_ROWS, counts[code]), int(_PUREST * counts[code])))
-        rows = np.argsort(-P[:, code], kind="stable")[:most]
+        order = np.argsort(-P[:, code], kind="stable")
+        rows = order[: _first(_PUREST, counts[code])]
         matrix[code] = np.bincount(labels[rows], times[rows], C) / times[rows].sum()
-        purest[code] = most
+        purest[code] = len(rows)
+        for at, part in enumerate((*_VERY_PUREST, _HALF)):
+            rows = order[: _first(part, counts[code])]
+            parts[at, code] = np.average(labels[rows] != code, weights=times[rows])
     wrong = 1 - matrix.diagonal()
     deviation = share * np.sqrt(wrong * (1 - wrong) / purest)
     against = np.bincount(best, times * (best != labels), C) / times.sum()
@@ -134,9 +144,20 @@ def label_noise(P: Float, labels: Codes, weight: Floats | None = None) -> LabelN
         float(np.sqrt((deviation**2).sum())),
         float(against.sum()),
         float(np.clip(least / found, 0, 1)) if found > 0 else 0.0,
+        _level(parts[:, noisy] @ share[noisy]),
         matrix,
         np.minimum(1, wrongly / np.where(labelled > 0, labelled, 1)),
     )
+
+
+def _first(part: float, rows: np.integer) -> int:
+    """How many are the purest of a class of so many rows."""
+    return max(min(_PUREST_ROWS, int(rows)), int(part * rows))
+
+
+def _level(rates: Floats) -> float:
+    """Of the very purest rows and of half, relative."""
+    return float(rates[:-1].mean() / rates[-1]) if rates[-1] > 0 else 0.0
 
 
 def class_thresholds(P: Float, labels: Codes, weight: Floats | None = None) -> Floats:

@@ -14,7 +14,7 @@ Parameters = dict[str, Any]
 _RANGES: dict[str, dict[str, tuple[Any, ...]]] = {
     "auto": {
         "trust": ("auto", "confident", 1.0, 0.3),
-        "tilt": (0.0, 1.0),
+        "tilt": ("auto", 0.0, 0.25, 0.5, 1.0),
         "pick": (0.2, 1.0),
         "balance": ("proportional", "sqrt"),
     },

@@ -67,7 +67,7 @@ Float32 = npt.NDArray[np.float32]
 
 _CLASS_FLOOR = 10
 # of so many rows half of the tilt counts
-_TILTED_ROWS = 500
+_TILT, _TILTED_ROWS = 0.25, 500
 _DRAWN = Stratified()
 
 
@@ -88,9 +88,9 @@ class Auto(Strategy):
         do better without them; and where cells do no better there than a class-stratified random
         sample, that is drawn. A number: where the best other class beats the row's own by more;
         1 or more trusts every row, and nothing is tried.
-    tilt : float from 0 to 1
-        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. Few rows serve
-        better where the data is dense: of 500 rows half of it counts, of fewer less.
+    tilt : "auto" or float from 0 to 1
+        How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. "auto" is up to
+        0.25: the fewer rows, the better they serve where the data is dense; half of it at 500.
     pick : float from 0 to 1
         The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
     proxy : "ensemble" or "linear"
@@ -118,7 +118,7 @@ class Auto(Strategy):
 
     balance: str = "proportional"
     trust: float | str = "auto"
-    tilt: float = 0.25
+    tilt: float | str = "auto"
     pick: float = 0.5
     proxy: str = "ensemble"
     floor: int = 0
@@ -149,12 +149,12 @@ class Auto(Strategy):
                 'trust must be "auto", "confident" or a number of at least 0, got '
                 f'{self.trust!r}; "auto" is the default, and 1 trusts every row'
             )
-        for name, default in (("tilt", 0.25), ("pick", 0.5)):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise InputError(
-                    f"{name} must be from 0 to 1, got {value}; {default} is the default"
-                )
+        if self.tilt != "auto" and (isinstance(self.tilt, str) or not 0 <= self.tilt <= 1):
+            raise InputError(
+                f'tilt must be "auto" or from 0 to 1, got {self.tilt!r}; "auto" is the default'
+            )
+        if not 0 <= self.pick <= 1:
+            raise InputError(f"pick must be from 0 to 1, got {self.pick}; 0.5 is the default")
 
     @property
     def settled(self) -> str | None:
@@ -178,7 +178,8 @@ class Auto(Strategy):
         else:
             model = self._judge(schema, proxy)
             tried = size if self.balance == "proportional" else None
-            tilt = self.tilt * size / (size + _TILTED_ROWS)
+            tilt = _TILT * size / (size + _TILTED_ROWS)
+            tilt = tilt if isinstance(self.tilt, str) else self.tilt
             judgement, judged = judge_sample(
                 schema, model, scaling, self.trust, tilt, tried, self.pick
             )

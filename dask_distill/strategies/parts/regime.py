@@ -115,6 +115,8 @@ class Decision:
             "wrong_labels": round(self.noise.rate, 4),
             "wrong_labels_error": round(self.noise.error, 4),
             "contradicted": round(self.noise.contradicted, 4),
+            "explained": round(self.noise.explained, 4),
+            "level": round(self.noise.level, 4),
             "trial_rows": self.rows,
             "leads": {
                 way: {name: [round(v, 5) for v in found] for name, found in leads.items()}

@@ -637,7 +637,7 @@ BAD: dict[str, Bad] = {
         more=size("--option", "trusty=1"),
     ),
     "option value": Bad(
-        "option pick of strategy auto must be of type float, got 'much'",
+        "pick must be \"auto\" or from 0 to 1, got 'much'",
         more=size("--option", "pick=much"),
     ),
     "option word": Bad(
@@ -646,7 +646,7 @@ BAD: dict[str, Bad] = {
     ),
     "option form": Bad("--option must be KEY=VALUE", more=size("--option", "trust")),
     "option out of range": Bad(
-        "pick must be from 0 to 1, got 7.0", more=size("--option", "pick=7")
+        'pick must be "auto" or from 0 to 1, got 7.0', more=size("--option", "pick=7")
     ),
     "balance": Bad('balance must be "proportional"', more=size("--option", "balance=fair")),
     "metric": Bad(
@@ -791,7 +791,7 @@ BAD: dict[str, Bad] = {
         command=follow("--fraction", "0.5", "--window", "9"),
     ),
     "too few rows to keep": Bad(
-        "oversample must be a number from 1 to 100, got 0.5",
+        "oversample must be a number from 1 to 1000, got 0.5",
         command=follow(*size("--oversample", "0.5")),
     ),
     "no time between two looks": Bad(

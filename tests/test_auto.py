@@ -343,7 +343,7 @@ def test_auto__takes_the_users_model_or_its_own():
         ("trust", "much", "trust must be .* got 'much'; \"auto\" is the default"),
         ("tilt", 1.1, 'tilt must be "auto" or from 0 to 1, got 1.1'),
         ("tilt", "much", "tilt must be .* got 'much'"),
-        ("pick", -1, "pick must be from 0 to 1, got -1"),
+        ("pick", -1, 'pick must be "auto" or from 0 to 1, got -1'),
     ],
 )
 def test_auto__options_are_checked(option, value, rule):
@@ -360,6 +360,20 @@ def test_auto__tilt_gives_uncertain_regions_more_rows():
         near[select(X, y, 400, strategy=Auto(tilt=tilt), blocks=2).rows].mean() for tilt in (0, 0.9)
     ]
     assert shares[1] > 1.3 * shares[0]
+
+
+def test_auto__picks_of_large_cells_reach_as_far_out_as_rows_do():
+    """Where few of many are wanted: rows near the middle of cells alone would leave classes thin."""
+    X, y = mixture(60_000, 2, d=10, spread=0.5)
+    whole = X[y == 0].std(axis=0).mean()
+    spread = {}
+    for pick in ("auto", 0.2, 1):
+        found = select(X, y, 3000, blocks=16, strategy=Auto(trust=1, pick=pick, proxy="linear"))
+        mine = found.rows[y[found.rows] == 0]
+        spread[pick] = np.sqrt(np.average((X[mine] - X[y == 0].mean(0)) ** 2, axis=0)).mean()
+    assert spread["auto"] > 0.93 * whole
+    assert spread[0.2] < spread["auto"]
+    assert spread[1] < spread["auto"]
 
 
 def test_auto__another_seed_is_another_draw():

@@ -130,6 +130,7 @@ def representatives(
     weight: npt.NDArray[np.float64] | None = None,
     near: float = 0.7,
     room: Room | None = None,
+    choices: int | None = None,
 ) -> Rows:
     """Pick one row of each cell, such that together they have the mean of the whole cloud.
 
@@ -149,6 +150,9 @@ def representatives(
         nearest row, 1 any row.
     room : Room, optional
         Where calls that follow each other share one.
+    choices : int, optional
+        Of that part so many rows, drawn over all distances, are chosen from: all unless given.
+        The more, the nearer to the middle of large cells the picks are, and outskirts are missed.
 
     Returns
     -------
@@ -175,17 +179,22 @@ def representatives(
         # two rows are equally near to their mean
         allowed[sizes == 2] = 2
     room = room or Room()
+    begun = None if choices is None else rng.random(len(cells))
     for run in _runs(sizes * X.shape[1]):
         rows = cells.order[cells.bounds[run.start] : cells.bounds[run.stop]]
         own = None if weight is None else weight[rows]
         # squares may overflow
         with np.errstate(over="ignore", invalid="ignore"):
-            near_rows, offsets = _nearest(room.take(X, rows), sizes[run], allowed[run], own, room)
+            counts = allowed[run]
+            near_rows, offsets = _nearest(room.take(X, rows), sizes[run], counts, own, room)
+            if choices is not None and begun is not None and counts.max() > choices:
+                drawn, counts = _drawn(counts, choices, begun[run])
+                near_rows, offsets = near_rows[drawn], offsets[drawn]
             # |carried + offset|^2 / 2 but for what is the same for all
             off_by = np.einsum("ij,ij->i", offsets, offsets) / 2
             stop = 0
             best = []
-            for count in allowed[run].tolist():
+            for count in counts.tolist():
                 start, stop = stop, stop + count
                 along = offsets[start:stop].dot(carried)
                 along += off_by[start:stop]
@@ -196,17 +205,7 @@ def representatives(
 
 
 def totals(cells: Cells, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Sum values over each cell.
-
-    Parameters
-    ----------
-    cells : Cells
-    values : (n,) float array
-
-    Returns
-    -------
-    (len(cells),) float64 array.
-    """
+    """Sum (n,) values over each cell: (len(cells),) float64."""
     return np.add.reduceat(values[cells.order], cells.bounds[:-1])
 
 
@@ -372,6 +371,16 @@ def _nearest(
     offsets = room.take(cloud, nearest, place=1)
     offsets *= stand_for[cell[nearest], None].astype(cloud.dtype)
     return nearest, offsets
+
+
+def _drawn(counts: Rows, choices: int, begun: npt.NDArray[np.float64]) -> tuple[Rows, Rows]:
+    """Places of at most so many rows of each cell, evenly over its ranks, and how many they are."""
+    fewer = np.minimum(counts, choices)
+    cell = np.repeat(np.arange(len(counts)), fewer)
+    place = np.arange(len(cell)) - (np.cumsum(fewer) - fewer)[cell]
+    at = np.floor((place + begun[cell]) * (counts / fewer)[cell]).astype(np.int64)
+    at = np.where(counts[cell] > choices, np.minimum(at, counts[cell] - 1), place)
+    return (np.cumsum(counts) - counts)[cell] + at, fewer
 
 
 def _within_cells(cell: Rows, squared: Float) -> Rows:

@@ -15,7 +15,7 @@ _RANGES: dict[str, dict[str, tuple[Any, ...]]] = {
     "auto": {
         "trust": ("auto", "confident", 1.0, 0.3),
         "tilt": ("auto", 0.0, 0.25, 0.5, 1.0),
-        "pick": (0.2, 1.0),
+        "pick": ("auto", 0.25, 0.5, 0.75, 1.0),
         "balance": ("proportional", "sqrt"),
     },
     "stratified": {},

@@ -92,7 +92,7 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
     Examples
     --------
     >>> make_strategy("auto", {"trust": "0.2"})
-    Auto(balance='proportional', trust=0.2, tilt='auto', pick=0.5, proxy='ensemble', floor=0)
+    Auto(balance='proportional', trust=0.2, tilt='auto', pick='auto', proxy='ensemble', floor=0)
     """
     if isinstance(strategy, Strategy):
         if options:

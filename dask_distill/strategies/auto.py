@@ -48,6 +48,7 @@ from dask_distill.strategies.parts.cell_questions import (
     StratifiedChoice,
     StratifiedQuestion,
 )
+from dask_distill.strategies.parts.picking import Picking
 from dask_distill.strategies.parts.ranking import (
     RankAnswer,
     RankChoice,
@@ -60,10 +61,7 @@ from dask_distill.strategies.stratified import Stratified
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
-Counts = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Float32 = npt.NDArray[np.float32]
 
 _CLASS_FLOOR = 10
 # of so many rows half of the tilt counts
@@ -91,8 +89,9 @@ class Auto(Strategy):
     tilt : "auto" or float from 0 to 1
         How strongly cells shrink where the proxy is in doubt; 0 ignores doubt. "auto" is up to
         0.25: the fewer rows, the better they serve where the data is dense; half of it at 500.
-    pick : float from 0 to 1
+    pick : "auto" or float from 0 to 1
         The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
+        "auto" goes from half of it to all of it, where many rows stand for many more.
     proxy : "ensemble" or "linear"
         The built-in judge: three softmax models on random Fourier features, each without the
         rows that it judges in the sample; or one on the features alone, which is faster, and
@@ -119,7 +118,7 @@ class Auto(Strategy):
     balance: str = "proportional"
     trust: float | str = "auto"
     tilt: float | str = "auto"
-    pick: float = 0.5
+    pick: float | str = "auto"
     proxy: str = "ensemble"
     floor: int = 0
 
@@ -149,12 +148,12 @@ class Auto(Strategy):
                 'trust must be "auto", "confident" or a number of at least 0, got '
                 f'{self.trust!r}; "auto" is the default, and 1 trusts every row'
             )
-        if self.tilt != "auto" and (isinstance(self.tilt, str) or not 0 <= self.tilt <= 1):
-            raise InputError(
-                f'tilt must be "auto" or from 0 to 1, got {self.tilt!r}; "auto" is the default'
-            )
-        if not 0 <= self.pick <= 1:
-            raise InputError(f"pick must be from 0 to 1, got {self.pick}; 0.5 is the default")
+        for name in ("tilt", "pick"):
+            value = getattr(self, name)
+            if value != "auto" and (isinstance(value, str) or not 0 <= value <= 1):
+                raise InputError(
+                    f'{name} must be "auto" or from 0 to 1, got {value!r}; "auto" is the default'
+                )
 
     @property
     def settled(self) -> str | None:
@@ -197,8 +196,9 @@ class Auto(Strategy):
         by_block = block_shares(schema, sample, block_classes, value)
         alike = schema.block_masses is None
         allocation = allocate(quotas, counts, block_classes, sizes, by_block, alike=alike)
+        picking = Picking.of(self.pick, size, schema.n)
         wanted = np.where(allocation.sampled, quotas, 0)
-        settled, covered = settle(schema, scaling, judged, trusted, wanted, self.pick)
+        settled, covered = settle(schema, scaling, judged, trusted, wanted, picking)
         between = ~allocation.local & ~allocation.sampled & (sizes >= quotas) & (quotas > 0)
         joining = np.flatnonzero(trusted & between[codes])
         reserve = sampled(schema, scaling, codes, judged, joining)
@@ -212,7 +212,7 @@ class Auto(Strategy):
             reserve,
             schema.masses,
             covered,
-            self.pick,
+            picking,
             self.balance == "proportional",
             schema.seed,
             None if alike else schema.mean_mass,
@@ -259,10 +259,9 @@ class Auto(Strategy):
             wanted = int(question.allocation.cells[state.number, code])
             rows = judged.fill(np.flatnonzero(codes == code), trusted, wanted)
             rng = generator(question.seed, state.number, code)
-            # candidates may be any row of their cells, since the pool is cut once more
-            near = question.near if question.allocation.local[code] else 1.0
+            picking = question.picking.within(question.allocation.local[code])
             Z = question.scaling.within(room.take(X, rows, place=2))
-            made.append(cut(Z, rows, judged, wanted, near, rng, room, unit))
+            made.append(cut(Z, rows, judged, wanted, picking, rng, room, unit))
         every = np.concatenate([part.positions for part in made])
         picks, place = np.unique(every, return_inverse=True)
         counts = np.concatenate([part.counts for part in made])
@@ -321,7 +320,8 @@ class Auto(Strategy):
             Z, stand_for = pool.Z[mine], pool.counts[mine]
             cells = halve(Z, int(question.quotas[code]), rng, pool.mass[mine], room)
             relative = stand_for / (question.unit or 1.0)
-            picks = representatives(Z, cells, rng, relative, question.near, room)
+            how = question.picking
+            picks = representatives(Z, cells, rng, relative, how.near, room, how.choices)
             rows.append(pool.rows[mine[picks]])
             counts.append(totals(cells, stand_for))
         covered = question.covered + answer.cell_rows

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.scaling import Scaling
+from dask_distill.strategies.parts.picking import Picking
 from dask_distill.strategies.parts.trust import JudgedRows
 from dask_distill.survey.schema import Schema
 
@@ -121,7 +122,7 @@ def cut(
     rows: Rows,
     judged: JudgedRows,
     wanted: int,
-    near: float,
+    picking: Picking,
     rng: np.random.Generator,
     room: Room,
     unit: float | None = None,
@@ -136,8 +137,7 @@ def cut(
         Where ``judged`` has them.
     judged : JudgedRows
     wanted : int
-    near : float
-        The part of a cell, nearest to its mean, of which a row is taken.
+    picking : Picking
     rng : numpy.random.Generator
     room : Room
         For all classes.
@@ -149,7 +149,7 @@ def cut(
     # of rows that are alike any two are equally near to their mean
     weight = None if unit is None else times / unit
     return Cut(
-        rows[representatives(Z, cells, rng, weight, near=near, room=room)],
+        rows[representatives(Z, cells, rng, weight, picking.near, room, picking.choices)],
         totals(cells, times),
         totals(cells, mass),
     )
@@ -166,7 +166,7 @@ def settle(
     judged: JudgedRows,
     trusted: npt.NDArray[np.bool_],
     quotas: Rows,
-    near: float,
+    picking: Picking,
 ) -> tuple[Chosen, Floats]:
     """Choose from the survey's sample what is wanted of classes that have enough rows there.
 
@@ -179,7 +179,7 @@ def settle(
     trusted : (m,) bool array
     quotas : (C,) int64 array
         Rows wanted of each class; 0 of those that are not chosen here.
-    near : float
+    picking : Picking
 
     Returns
     -------
@@ -198,7 +198,7 @@ def settle(
         wanted = int(quotas[code])
         rows = judged.fill(np.flatnonzero(codes == code), trusted, wanted)
         rng = generator(schema.seed, Generator.AUTO_SAMPLE, code)
-        made = cut(scaling(sample.X[rows]), rows, judged, wanted, near, rng, room, unit)
+        made = cut(scaling(sample.X[rows]), rows, judged, wanted, picking, rng, room, unit)
         chosen.append(sample.rows[made.positions])
         counts.append(made.counts)
         covered[code] = judged.times[rows].sum()

@@ -10,6 +10,7 @@ from dask_distill.proxy.models import Proxy
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.parts.allocation import Allocation
 from dask_distill.strategies.parts.candidates import Chosen, Picked
+from dask_distill.strategies.parts.picking import Picking
 from dask_distill.strategies.parts.ranking import RankChoice, RankQuestion, Scorer
 from dask_distill.strategies.parts.regime import Decision
 from dask_distill.strategies.parts.trust import Judgement
@@ -48,7 +49,7 @@ class CellQuestion:
     reserve: Picked
     group_rows: Counts
     covered: Floats
-    near: float
+    picking: Picking
     weigh: bool
     seed: int
     unit: float | None = None

@@ -24,6 +24,7 @@ from dask_distill.kernels.softmax import cross_fit, fit_all
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.models import EnsembleProxy, Proxy, fourier
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.strategies.parts.picking import Picking
 
 Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -126,25 +127,12 @@ class Decision:
 
 
 def decide(
-    judged: Judged, noise: LabelNoise, proxy: Proxy, size: int | None, near: float, seed: int
+    judged: Judged, noise: LabelNoise, proxy: Proxy, size: int | None, pick: float | str, seed: int
 ) -> Decision:
     """Try each way on the sample.
 
-    Parameters
-    ----------
-    judged : Judged
-    noise : LabelNoise
-    proxy : Proxy
-        Its Fourier features serve a model, where it has some.
-    size : int or None
-        Rows asked for of all data; None where nothing can be tried.
-    near : float
-        As for `representatives`.
-    seed : int
-
-    Returns
-    -------
-    Decision
+    ``size`` is of the rows asked for of all data, None where nothing can be tried; ``pick`` is as
+    `Picking` has it; the proxy's Fourier features serve a model, where it has some.
     """
     C = proxy.classes
     ways = [CELLS, TRUSTED] if noise.believed else [CELLS]
@@ -158,7 +146,7 @@ def decide(
     if size is None or untried:
         way = TRUSTED if noise.sure else CELLS
         return Decision(way, 0, {}, noise, f"{_NAMES[way]}: {untried}.")
-    trial = _Trial(judged, noise, proxy, size, near, seed)
+    trial = _Trial(judged, noise, proxy, size, pick, seed)
     with single_threaded():
         found = {way: trial.scores(way) for way in [STRATIFIED, *ways]}
     leads = {
@@ -169,7 +157,7 @@ def decide(
         for way in ways
     }
     gains = _gains(found, noise) if TRUSTED in found else None
-    way, why = _verdict(leads, noise, gains)
+    way, why = _verdict(leads, noise, gains, size, len(judged.codes))
     if size > trial.size:
         why += f" Tried with {trial.size:,} rows; {size:,} are asked for."
     return Decision(way, trial.size, leads, noise, why)
@@ -200,10 +188,17 @@ def _verdict(
     leads: dict[str, dict[str, tuple[float, float]]],
     noise: LabelNoise,
     gains: list[float] | None,
+    size: int,
+    judges: int,
 ) -> tuple[str, str]:
     """The way that is taken, and the sentence that says why."""
     way, because = CELLS, ""
-    if gains is not None:
+    if gains is not None and size > judges:
+        # what they say of other rows is less than what a model of so many rows knows
+        because = (
+            f" though about {noise.rate:.0%} of the labels look wrong, to judges of fewer rows"
+        )
+    elif gains is not None:
         about = f"about {noise.rate:.0%} of the labels look wrong"
         because = f" since {about}"
         if min(gains) >= 0:
@@ -248,12 +243,19 @@ class _Trial:
     """Selects, trains and judges within the sample."""
 
     def __init__(
-        self, judged: Judged, noise: LabelNoise, proxy: Proxy, size: int, near: float, seed: int
+        self,
+        judged: Judged,
+        noise: LabelNoise,
+        proxy: Proxy,
+        size: int,
+        pick: float | str,
+        seed: int,
     ) -> None:
-        self._judged, self._noise, self._near, self._seed = judged, noise, near, seed
+        self._judged, self._noise, self._seed = judged, noise, seed
         self._classes = proxy.classes
         m, d = judged.Z.shape
         self.size = max(2, min(size, _MOST_ROWS, 2 * m // (_FOLDS * _PART)))
+        self._picking = Picking.of(pick, self.size, 2 * m // _FOLDS)
         self._features: Float32 | None = None
         if isinstance(proxy, EnsembleProxy):
             D = max(32, _MOST_VALUES // (self.size * self._classes) - d)
@@ -294,7 +296,8 @@ class _Trial:
                 mine = kept if len(kept) >= quotas[code] else mine
                 Z = judged.Z[mine]
                 cells = halve(Z, int(quotas[code]), rng, judged.mass[mine], room)
-                taken = mine[representatives(Z, cells, rng, None, near=self._near, room=room)]
+                near, choices = self._picking.near, self._picking.choices
+                taken = mine[representatives(Z, cells, rng, None, near, room, choices)]
                 stand_for = totals(cells, judged.times[mine])
             rows.append(taken)
             weights.append(stand_for * whole / stand_for.sum())

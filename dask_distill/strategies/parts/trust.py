@@ -121,7 +121,7 @@ def judge_sample(
     trust: float | str,
     tilt: float,
     size: int | None = None,
-    near: float = 1.0,
+    pick: float | str = "auto",
 ) -> tuple[Judgement, JudgedRows]:
     """Fix thresholds from the survey's sample.
 
@@ -137,7 +137,7 @@ def judge_sample(
         only where models do better without such rows. Never are more than 70 % of a class left
         out, and no row of a class of fewer than 100.
     tilt : float
-    size, near : int and float
+    size, pick : int, and float or str
         Rows asked for, and how they are picked, where "auto" tries it out; without a size it
         does not.
 
@@ -178,7 +178,7 @@ def judge_sample(
                 Judgement.of(thresholds, tilt, doubt, gap, codes, times).mass(doubt),
                 folds_of(sample.rows, codes, schema.seed),
             )
-            decision = decide(judged, noise, proxy, size, near, schema.seed)
+            decision = decide(judged, noise, proxy, size, pick, schema.seed)
             if decision.way != TRUSTED:
                 thresholds = np.full(len(counts), np.inf)
     judgement = Judgement.of(thresholds, tilt, doubt, gap, codes, times)

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from dask_distill.conversation.codec import NotDecodable, NotEncodable, decode, encode
+from dask_distill.conversation.codec import NotDecodable, NotEncodable, decode, encode, is_sound
 from dask_distill.conversation.journal import Journal
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.dataset import as_dataset
@@ -100,6 +100,13 @@ def test_codec__damage_is_seen():
             decode(bytes(spoiled))
     with pytest.raises(NotDecodable):
         decode(data[:-1])
+
+
+@pytest.mark.parametrize("earlier", [1, 2])
+def test_codec__what_was_written_before_classes_moved_is_not_sound(earlier):
+    data = encode({"a": 1})
+    name = data[: data.index(b"\n")].rpartition(b" ")[0]
+    assert not is_sound(name + b" %d" % earlier + data[data.index(b"\n") :])
 
 
 # ---------------------------------------------------------------- selections

@@ -41,7 +41,7 @@ from dask_distill.evaluation.metrics import (
 from dask_distill.evaluation.result import verdict_of
 from dask_distill.evaluation.splits import split_rows
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, rarest_classes
-from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.evaluation.training import Table, standard_models_named, train_and_test
 from dask_distill.search.result import StrategySearch
 from dask_distill.support.metrics import METRICS, as_metrics, shown_value
 
@@ -422,6 +422,9 @@ def nowhere(estimator, X, y):
         ([], "metric must name at least one metric"),
         (3, "metric must be one of accuracy, .* got 3"),
         ({"log_loss": late_found}, "metric must not call a scorer 'log_loss'"),
+        ({"recall:late": late_found}, "metric must call scorers by printable .* got 'recall:late'"),
+        ({" ": late_found}, "metric must call scorers by printable names .* got ' '"),
+        ({"a\nb": late_found}, "metric must call scorers by printable names .*; choose another"),
         ("f1", "metric f1 must give a number for each model, .* pos_label=1"),
         (broken, "metric broken must give a number .* RuntimeError: no idea"),
     ],
@@ -430,6 +433,12 @@ def test_metric__is_refused_in_one_sentence(data, metric, sentence):
     coreset = distill(*data, fraction=0.05, strategy="random")
     with pytest.raises(InputError, match=sentence):
         coreset.evaluate(*data, metric=metric, **FAST)
+
+
+def test_models__that_cannot_learn_from_so_few_rows_are_named(data):
+    coreset = distill(*data, size=3, strategy="random")
+    with pytest.raises(InputError, match=r"models must learn .* neighbours on 3 rows raised Value"):
+        coreset.evaluate(*data, models=standard_models_named(["neighbours"]), seeds=2)
 
 
 def test_metric__that_cannot_be_told_is_not_judged_by(data):

@@ -195,7 +195,7 @@ def train_and_test(
     Raises
     ------
     InputError
-        Where a scorer of the user's fails.
+        Where a model cannot learn from such rows, or a scorer of the user's fails.
     """
     from sklearn.base import clone
     from sklearn.dummy import DummyClassifier
@@ -212,10 +212,17 @@ def train_and_test(
     wanted = measures or Measures(range(classes))
     # that a model has not converged is no news of the subset
     with single_threaded(), without_warnings():
-        started = time.thread_time()
-        fresh.fit(training.X, training.codes, **parameters)
-        seconds = time.thread_time() - started
-        answer = answer_of(fresh, test.X, training.codes, classes)
+        try:
+            started = time.thread_time()
+            fresh.fit(training.X, training.codes, **parameters)
+            seconds = time.thread_time() - started
+            answer = answer_of(fresh, test.X, training.codes, classes)
+        except ValueError as error:
+            raise InputError(
+                f"models must learn from as few rows as are selected, but {name} on "
+                f"{len(training.codes):,} rows raised {type(error).__name__}: {error}; select "
+                "more rows, or choose models without it (models= / --model)"
+            ) from error
         found, recalls = metrics_of(answer, test.codes, test.weights, classes, wanted.rarest)
         own = wanted.own(fresh, answer, test.X, test.codes, test.weights)
     return Trial(

@@ -110,6 +110,17 @@ def as_metrics(metric: Any) -> dict[str, Scorer | None]:
         named = {str(name): name for name in metric}
     else:
         named = {"metric": metric}
+    odd = [
+        name
+        for name, scorer in named.items()
+        if scorer != name
+        and (name.startswith(RECALL) or not name.isprintable() or not name.strip())
+    ]
+    if odd:
+        raise InputError(
+            f"metric must call scorers by printable names that do not begin with '{RECALL}', got "
+            f"{odd[0]!r}; choose another name"
+        )
     if not named:
         raise InputError(f"metric must name at least one metric, got {metric!r}; try 'log_loss'")
     return {name: _scorer(name, scorer) for name, scorer in named.items()}

@@ -51,11 +51,12 @@ class Spec:
 
 @dataclass(frozen=True)
 class Selected:
-    """Rows, their weights, and the rows' worth of bytes that moved for each one."""
+    """Rows, their weights, the rows' worth of bytes that moved for each one, what was told."""
 
     rows: np.ndarray
     weights: np.ndarray
     moved: float
+    facts: dict
 
 
 class Source:
@@ -80,7 +81,7 @@ class Source:
         rows = order[np.concatenate([part.rows for part in picked])]
         weights = np.concatenate([part.weights for part in picked])
         moved = sum(entry.answer_bytes for entry in run.ledger.rounds) / (self.X[0].nbytes * size)
-        return Selected(rows, weights, moved)
+        return Selected(rows, weights, moved, strategy.facts(content(final)))
 
     def _cut(self, count, order_name, draw):
         key = count, order_name, draw

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
@@ -17,6 +18,8 @@ DEARER = ("mlp, as many epochs", "forest", "svm")
 # as many steps for a small subset as for the whole, within reason
 _MLP_STEPS = 800
 _EPOCHS = 50
+# a probability that log loss takes for 0
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,16 @@ class Outcome:
     """What a trained model is worth, and what it cost.
 
     Accuracy; balanced accuracy (mean recall over the test's classes); the Brier score of its
-    probabilities, from 0 (certain and right) to 2; CPU seconds to fit.
+    probabilities, from 0 (certain and right) to 2; the area under the ROC curve, each class against
+    the rest, mean over the test's classes; log loss in nats, probabilities from 1e-6 on; CPU
+    seconds to fit.
     """
 
     accuracy: float
     balanced: float
     brier: float
+    roc_auc: float
+    log_loss: float
     seconds: float
 
 
@@ -97,14 +104,31 @@ def train_and_test(name, X, y, weights, X_test, y_test, seed):
             model.fit(X, y, sample_weight=weights * (len(weights) / weights.sum()))
         seconds = time.process_time() - started
         right = model.predict(X_test) == y_test
-        brier = brier_score(model, X_test, y_test) if hasattr(model, "predict_proba") else np.nan
+        probable = [np.nan] * 3
+        if hasattr(model, "predict_proba"):
+            P = model.predict_proba(X_test)
+            probable = [f(P, model.classes_, y_test) for f in (brier_score, roc_auc, log_loss)]
     recalls = [right[y_test == c].mean() for c in np.unique(y_test)]
-    return Outcome(float(right.mean()), float(np.mean(recalls)), brier, seconds)
+    return Outcome(float(right.mean()), float(np.mean(recalls)), *probable, seconds)
 
 
-def brier_score(model, X_test, y_test):
+def brier_score(P, classes, y_test):
     """Mean squared distance of probabilities to the truth; 0 for classes that were not learnt."""
-    truth = y_test[:, None] == model.classes_
+    truth = y_test[:, None] == classes
     missing = ~truth.any(axis=1)
-    distances = ((model.predict_proba(X_test) - truth) ** 2).sum(axis=1) + missing
-    return float(distances.mean())
+    return float((((P - truth) ** 2).sum(axis=1) + missing).mean())
+
+
+def roc_auc(P, classes, y_test):
+    """Mean over the test's classes, each against the rest; one half for one that was not learnt."""
+    areas = []
+    for code in np.unique(y_test):
+        learnt = np.flatnonzero(classes == code)
+        areas.append(roc_auc_score(y_test == code, P[:, learnt[0]]) if len(learnt) else 0.5)
+    return float(np.mean(areas))
+
+
+def log_loss(P, classes, y_test):
+    """Mean of -log of the probability of the truth; 1e-6 for classes that were not learnt."""
+    own = np.where(y_test[:, None] == classes, P, 0).max(axis=1)
+    return float(-np.log(np.clip(own, _LEAST, 1)).mean())

@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_limits
 
 FIELDS = (
     "set", "noise", "rare", "seed", "n", "strategy", "draw", "fraction", "size", "model",
-    "accuracy", "balanced", "brier", "fit_seconds", "select_seconds", "moved",
+    "accuracy", "balanced", "brier", "roc_auc", "log_loss",
+    "fit_seconds", "select_seconds", "moved",
 )  # fmt: skip
 # fewer rows than these are a lottery
 LEAST_ROWS = 30
@@ -63,7 +64,8 @@ def measure(name, seed, case, draws, models, cap):
             out.append(
                 (name, case.noise, int(case.rare), seed, len(y), strategy, draw, fraction,
                  len(rows), model, round(found.accuracy, 5), round(found.balanced, 5),
-                 round(found.brier, 5), round(found.seconds, 4), round(seconds, 4), round(moved, 3))
+                 round(found.brier, 5), round(found.roc_auc, 5), round(found.log_loss, 5),
+                 round(found.seconds, 4), round(seconds, 4), round(moved, 3))
             )  # fmt: skip
 
     if case.whole:

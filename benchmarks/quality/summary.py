@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 BASELINE = "stratified"
+LOSSES = ("brier", "log_loss")
 _CUT = ["set", "noise", "rare", "seed", "fraction", "model"]
 _COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49")
 
@@ -28,9 +29,10 @@ def differences(table, measure="accuracy"):
     return above.stack().dropna().rename("points").reset_index()
 
 
-def brier_gain(table):
-    """With the Brier score turned round, so that more is better."""
-    return table.assign(brier=-table.brier)
+def turned(table, measure):
+    """With losses turned round, so that more is better; without rows that lack the measure."""
+    known = table.dropna(subset=measure)
+    return known.assign(**{measure: -known[measure]}) if measure in LOSSES else known
 
 
 def interval(values):
@@ -79,11 +81,16 @@ def markdown(table, by_set=True):
         "accuracy": "Accuracy: points above class-stratified random, mean of the models",
         "balanced": "Balanced accuracy: points above class-stratified random, mean of the models",
         "brier": "Brier score: hundredths better than class-stratified random, mean of the models",
+        "roc_auc": "Area under the ROC curve: points above class-stratified random, "
+        "mean of the models",
+        "log_loss": "Log loss: hundredths of a nat better than class-stratified random, "
+        "mean of the models",
     }
     for measure, title in titles.items():
-        if measure not in table:
+        # results of earlier versions have fewer columns
+        if measure not in table or table[measure].isna().all():
             continue
-        found = differences(brier_gain(table) if measure == "brier" else table, measure)
+        found = differences(turned(table, measure), measure)
         if measure != "balanced":
             # where a class is thinned in training alone, only the balanced one tells
             found = found[found.rare == 0]
@@ -111,7 +118,7 @@ def markdown(table, by_set=True):
         for (_rare, _noise, strategy), part in each.groupby(["rare", "noise", "strategy"]):
             lines += [f"`{strategy}`, {_labels(part.iloc[0])}", ""]
             cells = part.assign(text=[f"{r.mean:+.2f} ± {r.half:.2f}" for r in part.itertuples()])
-            wide = cells.pivot(index="set", columns="fraction", values="text")
+            wide = cells.pivot(index="set", columns="fraction", values="text").fillna("")
             lines += _table(
                 ["set", *[f"{f:.0%}" for f in wide.columns]],
                 [(name, *row) for name, row in zip(wide.index, wide.to_numpy(), strict=True)],
@@ -133,17 +140,11 @@ def markdown(table, by_set=True):
     )
     if not by_set:
         return "\n".join(lines)
-    worse = over_seeds(found, ["set", "model"])
-    worse = worse[(worse["mean"] < -0.3) & (worse["mean"] + worse.half < 0)]
     lines += ["## Set and model below -0.3 points, beyond the interval over seeds", ""]
     lines += _table(
-        ["labels", "strategy", "fraction", "set", "model", "points"],
-        [
-            (_labels(r), f"`{r.strategy}`", f"{r.fraction:.0%}", r.set, r.model,
-             f"{r.mean:+.2f} ± {r.half:.2f}")
-            for r in worse.itertuples()
-        ],
-    )  # fmt: skip
+        ["labels", "strategy", "fraction", "set", "model", "metric", "points"],
+        _worse(table, titles),
+    )
     kept = kept_accuracy(table).dropna()
     if len(kept):
         lines += ["## Accuracy kept, in % of that on all rows, mean of the models", ""]
@@ -158,6 +159,19 @@ def markdown(table, by_set=True):
             ],
         )
     return "\n".join(lines)
+
+
+def _worse(table, measures):
+    """Lines of what is behind, in any metric but where a class is rare."""
+    for measure in measures:
+        if measure not in table or table[measure].isna().all():
+            continue
+        found = differences(turned(table, measure), measure)
+        each = over_seeds(found[found.rare == 0], ["set", "model"])
+        for r in each[(each["mean"] < -0.3) & (each["mean"] + each.half < 0)].itertuples():
+            points = f"{r.mean:+.2f} ± {r.half:.2f}"
+            name = f"`{r.strategy}`"
+            yield _labels(r), name, f"{r.fraction:.0%}", r.set, r.model, measure, points
 
 
 def picture(table, path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dask_distill import distill
+from dask_distill import InputError, distill
 from dask_distill.strategies import Auto, Stratified
 from dask_distill.strategies.parts.regime import METRICS
 
@@ -216,3 +216,9 @@ def test_auto__sample_weights_count_in_the_decision():
     plain = distill(X, labels, size=300)
     rates = [c.provenance["selection"]["decision"]["wrong_labels"] for c in (found, plain)]
     assert rates[0] > 1.5 * rates[1]
+
+
+@pytest.mark.parametrize("value", [True, None, [1]])
+def test_auto__what_is_no_number_and_no_word_is_told_both(value):
+    with pytest.raises(InputError, match=r"option trust of .* auto must be a float or a word, got"):
+        distill(*curved(100), size=10, options={"trust": value})

@@ -122,7 +122,11 @@ def _parse(strategy: str, name: str, value: Any, kind: Any) -> Any:
         try:
             return _parse(strategy, name, value, float)
         except InputError:
-            kind = str
+            if not isinstance(value, str):
+                raise InputError(
+                    f"option {name} of strategy {strategy} must be a float or a word, got {value!r}"
+                ) from None
+            return value
     if kind not in (bool, int, float, str):
         if not isinstance(value, str) or str in typing.get_args(kind):
             return value

@@ -65,7 +65,14 @@ def gaussians(n, seed=0):
     return (rng.normal(size=(n, 8)) + 0.25 * y[:, None]).astype(np.float32), y
 
 
-@pytest.mark.parametrize("made", [overlapping, rare, gaussians])
+def faint(n, seed=0):
+    """Features that tell little, as of clicks: the best of models is wrong of 43 per cent."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 8)).astype(np.float32)
+    return X, (rng.random(n) < 1 / (1 + np.exp(-0.35 * X[:, 0]))).astype(int)
+
+
+@pytest.mark.parametrize("made", [overlapping, rare, gaussians, faint])
 @pytest.mark.parametrize("part", [0.01, 0.1])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_auto__overlap_alone_leaves_nothing_out(made, part, seed):
@@ -96,9 +103,9 @@ def test_auto__wrong_labels_are_found(flips, precision, recall):
     wrong = np.random.default_rng(1).random(len(y)) < np.array(flips)[y]
     labels = np.where(wrong, 1 - y, y)
     decision, _, _ = decision_of(X, labels, 1000)
-    assert decision.noise.believed
-    # of few wrong labels not every model gains
-    assert decision.way == "trusted" or wrong.mean() < 0.1
+    # of few wrong labels not every model gains, and many look like features that tell little
+    assert decision.noise.believed == (wrong.mean() < 0.25)
+    assert decision.way == "trusted" or not 0.1 < wrong.mean() < 0.25
     _, question, schema = decision_of(X, labels, 1000, strategy=Auto(trust="confident"))
     _, judged = judged_again(schema, question)
     out = judged.gap > question.judgement.thresholds[schema.sample.codes]

@@ -40,7 +40,7 @@ def test_label_noise__overlap_alone_is_no_noise(sharpness, classes):
     P = posterior(sharpness, classes=classes)
     found = label_noise(P, drawn(P))
     assert not found.believed
-    assert found.level < 0.75 or found.rate > 0.5
+    assert found.level < 0.75 or found.rate > 0.26
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -51,7 +51,7 @@ def test_label_noise__finds_the_rate_where_classes_are_apart(rate, classes):
     found = label_noise(said, labels)
     assert found.rate == pytest.approx(rate, abs=0.04)
     assert abs(found.rate - rate) < 4 * found.error + 0.01
-    assert found.believed
+    assert found.believed == (rate <= 0.2)
     assert found.level == pytest.approx(1, abs=0.21)
     np.testing.assert_allclose(found.by_label, rate, atol=0.08)
 

@@ -363,7 +363,7 @@ def test_auto__tilt_gives_uncertain_regions_more_rows():
 
 
 def test_auto__picks_of_large_cells_reach_as_far_out_as_rows_do():
-    """Where few of many are wanted: rows near the middle of cells alone would leave classes thin."""
+    """Of few of many: rows near the middle of cells alone would leave classes thin."""
     X, y = mixture(60_000, 2, d=10, spread=0.5)
     whole = X[y == 0].std(axis=0).mean()
     spread = {}

@@ -28,8 +28,8 @@ _EXPLAINED, _SURELY = 0.45, 0.55
 _VERY_PUREST, _HALF, _LEVEL = (0.05, 0.1), 0.5, 0.78
 # and so much of that lies where the purest rows have wrong labels
 _CONCERNED = 1 / 3
-# of the purest rows so many have another label, or none has; with more, features that tell little of
-# right labels look alike
+# of the purest rows so many have another label, or none has; with more, features that tell little
+# of right labels look alike
 _LEAST_NOISE = 0.01
 _MOST_NOISE = 0.26
 

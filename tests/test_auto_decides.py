@@ -163,11 +163,11 @@ def test_auto__what_cannot_be_learnt_is_not_wrong(d, proxy):
     assert decision_of(X, y, 300, strategy=Auto(proxy=proxy))[0].way != "trusted"
 
 
-def test_auto__reports_scores_of_a_stratified_sample_too():
+def test_auto__has_no_scores_of_a_stratified_sample():
     X, y = easy(3000)
     coreset = distill(X, y, size=200, options={"proxy": "linear"})
     assert coreset.provenance["selection"]["decision"]["way"] == "stratified"
-    assert {"entropy", "gradient"} <= set(coreset.scores)
+    assert coreset.scores == {}
 
 
 def test_auto__decides_alike_however_blocks_are_cut():

@@ -104,7 +104,7 @@ def test_curve__clean_rows_are_better_where_labels_are_wrong():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(8000, 5))
     truth = (X[:, 0] + X[:, 1] > 0).astype(int)
-    y = np.where(rng.random(len(X)) < 0.3, 1 - truth, truth)
+    y = np.where(rng.random(len(X)) < 0.2, 1 - truth, truth)
     clean = X[:500], truth[:500]
     curve = size_curve(
         X[500:], y[500:], test=clean, models=DecisionTreeClassifier(), sizes=[0.03], seeds=5

@@ -53,7 +53,6 @@ from dask_distill.strategies.parts.ranking import (
     RankAnswer,
     RankChoice,
     RankQuestion,
-    Scorer,
 )
 from dask_distill.strategies.parts.regime import STRATIFIED
 from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample, times_of
@@ -102,7 +101,8 @@ class Auto(Strategy):
 
     Notes
     -----
-    Without labels the cells divide the whole set; trust, quotas and doubt play no part.
+    Without labels the cells divide the whole set; trust, quotas and doubt play no part. A
+    stratified sample has no scores.
 
     What is tried, on which figures it was decided, and how many labels look wrong stands in the
     provenance, under ``selection``. Wrong labels are told from overlap by the purest rows of
@@ -185,9 +185,9 @@ class Auto(Strategy):
             thresholds = judgement.thresholds
         floor = self.floor or max(1, min(_CLASS_FLOOR, size // (2 * len(counts))))
         decision = None if judgement is None else judgement.decision
-        if model is not None and decision is not None and decision.way == STRATIFIED:
+        if decision is not None and decision.way == STRATIFIED:
             drawn = replace(_DRAWN, floor=floor).ask(schema, size, None)
-            return StratifiedQuestion.of(drawn, Scorer(model, scaling), decision)
+            return StratifiedQuestion.of(drawn, decision)
         trusted = judged.gap <= thresholds[codes]
         sizes = np.bincount(codes, minlength=len(counts)).astype(np.int64)
         shares = self._shares(schema, codes, trusted, judged.times, judgement)

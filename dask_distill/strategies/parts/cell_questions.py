@@ -11,7 +11,7 @@ from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.parts.allocation import Allocation
 from dask_distill.strategies.parts.candidates import Chosen, Picked
 from dask_distill.strategies.parts.picking import Picking
-from dask_distill.strategies.parts.ranking import RankChoice, RankQuestion, Scorer
+from dask_distill.strategies.parts.ranking import RankChoice, RankQuestion
 from dask_distill.strategies.parts.regime import Decision
 from dask_distill.strategies.parts.trust import Judgement
 
@@ -85,10 +85,10 @@ class StratifiedQuestion(RankQuestion):
     decision: Decision | None = field(default=None, kw_only=True)
 
     @classmethod
-    def of(cls, drawn: RankQuestion, scorer: Scorer, decision: Decision) -> "StratifiedQuestion":
-        """The question of `Stratified`, with what scores the rows."""
+    def of(cls, drawn: RankQuestion, decision: Decision) -> "StratifiedQuestion":
+        """The question of `Stratified`; rows are not scored, as blocks would keep scores of all."""
         told = {part.name: getattr(drawn, part.name) for part in fields(RankQuestion)}
-        return cls(**told | {"scorer": scorer}, decision=decision)
+        return cls(**told, decision=decision)
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,20 @@ def test_auto__rows_are_less_often_wrong_where_wrong_labels_are_found():
     assert found[1] > 0.15
 
 
+def test_auto__doubts_no_label_where_more_rows_are_asked_for_than_judges_had():
+    """What they say is less than what a model of so many rows will know."""
+    X, y = curved(24_000)
+    labels = np.where(np.random.default_rng(1).random(len(y)) < 0.2, 1 - y, y)
+    decision, question, _ = decision_of(X, labels, 10_500)
+    assert decision.noise.believed
+    assert decision.way != "trusted"
+    assert set(decision.leads) == {"cells"}
+    assert decision_of(X, labels, 2000)[0].way == "trusted"
+    if decision.way == "cells":
+        assert "labels look wrong, to judges of fewer rows" in decision.why
+        assert np.isinf(question.judgement.thresholds).all()
+
+
 def test_auto__keeps_classes_in_proportion_where_labels_are_wrong():
     X, y = curved(10_000)
     wrong = (np.random.default_rng(1).random(len(y)) < 0.3) & (y == 0)

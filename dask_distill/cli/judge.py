@@ -14,7 +14,9 @@ from dask_distill.cli.judged import (
     weight_name,
 )
 from dask_distill.cli.options import (
+    FEATURES,
     JSON,
+    LABELS,
     METRICS,
     MODELS,
     QUIET,
@@ -183,8 +185,8 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @MODELS
 @METRICS
 @_TEST
-@click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
-@click.option("--labels", metavar="NAME", help="Array or column.")
+@FEATURES
+@LABELS
 @SPLIT
 @SAMPLE_WEIGHT
 @_DRAWS

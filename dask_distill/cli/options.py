@@ -68,6 +68,12 @@ MODELS = click.option(
     help="logistic-regression, boosting, neighbours, neural-network; may be repeated.",
 )
 SOURCES = click.argument("source", nargs=-1, required=True, callback=one_or_several)
+FEATURES = click.option(
+    "--features", metavar="NAME", help="Array, or comma-separated columns or globs."
+)
+LABELS = click.option("--labels", metavar="NAME", help="Array or column.")
+FRACTION = click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1.")
+SIZE = click.option("--size", type=int, metavar="K", help="Number of rows instead.")
 SPLIT = click.option(
     "--split",
     metavar="NAME",
@@ -80,13 +86,13 @@ SAMPLE_WEIGHT = click.option(
     "run has written brings its weights unless given.",
 )
 SOURCE_OPTIONS = options(
-    click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs."),
+    FEATURES,
     click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
     click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
     SPLIT,
     SAMPLE_WEIGHT,
-    click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1."),
-    click.option("--size", type=int, metavar="K", help="Number of rows instead."),
+    FRACTION,
+    SIZE,
     click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
     click.option(
         "--option",

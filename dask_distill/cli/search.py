@@ -7,10 +7,14 @@ import click
 
 from dask_distill.cli.judged import opened
 from dask_distill.cli.options import (
+    FEATURES,
+    FRACTION,
     JSON,
+    LABELS,
     METRICS,
     MODELS,
     QUIET,
+    SIZE,
     SOURCES,
     SPLIT,
     STORAGE_OPTION,
@@ -24,8 +28,8 @@ from dask_distill.errors import InputError
 
 @click.command()
 @SOURCES
-@click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1.")
-@click.option("--size", type=int, metavar="K", help="Number of rows instead.")
+@FRACTION
+@SIZE
 @MODELS
 @METRICS
 @click.option(
@@ -38,8 +42,8 @@ from dask_distill.errors import InputError
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("-o", "--output", metavar="FILE", help="Picture of the trials (.svg, .png).")
-@click.option("--features", metavar="NAME", help="Array, or comma-separated columns or globs.")
-@click.option("--labels", metavar="NAME", help="Array or column.")
+@FEATURES
+@LABELS
 @SPLIT
 @takes_place
 @STORAGE_OPTION

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.evaluation.splits import Rows
-from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, interval
+from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, Measured, interval
 from dask_distill.evaluation.training import Trial
 from dask_distill.support.metrics import METRICS, metric_named
 
@@ -44,7 +44,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Measured):
     """What models trained on one strategy's rows of one size reach; means over the seeds.
 
     Attributes
@@ -118,13 +118,6 @@ class Point:
         for name in ("intervals", "gains"):
             values[name] = {key: tuple(pair) for key, pair in plain.get(name, {}).items()}
         return cls(**values)
-
-    def value(self, metric: str) -> float | None:
-        """The mean of a metric by its name."""
-        if metric in METRICS:
-            found: float | None = getattr(self, metric)
-            return found
-        return self.own.get(metric)
 
     def known(self, metric: str) -> float:
         """The same, NaN where no model tells it."""

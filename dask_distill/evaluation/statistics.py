@@ -23,8 +23,21 @@ _CONFIDENCE = 0.95
 EVEN = 0.002
 
 
+class Measured:
+    """What has the metrics as attributes, and those of the user's scorers in ``own``."""
+
+    own: Mapping[str, float | None]
+
+    def value(self, metric: str) -> float | None:
+        """The mean of a metric by its name."""
+        if metric in METRICS:
+            found: float | None = getattr(self, metric)
+            return found
+        return self.own.get(metric)
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(Measured):
     """Means over the seeds for one way of choosing rows and one model, or all models.
 
     Attributes
@@ -65,13 +78,6 @@ class Score:
         values = {key: value for key, value in plain.items() if key in known}
         limits = plain.get("intervals", {})
         return cls(**values | {"intervals": {key: tuple(pair) for key, pair in limits.items()}})
-
-    def value(self, metric: str) -> float | None:
-        """The mean of a metric by its name."""
-        if metric in METRICS:
-            found: float | None = getattr(self, metric)
-            return found
-        return self.own.get(metric)
 
     def half(self, metric: str) -> float | None:
         """Half of the interval of a metric."""

@@ -135,7 +135,9 @@ def decide(
     `Picking` has it; the proxy's Fourier features serve a model, where it has some.
     """
     C = proxy.classes
-    ways = [CELLS, TRUSTED] if noise.believed else [CELLS]
+    # what judges say of other rows is less than what a model of more rows than they had knows
+    doubted = noise.believed and (size is None or size <= len(judged.codes))
+    ways = [CELLS, TRUSTED] if doubted else [CELLS]
     untried = ""
     if size is None:
         untried = "classes are not kept in proportion"
@@ -157,7 +159,7 @@ def decide(
         for way in ways
     }
     gains = _gains(found, noise) if TRUSTED in found else None
-    way, why = _verdict(leads, noise, gains, size, len(judged.codes))
+    way, why = _verdict(leads, noise, gains)
     if size > trial.size:
         why += f" Tried with {trial.size:,} rows; {size:,} are asked for."
     return Decision(way, trial.size, leads, noise, why)
@@ -188,23 +190,16 @@ def _verdict(
     leads: dict[str, dict[str, tuple[float, float]]],
     noise: LabelNoise,
     gains: list[float] | None,
-    size: int,
-    judges: int,
 ) -> tuple[str, str]:
     """The way that is taken, and the sentence that says why."""
     way, because = CELLS, ""
-    if gains is not None and size > judges:
-        # what they say of other rows is less than what a model of so many rows knows
-        because = (
-            f" though about {noise.rate:.0%} of the labels look wrong, to judges of fewer rows"
-        )
+    about = f"about {noise.rate:.0%} of the labels look wrong"
+    if gains is not None and min(gains) >= 0:
+        way, because = TRUSTED, f" since {about}"
     elif gains is not None:
-        about = f"about {noise.rate:.0%} of the labels look wrong"
-        because = f" since {about}"
-        if min(gains) >= 0:
-            way = TRUSTED
-        else:
-            because = f" though {about}, since not all models do better without those"
+        because = f" though {about}, since not all models do better without those"
+    elif noise.believed:
+        because = f" though {about}, to judges of fewer rows"
     ours = leads[way]
     names = [*METRICS[:-1], _CORRECTED if way == TRUSTED else METRICS[-1]]
     worse = any(ours[name][0] + ours[name][1] < 0 for name in names)

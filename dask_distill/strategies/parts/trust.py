@@ -180,7 +180,8 @@ def judge_sample(
             )
             decision = decide(judged, noise, proxy, size, pick, schema.seed)
             if decision.way != TRUSTED:
-                thresholds = np.full(len(counts), np.inf)
+                # blocks need not ask who contradicts whom
+                thresholds, confident = np.full(len(counts), np.inf), None
     judgement = Judgement.of(thresholds, tilt, doubt, gap, codes, times)
     judgement = replace(judgement, confident=confident, decision=decision)
     mass = judgement.mass(doubt) * (times / schema.mean_mass)

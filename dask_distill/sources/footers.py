@@ -48,6 +48,8 @@ class Footer:
         Columns that are an index of pandas.
     texts : dict
         Bytes of a value of columns of text, by row group; None where nothing tells.
+    schema : Arrow schema
+        With all that types and metadata say.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Footer:
     rows: tuple[int, ...]
     index: frozenset[str]
     texts: dict[str, tuple[float | None, ...]]
+    schema: Any
 
 
 def read_footers(location: Location, files: Sequence[DataFile]) -> list[Footer]:
@@ -93,6 +96,7 @@ def _read_footer(location: Location, data: DataFile) -> Footer:
         tuple(group.num_rows for group in groups),
         frozenset(_index_names(schema.metadata)),
         _texts(metadata.schema, groups),
+        schema,
     )
 
 

@@ -1,0 +1,185 @@
+"""Row groups of parquet files as Arrow tables, with all that their types say.
+
+Rows come batch by batch, so that a row group of any size is never held whole but where all of its
+rows are wanted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dask_distill.data.table import Rows, Table, TablePart
+from dask_distill.errors import InputError
+from dask_distill.sources.columns import Column
+from dask_distill.sources.footers import Footer, metadata_of, open_file
+from dask_distill.storage.location import Location, reading
+
+# rows that are decoded at a time, by their bytes
+_BATCH_BYTES = 8 * 2**20
+_FEWEST, _MOST = 256, 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class RowGroup(TablePart):
+    """A row group of a file.
+
+    Attributes
+    ----------
+    location : Location
+    path : str
+    group : int
+    count : int
+        Its rows.
+    partition : tuple of (name, value)
+        What the names of the file's folders say.
+    whole : Arrow schema
+        Of all files together.
+    """
+
+    location: Location
+    path: str
+    group: int
+    count: int
+    partition: tuple[tuple[str, str | None], ...]
+    whole: Any
+
+    @property
+    def schema(self) -> Any:
+        """Of all files together."""
+        return self.whole
+
+    @property
+    def rows(self) -> int:
+        """Of the row group."""
+        return self.count
+
+    def read(
+        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None
+    ) -> Any:
+        """Rows from ``start`` to ``stop``."""
+        stop = self.count if stop is None else min(stop, self.count)
+        kinds = self._kinds(columns)
+        batches = []
+        for first, batch in self._batches(kinds.names, stop):
+            ends = max(0, start - first), min(batch.num_rows, stop - first)
+            if ends[0] < ends[1]:
+                batches.append(batch.slice(ends[0], ends[1] - ends[0]))
+        return self._joined(batches, kinds)
+
+    def take(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
+        """Rows by ascending number."""
+        kinds = self._kinds(columns)
+        batches = []
+        last = int(rows[-1]) + 1 if len(rows) else 0
+        for first, batch in self._batches(kinds.names, last):
+            low, high = np.searchsorted(rows, (first, first + batch.num_rows))
+            if low < high:
+                batches.append(batch.take(pa.array(rows[low:high] - first)))
+        return self._joined(batches, kinds)
+
+    def _kinds(self, columns: Sequence[str] | None) -> Any:
+        names = self.whole.names if columns is None else columns
+        # metadata is of the whole
+        return pa.schema([self.whole.field(name) for name in names])
+
+    def _batches(self, names: Sequence[str], stop: int) -> Iterator[tuple[int, Any]]:
+        """Batches of what the file has of these columns, each with its first row, up to a row."""
+        with reading(self.location):
+            metadata = metadata_of(self.location, self.path)
+            found = self._stored(metadata, names)
+            if not found:
+                yield 0, pa.record_batch({"": pa.nulls(self.count)})
+                return
+            group = metadata.row_group(self.group)
+            size = max(1, group.total_byte_size // max(1, self.count))
+            step = int(min(_MOST, max(_FEWEST, _BATCH_BYTES // size)))
+            with open_file(self.location, self.path) as file:
+                parquet = pq.ParquetFile(file, metadata=metadata)
+                self._refuse_changes(parquet)
+                first = 0
+                for batch in parquet.iter_batches(
+                    step, row_groups=[self.group], columns=found, use_threads=False
+                ):
+                    yield first, batch
+                    first += batch.num_rows
+                    if first >= stop:
+                        return
+
+    def _stored(self, metadata: Any, names: Sequence[str]) -> list[str]:
+        """Of these columns, those that the file has and folders do not tell."""
+        there = set(metadata.schema.to_arrow_schema().names) - {name for name, _ in self.partition}
+        return [name for name in names if name in there]
+
+    def _refuse_changes(self, parquet: Any) -> None:
+        groups = parquet.metadata.num_row_groups
+        there = parquet.metadata.row_group(self.group).num_rows if self.group < groups else 0
+        if there != self.count:
+            raise InputError(
+                f"source must not change while it is read, got {there} rows instead of "
+                f"{self.count} in '{self.path}'; open it again"
+            )
+
+    def _joined(self, batches: list[Any], kinds: Any) -> Any:
+        """One table in the types of all files together."""
+        rows = sum(batch.num_rows for batch in batches)
+        stored = pa.Table.from_batches(batches) if batches else None
+        folders = dict(self.partition)
+        columns = []
+        for kind in kinds:
+            if kind.name in folders:
+                value = pa.scalar(folders[kind.name], pa.string()).cast(kind.type)
+                columns.append(pa.chunked_array([pa.repeat(value, rows)]))
+            elif stored is None or kind.name not in stored.column_names:
+                columns.append(pa.chunked_array([pa.nulls(rows, kind.type)]))
+            else:
+                columns.append(_in_type(stored.column(kind.name), kind))
+        return pa.Table.from_arrays(columns, schema=kinds)
+
+
+def _in_type(values: Any, kind: Any) -> Any:
+    if values.type == kind.type:
+        return values
+    try:
+        if pa.types.is_dictionary(values.type) and not pa.types.is_dictionary(kind.type):
+            values = values.cast(values.type.value_type)
+        return values.cast(kind.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f"column {kind.name!r} must be of one type in all files, got {values.type} that does "
+            f"not fit {kind.type} ({' '.join(str(error).split())}); write them alike"
+        ) from None
+
+
+def table_of(location: Location, footers: Sequence[Footer], columns: dict[str, Column]) -> Table:
+    """The row groups of all files, in order."""
+    whole = _whole_schema(footers, columns)
+    parts, files, first = [], [], 0
+    for footer in footers:
+        files.append((footer.path, first))
+        for number, rows in enumerate(footer.rows):
+            if rows:
+                part = RowGroup(location, footer.path, number, rows, footer.partition, whole)
+                parts.append(part)
+                first += rows
+    return Table(whole, tuple(parts), tuple(part.count for part in parts), tuple(files))
+
+
+def _whole_schema(footers: Sequence[Footer], columns: dict[str, Column]) -> Any:
+    """Types as the files have them, where all agree; those that hold all values, where not."""
+    fields = []
+    for name, column in columns.items():
+        if column.misfit:
+            continue
+        found = [f.schema.field(name) for f in footers if name in f.schema.names]
+        same = found and all(one.type == found[0].type for one in found)
+        folder = any(name == key for footer in footers for key, _ in footer.partition)
+        if same and not folder:
+            nullable = any(one.nullable for one in found) or len(found) < len(footers)
+            fields.append(found[0].with_nullable(nullable))
+        else:
+            fields.append(pa.field(name, column.kind))
+    return pa.schema(fields, metadata=footers[0].schema.metadata)

@@ -58,6 +58,8 @@ class Coreset(Subset):
     subset_weights : (k, N) float32 array or None
         Where several subsets were asked for: the weight of each row in each, 0 where it is not in
         it. ``weights`` are those in all rows together.
+    table : Table or None
+        The selected rows with all columns of the source, where that is a table.
     """
 
     @classmethod

@@ -20,6 +20,7 @@ from dask_distill.data.arrays import (
 )
 from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
+from dask_distill.data.table import Table
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
 from dask_distill.data.weights import UNNAMED, Weighing
@@ -70,6 +71,11 @@ class Dataset:
         Of the array or column, in words; empty where the user wants none.
     weighing : Weighing or None
         What the weights come to; see `measured`.
+    table : Table or None
+        All columns of the same rows, where the source is a table; what is selected of it is
+        written then, and features are how its columns are read.
+    profile : mapping or None
+        How the columns of the table are read, JSON-able; see `dask_distill.tables.profile`.
     """
 
     features: da.Array
@@ -90,6 +96,8 @@ class Dataset:
     sample_weight: da.Array | None = None
     weight_name: str = UNNAMED
     weighing: Weighing | None = None
+    table: Table | None = None
+    profile: Mapping[str, Any] | None = None
 
     @property
     def time(self) -> da.Array | None:

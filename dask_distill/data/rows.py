@@ -24,6 +24,7 @@ def rows_of(dataset: Dataset, indices: npt.NDArray[np.int64]) -> dict[str, Any]:
         "feature_name": dataset.feature_name,
         "label_name": dataset.label_name,
         "without_nulls": dataset.without_nulls,
+        "table": None if dataset.table is None else dataset.table.take(indices),
     }
 
 

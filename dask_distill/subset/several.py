@@ -55,5 +55,6 @@ def subset_of(subset: Subset, number: int) -> Subset:
         features=take_rows(subset.features, at),
         labels=None if subset.labels is None else take_rows(subset.labels, at),
         carry={name: take_rows(array, at) for name, array in subset.carry.items()},
+        table=None if subset.table is None else subset.table.take(at),
         subset_weights=None,
     )

@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.data.table import Table
 from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
 
@@ -72,6 +73,7 @@ class Subset:
     summary: Summary | None = field(repr=False, default=None)
     without_nulls: frozenset[str] = field(repr=False, default=frozenset())
     subset_weights: npt.NDArray[np.float32] | None = field(repr=False, default=None)
+    table: Table | None = field(repr=False, default=None)
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -52,7 +52,7 @@ def distill(
     seed: int = 0,
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
-    on_invalid: OnInvalid = "raise",
+    on_invalid: OnInvalid | None = None,
     task: str = "classification",
     protect: Any = None,
     initial: Any = None,
@@ -95,9 +95,11 @@ def distill(
         Judges the rows, on the features as they are, instead of the built-in model.
     options : dict, optional
         Options of the strategy that is given by name.
-    on_invalid : "raise" or "drop"
-        Whether rows with NaN, infinite values or a missing label end the run or are left out;
-        ``provenance["dropped"]`` has how many, by column and by class.
+    on_invalid : "raise", "drop" or "fill", optional
+        Whether rows with NaN, infinite values or a missing label end the run, are left out
+        (``provenance["dropped"]`` has how many, by column and by class), or have missing and
+        infinite values filled in for the selection: what is written is as it was. "fill" unless
+        given for tables, "raise" for arrays.
     task : "classification", "regression" or "multilabel"
         What labels are. For a regression they are (n,) numbers, and quotas are of their strata by
         quantiles; for several labels they are (n, L) of 0 and 1. Both are carried as ``y``, or
@@ -324,7 +326,7 @@ def grow(
     window: int | None = None,
     half_life: float | None = None,
     seed: int = 0,
-    on_invalid: OnInvalid = "raise",
+    on_invalid: OnInvalid | None = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select rows of a first batch, so that `Coreset.update` can add others.

@@ -131,10 +131,9 @@ TASK = click.option(
 )
 ON_INVALID = click.option(
     "--on-invalid",
-    type=click.Choice(["raise", "drop"]),
-    default="raise",
-    show_default=True,
-    help="What to do with rows that have NaN or infinite values.",
+    type=click.Choice(["raise", "drop", "fill"]),
+    help="What to do with rows that have NaN or infinite values, or nulls: fill for tables unless "
+    "given (for the selection alone; what is written is as it was), raise for arrays.",
 )
 MISSING_LABEL = click.option(
     "--missing-label",

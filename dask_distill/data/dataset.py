@@ -3,7 +3,7 @@
 Nothing here reads values of dask arrays; only unknown chunk sizes are counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from dask_distill.data.arrays import (
     known_chunks,
     one_row_axis,
 )
+from dask_distill.data.groups import Group
 from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.table import Table
@@ -76,6 +77,10 @@ class Dataset:
         written then, and features are how its columns are read.
     profile : mapping or None
         How the columns of the table are read, JSON-able; see `dask_distill.tables.profile`.
+    groups : tuple of Group
+        Features that count as one column.
+    unfilled : callable or None
+        Gives the features with NaN where values are missing, where they are filled in otherwise.
     """
 
     features: da.Array
@@ -98,6 +103,8 @@ class Dataset:
     weighing: Weighing | None = None
     table: Table | None = None
     profile: Mapping[str, Any] | None = None
+    groups: tuple[Group, ...] = ()
+    unfilled: Callable[[], da.Array] | None = None
 
     @property
     def time(self) -> da.Array | None:

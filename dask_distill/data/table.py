@@ -112,12 +112,15 @@ class Table:
         Of each part.
     files : tuple of (str, int)
         Files of the source, each with the number of its first row.
+    without_nulls : frozenset of str
+        Columns in which, as is known, no value is missing.
     """
 
     schema: "pa.Schema"
     parts: tuple[Any, ...]
     rows: tuple[int, ...]
     files: tuple[tuple[str, int], ...] = ()
+    without_nulls: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"Table({self.n:,} rows, {len(self.schema.names):,} columns)"

@@ -1,6 +1,7 @@
 """What becomes of each column or array of a source, in words for people and as JSON."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,12 +28,21 @@ class ColumnUse:
         "feature", "label", "carried", "sample weights" or "left out".
     why : str
         Where it is left out, or was taken without being named.
+    read_as : str
+        How a column of a table is read: "number", "category" and so on; "" for arrays.
+    nulls : float or None
+        Of a column that was looked at, the part of these rows that have no value.
+    distinct : int or None
+        Values in these rows.
     """
 
     name: str
     kind: str
     role: str
     why: str = ""
+    read_as: str = ""
+    nulls: float | None = None
+    distinct: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -128,8 +138,35 @@ def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
         more = f", and {len(found) - most} more" if len(found) > most else ""
         return ", ".join(words) + more
 
-    features = sum(use.role == FEATURE for use in uses)
-    many = f"{features}: " if features > 1 else ""
-    lines = [("features", f"{many}{listed(FEATURE)}"), ("labels", listed(LABEL) or "none")]
+    features = [use for use in uses if use.role == FEATURE]
+    many = f"{len(features)}: " if len(features) > 1 else ""
+    lines = [("features", _kinds(features) or f"{many}{listed(FEATURE)}")]
+    lines += [("nulls", text) for text in [_nulls(features, most)] if text]
+    lines.append(("labels", listed(LABEL) or "none"))
     lines += [(role, text) for role in (WEIGHT, CARRIED, LEFT_OUT) if (text := listed(role))]
     return lines if uses else []
+
+
+def _kinds(features: Sequence[ColumnUse]) -> str:
+    """How many columns are read how; "" where all are numbers of an array."""
+    counts = Counter(use.read_as for use in features if use.read_as)
+    if not counts:
+        return ""
+    words = [f"{count} {_plural(kind, count)}" for kind, count in counts.items()]
+    return f"{len(features)} used ({', '.join(words)})"
+
+
+def _plural(kind: str, count: int) -> str:
+    if count == 1:
+        return kind
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+
+
+def _nulls(features: Sequence[ColumnUse], most: int) -> str:
+    """Columns that lack values, those that lack most first."""
+    found = sorted((use for use in features if use.nulls), key=lambda use: -(use.nulls or 0))
+    if not found:
+        return ""
+    words = ", ".join(f"{use.nulls:.1%} of {use.name}" for use in found[:most])
+    more = f", and {len(found) - most} more columns" if len(found) > most else ""
+    return f"{words}{more}: filled in, and marked where they are not few"

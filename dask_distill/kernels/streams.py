@@ -30,6 +30,7 @@ class Stream(IntEnum):
     SPACED = 22
     TIES = 23
     DEALING = 24
+    PROFILE = 25
     SEARCH_POOL = 31
     SEARCH_RESERVE = 32
     # whoever judges draws from none that a selection draws from

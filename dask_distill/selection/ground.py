@@ -182,10 +182,11 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         dataset.d,
         labelled=dataset.labels is not None,
         seed=int(asked.request.seed),
-        on_invalid=asked.request.on_invalid,
+        on_invalid=asked.request.on_invalid or "raise",
         filled=asked.request.filled,
         none=asked.request.none,
         weighing=dataset.weighing,
+        groups=dataset.groups,
     )
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     return run.held(*_outlined(run.call("schema", content, final), run))

@@ -59,6 +59,7 @@ def make_provenance(
             **_attributes(dataset),
             "labels": None if dataset.labels is None else dataset.label_name,
             "carry": list(dataset.carry),
+            **_table(dataset),
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
             "sample_weight": _weights(facts, dataset),
         },
@@ -81,6 +82,14 @@ def make_provenance(
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
     }
+
+
+def _table(dataset: Dataset) -> dict[str, Any]:
+    """Of a table: how its columns are read, and where its files begin."""
+    if dataset.table is None:
+        return {}
+    files = [{"path": path, "first_row": row} for path, row in dataset.table.files]
+    return {"profile": dataset.profile, "files": files}
 
 
 def _underrepresented(

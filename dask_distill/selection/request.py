@@ -40,7 +40,8 @@ class Request:
     certify : bool
     seed : int
     proxy : fitted estimator or None
-    on_invalid : "raise" or "drop"
+    on_invalid : "raise", "drop", "fill" or None
+        None for what fits the data set: "fill" for tables, "raise" for plain arrays.
     protect, initial, task : as for `distill`
     target : dask array or None
         What is to be predicted, where it is no class; see `task`.
@@ -61,7 +62,7 @@ class Request:
     certify: bool = False
     seed: int = 0
     proxy: Any = None
-    on_invalid: OnInvalid = "raise"
+    on_invalid: OnInvalid | None = None
     protect: Any = field(default=None, compare=False)
     initial: Any = field(default=None, compare=False)
     reduce: Reduction | None = None
@@ -104,8 +105,7 @@ class Request:
         number = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
         if not number or not 0 <= seed < 2**63:
             raise InputError(f"seed must be an int from 0 to 2**63 - 1, got {seed!r}; try seed=0")
-        if self.on_invalid not in ("raise", "drop"):
-            raise InputError(f'on_invalid must be "raise" or "drop", got {self.on_invalid!r}')
+        dataset, on_invalid = self._valid(dataset)
         if self.task not in TASKS:
             raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         check_scale(self.scale)
@@ -138,10 +138,26 @@ class Request:
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
                 "of auto, random, kcenter, coverage, kmeans, kmedoids"
             )
-        request, own = self, getattr(self.strategy, "scale", None)
+        request, own = replace(self, on_invalid=on_invalid), getattr(self.strategy, "scale", None)
         if own is not None and self.scale in ("standard", "none"):
-            request = replace(self, strategy=replace(self.strategy, **{"scale": self.scale}))
+            request = replace(request, strategy=replace(self.strategy, **{"scale": self.scale}))
         return Asked(dataset, request, protection, initial, block_bounds(dataset.n, dataset.d))
+
+    def _valid(self, dataset: Dataset) -> tuple[Dataset, OnInvalid]:
+        """The data set with missing values as they are wanted, and what is done with them."""
+        wanted = self.on_invalid or ("raise" if dataset.unfilled is None else "fill")
+        if wanted not in ("raise", "drop", "fill"):
+            raise InputError(
+                f'on_invalid must be "raise", "drop" or "fill", got {self.on_invalid!r}'
+            )
+        if wanted == "fill" and dataset.unfilled is None:
+            raise InputError(
+                'on_invalid must be "raise" or "drop" where features are an array, got "fill": '
+                "fill in what is missing before, or pass a DataFrame or table"
+            )
+        if wanted != "fill" and dataset.unfilled is not None:
+            dataset = replace(dataset, features=dataset.unfilled(), unfilled=None)
+        return dataset, wanted
 
     def _check_scale(self) -> None:
         own = self.reduce is not None and not isinstance(self.reduce, Sized)

@@ -46,6 +46,8 @@ def open_dataset(
     on_missing: str = "fill",
     split: str | None = None,
     sample_weight: str | os.PathLike[str] | bool | None = None,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Open a data set without reading its rows.
 
@@ -85,6 +87,12 @@ def open_dataset(
         Array or column (.npy: path of another .npy) that says how many rows each row stands for.
         A subset that we have written brings its weights unless others are named; False or "" for
         none.
+    columns : mapping, optional
+        How columns of a table are read, by name, where that is not to be found out: "number",
+        "boolean", "category", "date", "text", "embedding", "id" or "leave-out".
+    profile : mapping, optional
+        What `Dataset.profile` was of another table: this one is read the same, and a category that
+        it did not have counts as other.
 
     Returns
     -------
@@ -124,7 +132,9 @@ def open_dataset(
     wanted = features if isinstance(features, str | None) else _names("features", features)
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with clear_errors(*places):
-        asked = _Asked(wanted, label, carried, weight, several, on_missing == "error", split)
+        asked = _Asked(
+            wanted, label, carried, weight, several, on_missing == "error", split, columns, profile
+        )
         dataset, warning = _opened(places, asked)
         if weight is None and dataset.sample_weight is not None:
             dataset = replace(dataset, uses=tuple(map(_brought, dataset.uses)))
@@ -152,6 +162,8 @@ class _Asked:
     several: bool
     complete: bool
     split: str | None
+    kinds: Mapping[str, str] | None = None
+    profile: Mapping[str, Any] | None = None
 
 
 def _brought(use: ColumnUse) -> ColumnUse:
@@ -203,7 +215,8 @@ def _parquet(location: Location, files: list[DataFile], asked: _Asked) -> tuple[
     # a folder that we have written brings weights, row numbers and scores
     own = is_own_table(location)
     weight = "weight" if own and asked.weight is None else str(asked.weight or "")
-    return open_parquet(location, files, features, named, asked.carry, weight, own), warning
+    read = (features, named, asked.carry, weight, own, asked.kinds, asked.profile)
+    return open_parquet(location, files, *read), warning
 
 
 def _other(location: Location, asked: _Asked) -> Dataset:

@@ -4,6 +4,7 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -14,23 +15,21 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
-from dask_distill.data.uses import (
-    LEFT_OUT,
-    ROLES,
-    ColumnUse,
-    refuse_an_id_alone,
-)
+from dask_distill.data.uses import CARRIED, LABEL, LEFT_OUT, WEIGHT, ColumnUse
 from dask_distill.errors import InputError
+from dask_distill.sources.arrow_groups import table_of
 from dask_distill.sources.columns import Column, common_columns
 from dask_distill.sources.exact import known_exactly
 from dask_distill.sources.files import DataFile
-from dask_distill.sources.footers import read_footers, text_sizes
+from dask_distill.sources.footers import Footer, read_footers, text_sizes
 from dask_distill.sources.reader import missing_name
 from dask_distill.sources.row_groups import Piece, RowGroups, pieces_of
 from dask_distill.storage.location import Location
+from dask_distill.tables.dataset import Wanted, profiled, with_features
+from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 
 _LABEL_NAMES, _WEIGHT = ("y", "label"), "sample_weight"
-_OURS = re.compile(r"index|weight|score_.+")
+_OURS = re.compile(r"_?(index|weight|score_.+)")
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 # float64 holds every decimal of so many digits
 _EXACT_DIGITS = 15
@@ -44,11 +43,13 @@ def open_parquet(
     carry: Sequence[str],
     weight: str = "",
     own: bool = False,
+    kinds: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """Lazy arrays of the wanted columns: one task a run of row groups.
+    """A table as a data set: features are its columns as their profile says, labels one of them.
 
     A list of labels, which are names or globs, becomes one array of several columns. ``location``
-    is where the files lie.
+    is where the files lie. ``kinds`` and ``profile`` are as for `open_dataset`.
     """
     footers = read_footers(location, files)
     columns = common_columns(footers)
@@ -56,75 +57,108 @@ def open_parquet(
     several: list[str] = []
     label = ""
     if isinstance(labels, list):
-        several = _names(labels, columns, set(carry), index, location.url, "labels")
+        several = _several(labels, columns, set(carry), index, location.url)
     else:
         label = _label(labels, columns, location.url)  # type: ignore[arg-type]
     for name, what in [(name, f"carry {name}") for name in carry] + [(weight, _WEIGHT)]:
         if name and name not in columns:
             raise missing_name(what, name, list(columns), location.url)
-    taken = {label, *several, *carry, weight}
-    chosen = [columns[n] for n in _names(features, columns, taken, index, location.url, "features")]
-    _refuse_labels(chosen, {label, *several})
-    named = ({c.name for c in chosen}, {label, *several}, carry, features, index, weight)
-    uses = _uses(columns, *named)
-    if features is None:
-        refuse_an_id_alone(uses)
-    dtype = np.result_type(*(column.dtype for column in chosen))
-    pieces = pieces_of(footers, len(chosen) * dtype.itemsize)
-    vectors = {}
-    for name in ([label] if label else []) + list(carry):
-        what = f"{'labels' if name == label else 'carry'} {name!r}"
-        columns[name] = known_exactly(location, footers, columns[name].used_as(what), what)
-        vectors[name] = _vector(location, pieces, columns[name], what, label=name == label)
-    weights = None
-    if weight:
-        column = columns[weight].used_as(_WEIGHT)
-        weights = _vector(location, pieces, column, _WEIGHT, label=False)
+    vectors = _vectors(location, footers, columns, label, carry)
     target = vectors.get(label)
     if several:
         parts = [columns[name] for name in several]
         common = np.result_type(*(column.dtype for column in parts))
-        target = _lazy(location, pieces, parts, common)
-    return Dataset(
-        _lazy(location, pieces, chosen, dtype),
+        target = _lazy(location, pieces_of(footers, len(parts) * common.itemsize), parts, common)
+    weights = None
+    if weight:
+        column = columns[weight].used_as(_WEIGHT)
+        weights = _vector(location, pieces_of(footers, 8), column, _WEIGHT, label=False)
+    for name in features or ():
+        if name in columns:
+            columns[name].used_as("features")
+    wanted = Wanted(
+        features=features,
+        apart=dict.fromkeys(carry, CARRIED)
+        | ({weight: WEIGHT} if weight else {})
+        | dict.fromkeys([label, *several] if label or several else [], LABEL),
+        left_out=_left_out(columns, index),
+        kinds=kinds or {},
+        profile=None if profile is None else Profile.parse(profile),
+        source=location.url,
+    )
+    dataset = Dataset(
+        from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
         target,
         {name: vectors[name] for name in carry},
         label_name=label or "y",
-        columns=tuple(column.name for column in chosen),
         sources=(location.url,),
-        uses=uses,
         texts=text_sizes(footers, vectors),
         without_nulls=frozenset(name for name in carry if not columns[name].nulls),
         sample_weight=weights,
         weight_name=weight or _WEIGHT,
+        table=table_of(location, footers, columns),
     )
+    return _with_features(dataset, location, footers, columns, wanted)
 
 
-def _uses(
-    columns: Mapping[str, Column],
-    features: set[str],
-    labels: set[str],
+def _vectors(
+    location: Location,
+    footers: Sequence[Footer],
+    columns: dict[str, Column],
+    label: str,
     carry: Sequence[str],
-    asked: Sequence[str] | None,
-    index: frozenset[str],
-    weight: str,
-) -> tuple[ColumnUse, ...]:
-    """What becomes of each column."""
+) -> dict[str, da.Array]:
+    """The label and carried columns as arrays."""
+    pieces, found = pieces_of(footers, 8), {}
+    for name in ([label] if label else []) + list(carry):
+        what = f"{'labels' if name == label else 'carry'} {name!r}"
+        columns[name] = known_exactly(location, footers, columns[name].used_as(what), what)
+        found[name] = _vector(location, pieces, columns[name], what, label=name == label)
+    return found
 
-    def use(column: Column) -> ColumnUse:
-        name, kind = column.name, str(column.kind)
-        for role, names in zip(ROLES, (features, labels, carry, (weight,)), strict=False):
-            if name in names:
-                return ColumnUse(name, kind, role)
+
+def _with_features(
+    dataset: Dataset,
+    location: Location,
+    footers: Sequence[Footer],
+    columns: dict[str, Column],
+    wanted: Wanted,
+) -> Dataset:
+    """Columns as their profile says; plain numbers are read as such, without a detour."""
+    if dataset.n == 0:
+        raise InputError(
+            f"features must have at least one row, got a table without any in '{location.url}'; "
+            "check what was selected"
+        )
+    assert dataset.table is not None
+    profile = profiled(dataset.table, wanted)
+    made = with_features(dataset, profile, wanted)
+    misfits = [
+        ColumnUse(name, "differs", LEFT_OUT, "not the same in all files")
+        for name, column in columns.items()
+        if column.misfit
+    ]
+    made = replace(made, uses=(*made.uses, *misfits))
+    used = profile.features
+    if not all(c.name in columns and c.kind in (NUMBER, BOOLEAN) for c in used):
+        return made
+    chosen = [columns[column.name] for column in used]
+    if any(c.encoding["mark"] for c in used) or not all(column.is_number for column in chosen):
+        return made
+    dtype = np.result_type(*(column.dtype for column in chosen))
+    pieces = pieces_of(footers, len(chosen) * dtype.itemsize)
+    fill = tuple(float(c.encoding["fill"]) for c in used) if dtype.kind == "f" else None
+    plain = partial(_lazy, location, pieces, chosen, dtype)
+    return replace(made, features=plain(fill=fill), unfilled=plain)
+
+
+def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -> dict[str, str]:
+    """Columns that are no features whatever they hold, and why."""
+    found = {}
+    for name in columns:
         if name in index or _ROW_NUMBERS.fullmatch(name):
-            why = "a score" if name.startswith("score_") else "the index"
-            return ColumnUse(name, kind, LEFT_OUT, why)
-        if column.misfit:
-            return ColumnUse(name, "differs", LEFT_OUT, "not the same in all files")
-        why = "no number" if not column.is_number else "not named" if asked is not None else ""
-        return ColumnUse(name, kind, LEFT_OUT, why)
-
-    return tuple(use(column) for column in columns.values())
+            found[name] = "a score" if re.match("_?score_", name) else "the index"
+    return found
 
 
 def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -> str:
@@ -135,37 +169,18 @@ def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -
     return str(labels or "")
 
 
-def _refuse_labels(features: Sequence[Column], labels: set[str]) -> None:
-    """They would make every strategy look perfect."""
-    for column in features:
-        if column.name in labels:
-            raise InputError(
-                f"features must not hold the label, got column {column.name!r}; leave it out, or "
-                "name another label"
-            )
-
-
-def _names(
-    patterns: Sequence[str] | None,
+def _several(
+    patterns: Sequence[str],
     columns: dict[str, Column],
     taken: set[str],
-    index: frozenset[str],
+    index: frozenset[str] | set[str],
     source: str,
-    what: str,
 ) -> list[str]:
-    """Names and globs resolved; every numeric column where none are given."""
+    """Names and globs of several labels resolved."""
     free = [n for n in columns if n not in taken | index and not _ROW_NUMBERS.fullmatch(n)]
-    if patterns is None:
-        names = [name for name in free if columns[name].is_number]
-        if not names:
-            raise InputError(
-                f"features must be numbers, got no numeric column in '{source}' beside labels, "
-                "carry and index; encode some"
-            )
-    else:
-        names = _matching(patterns, columns, free, source, what)
+    names = _matching(patterns, columns, free, source, "labels")
     for name in names:
-        columns[name].used_as(what)
+        columns[name].used_as("labels")
     return list(dict.fromkeys(names))
 
 
@@ -219,6 +234,7 @@ def _lazy(
     exact: str | None = None,
     *,
     flat: bool = False,
+    fill: tuple[float, ...] | None = None,
 ) -> da.Array:
     if not pieces:
         return from_array(np.empty((0,) if flat else (0, len(columns)), dtype))
@@ -226,7 +242,7 @@ def _lazy(
     for piece in pieces:
         rows = sum(part.rows for part in piece)
         shape = (rows,) if flat else (rows, len(columns))
-        reader = RowGroups(location, tuple(piece), tuple(columns), dtype, exact, flat)
+        reader = RowGroups(location, tuple(piece), tuple(columns), dtype, exact, flat, fill)
         values = delayed(reader, pure=False, traverse=False)()
         parts.append(da.from_delayed(values, shape, dtype=dtype))
     return join_rows(parts)

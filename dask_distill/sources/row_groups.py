@@ -81,6 +81,7 @@ class RowGroups(RowReader):
     dtype: np.dtype[Any]
     exact: str | None
     flat: bool
+    fill: tuple[float, ...] | None = None
     start: int = 0
     stop: int | None = None
 
@@ -88,6 +89,8 @@ class RowGroups(RowReader):
         """Read, on a worker: (m, d) numbers, or (m,) of one column."""
         with reading(self.location):
             values = _columns(self.location, self.piece, self.columns, self.dtype, self.exact)
+        if self.fill is not None:
+            _fill(values, self.fill)
         values = values[:, 0] if self.flat else values
         whole = self.start == 0 and self.stop in (None, len(values))
         # a view would hold them all
@@ -134,6 +137,14 @@ def _columns(
             rows[:, position] = _values(values, column, exact)
         start += part.rows
     return out
+
+
+def _fill(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
+    """Put a column's own number where a value is missing, or infinite."""
+    for column, number in enumerate(fill):
+        wrong = ~np.isfinite(values[:, column])
+        if wrong.any():
+            values[wrong, column] = number
 
 
 def _stored(location: Location, part: Part, names: Sequence[str]) -> Iterator[Any]:

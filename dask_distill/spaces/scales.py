@@ -144,7 +144,9 @@ class Scales:
         assert sample is not None
         kinds = {stray.column: stray.remedy for stray in schema.stray}
         if scale != "auto":
-            kinds = dict.fromkeys(range(schema.d), scale)
+            # those that are scaled together are indicators, waves and the like
+            together = {n for group in schema.groups for n in range(group.start, group.stop)}
+            kinds = {n: scale for n in range(schema.d) if n not in together}
         made: dict[str, Callable[[Columns, Features], Pressing | Ranking]] = {
             "robust": Pressing.robust,
             "log": Pressing.log,

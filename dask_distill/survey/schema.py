@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final
+from dask_distill.data.groups import Group
 from dask_distill.data.labels import MissingLabel
 from dask_distill.data.weights import Weighing
 from dask_distill.survey.stray import Stray
@@ -81,6 +82,8 @@ class Schema(Final):
         where they are alike. Mean and scale are weighted by it.
     weightless : int
         Valid rows of sample weight 0, which are left out.
+    groups : tuple of Group
+        Features of the source that are scaled together.
     """
 
     n_source: int
@@ -107,6 +110,7 @@ class Schema(Final):
     weighing: Weighing | None = None
     block_masses: npt.NDArray[np.int64] | None = None
     weightless: int = 0
+    groups: tuple[Group, ...] = ()
 
     @property
     def masses(self) -> npt.NDArray[np.int64]:

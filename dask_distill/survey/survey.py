@@ -5,6 +5,7 @@ and offers the rows of lowest hash: as a whole, and in each class, so that rare 
 the sample too. Lowest hashes of parts merge to the lowest hashes of all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
+from dask_distill.data.groups import Group, grouped_scale
 from dask_distill.data.labels import MissingLabel, as_labels
 from dask_distill.data.weights import Weighing
 from dask_distill.errors import InputError
@@ -30,7 +32,7 @@ from dask_distill.survey.offer import (
     side_by_side,
 )
 from dask_distill.survey.schema import Sample, Schema
-from dask_distill.survey.stray import stray_columns
+from dask_distill.survey.stray import Stray, stray_columns
 from dask_distill.survey.validity import (
     Invalid,
     OnInvalid,
@@ -64,6 +66,8 @@ class Question:
     # what stands for no label
     none: MissingLabel | None = None
     weighing: Weighing | None = None
+    # features that are scaled together
+    groups: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,11 @@ class Survey:
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
         weighing: Weighing | None = None,
+        groups: tuple[Group, ...] = (),
     ) -> Question:
         """The one question."""
-        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
+        plain = (n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
+        return Question(*plain, groups)
 
     def observe(self, block: RawBlock, question: Question) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
@@ -201,6 +207,7 @@ class Survey:
         sample = _sample(answer.offer, classes, counts, question)
         least = np.min([f.least for f in facts], axis=0)
         greatest = np.max([f.greatest for f in facts], axis=0)
+        scale = grouped_scale(scale, least == greatest, question.groups)
         return Schema(
             n_source=question.n,
             n=n,
@@ -219,7 +226,8 @@ class Survey:
             fingerprint=fingerprint_of(question.n, question.d, [f.checksum for f in facts]),
             seed=question.seed,
             block_starts=np.array([f.start for f in facts], np.int64),
-            stray=stray_columns(sample.X, mean, scale, least, greatest),
+            stray=_stray(sample, mean, scale, least, greatest, question.groups),
+            groups=question.groups,
             largest=_largest(least, greatest),
             weighing=question.weighing,
             block_masses=block_masses,
@@ -334,6 +342,20 @@ def _sample(
     chosen = grouped[rank < quota[codes[grouped]]]
     by_row = chosen[np.argsort(offer.rows[chosen])]
     return _taken(offer, by_row, codes[by_row])
+
+
+def _stray(
+    sample: Sample,
+    mean: Floats,
+    scale: Floats,
+    least: Floats,
+    greatest: Floats,
+    groups: Sequence[Group],
+) -> tuple[Stray, ...]:
+    """Of features that are not scaled together with others: a rare category is no stray value."""
+    together = {number for group in groups for number in range(group.start, group.stop)}
+    found = stray_columns(sample.X, mean, scale, least, greatest)
+    return tuple(stray for stray in found if stray.column not in together)
 
 
 def _largest(least: Floats, greatest: Floats) -> tuple[int, float]:

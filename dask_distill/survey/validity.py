@@ -17,7 +17,8 @@ from dask_distill.kernels.moments import tiles
 
 _FIRST = re.compile(r"(first in row \d+, column )(\d+);")
 
-OnInvalid = Literal["raise", "drop"]
+# "fill": what is missing in features was filled in before; a missing label is as for "raise"
+OnInvalid = Literal["raise", "drop", "fill"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,352 @@
+"""Columns of a table as numbers that rows are compared by, each row for itself.
+
+Everything is decided by a profile, and nothing by the other rows of a block: rows are the same in
+any chunk. What is not said by a column of its own (categories, n-grams, embeddings) is a group of
+numbers, which counts as one column; see `Group`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dask_distill.data.groups import Group
+from dask_distill.errors import InputError
+from dask_distill.tables.categories import one_hot
+from dask_distill.tables.columns import (
+    as_days,
+    as_numbers,
+    as_text,
+    as_vectors,
+    source_of,
+    values_at,
+)
+from dask_distill.tables.ngrams import ngram_features
+from dask_distill.tables.profile import (
+    BOOLEAN,
+    CATEGORY,
+    DATE,
+    EMBEDDING,
+    NUMBER,
+    TEXT,
+    ColumnProfile,
+    Profile,
+)
+
+Out = npt.NDArray[np.floating]
+
+# marks and waves have a spread of about a half: so far apart are rows that differ in them
+_HALF = 0.5
+_WAVE = 1.0
+# numbers of which float32 would keep less than this part of their spread are kept in float64
+_FINE = 2.0**-14
+# and those that squares of float32 cannot hold
+_LARGEST = 1e18
+_CYCLES = {1.0: "day", 7.0: "week"}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What turns rows of a table into numbers.
+
+    Attributes
+    ----------
+    profile : Profile
+        Of which the columns that are features count.
+    """
+
+    profile: Profile
+
+    @cached_property
+    def readers(self) -> tuple["Reader", ...]:
+        """One a column that is used."""
+        return tuple(_READERS[column.kind](column) for column in self.profile.features)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the numbers."""
+        return tuple(name for reader in self.readers for name in reader.names)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row."""
+        return len(self.names)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Which numbers count as one column, and those whose scale is known."""
+        found, start = [], 0
+        for reader in self.readers:
+            found += [
+                Group(start + first, start + last, scale) for first, last, scale in reader.groups
+            ]
+            start += len(reader.names)
+        return tuple(found)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Type that holds them."""
+        fine = any(reader.fine for reader in self.readers)
+        return np.dtype(np.float64 if fine else np.float32)
+
+    def sources(self, schema: Any) -> list[str]:
+        """Columns of the table that are read."""
+        names = [source_of(column.name, schema) for column in self.profile.features]
+        return list(dict.fromkeys(names))
+
+    def __call__(self, table: Any) -> Out:
+        """(m, width) numbers of m rows.
+
+        Raises
+        ------
+        InputError
+            Where a value is not what the profile says.
+        """
+        out = np.empty((table.num_rows, self.width), self.dtype)
+        start = 0
+        for reader in self.readers:
+            stop = start + len(reader.names)
+            values = values_at(table, reader.column.name)
+            missing = reader.write(values, out[:, start:stop])
+            if missing is not None and not self.profile.filled:
+                out[missing, start:stop] = np.nan
+            start = stop
+        return out
+
+
+class Reader:
+    """Reads one column."""
+
+    # whether float32 would lose what matters
+    fine = False
+
+    def __init__(self, column: ColumnProfile) -> None:
+        self.column = column
+        self.told = column.encoding
+
+    @property
+    def plain_names(self) -> list[str]:
+        """Of the numbers, but for the mark."""
+        return [self.column.name]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the numbers; the last is the mark for missing values, if there is one."""
+        return (*self.plain_names, *([f"{self.column.name} is null"] if self.marked else []))
+
+    @property
+    def marked(self) -> bool:
+        """Whether missing values have a mark."""
+        return bool(self.told.get("mark"))
+
+    @property
+    def plain_groups(self) -> list[tuple[int, int, float | None]]:
+        """Which numbers go together, and their scale where it is known; see `Group`."""
+        return []
+
+    @property
+    def groups(self) -> list[tuple[int, int, float | None]]:
+        """With the mark."""
+        last = len(self.names)
+        return [*self.plain_groups, *([(last - 1, last, _HALF)] if self.marked else [])]
+
+    def write(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """Fill in the numbers; which values are missing, None where none is."""
+        missing = self.numbers(values, out)
+        if self.marked:
+            out[:, -1] = 0.0 if missing is None else missing
+        return missing
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """Fill in all but the mark."""
+        raise NotImplementedError
+
+
+class Number(Reader):
+    """As it is; missing ones are the median."""
+
+    @property
+    def fine(self) -> bool:  # type: ignore[override]
+        """Where the offset is far above the spread."""
+        least, greatest = self.column.least, self.column.greatest
+        if not isinstance(least, int | float) or not isinstance(greatest, int | float):
+            return False
+        size = max(abs(least), abs(greatest))
+        offset = greatest > least and 2.0**-24 * size > _FINE * (greatest - least)
+        return bool(offset or size > _LARGEST)
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """One number."""
+        with readable(self.column):
+            found = as_numbers(values)
+        return _filled(found, self.told["fill"], out[:, 0])
+
+
+class Date(Reader):
+    """Days since the middle of the sample, and where in its cycles a date is."""
+
+    @property
+    def plain_names(self) -> list[str]:
+        """Position, and a wave and its quarter a cycle."""
+        name = self.column.name
+        waves = [f"{name} {_CYCLES.get(length, 'year')}" for length in self.told["cycles"]]
+        return [name, *(f"{wave} {part}" for wave in waves for part in ("sin", "cos"))]
+
+    @property
+    def plain_groups(self) -> list[tuple[int, int, float | None]]:
+        """A cycle counts as one column."""
+        count = len(self.told["cycles"])
+        return [(1 + 2 * k, 3 + 2 * k, _WAVE) for k in range(count)]
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """Position and waves."""
+        with readable(self.column):
+            days = as_days(values)
+        missing = np.isnan(days)
+        some = bool(missing.any())
+        if some:
+            days[missing] = self.told["fill"]
+        out[:, 0] = days - self.told["since"]
+        for number, length in enumerate(self.told["cycles"]):
+            angle = days % length * (2 * np.pi / length)
+            out[:, 1 + 2 * number] = np.sin(angle)
+            out[:, 2 + 2 * number] = np.cos(angle)
+            if some:
+                out[missing, 1 + 2 * number : 3 + 2 * number] = 0.0
+        return missing if some else None
+
+
+class Category(Reader):
+    """A column for each frequent value; the others share some by their hash."""
+
+    @property
+    def plain_names(self) -> list[str]:
+        """By value."""
+        name = self.column.name
+        known = [f"{name}={value}" for value in self.told["known"]]
+        return known + [f"{name}=other {number}" for number in range(self.told["others"])]
+
+    @property
+    def plain_groups(self) -> list[tuple[int, int, float | None]]:
+        """All count as one column."""
+        return [(0, len(self.plain_names), None)]
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """Indicators."""
+        width = len(self.plain_names)
+        known, others = tuple(self.told["known"]), self.told["others"]
+        out[:, :width] = one_hot(as_categories(values), known, others)
+        return _missing(values)
+
+
+class Text(Reader):
+    """Hashed n-grams."""
+
+    @property
+    def plain_names(self) -> list[str]:
+        """By number."""
+        return [f"{self.column.name} n-grams {number}" for number in range(self.told["width"])]
+
+    @property
+    def plain_groups(self) -> list[tuple[int, int, float | None]]:
+        """All count as one column."""
+        return [(0, len(self.plain_names), None)]
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """Of length one."""
+        width = self.told["width"]
+        text = values if pa.types.is_dictionary(values.type) else as_text(values)
+        out[:, :width] = ngram_features(text, width, words=self.told["words"])
+        return _missing(values)
+
+
+class Embedding(Reader):
+    """Numbers as they are; a missing one is the mean."""
+
+    @property
+    def plain_names(self) -> list[str]:
+        """By position."""
+        return [f"{self.column.name}[{number}]" for number in range(self.told["length"])]
+
+    @property
+    def plain_groups(self) -> list[tuple[int, int, float | None]]:
+        """All count as one column."""
+        return [(0, len(self.plain_names), None)]
+
+    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+        """As they are."""
+        length = self.told["length"]
+        vectors = as_vectors(values, length)
+        if vectors is None:
+            raise InputError(
+                f"column {self.column.name!r} must have {length} numbers in every row, as those "
+                "that were looked at, got a list of another length; pad it, or leave the column "
+                f"out: --column {self.column.name}=leave-out"
+            )
+        missing = np.isnan(vectors).any(axis=1)
+        some = bool(missing.any())
+        if some:
+            vectors[missing] = self.told["fill"] or 0.0
+        out[:, :length] = vectors
+        return missing if some else None
+
+
+_READERS: dict[str, type[Reader]] = {
+    NUMBER: Number,
+    BOOLEAN: Number,
+    CATEGORY: Category,
+    DATE: Date,
+    TEXT: Text,
+    EMBEDDING: Embedding,
+}
+
+
+def as_categories(values: Any) -> Any:
+    """Values as text, still by their dictionary where they have one."""
+    if not pa.types.is_dictionary(values.type):
+        return as_text(values)
+    words = values.dictionary
+    if not pa.types.is_string(words.type):
+        values = pa.DictionaryArray.from_arrays(values.indices, words.cast(pa.string()))
+    return values
+
+
+def _missing(values: Any) -> npt.NDArray[np.bool_] | None:
+    missing = pc.is_null(values)
+    found: npt.NDArray[np.bool_] = missing.to_numpy(zero_copy_only=False)
+    return found if bool(found.any()) else None
+
+
+def _filled(
+    numbers: npt.NDArray[np.float64], fill: float, out: Out
+) -> npt.NDArray[np.bool_] | None:
+    missing = np.isnan(numbers)
+    if not missing.any():
+        out[:] = numbers
+        return None
+    out[:] = np.where(missing, fill, numbers)
+    return missing
+
+
+@contextmanager
+def readable(column: ColumnProfile) -> Iterator[None]:
+    """What Arrow cannot read as the profile says, as one sentence.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"column {column.name!r} must hold what can be read as {column.kind}, as in the rows "
+            f"that were looked at, got {' '.join(str(error).split())[:120]}; clean it, or pass "
+            f"--column {column.name}=text"
+        ) from None

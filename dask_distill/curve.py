@@ -52,6 +52,7 @@ from dask_distill.selection.select import SelectionWarning
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.support.metrics import as_metrics
+from dask_distill.tables.dataset import read_as
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -139,7 +140,7 @@ def size_curve(
     check_numbers(seed=(seed, 0))
     dataset = as_labelled(features, labels, "source", "size_curve")
     dataset = measured(with_weights(dataset, sample_weight))
-    held_out = None if test is None else _test_set(test, dataset.d)
+    held_out = None if test is None else _test_set(test, dataset)
     chosen, named, asked = as_strategies(strategies), as_models(models), as_metrics(metric)
     check_objective(asked, named)
     _check_sizes(sizes)
@@ -331,8 +332,9 @@ def _trial(
     )
 
 
-def _test_set(test: Any, d: int) -> Dataset:
-    dataset = as_labelled(test, None, "test rows", "size_curve")
+def _test_set(test: Any, source: Dataset) -> Dataset:
+    dataset = read_as(as_labelled(test, None, "test rows", "size_curve"), source.profile)
+    d = source.d
     if dataset.d != d:
         raise InputError(
             f"test must have the {d} features of the source, got {dataset.d}; name the same columns"

@@ -96,6 +96,7 @@ MANY_WORDS = {
     "evaluate",
     "evaluate_synthetic",
     "label_in_batches",
+    "open_dataset",
     "report",
     "size_curve",
 }

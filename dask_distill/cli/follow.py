@@ -22,7 +22,7 @@ from dask_distill.cli.options import (
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 
-_OPENING = ("features", "labels", "carry", "time", "on_missing", "split")
+_OPENING = ("features", "labels", "carry", "time", "on_missing", "split", "columns")
 
 
 @click.command()
@@ -72,6 +72,7 @@ def follow(
     files. What was taken is not read again. It is noted in TARGET: start the command again, after
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
+    from dask_distill.cli.request import profile_in
     from dask_distill.follow import follow as batches
     from dask_distill.subset.summary import Settings
 
@@ -82,6 +83,7 @@ def follow(
                 "rows are compared in would change with every batch; leave it out"
             )
     opening = {name: arguments[name] for name in _OPENING}
+    opening["profile"] = profile_in(arguments["profile"])
     if (weight := arguments["sample_weight"]) is not None:
         # refused where the source is opened, unless it says that there are none
         opening["sample_weight"] = weight

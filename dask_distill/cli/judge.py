@@ -9,11 +9,13 @@ from dask_distill.cli.judged import (
     found_names,
     names_in_source,
     opened,
+    read_as,
     source_name,
     test_rows_of,
     weight_name,
 )
 from dask_distill.cli.options import (
+    COLUMNS,
     FEATURES,
     JSON,
     LABELS,
@@ -133,7 +135,8 @@ def evaluate(
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)
     time = source_name(coreset, told.get("time"))
-    dataset = opened(source, *names, storage, time, told.get("split"), weight)
+    place_in = (storage, time, told.get("split"), weight)
+    dataset = opened(source, *names, *place_in, profile=told.get("profile"))
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
@@ -186,6 +189,7 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @METRICS
 @_TEST
 @FEATURES
+@COLUMNS
 @LABELS
 @SPLIT
 @SAMPLE_WEIGHT
@@ -222,7 +226,8 @@ def curve(
     named = standard_models_named(models) if models else None
     names = arguments["features"], arguments["labels"]
     split, weight = arguments["split"], arguments["sample_weight"]
-    dataset = opened(source, *names, arguments["storage"], split=split, weight=weight)
+    read = read_as(arguments)
+    dataset = opened(source, *names, arguments["storage"], split=split, weight=weight, **read)
     test = test_rows_of(
         source, (*tests, *more), found_names(dataset, source, names), arguments["storage"]
     )
@@ -333,10 +338,10 @@ def report(
     file = output or f"{PurePosixPath(target.rstrip('/')).stem or 'report'}.html"
     dataset = None
     if source is not None:
-        split = coreset.provenance.get("input", {}).get("split")
-        dataset = opened(
-            source, *names_in_source(coreset, source, features, None), storage, split=split
-        )
+        told = coreset.provenance.get("input", {})
+        read = {"split": told.get("split"), "profile": told.get("profile")}
+        names = names_in_source(coreset, source, features, None)
+        dataset = opened(source, *names, storage, **read)
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.synthesis.judged import SyntheticEvaluation

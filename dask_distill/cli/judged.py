@@ -10,6 +10,8 @@ def found_names(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any,
     if _is_npy(source):
         return names
     features, labels = names
+    if dataset.profile is not None:
+        return features, labels or dataset.label_name
     columns = None if dataset.columns is None else list(dataset.columns)
     return features or columns or dataset.feature_name, labels or dataset.label_name
 
@@ -23,11 +25,18 @@ def names_in_source(
 ) -> tuple[Any, Any]:
     """Names of features and labels in the source: those of the selection unless given."""
     if not _is_npy(source):
-        columns = coreset.provenance.get("input", {}).get("columns")
+        told = coreset.provenance.get("input", {})
+        # columns of a table go by their profile
+        columns = None if told.get("profile") else told.get("columns")
+        if told.get("profile"):
+            return features, labels or _label_of(coreset)
         features = features or columns or source_name(coreset, coreset.feature_name)
-        ours = None if coreset.labels is None else source_name(coreset, coreset.label_name)
-        labels = labels or ours
+        labels = labels or _label_of(coreset)
     return features, labels
+
+
+def _label_of(coreset: Any) -> Any:
+    return None if coreset.labels is None else source_name(coreset, coreset.label_name)
 
 
 def source_name(coreset: Any, name: str | None) -> Any:
@@ -61,6 +70,16 @@ def test_rows_of(
     return opened(source, features, labels, storage)
 
 
+def read_as(arguments: dict[str, Any]) -> dict[str, Any]:
+    """How columns of a table are to be read, from the words of a command line."""
+    from dask_distill.cli.request import profile_in
+
+    return {
+        "columns": arguments["columns"] or None,
+        "profile": profile_in(arguments["profile"]),
+    }
+
+
 def opened(
     source: str | list[str],
     features: Any,
@@ -69,10 +88,11 @@ def opened(
     time: str | None = None,
     split: str | None = None,
     weight: Any = None,
+    **read: Any,
 ) -> Any:
-    """A source by these names, its time carried."""
+    """A source by these names, its time carried; columns of tables are ``read`` so."""
     from dask_distill.sources.open import open_dataset
 
     carry = () if time is None else (time,)
     names = {"features": features, "labels": labels, "carry": carry, "sample_weight": weight}
-    return open_dataset(source, **names, storage_options=storage, split=split)
+    return open_dataset(source, **names, storage_options=storage, split=split, **read)

@@ -85,8 +85,25 @@ SAMPLE_WEIGHT = click.option(
     help="Array or column that says how many rows each row stands for; '' for none. A subset that "
     "run has written brings its weights unless given.",
 )
+COLUMNS = options(
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        callback=pairs,
+        metavar="NAME=KIND",
+        help="How a column of a table is read: number, boolean, category, date, text, embedding, "
+        "id or leave-out; found out unless given.",
+    ),
+    click.option(
+        "--profile",
+        metavar="FILE",
+        help="Read columns as this file says, which plan --write-profile has written.",
+    ),
+)
 SOURCE_OPTIONS = options(
     FEATURES,
+    COLUMNS,
     click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
     click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
     SPLIT,

@@ -1,5 +1,6 @@
 """From the words of a command line to a data set and what is asked of it."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -77,9 +78,36 @@ def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
         on_missing=arguments.get("on_missing", "fill"),
         split=arguments.get("split"),
         sample_weight=arguments.get("sample_weight"),
+        columns=arguments.get("columns") or None,
+        profile=profile_in(arguments.get("profile")),
     )
     several = task == "multilabel"
     return dataset if time is None else check(with_time(dataset, time), several=several)
+
+
+def profile_in(path: str | None) -> dict[str, Any] | None:
+    """How columns are read, from a file.
+
+    Raises
+    ------
+    InputError
+    """
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"profile must be a file that plan --write-profile has written, got '{path}' "
+            f"({type(error).__name__}: {error}); check the path"
+        ) from None
+    if not isinstance(found, dict):
+        raise InputError(
+            f"profile must be a file that plan --write-profile has written, got '{path}', which "
+            "holds something else; check the path"
+        )
+    return found
 
 
 def _initial(words: Sequence[str], dataset: Dataset, storage: dict[str, str]) -> Any:

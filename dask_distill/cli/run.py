@@ -26,6 +26,7 @@ from dask_distill.cli.options import (
     takes_place,
 )
 from dask_distill.cli.words import warnings_as_lines
+from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
@@ -102,11 +103,23 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @WORKERS
 @STORAGE_OPTION
 @click.option("--explain", is_flag=True, help="Read the data once, and tell what auto decides.")
+@click.option(
+    "--write-profile",
+    metavar="FILE",
+    help="JSON file of how the columns of a table are read, for --profile.",
+)
 @JSON
 def plan(
-    source: str | list[str], as_json: bool, workers: int | None, explain: bool, **arguments: Any
+    source: str | list[str],
+    as_json: bool,
+    workers: int | None,
+    explain: bool,
+    write_profile: str | None,
+    **arguments: Any,
 ) -> None:
-    """Tell what run would do with SOURCE; computes nothing, and reads no row without --explain.
+    """Tell what run would do with SOURCE; computes nothing, and reads no array without --explain.
+
+    Of a table some 33,000 rows are read, to find out what its columns are.
 
     With --explain the data is read once (with --protect or --initial once more), by --workers
     processes or by threads of this one: what auto decides on a sample of it, and on which figures.
@@ -114,11 +127,13 @@ def plan(
     """
     from dask_distill.cli.explain import explained, print_decision
     from dask_distill.cli.request import prepared
-    from dask_distill.cli.show import print_table
+    from dask_distill.cli.show import print_columns, print_table
     from dask_distill.data.uses import told
     from dask_distill.selection.plan import make_plan
 
     dataset, request = prepared(source, arguments, read=explain)
+    if write_profile is not None:
+        _write_profile(write_profile, dataset)
     _tell_doubts(dataset, arguments["features"])
     made = make_plan(dataset, request, workers=workers or 1)
     decision = explained(dataset, request, workers, as_json) if explain else None
@@ -129,6 +144,7 @@ def plan(
         told_too |= {"decision": decision} if explain else {}
         click.echo(json.dumps(made.as_dict() | told_too))
         return
+    print_columns(dataset)
     print_table(
         [
             *told(dataset.uses),
@@ -154,6 +170,17 @@ def plan(
     )
     if explain:
         print_decision(dataset, request, decision)
+
+
+def _write_profile(path: str, dataset: Any) -> None:
+    """How the columns are read, as a file."""
+    from dask_distill.support.files import checked_file
+
+    if dataset.profile is None:
+        raise InputError(f"--write-profile must be given for a table, got {dataset}; leave it out")
+    checked_file(path)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(dataset.profile, file, indent=1)
 
 
 def _written(made: Any) -> str:

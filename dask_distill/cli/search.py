@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from dask_distill.cli.judged import opened
+from dask_distill.cli.judged import opened, read_as
 from dask_distill.cli.options import (
+    COLUMNS,
     FEATURES,
     FRACTION,
     JSON,
@@ -43,6 +44,7 @@ from dask_distill.errors import InputError
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("-o", "--output", metavar="FILE", help="Picture of the trials (.svg, .png).")
 @FEATURES
+@COLUMNS
 @LABELS
 @SPLIT
 @takes_place
@@ -72,7 +74,8 @@ def search(
     more = {"metric": ",".join(metrics), "model": ",".join(models)}
     asked = make_strategy("search", options | {key: text for key, text in more.items() if text})
     names = arguments["features"], arguments["labels"]
-    dataset = opened(source, *names, arguments["storage"], split=arguments["split"])
+    how = {"split": arguments["split"], **read_as(arguments)}
+    dataset = opened(source, *names, arguments["storage"], **how)
     how = {key: arguments[key] for key in ("fraction", "size", "seed")}
     with place.connect(), progress_display(quiet or as_json) as progress:
         found = search_strategy(dataset, progress=progress, **how, **vars(asked))

@@ -4,7 +4,10 @@ from typing import Any
 
 import click
 
-from dask_distill.support.text import shown_bytes
+from dask_distill.support.text import left_aligned, shown_bytes
+
+# columns of a table that plan lists
+_COLUMNS = 60
 
 
 def print_result(result: dict[str, Any]) -> None:
@@ -164,6 +167,27 @@ def _sent(result: dict[str, Any]) -> str:
         f"{shown_bytes(sent['total'])}, {shown_bytes(sent['classes']['worker-worker'])} of it "
         f"between workers (all the data: {shown_bytes(result['bytes_to_gather_everything'])})"
     )
+
+
+def print_columns(dataset: Any) -> None:
+    """What becomes of each column of a table: one line each, up to a number of them."""
+    if dataset.profile is None:
+        return
+    lines = [("column", "type", "read as", "nulls", "distinct", "")]
+    for use in dataset.uses[:_COLUMNS]:
+        nulls = "" if use.nulls is None else f"{use.nulls:.1%}" if use.nulls else "none"
+        distinct = "" if not use.distinct else f"{use.distinct:,}"
+        becomes = use.role if use.role == "feature" else f"{use.role}: {use.why}".rstrip(": ")
+        read = use.read_as if use.role == "feature" else ""
+        lines.append((use.name, use.kind, read, nulls, distinct, becomes))
+    for text in left_aligned(lines):
+        click.echo(text)
+    if len(dataset.uses) > _COLUMNS:
+        click.echo(f"and {len(dataset.uses) - _COLUMNS:,} more; --json lists all")
+    n, looked = dataset.n, dataset.profile["sampled"]
+    if looked < n:
+        click.echo(f"nulls and distinct values: of {looked:,} rows, spread over all {n:,}")
+    click.echo("")
 
 
 def print_table(lines: list[tuple[str, str]]) -> None:

@@ -40,6 +40,7 @@ from dask_distill.evaluation.training import (
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.support.metrics import as_metrics, metric_named
+from dask_distill.tables.dataset import read_as
 
 _FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
@@ -129,7 +130,7 @@ def evaluate(
     'Random does as well here'
     """
     dataset = _timed(coreset, labelled_source(coreset, features, labels, sample_weight), time)
-    held_out = None if test is None else labelled_test(test, dataset.d)
+    held_out = None if test is None else labelled_test(test, dataset)
     named, asked = as_models(models), as_metrics(metric)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     check_objective(asked, named)
@@ -278,9 +279,10 @@ def labelled_source(
             "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
             "--labels"
         )
-    dataset = as_labelled(features, labels, "source")
-    dataset = _weighted(coreset, dataset, sample_weight)
     told = coreset.provenance
+    dataset = as_labelled(features, labels, "source")
+    dataset = read_as(dataset, told.get("input", {}).get("profile"))
+    dataset = _weighted(coreset, dataset, sample_weight)
     weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
     n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
@@ -325,9 +327,9 @@ def _timed(coreset: Subset, dataset: Dataset, time: Any) -> Dataset:
     )
 
 
-def labelled_test(test: Any, d: int) -> Dataset:
-    """Held-out rows with labels and the source's features."""
-    dataset = as_labelled(test, None, "test")
+def labelled_test(test: Any, source: Dataset) -> Dataset:
+    """Held-out rows with labels and the source's features, read as those are."""
+    dataset, d = read_as(as_labelled(test, None, "test"), source.profile), source.d
     if dataset.d != d:
         raise InputError(
             f"test must have the {d} features of the source, got {dataset.d}; name the same columns"

@@ -18,6 +18,21 @@ def shown_bytes(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def left_aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells in columns, all left-aligned.
+
+    Examples
+    --------
+    >>> left_aligned([("a", "int64", "x"), ("city", "string", "")])
+    ['a     int64   x', 'city  string']
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
 def shown_table(lines: Sequence[Sequence[str]]) -> list[str]:
     """Lines of cells in columns, the first one left-aligned.
 

@@ -90,7 +90,7 @@ def evaluate_synthetic(
     """
     _check(synthetic, coreset, test)
     dataset = labelled_source(coreset, features, labels, sample_weight)
-    held_out = None if test is None else labelled_test(test, dataset.d)
+    held_out = None if test is None else labelled_test(test, dataset)
     named = as_models(models)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     max_rows = most_rows(dataset, max_rows)

@@ -145,6 +145,29 @@ def with_features(dataset: Dataset, profile: Profile, wanted: Wanted) -> Dataset
     )
 
 
+def read_as(dataset: Dataset, profile: Mapping[str, Any] | None) -> Dataset:
+    """A table with its columns read as those of another were, so that the two can be compared.
+
+    Raises
+    ------
+    InputError
+        Where it lacks one of them.
+    """
+    if dataset.table is None or profile is None or dataset.profile == profile:
+        return dataset
+    found = Profile.parse(profile)
+    found.check(dataset.table.schema)
+    encoding = Encoding(found)
+    return replace(
+        dataset,
+        features=encoded(dataset.table, found),
+        unfilled=partial(encoded, dataset.table, found.unfilled()),
+        columns=encoding.names,
+        groups=encoding.groups,
+        profile=profile,
+    )
+
+
 def profiled(table: Table, wanted: Wanted) -> Profile:
     """How the columns of a table are read: as they were before, or found from some rows.
 
@@ -244,7 +267,8 @@ def _columns(
         for name in batch:
             values = values_at(looked, name)
             kind = wanted.kinds.get(name, "")
-            found.append(column_profile(name, values, kind, named=explicit))
+            complete = len(rows) == table.n
+            found.append(column_profile(name, values, kind, named=explicit, complete=complete))
     return found
 
 

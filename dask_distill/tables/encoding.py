@@ -289,7 +289,7 @@ class Embedding(Reader):
                 "that were looked at, got a list of another length; pad it, or leave the column "
                 f"out: --column {self.column.name}=leave-out"
             )
-        missing = np.isnan(vectors).any(axis=1)
+        missing = np.asarray(np.isnan(vectors).any(axis=1), np.bool_)
         some = bool(missing.any())
         if some:
             vectors[missing] = self.told["fill"] or 0.0

@@ -50,6 +50,9 @@ _SHORT = 80
 _TEXT_WIDTH = 32
 # a mark for missing values tells little where they are fewer
 _FEWEST_NULLS = 5
+# of fewer rows one cannot say that all are alike
+_FEWEST_ROWS = 10
+_ALIKE = "one value"
 _LONGEST_VECTOR = 65_536
 _ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _MACHINE = re.compile(r"[0-9a-fA-F-]{16,}|[A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*")
@@ -57,7 +60,7 @@ _YEAR, _WEEK = 365.2425, 7.0
 
 
 def column_profile(
-    name: str, values: Any, asked: str = "", *, named: bool = False
+    name: str, values: Any, asked: str = "", *, named: bool = False, complete: bool = True
 ) -> ColumnProfile:
     """How a column is read.
 
@@ -70,6 +73,8 @@ def column_profile(
         The kind that the user wants; "" to find out.
     named : bool
         Whether the user has named it as a feature: it is one, then, whatever it looks like.
+    complete : bool
+        Whether these are all rows: of some, one does not know that all the others are alike.
 
     Returns
     -------
@@ -96,6 +101,8 @@ def column_profile(
         _refuse_unreadable(name, values, asked)
         return readers[asked](_measured(base, values), values)
     found, why = _kind_of(name, values, named)
+    if found == CONSTANT and why == _ALIKE and (named or not complete):
+        found = _kind_of_type(values.type)
     if found not in readers:
         return _but(_measured(base, values), kind=found, why=why)
     return readers[found](_measured(base, values), values)
@@ -166,17 +173,27 @@ def _family(kind: Any) -> str:
     return "bytes" if "binary" in str(kind) else str(kind)
 
 
+def _kind_of_type(kind: Any) -> str:
+    """How values of a type are read where nothing else is known of them."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_boolean(inner):
+        return BOOLEAN
+    return DATE if is_date(inner) else NUMBER if is_number(inner) else CATEGORY
+
+
 def _unless_constant(kind: str, values: Any) -> tuple[str, str]:
     """The kind, unless all rows are alike, but for few in which there is no value."""
-    if pc.count_distinct(undictionaried(values)).as_py() < 2 and values.null_count < _FEWEST_NULLS:
-        return CONSTANT, "one value"
+    few = len(values) < _FEWEST_ROWS
+    distinct = pc.count_distinct(undictionaried(values)).as_py()
+    if distinct < 2 and values.null_count < _FEWEST_NULLS and not few:
+        return CONSTANT, _ALIKE
     return kind, ""
 
 
 def _kind_of_numbers(name: str, values: Any, named: bool) -> tuple[str, str]:
     kind, why = _unless_constant(NUMBER, values)
     if kind == CONSTANT or named:
-        return kind if not named else NUMBER, why if not named else ""
+        return kind, why
     plain = undictionaried(values)
     if pa.types.is_dictionary(values.type):
         return CATEGORY, ""
@@ -200,7 +217,7 @@ def _kind_of_text(name: str, values: Any, named: bool) -> tuple[str, str]:
     known = pc.drop_null(as_text(values))
     distinct = pc.count_distinct(known).as_py()
     kind, why = _unless_constant(CATEGORY, values)
-    if kind == CONSTANT and not named:
+    if kind == CONSTANT:
         return kind, why
     if len(known) and pc.all(pc.match_substring_regex(known, _ISO_DATE)).as_py():
         return DATE, ""

@@ -51,8 +51,8 @@ def test_open_dataset__tells_what_becomes_of_each_column(table):
         "a": ("feature", ""),
         "b": ("feature", ""),
         "when": ("left out", "the index"),
-        "embedding": ("left out", "no number"),
-        "city": ("left out", "no number"),
+        "embedding": ("feature", ""),
+        "city": ("feature", ""),
         "order_id": ("carried", ""),
         "target": ("label", ""),
     }
@@ -62,6 +62,10 @@ def test_open_dataset__tells_what_becomes_of_each_column(table):
     assert "fixed_size_list" in kinds["embedding"]
     named = open_dataset(table, features="a", labels="target")
     assert roles(named)["b"] == ("left out", "not named")
+    read = {use.name: use.read_as for use in open_dataset(table, labels="target").uses}
+    assert read["a"] == read["b"] == "number"
+    assert (read["city"], read["embedding"]) == ("category", "embedding")
+    assert roles(open_dataset(table))["order_id"] == ("left out", "named like an identifier")
 
 
 def test_open_dataset__tells_of_arrays_beside(folder):
@@ -93,17 +97,18 @@ def test_command__lists_columns_and_warns_of_doubtful_ones(table, command):
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 0, done.output
     lines = " ".join(done.stdout.split())
-    assert "features 4: a (double), b (int64), order_id (int64), target (int64)" in lines
+    assert "features 5 used (3 numbers, 1 embedding, 1 category)" in lines
+    assert "nulls 33.3% of city: filled in, and marked" in lines
     assert "labels none" in lines
-    assert "city (string: no number)" in lines
+    assert "order_id (int64: named like an identifier)" in lines
     assert "warning: column 'target' (int64) is taken as a feature, and there are no" in done.stderr
-    assert "warning: column 'order_id' (int64) is taken as a feature, and named like" in done.stderr
+    assert "order_id" not in done.stderr
     more = ["--labels", "target", "--carry", "order_id", "--json"]
     done = CliRunner().invoke(cli, [*words, *more, *(["--overwrite"] if command == "run" else [])])
     assert done.exit_code == 0, done.output
     told = {use["name"]: use["role"] for use in json.loads(done.stdout)["columns"]}
     assert told["target"] == "label"
-    assert told["embedding"] == "left out"
+    assert told["embedding"] == "feature"
     assert "warning" not in done.stderr
     done = CliRunner().invoke(cli, ["plan", "t.parquet", "--size", "30", "--features", "target,a"])
     # named by the user
@@ -114,10 +119,10 @@ def test_command__lists_columns_and_warns_of_doubtful_ones(table, command):
 def test_open_dataset__an_id_alone_is_refused(folder, name):
     frame = pd.DataFrame({name: np.arange(N), "city": ["x"] * N, "label": np.arange(N) % 2})
     frame.to_parquet("i.parquet")
-    with pytest.raises(InputError, match=rf"got column '{name}' alone.* city \(string\)"):
+    with pytest.raises(InputError, match=rf"no column .* does: {name} \(.*identifier\), city"):
         open_dataset("i.parquet")
     assert open_dataset("i.parquet", features=name).d == 1
     frame[[name, "label"]].to_parquet("i.parquet")
-    with pytest.raises(InputError, match=rf"got column '{name}' alone.*; name features with"):
+    with pytest.raises(InputError, match=r"identifier\); name features with"):
         open_dataset("i.parquet")
     assert open_dataset("i.parquet", features=name).d == 1

@@ -134,9 +134,8 @@ def evaluate(
     names = names_in_source(coreset, source, arguments["features"], arguments["labels"])
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)
-    time = source_name(coreset, told.get("time"))
-    place_in = (storage, time, told.get("split"), weight)
-    dataset = opened(source, *names, *place_in, profile=told.get("profile"))
+    where = (storage, source_name(coreset, told.get("time")), told.get("split"))
+    dataset = opened(source, *names, *where, weight, profile=told.get("profile"))
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}

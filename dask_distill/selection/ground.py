@@ -186,7 +186,7 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         filled=asked.request.filled,
         none=asked.request.none,
         weighing=dataset.weighing,
-        groups=dataset.groups,
     )
+    question = replace(question, groups=dataset.groups)
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     return run.held(*_outlined(run.call("schema", content, final), run))

@@ -114,11 +114,9 @@ class Survey:
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
         weighing: Weighing | None = None,
-        groups: tuple[Group, ...] = (),
     ) -> Question:
         """The one question."""
-        plain = (n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
-        return Question(*plain, groups)
+        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
 
     def observe(self, block: RawBlock, question: Question) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""

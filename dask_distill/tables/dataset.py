@@ -18,7 +18,7 @@ from dask_distill.tables.columns import paths, source_of, values_at
 from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.kinds import column_profile
 from dask_distill.tables.lazy import column_array, encoded
-from dask_distill.tables.profile import KINDS, ColumnProfile, Profile, likely
+from dask_distill.tables.profile import KINDS, ColumnProfile, Profile, likely, overruled
 from dask_distill.tables.sampling import looked_at
 
 _BATCH = 32
@@ -292,7 +292,7 @@ def _nothing_to_compare(profile: Profile, wanted: Wanted) -> InputError:
     return InputError(
         f"features must tell what rows are like, got no column of '{wanted.source}' that does: "
         f"{told or 'there are none beside labels, carry and index'}{more}; name features with "
-        "features= / --features, or say how one is read with --column NAME=KIND"
+        f"features= / --features, or say how one is read: {overruled('NAME', 'KIND')}"
     )
 
 

@@ -33,10 +33,12 @@ from dask_distill.tables.profile import (
     CATEGORY,
     DATE,
     EMBEDDING,
+    LEFT_OUT,
     NUMBER,
     TEXT,
     ColumnProfile,
     Profile,
+    overruled,
 )
 
 Out = npt.NDArray[np.floating]
@@ -287,7 +289,7 @@ class Embedding(Reader):
             raise InputError(
                 f"column {self.column.name!r} must have {length} numbers in every row, as those "
                 "that were looked at, got a list of another length; pad it, or leave the column "
-                f"out: --column {self.column.name}=leave-out"
+                f"out: {overruled(self.column.name, LEFT_OUT)}"
             )
         missing = np.asarray(np.isnan(vectors).any(axis=1), np.bool_)
         some = bool(missing.any())
@@ -348,5 +350,5 @@ def readable(column: ColumnProfile) -> Iterator[None]:
         raise InputError(
             f"column {column.name!r} must hold what can be read as {column.kind}, as in the rows "
             f"that were looked at, got {' '.join(str(error).split())[:120]}; clean it, or pass "
-            f"--column {column.name}=text"
+            f"{overruled(column.name, TEXT)}"
         ) from None

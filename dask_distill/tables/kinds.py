@@ -33,6 +33,7 @@ from dask_distill.tables.profile import (
     NUMBER,
     TEXT,
     ColumnProfile,
+    overruled,
 )
 
 # categories that get a column of their own, and the width of what the others are hashed to
@@ -250,7 +251,7 @@ def _refuse_unreadable(name: str, values: Any, asked: str) -> None:
     if not fits[asked]:
         raise InputError(
             f"column {name!r} must be one that can be read as {asked}, got {inner}; leave it to "
-            f"be found out, or out: --column {name}=leave-out"
+            f"be found out, or out: {overruled(name, LEFT_OUT)}"
         )
 
 
@@ -344,8 +345,8 @@ def _embedding(base: ColumnProfile, values: Any) -> ColumnProfile:
     if len(lengths) != 1:
         raise InputError(
             f"column {base.name!r} must have as many numbers in every row to be read as an "
-            f"embedding, got lists of {len(lengths)} lengths; pad them, or leave it out: --column "
-            f"{base.name}=leave-out"
+            f"embedding, got lists of {len(lengths)} lengths; pad them, or leave it out: "
+            f"{overruled(base.name, LEFT_OUT)}"
         )
     vectors = as_vectors(values, lengths[0])
     assert vectors is not None

@@ -148,3 +148,8 @@ def likely(name: str, names: Sequence[str]) -> str:
     """What may have been meant, in words; "" where nothing is like it."""
     found = difflib.get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def overruled(name: str, kind: str) -> str:
+    """How to say how a column is read, in words."""
+    return f'columns={{"{name}": "{kind}"}} / --column {name}={kind}'

@@ -174,7 +174,7 @@ def beside(target, remote=None):
     names = sorted(entry for entry in found if entry.startswith(f".{name}."))
     noted = []
     for entry in names:
-        if entry.endswith(".bin"):
+        if entry.endswith((".bin", ".turn")):
             continue
         try:
             text = system.cat_file(f"{head}/{entry}/request.json")

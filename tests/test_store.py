@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -889,3 +890,22 @@ def test_read__one_that_was_replaced_meanwhile_is_not_mixed(tmp_path, memory, sm
     with pytest.raises(IncompleteOutput, match="not what it was when the subset was opened"):
         old.compute()
     assert store.read(target)[0]["index"][-1].compute() == -399
+
+
+def test_write__sweeps_up_what_a_removal_could_not_remove(tmp_path, monkeypatch):
+    """A disk that fails while a folder is removed leaves some of it, under a name nobody wants."""
+    target = tmp_path / "t"
+    arrays = {"X": da.from_array(np.arange(6.0).reshape(3, 2), chunks=-1)}
+    store.write(target, arrays, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        store.write(target, arrays, {}, overwrite=True)
+    (left,) = set(os.listdir(tmp_path)) - {"t"}
+    assert left.endswith(".bin")
+    store.write(target, arrays, {}, overwrite=True)
+    assert os.listdir(tmp_path) == ["t"]
+    # what another run is about to put in its place is not swept
+    other = tmp_path / ".t.partial-abc.turn"
+    other.mkdir()
+    store.write(target, arrays, {}, overwrite=True)
+    assert other.exists()

@@ -6,15 +6,16 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dask_distill.errors import InputError
 from dask_distill.storage.location import Location
 
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-# ends the names of folders that are being removed
-BIN = ".bin"
+# ends the names of folders that are being removed: nobody wants them, and whoever finds one may
+# remove it; and of those that are about to take their place, which are what was there afterwards
+BIN, _TURN = ".bin", ".turn"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -43,6 +44,7 @@ def staged(
     try:
         with target.guard(f"target '{target.shown}' must be written"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
             work.mkdir(exist_ok=keep)
             made = work.stat().st_ino
         yield Location(str(work))
@@ -78,11 +80,14 @@ def _take_place(work: Path, target: Path, replaced: int | None) -> None:
         except OSError as error:
             raise (taken if os.path.lexists(target) else error) from None
     else:
-        work = _as_rubbish(work)
+        work = _renamed(work, f"{work.name}{_TURN}")
         if _exchange(work, target):
             if work.stat().st_ino != replaced:
                 _exchange(work, target)
                 raise taken
+            # only now is it sure that it is the old one; the new one has its place in any case
+            with suppress(OSError):
+                work = _renamed(work, f"{work.name.removesuffix(_TURN)}{BIN}")
         else:
             old = target.with_name(f".{target.name}.old-{uuid.uuid4().hex[:12]}")
             if target.stat().st_ino != replaced:
@@ -99,11 +104,19 @@ def _take_place(work: Path, target: Path, replaced: int | None) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _as_rubbish(work: Path) -> Path:
+def _renamed(work: Path, name: str) -> Path:
     """Under a name that nobody resumes from: once two folders are swapped, it is the old one's."""
-    bin_ = work.with_name(f"{work.name}{BIN}")
-    shutil.rmtree(bin_, ignore_errors=True)
-    return work.rename(bin_)
+    to = work.with_name(name)
+    shutil.rmtree(to, ignore_errors=True)
+    return work.rename(to)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what removals before have left, because they died or a disk failed."""
+    start = f".{target.name}.partial-"
+    for name in os.listdir(target.parent):
+        if name.startswith(start) and name.endswith(BIN):
+            shutil.rmtree(target.with_name(name), ignore_errors=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -121,7 +134,8 @@ def discard(folder: Path) -> None:
     And what a removal before this one has left, where that died.
     """
     bin_ = folder.with_name(f"{folder.name}{BIN}")
-    shutil.rmtree(bin_, ignore_errors=True)
+    for left in (bin_, folder.with_name(f"{folder.name}{_TURN}")):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         os.rename(folder, bin_)
     except FileNotFoundError:

@@ -19,6 +19,8 @@ from dask_distill.errors import InputError
 # taken as they are: `as_dask` knows them
 FRAMES = ("dask", "pandas")
 _PLAIN = (list, tuple, range, array.array, memoryview, collections.deque)
+# text of a file that is read at a time
+_OBJECT_ROWS = 2**18
 _IN_MEMORY = ("torch", "jax", "jaxlib", "tensorflow", "mlx")
 
 
@@ -223,7 +225,7 @@ def _of_xarray(values: Any, name: str) -> Any:
     # asked of the type: asking the object would load it
     if hasattr(type(values), "data") and values.dims:
         refuse_undecoded(values.attrs, values.dtype, name)
-        return _xarray_array(values)
+        return in_chunks(values)
     if name != "features" or kind != "Dataset":
         raise not_an_array(name, values, "pick one variable")
     columns = dict(values.data_vars)
@@ -246,11 +248,13 @@ def _of_xarray(values: Any, name: str) -> Any:
     return stacked
 
 
-def _xarray_array(values: Any) -> Any:
+def in_chunks(values: Any) -> Any:
     """The array in an xarray object; one still in a file is opened lazily."""
     if not getattr(values, "variable", values)._in_memory and values.chunks is None:
         first, *others = values.dims
-        values = values.chunk({first: "auto", **dict.fromkeys(others, -1)})
+        # how large objects are dask does not guess
+        rows = _OBJECT_ROWS if values.dtype.hasobject else "auto"
+        values = values.chunk({first: rows, **dict.fromkeys(others, -1)})
     return values.data
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.taking import rows_in
 from dask_distill.evaluation.curve_result import SizeCurve
 from dask_distill.evaluation.evaluate import evaluate as judged
 from dask_distill.evaluation.result import Evaluation
@@ -101,6 +102,34 @@ class Coreset(Subset):
         (6, [2, 2, 2])
         """
         return Coreset.of(subset_of(self, number))
+
+    def take(self, frame: Any) -> Any:
+        """These rows of what another reader gives of the same source.
+
+        Parameters
+        ----------
+        frame : frame, table, Series or array
+            Of pandas, polars, Arrow, dask, NumPy or Hugging Face: all rows, in file order, which
+            ``indices`` count.
+
+        Returns
+        -------
+        The same kind, with ``len(self)`` rows; lazy for dask, whose partitions are counted.
+
+        Raises
+        ------
+        InputError
+            For another number of rows than was selected from, or another kind.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dask_distill import distill
+        >>> coreset = distill(np.arange(20.0).reshape(10, 2), size=2, strategy="random")
+        >>> coreset.take(np.arange(10)).tolist() == coreset.indices.tolist()
+        True
+        """
+        return rows_in(frame, self.indices, self.provenance["input"]["shape"][0])
 
     def to_zarr(
         self,

@@ -38,13 +38,17 @@ def of_dask(frame: Any) -> Table:
     InputError
         For columns that Arrow cannot hold, or that differ in type between partitions.
     """
+    arrow_of_pandas(frame._meta)
+    return table_of_pieces([_later(arrow_of_pandas)(piece) for piece in partitions_of(frame)])
+
+
+def partitions_of(frame: Any) -> list[Delayed]:
+    """Of a dask DataFrame or Series, those that it is computed in."""
     # reading may merge partitions where columns were picked (dask#12411): not after this
     frame = frame.optimize()
-    arrow_of_pandas(frame._meta)
     graph = frame.__dask_graph__()
     # persist() lets go of partitions that reading has merged: their rows are in those before
-    partitions = [one for one in frame.to_delayed(optimize_graph=False) if one.key in graph]
-    return table_of_pieces([_later(arrow_of_pandas)(piece) for piece in partitions])
+    return [one for one in frame.to_delayed(optimize_graph=False) if one.key in graph]
 
 
 def _later(function: Any) -> Any:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from dask_distill.errors import DistillError, IncompleteOutput, InputError
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
-    from dask_distill.pipeline import distill, distill_to_zarr, grow
+    from dask_distill.follow import grow
+    from dask_distill.pipeline import distill, distill_to_zarr
     from dask_distill.search.result import StrategySearch
     from dask_distill.search.run import search_strategy
     from dask_distill.selection.decision import explain
@@ -50,7 +51,7 @@ _HOMES = {
     "distill_to_zarr": "pipeline",
     "evaluate_synthetic": "synthesis.judging",
     "explain": "selection.decision",
-    "grow": "pipeline",
+    "grow": "follow",
     "make_plan": "selection.plan",
     "open_coreset": "coreset",
     "open_dataset": "sources.open",

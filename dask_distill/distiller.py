@@ -233,13 +233,10 @@ def _checked_labels(y: Any) -> Any:
 
 def _taken(values: Any, coreset: Any, *, labels: bool = False) -> Any:
     """The selected ones of what was given, as the same type."""
+    if hasattr(values, "to_dask_array"):
+        return coreset.take(values)
     if _is_lazy(values):
-        rows = coreset.labels if labels else coreset.features
-        if not hasattr(values, "to_dask_array"):
-            return rows
-        import dask.dataframe as dd
-
-        return dd.from_dask_array(rows, columns=values.name if labels else list(values.columns))
+        return coreset.labels if labels else coreset.features
     if isinstance(values, list):
         return [values[row] for row in coreset.indices]
     return (values.iloc if hasattr(values, "iloc") else np.asarray(values))[coreset.indices]

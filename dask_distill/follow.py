@@ -1,4 +1,4 @@
-"""Follow a source that is appended to: take what is new, commit, and wait.
+"""Data that grows: begin with a batch; follow a source, take what is new, commit, and wait.
 
 All that must be known to go on lies in the target: a follower that is killed is started again.
 """
@@ -14,18 +14,20 @@ from functools import partial
 from typing import Any
 
 from dask_distill.coreset import Coreset, open_coreset
-from dask_distill.data.dataset import Dataset
+from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
 from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.selection.shares import share_warning
+from dask_distill.selection.warned import warned_after
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.remote import finish
 from dask_distill.subset.stored import names_of, write_subset
 from dask_distill.subset.summary import Settings, Summary
+from dask_distill.survey.validity import OnInvalid
 
 MOST_ROWS = 1_000_000
 # what places beside the target are called where a batch is written until it is committed
@@ -244,3 +246,90 @@ def _commit(
     written = open_coreset(target, storage_options)
     assert written.summary is not None
     return written.summary, Committed(written, receipt, batch.n, time.perf_counter() - begun)
+
+
+def grow(
+    features: Any,
+    labels: Any = None,
+    *,
+    fraction: float | None = None,
+    size: int | None = None,
+    strategy: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    carry: Mapping[str, Any] | None = None,
+    time: Any = None,
+    oversample: float | None = None,
+    window: int | None = None,
+    half_life: float | None = None,
+    seed: int = 0,
+    on_invalid: OnInvalid | None = None,
+    progress: Progress | None = None,
+) -> Coreset:
+    """Select rows of a first batch, so that `Coreset.update` can add others.
+
+    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
+    Every batch is read when it comes, and never again. Rows are numbered in the order in which
+    they come, over all batches.
+
+    Most strategies choose from a random sample: which rows are in it depends on seed and row
+    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
+    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
+    instead of a measured radius, see the guide on growing data.
+
+    Parameters
+    ----------
+    features, labels, carry, time, seed, on_invalid, progress
+        As for `dask_distill.distill`. All batches have the same columns and types.
+    fraction : float, optional
+        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
+    size : int, optional
+        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
+        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
+    strategy : str
+        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
+        or stratified.
+    options : dict, optional
+        Of the strategy.
+    oversample : float, optional
+        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
+        of all rows.
+    window : int, optional
+        Only the last so many rows count, by their numbers. Needs ``size``.
+    half_life : float, optional
+        Rows count for half as much when so many have come after them. Needs ``size``.
+
+    Returns
+    -------
+    Coreset
+        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
+        though old ones have a smaller part in that.
+
+    Raises
+    ------
+    InputError
+        For input or parameters that cannot be used, before any selection starts.
+
+    References
+    ----------
+    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
+    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
+    retrieval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> coreset = grow(X[:1000], y[:1000], size=100)
+    >>> coreset = coreset.update(X[1000:], y[1000:])
+    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
+    (100, 3000.0, 3000)
+    """
+    more: dict[str, Any] = {"window": window, "half_life": half_life, "seed": seed}
+    more["on_invalid"] = on_invalid
+    settings = Settings.of(strategy, options, fraction, size, oversample, **more)
+    dataset = as_dataset(features, labels, carry=carry, time=time)
+    found = grown(Summary.begin(settings), dataset, progress=progress)
+    for line in warned_after(found.provenance):
+        warnings.warn(line, SelectionWarning, stacklevel=2)
+    return Coreset.of(found)

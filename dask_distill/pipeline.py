@@ -1,4 +1,4 @@
-"""`distill`, `distill_to_zarr`, `grow`: the whole way on one page.
+"""`distill`, `distill_to_zarr`: the whole way on one page.
 
 Survey, ask, converse, choose; the rows themselves stay where they are until they are written.
 """
@@ -6,7 +6,7 @@ Survey, ask, converse, choose; the rows themselves stay where they are until the
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,17 +16,18 @@ from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import UNSET
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import DistillError, InputError
-from dask_distill.growing.update import grown
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import searched
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
+from dask_distill.selection.marks import columns_named
 from dask_distill.selection.request import TASKS, Asked, Request
 from dask_distill.selection.resume import open_checkpoint
 from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.selection.task import as_target, labels_of, with_task
 from dask_distill.selection.warned import warned_after, warned_before
+from dask_distill.sources.frames import Given, named
 from dask_distill.spaces.words import make_reduction
 from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
@@ -34,7 +35,6 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.subset.names import names_in_output
 from dask_distill.subset.stored import write_subset
-from dask_distill.subset.summary import Settings, Summary
 from dask_distill.support.digest import combined_digest
 from dask_distill.survey.reading import content_fingerprint, raw_blocks
 from dask_distill.survey.validity import OnInvalid
@@ -48,7 +48,7 @@ def distill(
     size: int | None = None,
     strategy: str | Strategy = "auto",
     certify: bool = False,
-    carry: Mapping[str, Any] | None = None,
+    carry: Mapping[str, Any] | Sequence[str] | None = None,
     seed: int = 0,
     proxy: Any = None,
     options: Mapping[str, Any] | None = None,
@@ -63,6 +63,8 @@ def distill(
     missing_label: Any = UNSET,
     sample_weight: Any = None,
     subsets: int = 1,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -73,12 +75,13 @@ def distill(
 
     Parameters
     ----------
-    features : (n, d) or (n, ...) dask array
+    features : (n, d) or (n, ...) dask array, or frame
         Numbers, without NaN or infinite values; more axes are flattened for the selection.
-        NumPy arrays, DataFrames, xarray objects, Arrow tables, stored arrays of zarr and h5py,
-        and `Dataset` are accepted.
-    labels : (n,) dask array of ints or strings, optional
-        None for an unlabelled pool.
+        NumPy arrays, xarray objects, stored arrays of zarr and h5py, and `Dataset` are accepted.
+        A frame may hold any columns: of pandas, dask or polars, an Arrow table or dataset, an
+        xarray Dataset (variables are columns), a Hugging Face `datasets.Dataset`. See below.
+    labels : (n,) dask array of ints or strings, or str, optional
+        Or the name of a frame's column (names, for several labels). None for an unlabelled pool.
     fraction : float, optional
         Part of the valid rows to select, 0 < fraction <= 1; round(fraction * n), at least 1.
     size : int, optional
@@ -87,8 +90,8 @@ def distill(
         A name (see `dask_distill.strategies`) or a strategy object.
     certify : bool
         Measure the covering radius over all rows and prove a lower bound.
-    carry : dict of (n, ...) dask arrays, optional
-        More columns to write with the selected rows.
+    carry : dict of (n, ...) dask arrays, or list of str, optional
+        More columns to write with the selected rows; of a frame, those that are no features.
     seed : int
         From 0 to 2**63 - 1.
     proxy : fitted estimator with ``predict_proba``, optional
@@ -106,7 +109,8 @@ def distill(
         under the name they have in the `Dataset`.
     protect : mask, row numbers, name, dict or function, optional
         Rows that are never dropped, each with weight 1; the strategy fills the rest of the size
-        from the others. For the forms see `dask_distill.selection.marks.Protection.of`.
+        from the others. For the forms see `dask_distill.selection.marks.Protection.of`. A
+        boolean column of a frame that is named here is carried, and no feature.
     initial : mask, row numbers, name or Coreset, optional
         Rows chosen already: a mask, row numbers, the name of a boolean carried array, or a subset.
         They are not selected again; fraction and weights are of the others. ``kcenter`` and
@@ -119,7 +123,7 @@ def distill(
         NaN, such as a fitted pipeline with an imputer: rows are then valid if what it gives is.
     time : (n,) array of numbers or dates, or str, optional
         When each row was: for strategies that ask for it, ``time_scale``, and `evaluate`, which
-        tests on later rows. Carried as "time"; or the name of a carried array.
+        tests on later rows. Carried as "time"; or the name of a carried array, or of a column.
     time_scale : float, "6h" or the like, or "auto", optional
         Adds to all distances how far rows are apart in time, if they lose their likeness after
         so long (in the unit of numbers, seconds for dates). "auto" finds it from the features.
@@ -137,12 +141,21 @@ def distill(
     subsets : int
         How many, for an ensemble: ``fraction`` and ``size`` are of each. They are dealt out of one
         selection, which the coreset has; see `Coreset.subset` and `Coreset.subsets`.
+    columns, profile : mapping, optional
+        How a frame's columns are read, as for `open_dataset`.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
     Returns
     -------
     Coreset
+
+    Notes
+    -----
+    A frame is a table where it has more than numbers that are all there, or where a column is
+    named: its columns are read as their profile says (``provenance["input"]["profile"]``), and
+    ``coreset.table`` has all of them for the selected rows. ``coreset.features`` are the columns as
+    numbers. Other frames are arrays. An index of pandas or dask is a column if it has a name.
 
     Raises
     ------
@@ -156,6 +169,13 @@ def distill(
     >>> coreset = distill(X, (X[:, 0] > 0).astype(int), fraction=0.1)
     >>> len(coreset), float(round(coreset.weights.sum()))
     (500, 5000.0)
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [31, None, 47, 55], "town": ["Oslo", "Rome", None, "Rome"]})
+    >>> frame["late"] = ["yes", "no", "no", "yes"]
+    >>> coreset = distill(frame, "late", size=2, strategy="stratified")
+    >>> len(coreset.take(frame)), coreset.table.schema.names
+    (2, ['age', 'town', 'late'])
     """
     request = Request(
         strategy=make_strategy(strategy, options),
@@ -174,11 +194,17 @@ def distill(
         missing_label=missing_label,
         subsets=subsets,
     )
+    by_name = {"labels": labels, "carry": carry, "time": time, "sample_weight": sample_weight}
+    read = {"columns": columns, "profile": profile}
+    marks = columns_named(protect, initial)
+    several = task == "multilabel"
+    given = named(Given(features=features, marks=marks, several=several, **by_name, **read))
+    features, labels = given.features, given.labels
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)
     classes = labels if task == "classification" else None
-    dataset = as_dataset(features, classes, carry=carry, time=time)
-    dataset = with_weights(dataset, sample_weight)
+    dataset = as_dataset(features, classes, carry=given.carry, time=given.time)
+    dataset = with_weights(dataset, given.sample_weight)
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
     asked = request.of(dataset)
@@ -310,90 +336,3 @@ def select_and_write(
         raise
     checkpoint.close()
     return coreset, receipt
-
-
-def grow(
-    features: Any,
-    labels: Any = None,
-    *,
-    fraction: float | None = None,
-    size: int | None = None,
-    strategy: str = "auto",
-    options: Mapping[str, Any] | None = None,
-    carry: Mapping[str, Any] | None = None,
-    time: Any = None,
-    oversample: float | None = None,
-    window: int | None = None,
-    half_life: float | None = None,
-    seed: int = 0,
-    on_invalid: OnInvalid | None = None,
-    progress: Progress | None = None,
-) -> Coreset:
-    """Select rows of a first batch, so that `Coreset.update` can add others.
-
-    Besides the subset some more rows are kept, and what each of them stands for: its `summary`.
-    Every batch is read when it comes, and never again. Rows are numbered in the order in which
-    they come, over all batches.
-
-    Most strategies choose from a random sample: which rows are in it depends on seed and row
-    numbers alone, so that fifty batches give the rows and weights of the same data in one, bit
-    for bit. ``kcenter`` keeps rows far from each other; its certificate then states a bound
-    instead of a measured radius, see the guide on growing data.
-
-    Parameters
-    ----------
-    features, labels, carry, time, seed, on_invalid, progress
-        As for `dask_distill.distill`. All batches have the same columns and types.
-    fraction : float, optional
-        Part of the rows that have come, 0 < fraction <= 1: the subset grows with them.
-    size : int, optional
-        Rows to select, as soon as there are so many (for ``kcenter``, so many distinct ones); what
-        is kept stays bounded. Exactly one of ``fraction`` and ``size`` is given.
-    strategy : str
-        kcenter, auto, coverage, hierarchical, kmeans, kmedoids, periods, random, spaced, strata
-        or stratified.
-    options : dict, optional
-        Of the strategy.
-    oversample : float, optional
-        Rows kept for each one selected: 10 unless given, fewer where that is more than 40 %
-        of all rows.
-    window : int, optional
-        Only the last so many rows count, by their numbers. Needs ``size``.
-    half_life : float, optional
-        Rows count for half as much when so many have come after them. Needs ``size``.
-
-    Returns
-    -------
-    Coreset
-        With a ``summary``. Weights sum to the rows that count: with a half-life to all rows,
-        though old ones have a smaller part in that.
-
-    Raises
-    ------
-    InputError
-        For input or parameters that cannot be used, before any selection starts.
-
-    References
-    ----------
-    Duffield, Lund, Thorup (2007), Priority sampling for estimation of arbitrary subset sums;
-    Charikar, Chekuri, Feder, Motwani (2004), Incremental clustering and dynamic information
-    retrieval.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).normal(size=(3000, 4))
-    >>> y = (X[:, 0] > 0).astype(int)
-    >>> coreset = grow(X[:1000], y[:1000], size=100)
-    >>> coreset = coreset.update(X[1000:], y[1000:])
-    >>> len(coreset), float(round(coreset.weights.sum())), coreset.provenance["rows"]
-    (100, 3000.0, 3000)
-    """
-    more: dict[str, Any] = {"window": window, "half_life": half_life, "seed": seed}
-    more["on_invalid"] = on_invalid
-    settings = Settings.of(strategy, options, fraction, size, oversample, **more)
-    dataset = as_dataset(features, labels, carry=carry, time=time)
-    found = grown(Summary.begin(settings), dataset, progress=progress)
-    for line in warned_after(found.provenance):
-        warnings.warn(line, SelectionWarning, stacklevel=2)
-    return Coreset.of(found)

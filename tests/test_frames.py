@@ -274,6 +274,16 @@ def test_table_of_frame__in_memory_parts_travel_alone(monkeypatch):
     assert len(table.parts) > 10
     assert max(len(pickle.dumps(part)) for part in table.parts) < 100_000
     assert whole(table).column("a").to_pylist() == list(range(100_000))
+    few = table.take(np.array([5, 50_000, 99_999]))
+    assert max(len(pickle.dumps(part)) for part in few.parts) < 2_000
+    assert whole(few).column("a").to_pylist() == [5, 50_000, 99_999]
+
+
+def test_table_of_frame__of_a_task_the_rows_that_are_taken_are_kept():
+    table = table_of_frame(dd.from_pandas(pd.DataFrame({"a": np.arange(100_000)}), npartitions=2))
+    few = table.take(np.array([5, 60_000]))
+    assert max(len(pickle.dumps(part)) for part in dask.compute(*few.parts)) < 2_000
+    assert whole(few).column("a").to_pylist() == [5, 60_000]
 
 
 class Stream:

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dask_distill.data.frames_lazy import of_dask, of_xarray
 from dask_distill.data.frames_pandas import arrow_of_pandas, refuse_names
 from dask_distill.data.frames_read import of_arrow_dataset, of_hugging_face
@@ -43,6 +45,49 @@ def is_frame(values: Any) -> bool:
     if names is None:
         return hasattr(type(values), "__arrow_c_stream__") and _is_stream_of_columns(values)
     return any(kind.__name__ in names for kind in type(values).__mro__)
+
+
+def numbers_alone(frame: Any) -> bool:
+    """Whether a frame's columns are numbers and booleans, of which none is missing.
+
+    That NumPy's floats in a dask frame or an xarray Dataset have no NaN is believed, since all of
+    it would have to be read.
+    """
+    home = home_of(frame)
+    if home == "pandas":
+        return _are_numbers(frame) and not bool(frame.isna().to_numpy().any())
+    if home == "dask":
+        kinds = frame._meta.dtypes
+        nullable = [at for at, kind in enumerate(kinds) if not isinstance(kind, np.dtype)]
+        return _are_numbers(frame._meta) and not (
+            nullable and bool(frame.iloc[:, nullable].isna().any().any().compute())
+        )
+    if home == "xarray":
+        columns = list(frame.data_vars.values())
+        plain = all(column.ndim == 1 and column.dtype.kind in "biuf" for column in columns)
+        return plain and len({column.dims for column in columns}) == 1
+    if home == "pyarrow" and hasattr(frame, "get_fragments"):
+        return False
+    if home == "datasets":
+        return type(frame).__name__ == "Dataset" and _are_whole(frame.data)
+    return _are_whole(_arrow_of_polars(frame) if home == "polars" else _arrow(frame))
+
+
+def _are_numbers(frame: Any) -> bool:
+    return all(kind.kind in "biuf" for kind in frame.dtypes)
+
+
+def _are_whole(table: Any) -> bool:
+    """Of an Arrow table; one column of lists, which are vectors, will do."""
+    import pyarrow.types as kinds
+
+    def is_number(kind: Any) -> bool:
+        return bool(kinds.is_boolean(kind) or kinds.is_integer(kind) or kinds.is_floating(kind))
+
+    columns = table.columns
+    if len(columns) == 1 and "list" in str(columns[0].type).partition("<")[0]:
+        return True
+    return all(is_number(column.type) and column.null_count == 0 for column in columns)
 
 
 def table_of_frame(frame: Any) -> Table:
@@ -101,7 +146,13 @@ def in_memory(table: "pa.Table") -> Table:
         raise InputError("features must have at least one row, got a table without any")
     step = chunk_rows(table.nbytes // n, n)
     parts = tuple(_Slice(table.slice(start, step)) for start in range(0, n, step))
-    return Table(table.schema, parts, tuple(part.rows for part in parts))
+    whole = frozenset(
+        name
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if column.null_count == 0
+    )
+    rows = tuple(part.rows for part in parts)
+    return Table(table.schema, parts, rows, without_nulls=whole)
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,11 +155,22 @@ def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True)
 class _Look:
-    """What a piece is: rows, types, and which columns hold nothing that would tell their type."""
+    """What a piece is.
+
+    Attributes
+    ----------
+    rows : int
+    schema : Arrow schema
+    silent : frozenset of str
+        Columns that hold nothing that would tell their type.
+    gaps : frozenset of str
+        Columns with nulls.
+    """
 
     rows: int
     schema: "pa.Schema"
     silent: frozenset[str]
+    gaps: frozenset[str]
 
 
 def table_of_pieces(pieces: Sequence[Delayed]) -> Table:
@@ -182,7 +193,7 @@ def table_of_pieces(pieces: Sequence[Delayed]) -> Table:
         raise InputError("features must have at least one row, got a table without any")
     kept = zip(pieces, looks, strict=True)
     parts = tuple(_later(_part)(piece, whole) for piece, look in kept if look.rows)
-    return Table(whole, parts, rows)
+    return Table(whole, parts, rows, without_nulls=_gapless(looks))
 
 
 def table_of_parts(tables: Sequence["pa.Table"]) -> Table:
@@ -192,19 +203,26 @@ def table_of_parts(tables: Sequence["pa.Table"]) -> Table:
     parts = tuple(_part(table, whole) for table in tables if table.num_rows)
     if not parts:
         raise InputError("features must have at least one row, got a table without any")
-    return Table(whole, parts, tuple(part.rows for part in parts))
+    rows = tuple(part.rows for part in parts)
+    return Table(whole, parts, rows, without_nulls=_gapless(looks))
+
+
+def _gapless(looks: Sequence[_Look]) -> frozenset[str]:
+    return frozenset(looks[0].schema.names).difference(*(look.gaps for look in looks))
 
 
 def _look(table: "pa.Table") -> _Look:
     import pyarrow.types as kinds
 
+    columns = dict(zip(table.column_names, table.columns, strict=True))
     silent = {
         name
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        for name, column in columns.items()
         if kinds.is_null(column.type)
         or (kinds.is_dictionary(column.type) and column.null_count == len(column))
     }
-    return _Look(table.num_rows, table.schema, frozenset(silent))
+    gaps = {name for name, column in columns.items() if column.null_count}
+    return _Look(table.num_rows, table.schema, frozenset(silent), frozenset(gaps))
 
 
 def _one_schema(looks: Sequence[_Look]) -> "pa.Schema":

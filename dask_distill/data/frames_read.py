@@ -91,7 +91,22 @@ def of_arrow_dataset(data: Any) -> Table:
                 first += count
     if not parts:
         raise InputError("features must have at least one row, got a dataset without any")
-    return Table(data.schema, tuple(parts), tuple(part.count for part in parts), tuple(files))
+    rows = tuple(part.count for part in parts)
+    whole = frozenset(data.schema.names).difference(*map(_gaps, parts))
+    return Table(data.schema, tuple(parts), rows, tuple(files), whole)
+
+
+def _gaps(part: Fragment) -> frozenset[str]:
+    """Columns in which values may be missing, as far as the file tells without being read."""
+    names = {field.name for field in part.whole if field.nullable}
+    if hasattr(part.fragment, "metadata"):
+        group = part.fragment.metadata.row_group(part.fragment.row_groups[0].id)
+        for number in range(group.num_columns):
+            column = group.column(number)
+            # what is nested goes by a longer path
+            told = column.is_stats_set and column.statistics.null_count == 0
+            names -= {column.path_in_schema} if told else set()
+    return frozenset(names)
 
 
 def _row_groups(fragment: Any) -> list[tuple[Any, int]]:
@@ -159,4 +174,6 @@ def of_hugging_face(data: Any) -> Table:
     step = chunk_rows(int(data.data.nbytes) // max(1, data.data.num_rows), len(data))
     starts = range(0, len(data), step)
     parts = tuple(Examples(data, at, min(step, len(data) - at), schema) for at in starts)
-    return Table(schema, parts, tuple(part.count for part in parts))
+    columns = zip(data.data.column_names, data.data.columns, strict=True)
+    whole = frozenset(name for name, column in columns if column.null_count == 0)
+    return Table(schema, parts, tuple(part.count for part in parts), without_nulls=whole)

@@ -77,6 +77,12 @@ class TakenPart(TablePart):
     part: TablePart
     numbers: Rows
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # of a table in memory, the other rows would travel along
+        if isinstance(self.part, MemoryPart):
+            return MemoryPart, (self.part.take(self.numbers),)
+        return TakenPart, (self.part, self.numbers)
+
     @property
     def schema(self) -> "pa.Schema":
         """Of the part."""
@@ -168,7 +174,14 @@ def read_parts(
 def _taken(part: Any, local: Rows) -> Any:
     if isinstance(part, TablePart):
         return TakenPart(part, local)
-    return delayed(TakenPart, pure=False)(part, local)
+    return delayed(_kept, pure=False)(part, local)
+
+
+def _kept(part: TablePart, local: Rows) -> TablePart:
+    """Of rows that are there once the task has run, those that are taken alone."""
+    if isinstance(part, MemoryPart):
+        return MemoryPart(part.take(local))
+    return TakenPart(part, local)
 
 
 def table_of_one(table: "pa.Table") -> Table:

@@ -4,7 +4,7 @@ Trainings are tasks on the active client, or on Dask's threads. The rows they ne
 once, where the tasks run; labels alone come here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,9 +75,9 @@ def evaluate(
     Parameters
     ----------
     coreset : Coreset
-    features : Dataset, (n, d) array, or pair of features and labels
+    features : Dataset, (n, d) array, frame, or pair of features and labels
         What the subset was selected from.
-    labels : (n,) array, optional
+    labels : (n,) array or name of a frame's column, optional
         Unless ``features`` brings them.
     test : Dataset, or pair of features and labels, optional
         Held-out rows, instead of rows of the source that were not selected. Give some where the
@@ -280,8 +280,9 @@ def labelled_source(
             "--labels"
         )
     told = coreset.provenance
-    dataset = as_labelled(features, labels, "source")
-    dataset = read_as(dataset, told.get("input", {}).get("profile"))
+    profile = told.get("input", {}).get("profile")
+    dataset = as_labelled(features, labels, "source", carry=_columns_of(told) if profile else ())
+    dataset = read_as(dataset, profile)
     dataset = _weighted(coreset, dataset, sample_weight)
     weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
     n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]
@@ -292,6 +293,14 @@ def labelled_source(
             f"got {dataset.n:,} of {dataset.d}; check the path and the names"
         )
     return dataset
+
+
+def _columns_of(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a selection from a frame took of it beside features and labels."""
+    found = told["input"]
+    return tuple(
+        name for name in (found["time"], (found["sample_weight"] or {}).get("name")) if name
+    )
 
 
 def _weighted(coreset: Subset, dataset: Dataset, sample_weight: Any) -> Dataset:

@@ -21,6 +21,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.streams import Stream
+from dask_distill.sources.frames import Given, named
 
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
@@ -285,11 +286,17 @@ def valid_rows(pool: Rows, codes: npt.NDArray[np.int64]) -> Rows:
     return np.where(codes >= 0, pool, -1)
 
 
-def as_labelled(features: Any, labels: Any, what: str, who: str = "evaluate") -> Dataset:
-    """A data set that has labels; a pair of features and labels will do."""
+def as_labelled(
+    features: Any, labels: Any, what: str, who: str = "evaluate", carry: tuple[str, ...] = ()
+) -> Dataset:
+    """A data set that has labels; a pair of features and labels will do, or a frame and a name.
+
+    ``carry`` are columns of a frame, where it has them.
+    """
     if isinstance(features, tuple) and len(features) == 2 and labels is None:
         features, labels = features
-    dataset = as_dataset(features, labels)
+    given = named(Given(features=features, labels=labels, marks=carry))
+    dataset = as_dataset(given.features, given.labels)
     if dataset.labels is None:
         raise InputError(
             f"{who} needs the labels of the {what}, got none; pass them, or name them with "

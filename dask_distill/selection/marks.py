@@ -179,6 +179,13 @@ def describe(values: Any) -> Any:
     return f"{array.size:,} row numbers"
 
 
+def columns_named(protect: Any, initial: Any) -> tuple[str, ...]:
+    """Names of the columns or carried arrays that say which rows are protected, and chosen."""
+    rules = _as_rules(protect) or {}
+    names = (rules.get("column"), initial)
+    return tuple(name for name in names if isinstance(name, str))
+
+
 def as_initial(initial: Any, dataset: Dataset) -> Marks:
     """Rows that are chosen already: mask, row numbers, name of a carried mask, or a subset.
 

@@ -182,7 +182,7 @@ SOURCES = {
     ),
     "parquet, types that drift": Source(drifting, opened=NUMBERS),
     "parquet, a column that does not fit": Source(
-        drifting, opened={"features": ["a", "note"]}, refused="same columns in all files.*'note'"
+        drifting, opened={"features": ["a", "note"]}, refused="types go together.*'note'"
     ),
     "parquet, an id alone": Source(
         lambda: pd.DataFrame({"id": np.arange(N), "y": Y}).to_parquet("in.parquet"),

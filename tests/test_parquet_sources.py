@@ -15,6 +15,11 @@ from hypothesis import given, settings, strategies as st
 from dask_distill import InputError, InputWarning, distill, open_coreset, open_dataset
 from dask_distill.cli.main import cli
 from dask_distill.sources import files as source_files
+from dask_distill.sources.arrow_groups import table_of
+from dask_distill.sources.columns import common_columns
+from dask_distill.sources.files import DataFile
+from dask_distill.sources.footers import read_footers
+from dask_distill.storage.location import Location
 
 rng = np.random.default_rng(0)
 
@@ -178,15 +183,120 @@ def test_open_dataset__types_that_nothing_holds_matter_only_where_they_are_used(
 
 
 def test_open_dataset__a_number_that_drifts_is_not_left_out_in_silence():
-    with refused("features must be the same columns in all files", "column 'v'", "name columns"):
+    with refused("features must be columns whose types go together", "'v'", "name columns"):
         drifting([1, 2], ["x", "y"])
     with refused("features", "column 'v'"):
         drifting(["x", "y"], [1, 2])
-    write("q/0.parquet")
-    write("q/1.parquet", v=np.arange(4))
-    with refused("features", "column 'v'", "int64 in", "none before it"):
-        open_dataset("q")
-    assert numbers("q", features="a") == [0, 1, 2, 3] * 2
+
+
+def table_at(*paths):
+    """All columns of files, as Arrow has them."""
+    location = Location(str(Path.cwd()))
+    footers = read_footers(location, [DataFile(str(Path(path).absolute())) for path in paths])
+    table = table_of(location, footers, common_columns(footers))
+    return pa.concat_tables([part.read() for part in table.parts])
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_open_dataset__a_column_that_a_file_lacks_is_missing_there(statistics):
+    Path("p").mkdir()
+    one = pa.table({"a": [1.0, 2.0], "n": [1, 2], "t": ["x", None], "b": [True, False]})
+    other = pa.table({"w": pa.array([7, 8], pa.timestamp("ms")), "a": [3.0, 4.0]})
+    for number, table in enumerate((one, other)):
+        pq.write_table(table, f"p/{number}.parquet", write_statistics=statistics)
+    dataset = open_dataset("p", features="a,n,b", carry=["n", "t", "w"])
+    nan = np.nan
+    expected = [[1, 1, 1], [2, 2, 0], [3, nan, nan], [4, nan, nan]]
+    np.testing.assert_array_equal(dataset.features.compute(), expected)
+    np.testing.assert_array_equal(dataset.carry["n"].compute(), [1, 2, nan, nan])
+    assert dataset.carry["t"].compute().tolist() == ["x", None, None, None]
+    times = np.array(["NaT", "NaT", 7, 8], "M8[ms]")
+    np.testing.assert_array_equal(dataset.carry["w"].compute(), times)
+    whole = table_at("p/0.parquet", "p/1.parquet")
+    assert whole.schema.types == [
+        pa.float64(),
+        pa.int64(),
+        pa.string(),
+        pa.bool_(),
+        pa.timestamp("ms"),
+    ]
+    assert whole.column("n").to_pylist() == [1, 2, None, None]
+    assert whole.column("b").to_pylist() == [True, False, None, None]
+    assert whole.column("w").combine_chunks().to_pylist()[:2] == [None, None]
+
+
+def test_open_dataset__labels_that_a_file_lacks_are_missing_labels():
+    write("p/0.parquet", y=["u", "v"] * 2)
+    write("p/1.parquet", 4)
+    with pytest.warns(InputWarning, match=r"'y' is not in 1 of 2 files.*1\.parquet.*no label"):
+        dataset = open_dataset("p", labels="y")
+    assert dataset.labels.compute().tolist() == ["u", "v"] * 2 + [None] * 4
+    done = command("plan", "p", "--labels", "y", "--size", "2")
+    assert done.stderr.count("their rows have no label") == 1
+
+
+def test_open_dataset__whole_numbers_beside_missing_ones_are_never_rounded():
+    write("p/0.parquet", id=np.arange(4) + 2**53)
+    write("p/1.parquet", 4)
+    with refused("carry 'id'", r"2\*\*53"):
+        open_dataset("p", features="a", carry=["id"])
+    assert table_at("p/0.parquet", "p/1.parquet").column("id")[3].as_py() == 2**53 + 3
+
+
+DRIFTS = {
+    "all missing": (pa.nulls(2), pa.array(["x", "y"]), pa.string()),
+    "categories": (pa.array(["x", "y"]).dictionary_encode(), pa.array(["x", "z"]), pa.string()),
+    "long text": (pa.array(["x", "y"], pa.large_string()), pa.array(["x", None]), pa.string()),
+    "decimals and whole numbers": (
+        pa.array([1, 2]).cast(pa.decimal128(20, 1)),
+        pa.array([2**62, 3]),
+        pa.decimal128(21, 1),
+    ),
+    "a field more": (
+        pa.array([{"u": 1}, None], pa.struct([("u", pa.int32())])),
+        pa.array([{"u": 2**40, "v": "x"}, None]),
+        pa.struct([("u", pa.int64()), ("v", pa.string())]),
+    ),
+    "widths within lists": (
+        pa.array([[1.5], None], pa.list_(pa.float32())),
+        pa.array([[1.5, 2.0], []], pa.list_(pa.float64())),
+        pa.list_(pa.float64()),
+    ),
+    "lists of some length and of any": (
+        pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2)),
+        pa.array([[1.0], [2.0]]),
+        pa.list_(pa.float64()),
+    ),
+    "lists without values": (
+        pa.array([[], None], pa.list_(pa.null())),
+        pa.array([["x"], []]),
+        pa.list_(pa.string()),
+    ),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kind", DRIFTS)
+def test_table__has_the_type_that_holds_the_values_of_all_files(kind, turned):
+    one, other, wide = DRIFTS[kind]
+    one, other = (other, one) if turned else (one, other)
+    write("p/0.parquet", 0, 2, v=one)
+    write("p/1.parquet", 2, 2, v=other)
+    found = table_at("p/0.parquet", "p/1.parquet").column("v")
+    assert found.type == wide
+    fields = {"u": None, "v": None}
+    plain = [
+        fields | value if isinstance(value, dict) else value
+        for value in one.to_pylist() + other.to_pylist()
+    ]
+    assert found.to_pylist() == plain
+
+
+def test_table__leaves_out_what_does_not_go_together():
+    for one, other in (*UNFIT.values(), ([[1]], [{"u": 1}])):
+        write("p/0.parquet", 0, len(one), v=one)
+        write("p/1.parquet", 2, len(other), v=other)
+        assert table_at("p/0.parquet", "p/1.parquet").column_names == ["a"]
 
 
 def test_open_dataset__columns_that_nobody_asked_for_may_come_and_go():

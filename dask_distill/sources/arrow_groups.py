@@ -10,17 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dask_distill.data.table import Rows, Table, TablePart
 from dask_distill.errors import InputError
+from dask_distill.sources.batches import read_batches, refuse_changes
 from dask_distill.sources.columns import Column
-from dask_distill.sources.footers import Footer, metadata_of, open_file
+from dask_distill.sources.footers import Footer, metadata_of
 from dask_distill.storage.location import Location, reading
-
-# rows that are decoded at a time, by their bytes
-_BATCH_BYTES = 8 * 2**20
-_FEWEST, _MOST = 256, 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,38 +86,19 @@ class RowGroup(TablePart):
         """Batches of what the file has of these columns, each with its first row, up to a row."""
         with reading(self.location):
             metadata = metadata_of(self.location, self.path)
-            found = self._stored(metadata, names)
+            refuse_changes(metadata, self.path, (self.group,), self.count)
+            there = set(metadata.schema.to_arrow_schema().names)
+            folders = {name for name, _ in self.partition}
+            found = [name for name in names if name in there and name not in folders]
             if not found:
                 yield 0, pa.record_batch({"": pa.nulls(self.count)})
                 return
-            group = metadata.row_group(self.group)
-            size = max(1, group.total_byte_size // max(1, self.count))
-            step = int(min(_MOST, max(_FEWEST, _BATCH_BYTES // size)))
-            with open_file(self.location, self.path) as file:
-                parquet = pq.ParquetFile(file, metadata=metadata)
-                self._refuse_changes(parquet)
-                first = 0
-                for batch in parquet.iter_batches(
-                    step, row_groups=[self.group], columns=found, use_threads=False
-                ):
-                    yield first, batch
-                    first += batch.num_rows
-                    if first >= stop:
-                        return
-
-    def _stored(self, metadata: Any, names: Sequence[str]) -> list[str]:
-        """Of these columns, those that the file has and folders do not tell."""
-        there = set(metadata.schema.to_arrow_schema().names) - {name for name, _ in self.partition}
-        return [name for name in names if name in there]
-
-    def _refuse_changes(self, parquet: Any) -> None:
-        groups = parquet.metadata.num_row_groups
-        there = parquet.metadata.row_group(self.group).num_rows if self.group < groups else 0
-        if there != self.count:
-            raise InputError(
-                f"source must not change while it is read, got {there} rows instead of "
-                f"{self.count} in '{self.path}'; open it again"
-            )
+            first = 0
+            for batch in read_batches(
+                self.location, self.path, (self.group,), found, metadata, stop=stop
+            ):
+                yield first, batch
+                first += batch.num_rows
 
     def _joined(self, batches: list[Any], kinds: Any) -> Any:
         """One table in the types of all files together."""

@@ -1,11 +1,12 @@
 """Columns of parquet files: one type for all files, as wide as holds the values of each.
 
-Knows types alone. A column that does not fit in all files says so when it is used, not before.
+Knows types alone. Where a file does not have a column, its values are missing. A column whose types
+do not go together says so when it is used, not before.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from dask_distill.sources.footers import Footer
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBERS = "biuf"
+# digits of whole numbers by their bits
+_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
+_MOST_DIGITS = 38
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,15 @@ class Column:
         Whether values may be missing.
     misfit : str
         Which files do not go together, where some do not.
+    lacking : tuple of str
+        Files that do not have it, in which its values are missing.
     """
 
     name: str
     kind: Any
     nulls: bool
     misfit: str = ""
+    lacking: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -71,56 +78,103 @@ class Column:
         """
         if self.misfit:
             raise InputError(
-                f"{what} must be the same columns in all files, got column {self.name!r} "
-                f"{self.misfit}; write them alike, or name columns without it"
+                f"{what} must be columns whose types go together in all files, got column "
+                f"{self.name!r} {self.misfit}; write them alike, or name columns without it"
             )
         return self
 
 
 def common_columns(footers: Sequence[Footer]) -> dict[str, Column]:
-    """The columns of all files, by name, in the order of the first file."""
+    """The columns of all files, by name, in the order in which files first have them."""
     distinct: list[Footer] = []
     for footer in footers:
         if not any(footer.kinds == known.kinds for known in distinct):
             distinct.append(footer)
     names = dict.fromkeys(name for footer in distinct for name in footer.kinds)
     nulls = frozenset().union(*(footer.nulls | footer.untold for footer in footers))
-    columns = {name: _joined(name, distinct, name in nulls) for name in names}
-    folders = dict.fromkeys(name for footer in footers for name, _ in footer.partition)
-    return columns | {name: _partition_column(name, footers) for name in folders}
+    folders = {name for footer in footers for name, _ in footer.partition}
+    columns = {}
+    for name in names:
+        lacking: tuple[str, ...] = ()
+        if not all(name in footer.kinds for footer in distinct):
+            lacking = tuple(footer.path for footer in footers if name not in footer.kinds)
+        found = (
+            _partition_column(name, footers)
+            if name in folders
+            else _joined(name, distinct, name in nulls or bool(lacking))
+        )
+        columns[name] = replace(found, lacking=lacking)
+    return columns
+
+
+def lacking_line(columns: Iterable[Column], files: int) -> str:
+    """What to say of labels that some files do not have; "" where all do.
+
+    Examples
+    --------
+    >>> lacking_line([Column("y", pa.int64(), True, lacking=("b.parquet",))], 3)
+    "column 'y' is not in 1 of 3 files, such as 'b.parquet': their rows have no label"
+    """
+    lines = [
+        f"column {column.name!r} is not in {len(column.lacking)} of {files} files, such as "
+        f"'{column.lacking[0]}': their rows have no label"
+        for column in columns
+        if column.lacking
+    ]
+    return "; ".join(lines)
 
 
 def _joined(name: str, footers: Iterable[Footer], nulls: bool) -> Column:
-    """One column from the types that it has in files; one whose values are missing has any."""
-    first, *others = footers
-    kind = first.kinds.get(name)
-    for footer in others:
+    """One column from the types that it has in the files that have it."""
+    kind = None
+    for footer in footers:
         other = footer.kinds.get(name)
-        wider = kind if other == kind else _wider(kind, other)
-        if other != kind and wider is None:
-            text = f"of type {other or 'none'} in '{footer.path}' and {kind or 'none'} before it"
-            found = [Column(name, one, nulls, text) for one in (kind, other) if one is not None]
+        if other is None:
+            continue
+        wider = other if kind in (None, other) else wider_type(kind, other)
+        if wider is None:
+            text = f"of type {other} in '{footer.path}' and {kind} before it"
+            found = [Column(name, one, nulls, text) for one in (kind, other)]
             # what is a number in one of them would be taken as a feature
             return next((column for column in found if column.is_number), found[0])
         kind = wider
     return Column(name, kind, nulls)
 
 
-def _wider(one: Any, other: Any) -> Any:
-    """The type that holds the values of both as they are; None where there is none."""
-    if one is None or other is None:
-        return None
+def wider_type(one: Any, other: Any) -> Any:
+    """The Arrow type that holds the values of both as they are; None where there is none.
+
+    Examples
+    --------
+    >>> wider_type(pa.int64(), pa.float64()), wider_type(pa.null(), pa.string())
+    (DataType(double), DataType(string))
+    >>> wider_type(pa.int64(), pa.string()) is None
+    True
+    """
     both = (one, other)
-    if any(map(pa.types.is_uint64, both)) and any(map(pa.types.is_signed_integer, both)):
+    types = pa.types
+    if any(map(types.is_uint64, both)) and any(map(types.is_signed_integer, both)):
         # Arrow would take int64 for both
         return None
-    if any(map(pa.types.is_decimal, both)) and any(map(pa.types.is_floating, both)):
+    if any(map(types.is_decimal, both)) and any(map(types.is_floating, both)):
         return None
+    if any(map(types.is_decimal, both)) and any(map(types.is_integer, both)):
+        return _decimal_for(*sorted(both, key=types.is_integer))
     schemas = [pa.schema([("", kind)]) for kind in both]
     try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        wider = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        for kind in both:
+            pa.nulls(0, kind).cast(wider)
     except pa.ArrowException:
         return None
+    return wider
+
+
+def _decimal_for(decimal: Any, whole: Any) -> Any:
+    """Decimals of as many digits as whole numbers of some width may need; Arrow takes too few."""
+    scale = decimal.scale
+    digits = max(decimal.precision, _DIGITS[whole.bit_width] + scale)
+    return pa.decimal128(digits, scale) if digits <= _MOST_DIGITS else None
 
 
 def _partition_column(name: str, footers: Sequence[Footer]) -> Column:
@@ -129,6 +183,11 @@ def _partition_column(name: str, footers: Sequence[Footer]) -> Column:
     values = [told[name] for told in folders if name in told]
     known = {value for value in values if value is not None}
     whole = bool(known) and all(_WHOLE.fullmatch(value) for value in known)
-    without = [f.path for f, told in zip(footers, folders, strict=True) if name not in told]
-    misfit = f"in the names of some folders, and not in '{without[0]}'" if without else ""
-    return Column(name, pa.int64() if whole else pa.string(), None in values, misfit)
+    stored = [
+        footer.path
+        for footer, told in zip(footers, folders, strict=True)
+        if name not in told and name in footer.kinds
+    ]
+    misfit = f"in the names of some folders, and within '{stored[0]}'" if stored else ""
+    missing = None in values or any(name not in footer.kinds for footer in footers)
+    return Column(name, pa.int64() if whole else pa.string(), missing, misfit)

@@ -87,8 +87,8 @@ def _is_whole(kind: Any) -> bool:
 
 
 def _lacks(footer: Footer, name: str) -> bool:
-    """Whether values are known to be missing."""
-    return name in footer.nulls or footer.kinds.get(name) == pa.null()
+    """Whether values are known to be missing, or the whole column is."""
+    return name in footer.nulls or footer.kinds.get(name) in (None, pa.null())
 
 
 def _is_long(kind: Any) -> bool:

@@ -110,8 +110,9 @@ def open_dataset(
     integers or booleans that has some becomes float64, features also where footers do not tell.
     Labels and carried integers that float64 would round are refused; where footers do not tell
     whether values are missing, these columns are read for it. A column whose type differs from
-    file to file gets the one that holds all of its values; where there is none, or a file does not
-    have it, it is refused if it is used. Decimals become float64, days and times NumPy's, those
+    file to file gets the one that holds all of its values; where there is none, it is refused if
+    it is used. Where a file does not have a column, its values are missing; of labels, that is
+    warned of. Decimals become float64, days and times NumPy's, those
     with a time zone in UTC. Where no file of a folder is named as parquet, those that begin as it
     does are taken.
     """

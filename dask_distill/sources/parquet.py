@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +17,9 @@ from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
 from dask_distill.data.uses import CARRIED, LABEL, LEFT_OUT, WEIGHT, ColumnUse
-from dask_distill.errors import InputError
+from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.arrow_groups import table_of
-from dask_distill.sources.columns import Column, common_columns
+from dask_distill.sources.columns import Column, common_columns, lacking_line
 from dask_distill.sources.exact import known_exactly
 from dask_distill.sources.files import DataFile
 from dask_distill.sources.footers import Footer, read_footers, text_sizes
@@ -63,6 +64,9 @@ def open_parquet(
     for name, what in [(name, f"carry {name}") for name in carry] + [(weight, _WEIGHT)]:
         if name and name not in columns:
             raise missing_name(what, name, list(columns), location.url)
+    if told := lacking_line([columns[n] for n in (label, *several) if n], len(footers)):
+        # whoever has called open_dataset
+        warnings.warn(told, InputWarning, stacklevel=5)
     vectors = _vectors(location, footers, columns, label, carry)
     target = vectors.get(label)
     if several:

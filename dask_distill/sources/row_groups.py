@@ -4,7 +4,7 @@ Every column is read by a task of its own array, so that labels alone, or carrie
 selected rows, never bring the features with them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,20 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dask_distill.data.reader import RowReader
 from dask_distill.data.rows import chunk_rows
 from dask_distill.errors import InputError
+from dask_distill.sources.batches import column_bytes, read_batches, refuse_changes
 from dask_distill.sources.columns import Column
 from dask_distill.sources.exact import refuse_rounding
-from dask_distill.sources.footers import Footer, metadata_of, open_file, plain_type
+from dask_distill.sources.footers import Footer, metadata_of, plain_type
 from dask_distill.storage.location import Location, reading
 
 _NOT_A_TIME = -(2**63)
 # files of a few rows share a task; more would take long where each is a round trip away
 _MOST_FILES = 64
-_BATCH_BYTES = 64 * 2**20
+# of a file, columns that are read at once
+_TOGETHER_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class RowGroups(RowReader):
         with reading(self.location):
             values = _columns(self.location, self.piece, self.columns, self.dtype, self.exact)
         if self.fill is not None:
-            _fill(values, self.fill)
+            _filled(values, self.fill)
         values = values[:, 0] if self.flat else values
         whole = self.start == 0 and self.stop in (None, len(values))
         # a view would hold them all
@@ -127,19 +128,16 @@ def _columns(
     for part in piece:
         rows = out[start : start + part.rows]
         folders = dict(part.partition)
-        stored = _stored(location, part, [c.name for c in columns if c.name not in folders])
-        for position, column in enumerate(columns):
-            if column.name in folders:
-                value = pa.scalar(folders[column.name], pa.string()).cast(column.kind)
-                values = pa.repeat(value, part.rows)
-            else:
-                values = next(stored)
-            rows[:, position] = _values(values, column, exact)
+        told = [n for n, column in enumerate(columns) if column.name in folders]
+        for number in told:
+            value = pa.scalar(folders[columns[number].name], pa.string()).cast(columns[number].kind)
+            rows[:, number] = _values(pa.repeat(value, part.rows), columns[number], exact)
+        _fill(rows, location, part, {n: c for n, c in enumerate(columns) if n not in told}, exact)
         start += part.rows
     return out
 
 
-def _fill(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
+def _filled(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
     """Put a column's own number where a value is missing, or infinite."""
     for column, number in enumerate(fill):
         wrong = ~np.isfinite(values[:, column])
@@ -147,23 +145,44 @@ def _fill(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
             values[wrong, column] = number
 
 
-def _stored(location: Location, part: Part, names: Sequence[str]) -> Iterator[Any]:
-    """Columns of a file, a few at a time: row groups may be large, and are held once already."""
-    if not names:
-        return
-    width = max(1, _BATCH_BYTES // (8 * part.rows))
+def _fill(
+    rows: npt.NDArray[np.generic],
+    location: Location,
+    part: Part,
+    columns: Mapping[int, Column],
+    exact: str | None,
+) -> None:
+    """What a file has of columns, each by where it belongs; what it has not is missing."""
     metadata = metadata_of(location, part.path)
-    with open_file(location, part.path) as file:
-        parquet = pq.ParquetFile(file, metadata=metadata, pre_buffer=True)
-        for first in range(0, len(names), width):
-            batch = list(names[first : first + width])
-            found = parquet.read_row_groups(list(part.groups), columns=batch, use_threads=False)
-            if found.num_rows != part.rows:
-                raise InputError(
-                    f"source must not change while it is read, got {found.num_rows} rows instead "
-                    f"of {part.rows} in '{part.path}'; open it again"
-                )
-            yield from (found.column(name) for name in batch)
+    refuse_changes(metadata, part.path, part.groups, part.rows)
+    sizes = column_bytes(metadata, part.groups)
+    for number, column in columns.items():
+        if column.name not in sizes:
+            rows[:, number] = _values(pa.nulls(part.rows), column, exact)
+    for numbers in _runs(columns, sizes):
+        names = [columns[number].name for number in numbers]
+        first = 0
+        for batch in read_batches(location, part.path, part.groups, names, metadata):
+            stop = first + batch.num_rows
+            for number in numbers:
+                values = batch.column(columns[number].name)
+                rows[first:stop, number] = _values(values, columns[number], exact)
+            first = stop
+
+
+def _runs(columns: Mapping[int, Column], sizes: Mapping[str, int]) -> Iterator[list[int]]:
+    """Columns that are read together: what is held of a file beside the values is bounded."""
+    run: list[int] = []
+    room = 0
+    for number, column in columns.items():
+        if column.name in sizes:
+            if run and sizes[column.name] > room:
+                yield run
+                run = []
+            room = (room if run else _TOGETHER_BYTES) - sizes[column.name]
+            run.append(number)
+    if run:
+        yield run
 
 
 def _values(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:

@@ -294,14 +294,14 @@ BAD: dict[str, Bad] = {
     # ------------------------------------------------ the source
     "no source": Bad("source '.*in.zarr' does not exist; check the path", nothing),
     "empty folder": Bad(
-        "must be a zarr group, a parquet file or a folder of parquet files, got a folder",
+        "must be a zarr group, or a file or folder of parquet, CSV or JSON lines, got a folder",
         folder("in"),
         source="in",
     ),
     "unknown kind of file": Bad(
-        "must be a zarr group, a parquet file or folder, or an .npy or .npz file, got",
-        text("in.csv"),
-        source="in.csv",
+        "must be a zarr group, a file or folder of parquet, CSV or JSON lines, or an .npy or .npz",
+        text("in.txt"),
+        source="in.txt",
     ),
     "unknown protocol": Bad(
         "must be readable, got ValueError: Protocol not known: gopher",
@@ -573,7 +573,7 @@ BAD: dict[str, Bad] = {
         source="in.parquet",
     ),
     "parquet folder without files": Bad(
-        "got a folder without any that ends in .parquet, .parq, .pq",
+        "got a folder without any file that ends in .parquet, .parq, .pq, .csv, .tsv, .jsonl",
         lambda: Path("in.parquet").mkdir(),
         source="in.parquet",
     ),

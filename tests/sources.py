@@ -129,6 +129,8 @@ def own(write):
 
 
 NUMBERS = {"features": ["a", "b", "c"]}
+# numbers that rows are compared by
+AS_READ = {"opened": NUMBERS, "features": X.astype(np.float32), "labels": Y}
 
 SOURCES = {
     "zarr 3": Source(arrays()),
@@ -180,6 +182,28 @@ SOURCES = {
         opened={"split": "test"},
         refused="split must be .* there are: train",
     ),
+    "CSV": Source(lambda: FRAME.to_csv("in.csv", index=False), place="in.csv", **AS_READ),
+    "CSV, several and compressed": Source(
+        lambda: (
+            Path("in").mkdir(),
+            FRAME.iloc[:100].to_csv("in/part-2.csv.gz", index=False),
+            FRAME.iloc[100:].to_csv("in/part-10.csv.gz", index=False),
+        ),
+        **AS_READ,
+    ),
+    "JSON lines": Source(
+        lambda: FRAME.to_json("in.jsonl", orient="records", lines=True, double_precision=15),
+        place="in.jsonl",
+        **AS_READ,
+    ),
+    "CSV beside parquet": Source(
+        lambda: (
+            Path("in").mkdir(),
+            FRAME.to_csv("in/a.csv"),
+            FRAME.to_parquet("in/b.parquet"),
+        ),
+        refused="files of one kind, got parquet .* beside CSV",
+    ),
     "parquet, types that drift": Source(drifting, opened=NUMBERS),
     "parquet, a column that does not fit": Source(
         drifting, opened={"features": ["a", "note"]}, refused="types go together.*'note'"
@@ -199,8 +223,8 @@ SOURCES = {
         own(lambda coreset: coreset.to_parquet("in")), features=own
     ),
     "a folder of other things": Source(
-        lambda: (Path("in").mkdir(), Path("in/a.csv").write_text("a,b\n1,2\n")),
-        refused="must be a zarr group, a parquet file or a folder of parquet",
+        lambda: (Path("in").mkdir(), Path("in/a.txt").write_text("a,b\n1,2\n")),
+        refused="must be a zarr group, or a file or folder of parquet, CSV or JSON lines",
     ),
     "nothing": Source(lambda: None, refused="does not exist; check the path"),
 }

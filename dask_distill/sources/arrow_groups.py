@@ -101,20 +101,37 @@ class RowGroup(TablePart):
                 first += batch.num_rows
 
     def _joined(self, batches: list[Any], kinds: Any) -> Any:
-        """One table in the types of all files together."""
         rows = sum(batch.num_rows for batch in batches)
         stored = pa.Table.from_batches(batches) if batches else None
-        folders = dict(self.partition)
-        columns = []
-        for kind in kinds:
-            if kind.name in folders:
-                value = pa.scalar(folders[kind.name], pa.string()).cast(kind.type)
-                columns.append(pa.chunked_array([pa.repeat(value, rows)]))
-            elif stored is None or kind.name not in stored.column_names:
-                columns.append(pa.chunked_array([pa.nulls(rows, kind.type)]))
-            else:
-                columns.append(_in_type(stored.column(kind.name), kind))
-        return pa.Table.from_arrays(columns, schema=kinds)
+        return in_types(stored, rows, kinds, self.partition)
+
+
+def in_types(
+    stored: Any, rows: int, kinds: Any, partition: Sequence[tuple[str, str | None]]
+) -> Any:
+    """Rows of one file in the types of all files together.
+
+    Parameters
+    ----------
+    stored : Arrow table or None
+        Columns that the file has.
+    rows : int
+    kinds : Arrow schema
+        Columns that are wanted.
+    partition : sequence of (name, value)
+        What the names of the file's folders say.
+    """
+    folders = dict(partition)
+    columns = []
+    for kind in kinds:
+        if kind.name in folders:
+            value = pa.scalar(folders[kind.name], pa.string()).cast(kind.type)
+            columns.append(pa.chunked_array([pa.repeat(value, rows)]))
+        elif stored is None or kind.name not in stored.column_names:
+            columns.append(pa.chunked_array([pa.nulls(rows, kind.type)]))
+        else:
+            columns.append(_in_type(stored.column(kind.name), kind))
+    return pa.Table.from_arrays(columns, schema=kinds)
 
 
 def _in_type(values: Any, kind: Any) -> Any:

@@ -5,14 +5,15 @@ do not go together says so when it is used, not before.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from dask_distill.errors import InputError
+from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.footers import Footer
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -88,7 +89,8 @@ def common_columns(footers: Sequence[Footer]) -> dict[str, Column]:
     """The columns of all files, by name, in the order in which files first have them."""
     distinct: list[Footer] = []
     for footer in footers:
-        if not any(footer.kinds == known.kinds for known in distinct):
+        looks = (footer.kinds, footer.large)
+        if not any(looks == (known.kinds, known.large) for known in distinct):
             distinct.append(footer)
     names = dict.fromkeys(name for footer in distinct for name in footer.kinds)
     nulls = frozenset().union(*(footer.nulls | footer.untold for footer in footers))
@@ -99,7 +101,7 @@ def common_columns(footers: Sequence[Footer]) -> dict[str, Column]:
         if not all(name in footer.kinds for footer in distinct):
             lacking = tuple(footer.path for footer in footers if name not in footer.kinds)
         found = (
-            _partition_column(name, footers)
+            partition_column(name, [dict(f.partition) for f in footers], _stored(name, footers))
             if name in folders
             else _joined(name, distinct, name in nulls or bool(lacking))
         )
@@ -107,30 +109,26 @@ def common_columns(footers: Sequence[Footer]) -> dict[str, Column]:
     return columns
 
 
-def lacking_line(columns: Iterable[Column], files: int) -> str:
-    """What to say of labels that some files do not have; "" where all do.
-
-    Examples
-    --------
-    >>> lacking_line([Column("y", pa.int64(), True, lacking=("b.parquet",))], 3)
-    "column 'y' is not in 1 of 3 files, such as 'b.parquet': their rows have no label"
-    """
-    lines = [
-        f"column {column.name!r} is not in {len(column.lacking)} of {files} files, such as "
-        f"'{column.lacking[0]}': their rows have no label"
-        for column in columns
-        if column.lacking
-    ]
-    return "; ".join(lines)
+def warn_of_lacking(labels: Iterable[Column], files: int) -> None:
+    """Say of labels that some of so many files do not have them."""
+    for column in labels:
+        if column.lacking:
+            told = (
+                f"column {column.name!r} is not in {len(column.lacking)} of {files} files, such as "
+                f"'{column.lacking[0]}': their rows have no label"
+            )
+            # whoever has called open_dataset
+            warnings.warn(told, InputWarning, stacklevel=6)
 
 
 def _joined(name: str, footers: Iterable[Footer], nulls: bool) -> Column:
     """One column from the types that it has in the files that have it."""
-    kind = None
+    kind, large = None, ""
     for footer in footers:
         other = footer.kinds.get(name)
         if other is None:
             continue
+        large = large or (footer.path if name in footer.large else "")
         wider = other if kind in (None, other) else wider_type(kind, other)
         if wider is None:
             text = f"of type {other} in '{footer.path}' and {kind} before it"
@@ -138,6 +136,12 @@ def _joined(name: str, footers: Iterable[Footer], nulls: bool) -> Column:
             # what is a number in one of them would be taken as a feature
             return next((column for column in found if column.is_number), found[0])
         kind = wider
+    if large and pa.types.is_floating(kind):
+        text = (
+            f"with whole numbers beyond ±2**53 in '{large}', which float64 would round, and with "
+            "floats in others"
+        )
+        return Column(name, kind, nulls, text)
     return Column(name, kind, nulls)
 
 
@@ -177,17 +181,26 @@ def _decimal_for(decimal: Any, whole: Any) -> Any:
     return pa.decimal128(digits, scale) if digits <= _MOST_DIGITS else None
 
 
-def _partition_column(name: str, footers: Sequence[Footer]) -> Column:
-    """What the names of folders say: whole numbers where all are, text otherwise."""
-    folders = [dict(footer.partition) for footer in footers]
-    values = [told[name] for told in folders if name in told]
+def partition_column(
+    name: str, folders: Sequence[Mapping[str, str | None]], stored: Sequence[str]
+) -> Column:
+    """What the names of folders say: whole numbers where all are, text otherwise.
+
+    Parameters
+    ----------
+    name : str
+    folders : sequence of mapping
+        Of each file, what the names of its folders say.
+    stored : sequence of str
+        Files that have a column of that name themselves, and whose folders do not.
+    """
+    values = [told.get(name) for told in folders]
     known = {value for value in values if value is not None}
     whole = bool(known) and all(_WHOLE.fullmatch(value) for value in known)
-    stored = [
-        footer.path
-        for footer, told in zip(footers, folders, strict=True)
-        if name not in told and name in footer.kinds
-    ]
     misfit = f"in the names of some folders, and within '{stored[0]}'" if stored else ""
-    missing = None in values or any(name not in footer.kinds for footer in footers)
-    return Column(name, pa.int64() if whole else pa.string(), missing, misfit)
+    return Column(name, pa.int64() if whole else pa.string(), None in values, misfit)
+
+
+def _stored(name: str, footers: Sequence[Footer]) -> list[str]:
+    """Files that have a column which the names of folders of others tell."""
+    return [f.path for f in footers if name in f.kinds and name not in dict(f.partition)]

@@ -16,11 +16,9 @@ import pyarrow.parquet as pq
 
 from dask_distill.errors import InputError
 from dask_distill.sources.columns import Column
-from dask_distill.sources.footers import Footer, metadata_of, open_file, plain_type
+from dask_distill.sources.footers import LARGEST_EXACT, Footer, metadata_of, open_file, plain_type
 from dask_distill.storage.location import Location
 
-# float64 holds every whole number up to here
-_LARGEST_EXACT = 2**53
 _THREADS = 16
 
 
@@ -74,7 +72,7 @@ def refuse_rounding(ends: tuple[int, int], what: str) -> None:
     InputError
     """
     for end in ends:
-        if abs(end) > _LARGEST_EXACT:
+        if abs(end) > LARGEST_EXACT:
             raise InputError(
                 f"{what} must be within ±2**53 where values are missing or other files hold "
                 f"floats, since it becomes float64, got {end}; fill what is missing, or store it "

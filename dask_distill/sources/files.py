@@ -1,4 +1,4 @@
-"""Which parquet files a source is: one, those of a folder, of a pattern, or of a list.
+"""Which files a source is, parquet, CSV or JSON lines: one, those of a folder, a pattern, a list.
 
 Row numbers count rows in the order of these files: by path, and numbers in it as numbers. Reads
 nothing but names, and the first bytes of files whose names do not say what they are.
@@ -22,7 +22,10 @@ from dask_distill.sources.reader import is_web, open_filesystem
 from dask_distill.sources.splits import split_of, splits_told, usual_split
 from dask_distill.storage.location import Location
 
+PARQUET, CSV, JSON_LINES = "parquet", "CSV", "JSON lines"
 _SUFFIXES = (".parquet", ".parq", ".pq")
+_TEXT_SUFFIXES = {CSV: (".csv", ".tsv"), JSON_LINES: (".jsonl", ".ndjson")}
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _HIDDEN = re.compile(r"/[._]")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _MAGIC = b"PAR1"
@@ -33,11 +36,12 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file, what the names of its folders say of its rows, and the split that it is of."""
+    """A file, what the names of its folders say of its rows, its split, and what kind it is of."""
 
     path: str
     partition: tuple[tuple[str, str | None], ...] = ()
     split: str | None = None
+    kind: str = "parquet"
 
 
 def is_pattern(location: Location) -> bool:
@@ -51,6 +55,27 @@ def is_pattern(location: Location) -> bool:
 def named_parquet(path: str) -> bool:
     """Whether a name ends as those of parquet files do."""
     return path.lower().endswith(_SUFFIXES)
+
+
+def compression_of(path: str) -> str | None:
+    """How a file is compressed, by its name, as Arrow calls it; None where it is not."""
+    return _COMPRESSIONS.get(PurePosixPath(path).suffix.lower())
+
+
+def kind_of(path: str) -> str | None:
+    """What a file of rows is by its name, compressed or not; None where that does not tell.
+
+    Examples
+    --------
+    >>> [kind_of(name) for name in ("a.parquet", "b.CSV.gz", "c.jsonl", "d.txt")]
+    ['parquet', 'CSV', 'JSON lines', None]
+    """
+    if named_parquet(path):
+        return PARQUET
+    plain = path.lower().removesuffix(
+        PurePosixPath(path).suffix.lower() * (compression_of(path) is not None)
+    )
+    return next((kind for kind, ends in _TEXT_SUFFIXES.items() if plain.endswith(ends)), None)
 
 
 def holds_parquet(system: Any, path: str) -> bool:
@@ -68,10 +93,19 @@ def files_at(location: Location) -> list[DataFile]:
     InputError
     """
     system, root = open_filesystem(location)
-    found = [DataFile(root)] if system.isfile(root) else _in_folder(location, system, root)
+    found = (
+        [DataFile(root, kind=kind_of(_plain(location, root)) or PARQUET)]
+        if system.isfile(root)
+        else _in_folder(location, system, root)
+    )
     if not is_web(location):
         refuse_part_of_lake(location, system, [root])
     return found
+
+
+def _plain(location: Location, path: str) -> str:
+    """A path without what a web address may carry behind it."""
+    return path.partition("?")[0] if is_web(location) else path
 
 
 def files_like(places: Sequence[Location]) -> list[DataFile]:
@@ -92,6 +126,7 @@ def files_like(places: Sequence[Location]) -> list[DataFile]:
                 "one to the other"
             )
         found += _matches(place, system, path) if is_pattern(place) else _one(place, system, path)
+    _refuse_kinds(found)
     paths = sorted((file.path for file in found), key=natural)
     twice = next((one for one, then in itertools.pairwise(paths) if one == then), None)
     if twice is not None:
@@ -147,15 +182,18 @@ def _one(place: Location, system: Any, path: str) -> list[DataFile]:
     if not system.exists(path):
         raise InputError(f"source '{place.url}' does not exist; check the path")
     if system.isfile(path):
-        if not named_parquet(path) and not holds_parquet(system, path):
+        kind = kind_of(path)
+        if kind is None and not holds_parquet(system, path):
             raise InputError(
-                f"source must be parquet files where it is several, got '{path}', which is none; "
-                "leave it out"
+                "source must be parquet files where it is several, or CSV, or JSON lines, got "
+                f"'{path}', which is none; leave it out"
             )
-        names = [path]
+        found = [DataFile(path, kind=kind or PARQUET)]
     else:
-        names = [file.path for file in _in_folder(place, system, path)]
-    return [DataFile(name, _partition(name, nearest=True), split_of(name)) for name in names]
+        found = _in_folder(place, system, path)
+    return [
+        DataFile(f.path, _partition(f.path, nearest=True), split_of(f.path), f.kind) for f in found
+    ]
 
 
 def _in_folder(location: Location, system: Any, root: str) -> list[DataFile]:
@@ -163,14 +201,32 @@ def _in_folder(location: Location, system: Any, root: str) -> list[DataFile]:
     found = system.find(root)
     refuse_lake_files(location, (path[start:] for path in found))
     plain = sorted((path for path in found if not _hidden(path[start:])), key=natural)
-    files = [path for path in plain if named_parquet(path)] or _looked_at(system, plain)
+    named = [(path, kind) for path in plain if (kind := kind_of(path)) is not None]
+    files = named or [(path, PARQUET) for path in _looked_at(system, plain)]
     if not files:
+        ends = (*_SUFFIXES, *itertools.chain(*_TEXT_SUFFIXES.values()))
         raise InputError(
-            f"source '{location.url}' must be a zarr group, a parquet file or a folder of parquet "
-            f"files, got a folder without any that ends in {', '.join(_SUFFIXES)} or begins as "
-            "they do; check the path"
+            f"source '{location.url}' must be a zarr group, or a file or folder of parquet, CSV or "
+            f"JSON lines, got a folder without any file that ends in {', '.join(ends)} or begins "
+            "as parquet does; check the path"
         )
-    return [DataFile(path, _partition(path[start:]), split_of(path[start:])) for path in files]
+    found = [
+        DataFile(path, _partition(path[start:]), split_of(path[start:]), kind)
+        for path, kind in files
+    ]
+    _refuse_kinds(found)
+    return found
+
+
+def _refuse_kinds(files: Sequence[DataFile]) -> None:
+    """End where files are of several kinds: one may say the same as the other."""
+    first = files[0]
+    other = next((file for file in files if file.kind != first.kind), None)
+    if other is not None:
+        raise InputError(
+            f"source must be files of one kind, got {other.kind} ('{other.path}') beside "
+            f"{first.kind} ('{first.path}'); name one kind, by a pattern say"
+        )
 
 
 def _hidden(path: str) -> bool:

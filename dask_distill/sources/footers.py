@@ -25,6 +25,8 @@ from dask_distill.storage.location import Location
 _DICTIONARY_BYTES = 2**20
 # the type of some depends on whether values are missing, and how others are written
 _WITHOUT_NAN = ("BOOLEAN", "INT32", "INT64", "BYTE_ARRAY")
+# float64 holds every whole number up to here
+LARGEST_EXACT = 2**53
 _THREADS = 16
 _FOOTER_CACHE_BYTES = 32 * 2**20
 
@@ -50,6 +52,8 @@ class Footer:
         Bytes of a value of columns of text, by row group; None where nothing tells.
     schema : Arrow schema
         With all that types and metadata say.
+    large : frozenset of str
+        Columns of whole numbers that float64 would round, as far as it tells.
     """
 
     path: str
@@ -61,6 +65,7 @@ class Footer:
     index: frozenset[str]
     texts: dict[str, tuple[float | None, ...]]
     schema: Any
+    large: frozenset[str] = frozenset()
 
 
 def read_footers(location: Location, files: Sequence[DataFile]) -> list[Footer]:
@@ -97,6 +102,7 @@ def _read_footer(location: Location, data: DataFile) -> Footer:
         frozenset(_index_names(schema.metadata)),
         _texts(metadata.schema, groups),
         schema,
+        frozenset(_large(metadata.schema, groups)),
     )
 
 
@@ -167,6 +173,22 @@ def _may_hold_nulls(schema: Any, groups: Sequence[Any]) -> tuple[set[str], set[s
         elif any(told.null_count for told in found):
             nulls.add(leaf.path)
     return nulls, untold
+
+
+def _large(schema: Any, groups: Sequence[Any]) -> set[str]:
+    """Columns of whole numbers of 64 bits that have some beyond what float64 holds."""
+    found = set()
+    for position in range(len(schema)):
+        leaf = schema.column(position)
+        if leaf.physical_type != "INT64" or leaf.logical_type.type not in ("NONE", "INT"):
+            continue
+        for group in groups:
+            told = group.column(position).statistics
+            if told is not None and told.has_min_max:
+                ends = (told.min, told.max)
+                if any(isinstance(end, int) and abs(end) > LARGEST_EXACT for end in ends):
+                    found.add(leaf.path)
+    return found
 
 
 def _texts(schema: Any, groups: Sequence[Any]) -> dict[str, tuple[float | None, ...]]:

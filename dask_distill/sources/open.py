@@ -1,7 +1,8 @@
-"""Opening data sets: zarr groups, parquet, .npy and .npz, local or by fsspec URL.
+"""Opening data sets: zarr groups, parquet, CSV, JSON lines, .npy and .npz, local or by fsspec URL.
 
-Opening reads metadata alone. Every task carries what it needs to read its part. What users see
-of a location, here and in errors, holds neither passwords nor storage options.
+Opening reads metadata, and files of text once, which have none. Every task carries what it needs to
+read its part. What users see of a location, here and in errors, holds neither passwords nor storage
+options.
 """
 
 import os
@@ -15,12 +16,13 @@ from dask_distill.data.uses import WEIGHT, ColumnUse
 from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.errors import clear_errors, existing, locations_of, shown_url
 from dask_distill.sources.files import (
+    PARQUET,
     DataFile,
     files_at,
     files_like,
     holds_parquet,
     is_pattern,
-    named_parquet,
+    kind_of,
     of_split,
 )
 from dask_distill.sources.npy import open_npy, open_npz
@@ -28,6 +30,7 @@ from dask_distill.sources.own import is_own_table
 from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.splits import usual_split
+from dask_distill.sources.text_tables import open_text_table
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
@@ -54,11 +57,11 @@ def open_dataset(
     Parameters
     ----------
     source : path or URL, or list of them
-        A zarr group or array (a written subset, or AnnData, too), a parquet file or folder (hive
-        partitions are columns), an .npy or .npz file; also in an archive or behind a cache, by a
-        chain of URLs. Several of parquet: a list, or a pattern such as ``data/2013-*.parquet``; of
-        files and folders. Rows are numbered in the order of the files' paths, part 2 before part
-        10, in whatever order they are listed.
+        A zarr group or array (a written subset, or AnnData, too), a file or folder of parquet, CSV
+        or JSON lines (hive partitions are columns), an .npy or .npz file; also in an archive or
+        behind a cache, by a chain of URLs. Several tables: a list, or a pattern such as
+        ``data/2013-*.parquet``; of files and folders. Rows are numbered in the order of the files'
+        paths, part 2 before part 10, in whatever order they are listed.
     features : str or sequence of str, optional
         zarr and .npz: name of the array ("X" unless given). Parquet, and arrays of one number a
         row in zarr: a list of columns, also comma-separated, globs allowed, in the order given
@@ -115,6 +118,14 @@ def open_dataset(
     warned of. Decimals become float64, days and times NumPy's, those
     with a time zone in UTC. Where no file of a folder is named as parquet, those that begin as it
     does are taken.
+
+    CSV (``.csv``, ``.tsv``) and JSON lines (``.jsonl``, ``.ndjson``), also compressed (``.gz``,
+    ``.zst``, ``.bz2``), do not say what they hold: opening reads them once, and all rows have a say
+    in the types of columns, which are then as for parquet. CSV is UTF-8 with a row of names;
+    cells are told apart by the first of comma, tab, semicolon and ``|`` that this row has. Empty
+    cells and Arrow's other spellings (NA, N/A, NULL, null, nan, NaN, #N/A, …) are missing values,
+    codes such as 007 are text. Members of JSON objects are columns, objects in them structs; a
+    member that is a number here and text there is refused if it is used.
     """
     places = locations_of(source, storage_options)
     label = os.fspath(labels) if isinstance(labels, os.PathLike) else labels
@@ -183,11 +194,11 @@ def _opened(places: Sequence[Location], asked: _Asked) -> tuple[Dataset, str]:
     """By the reader that fits what is there; and what is to be warned of."""
     if len(places) > 1 or is_pattern(places[0]):
         places = [place.resolved() for place in places]
-        dataset, warning = _parquet(places[0], files_like(places), asked)
+        dataset, warning = _table(places[0], files_like(places), asked)
         return replace(dataset, sources=tuple(place.url for place in places)), warning
     location = existing(places[0])
-    if _is_parquet(location):
-        return _parquet(location, files_at(location), asked)
+    if _is_table(location):
+        return _table(location, files_at(location), asked)
     if asked.split is not None:
         raise InputError(
             f"split must be of a folder, list or pattern of parquet files, got {asked.split!r} of "
@@ -196,23 +207,26 @@ def _opened(places: Sequence[Location], asked: _Asked) -> tuple[Dataset, str]:
     return _other(location, asked), ""
 
 
-def _is_parquet(location: Location) -> bool:
-    """Whether it is a parquet file, or a folder that is nothing else."""
+def _is_table(location: Location) -> bool:
+    """Whether it is a file of parquet, CSV or JSON lines, or a folder that is nothing else."""
     system, path = open_filesystem(location)
     name = path.partition("?")[0] if is_web(location) else path
     if name.endswith((".npz", ".npy")):
         return False
     if system.isfile(path):
-        return named_parquet(name) or holds_parquet(system, path)
+        return kind_of(name) is not None or holds_parquet(system, path)
     return not any(system.exists(within(path, file)) for file in ZARR_FILES)
 
 
-def _parquet(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Dataset, str]:
+def _table(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Dataset, str]:
     files, warning = of_split(files, asked.split, location.url)
     named: list[str] | str | bool | None = asked.labels
     if asked.several and isinstance(asked.labels, str) and asked.labels:
         named = _patterns(asked.labels, "labels")
     features = _patterns(asked.features)
+    if files[0].kind != PARQUET:
+        told = (str(asked.weight or ""), asked.kinds, asked.profile)
+        return open_text_table(location, files, features, named, asked.carry, *told), warning
     # a folder that we have written brings weights, row numbers and scores
     own = is_own_table(location)
     weight = "weight" if own and asked.weight is None else str(asked.weight or "")
@@ -238,8 +252,8 @@ def _other(location: Location, asked: _Asked) -> Dataset:
         )
         return _named_plainly(found)
     raise InputError(
-        "source must be a zarr group, a parquet file or folder, or an .npy or .npz file, got "
-        f"'{location.url}'; convert it, or check the path"
+        "source must be a zarr group, a file or folder of parquet, CSV or JSON lines, or an "
+        f".npy or .npz file, got '{location.url}'; convert it, or check the path"
     )
 
 

@@ -2,7 +2,6 @@
 
 import fnmatch
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,9 +16,9 @@ from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
 from dask_distill.data.uses import CARRIED, LABEL, LEFT_OUT, WEIGHT, ColumnUse
-from dask_distill.errors import InputError, InputWarning
+from dask_distill.errors import InputError
 from dask_distill.sources.arrow_groups import table_of
-from dask_distill.sources.columns import Column, common_columns, lacking_line
+from dask_distill.sources.columns import Column, common_columns, warn_of_lacking
 from dask_distill.sources.exact import known_exactly
 from dask_distill.sources.files import DataFile
 from dask_distill.sources.footers import Footer, read_footers, text_sizes
@@ -58,15 +57,13 @@ def open_parquet(
     several: list[str] = []
     label = ""
     if isinstance(labels, list):
-        several = _several(labels, columns, set(carry), index, location.url)
+        several = label_names(labels, columns, set(carry), index, location.url)
     else:
-        label = _label(labels, columns, location.url)  # type: ignore[arg-type]
+        label = label_name(labels, columns, location.url)  # type: ignore[arg-type]
     for name, what in [(name, f"carry {name}") for name in carry] + [(weight, _WEIGHT)]:
         if name and name not in columns:
             raise missing_name(what, name, list(columns), location.url)
-    if told := lacking_line([columns[n] for n in (label, *several) if n], len(footers)):
-        # whoever has called open_dataset
-        warnings.warn(told, InputWarning, stacklevel=5)
+    warn_of_lacking([columns[n] for n in (label, *several) if n], len(footers))
     vectors = _vectors(location, footers, columns, label, carry)
     target = vectors.get(label)
     if several:
@@ -165,7 +162,8 @@ def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -
     return found
 
 
-def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -> str:
+def label_name(labels: str | bool | None, columns: Mapping[str, Column], source: str) -> str:
+    """The column of labels that is named, or is named as labels are; "" where there is none."""
     if labels is None:
         return next((name for name in _LABEL_NAMES if name in columns), "")
     if labels and labels not in columns:
@@ -173,9 +171,9 @@ def _label(labels: str | bool | None, columns: dict[str, Column], source: str) -
     return str(labels or "")
 
 
-def _several(
+def label_names(
     patterns: Sequence[str],
-    columns: dict[str, Column],
+    columns: Mapping[str, Column],
     taken: set[str],
     index: frozenset[str] | set[str],
     source: str,
@@ -190,7 +188,7 @@ def _several(
 
 def _matching(
     patterns: Sequence[str],
-    columns: dict[str, Column],
+    columns: Mapping[str, Column],
     free: Sequence[str],
     source: str,
     what: str,

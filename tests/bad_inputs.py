@@ -298,6 +298,29 @@ BAD: dict[str, Bad] = {
         folder("in"),
         source="in",
     ),
+    "where of arrays": Bad(
+        "where must be of a folder, list or pattern of tables, got 'year=1' of .*leave it out",
+        more=("--size", "3", "--where", "year=1"),
+    ),
+    "where that cannot be read": Bad(
+        "where must be conditions such as .*, got 'year=>1', which cannot be read from '>' on",
+        more=("--size", "3", "--where", "year=>1"),
+    ),
+    "CSV without names": Bad(
+        "source must begin with a row of names, got '1, 2' in '.*in.csv'; add one",
+        text("in.csv", "1,2\n3,4\n"),
+        source="in.csv",
+    ),
+    "CSV with a row too long": Bad(
+        r"as many cells in every row as there are names \(2\), got 3 cells in row 2 of",
+        text("in.csv", "a,b\n1,2\n1,2,3\n"),
+        source="in.csv",
+    ),
+    "JSON that is none": Bad(
+        "source must have one JSON object a line, got .* in row 2 of '.*in.jsonl'; mend it",
+        text("in.jsonl", '{"a": 1}\nnope\n'),
+        source="in.jsonl",
+    ),
     "unknown kind of file": Bad(
         "must be a zarr group, a file or folder of parquet, CSV or JSON lines, or an .npy or .npz",
         text("in.txt"),

@@ -51,6 +51,7 @@ SOURCE = {
     "protect": ["--protect", "class=1"],
     "initial": ["--initial", "rows.npy"],
     "split": ["--split", "train"],
+    "where": ["--where", "year>2020"],
 }
 SUBSETS = {"subsets": ["--subsets", "2"]}
 SHOWN = {"as_json": ["--json"], "quiet": ["--quiet"]}
@@ -130,6 +131,7 @@ COMMANDS = {
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
             "split": ["--split", "train"],
+            "where": ["--where", "year>2020"],
             "sample_weight": ["--sample-weight", "t"],
         },
     ),
@@ -149,6 +151,7 @@ COMMANDS = {
             "features": ["--features", "Z"],
             "labels": ["--labels", "z"],
             "split": ["--split", "train"],
+            "where": ["--where", "year>2020"],
         },
     ),
     "report": (

@@ -22,7 +22,7 @@ from dask_distill.cli.options import (
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 
-_OPENING = ("features", "labels", "carry", "time", "on_missing", "split", "columns")
+_OPENING = ("features", "labels", "carry", "time", "on_missing", "split", "where", "columns")
 
 
 @click.command()

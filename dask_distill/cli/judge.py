@@ -134,8 +134,9 @@ def evaluate(
     names = names_in_source(coreset, source, arguments["features"], arguments["labels"])
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)
-    where = (storage, source_name(coreset, told.get("time")), told.get("split"))
-    dataset = opened(source, *names, *where, weight, profile=told.get("profile"))
+    read = {name: told.get(name) for name in ("split", "where", "profile")}
+    time = source_name(coreset, told.get("time"))
+    dataset = opened(source, *names, storage, time, weight=weight, **read)
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
@@ -224,9 +225,9 @@ def curve(
     parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
     named = standard_models_named(models) if models else None
     names = arguments["features"], arguments["labels"]
-    split, weight = arguments["split"], arguments["sample_weight"]
-    read = read_as(arguments)
-    dataset = opened(source, *names, arguments["storage"], split=split, weight=weight, **read)
+    read = read_as(arguments) | {name: arguments[name] for name in ("split", "where")}
+    weight = arguments["sample_weight"]
+    dataset = opened(source, *names, arguments["storage"], weight=weight, **read)
     test = test_rows_of(
         source, (*tests, *more), found_names(dataset, source, names), arguments["storage"]
     )
@@ -338,7 +339,7 @@ def report(
     dataset = None
     if source is not None:
         told = coreset.provenance.get("input", {})
-        read = {"split": told.get("split"), "profile": told.get("profile")}
+        read = {name: told.get(name) for name in ("split", "where", "profile")}
         names = names_in_source(coreset, source, features, None)
         dataset = opened(source, *names, storage, **read)
     from dask_distill.evaluation.curve_result import SizeCurve

@@ -74,10 +74,18 @@ FEATURES = click.option(
 LABELS = click.option("--labels", metavar="NAME", help="Array or column.")
 FRACTION = click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1.")
 SIZE = click.option("--size", type=int, metavar="K", help="Number of rows instead.")
-SPLIT = click.option(
-    "--split",
-    metavar="NAME",
-    help="Of a folder of parquet files, those named by it: train, validation, test, …",
+SPLIT = options(
+    click.option(
+        "--split",
+        metavar="NAME",
+        help="Of a folder of tables, those files named by it: train, validation, test, …",
+    ),
+    click.option(
+        "--where",
+        metavar="CONDITIONS",
+        help='Of a folder of tables, those files of whose folders it holds: "year>=2020 and '
+        'country in (de, fr)".',
+    ),
 )
 SAMPLE_WEIGHT = click.option(
     "--sample-weight",

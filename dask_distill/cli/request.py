@@ -77,6 +77,7 @@ def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
         task=task,
         on_missing=arguments.get("on_missing", "fill"),
         split=arguments.get("split"),
+        where=arguments.get("where"),
         sample_weight=arguments.get("sample_weight"),
         columns=arguments.get("columns") or None,
         profile=profile_in(arguments.get("profile")),

@@ -74,7 +74,7 @@ def search(
     more = {"metric": ",".join(metrics), "model": ",".join(models)}
     asked = make_strategy("search", options | {key: text for key, text in more.items() if text})
     names = arguments["features"], arguments["labels"]
-    how = {"split": arguments["split"], **read_as(arguments)}
+    how = {"split": arguments["split"], "where": arguments["where"], **read_as(arguments)}
     dataset = opened(source, *names, arguments["storage"], **how)
     how = {key: arguments[key] for key in ("fraction", "size", "seed")}
     with place.connect(), progress_display(quiet or as_json) as progress:

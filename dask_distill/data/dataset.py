@@ -66,6 +66,8 @@ class Dataset:
         Carried arrays of text in which, as is known, no value is missing.
     split : str or None
         Of the source's files, those that were opened, where it was asked for some.
+    where : str or None
+        What was asked of the names of their folders.
     sample_weight : (n,) dask array or None
         How many rows each row stands for; None where they count alike.
     weight_name : str
@@ -98,6 +100,7 @@ class Dataset:
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     without_nulls: frozenset[str] = frozenset()
     split: str | None = None
+    where: str | None = None
     sample_weight: da.Array | None = None
     weight_name: str = UNNAMED
     weighing: Weighing | None = None

@@ -12,8 +12,10 @@ from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.rows import join_rows
 from dask_distill.errors import InputError, InputWarning
 from dask_distill.growing.check import check_alike, refuse_weights
+from dask_distill.sources.files import DataFile, partition_of
 from dask_distill.sources.open import ZARR_FILES, open_dataset
 from dask_distill.sources.splits import split_of, usual_split
+from dask_distill.sources.where import of_partitions, usual_where
 from dask_distill.storage.location import Location
 from dask_distill.survey.reading import run_of_rows
 
@@ -78,9 +80,9 @@ def pieces_of(place: Location, opening: dict[str, Any]) -> Pieces:
     place = place.resolved()
     if zarr:
         return AppendedRows(place, opening)
-    plain = {name: value for name, value in opening.items() if name != "split"}
-    split = opening.get("split")
-    return AddedFiles(place, plain, None if split is None else usual_split(split))
+    plain = {name: value for name, value in opening.items() if name not in ("split", "where")}
+    split, where = opening.get("split"), usual_where(opening.get("where"))
+    return AddedFiles(place, plain, None if split is None else usual_split(split), where)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class AddedFiles:
     place: Location
     opening: dict[str, Any]
     split: str | None = None
+    where: str | None = None
 
     def look(self) -> Look:
         """Files of ours to take, with their sizes."""
@@ -138,6 +141,12 @@ class AddedFiles:
             self._warn_of_splits({split_of(name) for name, _ in files} - {None})
         else:
             files = [file for file in files if split_of(file[0]) == self.split]
+        if self.where is not None:
+            # the first that it holds of may be still to come
+            there = [DataFile(name, partition_of(name)) for name, _ in files]
+            left = of_partitions(there, self.where, self.place.shown, waiting=True)
+            chosen = {file.path for file in left}
+            files = [file for file in files if file[0] in chosen]
         return Look(files=tuple(sorted(files)))
 
     def _warn_of_splits(self, splits: set[str | None]) -> None:
@@ -194,7 +203,7 @@ class AddedFiles:
         told = {"source": self.place.shown, "files": list(done)}
         # not each of the files: they may be many
         joint = joined_datasets(parts)
-        return replace(joint, sources=(self.place.shown,), split=self.split), told
+        return replace(joint, sources=(self.place.shown,), split=self.split, where=self.where), told
 
 
 def opened(place: Location, opening: Mapping[str, Any]) -> Dataset:

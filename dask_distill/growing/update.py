@@ -95,6 +95,7 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
         | {
             "sources": list(dataset.sources),
             "split": dataset.split,
+            "where": dataset.where,
             "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
         },
     }

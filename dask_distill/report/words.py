@@ -122,6 +122,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         "--task": _unless(parameters.get("task"), "classification"),
         "--time": renamed.get(source.get("time"), source.get("time")),
         "--split": source.get("split"),
+        "--where": source.get("where"),
         "--sample-weight": _weight_name(coreset),
         "--time-scale": parameters.get("time_scale"),
         "--scale": _unless(parameters.get("scale"), "auto"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dask_distill.errors import InputError
+from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.reader import forget_archives, is_web, open_filesystem, unreadable
 from dask_distill.storage.location import Location
 
@@ -47,6 +47,9 @@ def clear_errors(*locations: Location) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(_clean(locations, str(error))) from None
+    except InputWarning:
+        # of a user to whom warnings are errors
+        raise
     except Exception as error:
         raise InputError(_clean(locations, str(unreadable(locations[0], error)))) from None
 

@@ -192,7 +192,8 @@ def _one(place: Location, system: Any, path: str) -> list[DataFile]:
     else:
         found = _in_folder(place, system, path)
     return [
-        DataFile(f.path, _partition(f.path, nearest=True), split_of(f.path), f.kind) for f in found
+        DataFile(f.path, partition_of(f.path, nearest=True), split_of(f.path), f.kind)
+        for f in found
     ]
 
 
@@ -211,7 +212,7 @@ def _in_folder(location: Location, system: Any, root: str) -> list[DataFile]:
             "as parquet does; check the path"
         )
     found = [
-        DataFile(path, _partition(path[start:]), split_of(path[start:]), kind)
+        DataFile(path, partition_of(path[start:]), split_of(path[start:]), kind)
         for path, kind in files
     ]
     _refuse_kinds(found)
@@ -258,7 +259,7 @@ def natural(path: str) -> tuple[list[Any], str]:
     return [(int(t), "") if t.isdecimal() else (-1, t) for t in pieces], path
 
 
-def _partition(path: str, *, nearest: bool = False) -> tuple[tuple[str, str | None], ...]:
+def partition_of(path: str, *, nearest: bool = False) -> tuple[tuple[str, str | None], ...]:
     """Hive partitions of a path: year=2013/month=1; or those alone that the file lies in."""
     folders = [folder.partition("=") for folder in path.strip("/").split("/")[:-1]]
     if nearest:

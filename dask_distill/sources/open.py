@@ -31,6 +31,7 @@ from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.splits import usual_split
 from dask_distill.sources.text_tables import open_text_table
+from dask_distill.sources.where import of_partitions, usual_where
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.location import Location
 
@@ -48,6 +49,7 @@ def open_dataset(
     task: str = "classification",
     on_missing: str = "fill",
     split: str | None = None,
+    where: str | None = None,
     sample_weight: str | os.PathLike[str] | bool | None = None,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
@@ -86,6 +88,12 @@ def open_dataset(
         Of a folder, list or pattern of parquet files, those that are named by this split, as
         Hugging Face has it: ``train-00000-of-00004.parquet``, ``test/…``. Files of several splits
         are otherwise taken together, with an `InputWarning`.
+    where : str, optional
+        Of a folder, list or pattern of tables, those files of whose folders' names this holds, as
+        in ``"year>=2020 and country in (de, fr)"`` for ``year=2021/country=de/part-0.parquet``:
+        ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` or ``in``, joined by ``and``. Values are
+        compared as numbers where all are whole numbers, else as text; of a folder without a value
+        nothing holds. Other files are not read, and rows are numbered without them.
     sample_weight : str, path or False, optional
         Array or column (.npy: path of another .npy) that says how many rows each row stands for.
         A subset that we have written brings its weights unless others are named; False or "" for
@@ -145,7 +153,16 @@ def open_dataset(
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with clear_errors(*places):
         asked = _Asked(
-            wanted, label, carried, weight, several, on_missing == "error", split, columns, profile
+            wanted,
+            label,
+            carried,
+            weight,
+            several,
+            on_missing == "error",
+            split,
+            columns,
+            profile,
+            usual_where(where),
         )
         dataset, warning = _opened(places, asked)
         if weight is None and dataset.sample_weight is not None:
@@ -155,6 +172,7 @@ def open_dataset(
                 dataset,
                 sources=tuple(shown_url(Location(url)) for url in dataset.sources),
                 split=None if split is None else usual_split(split),
+                where=asked.where,
             ),
             several=several,
         )
@@ -165,7 +183,7 @@ def open_dataset(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is wanted of a source; several labels a row, complete zarr arrays, one split of it."""
+    """What is wanted of a source; several labels a row, complete arrays, some of its files."""
 
     features: str | Sequence[str] | None
     labels: str | bool | None
@@ -176,6 +194,7 @@ class _Asked:
     split: str | None
     kinds: Mapping[str, str] | None = None
     profile: Mapping[str, Any] | None = None
+    where: str | None = None
 
 
 def _brought(use: ColumnUse) -> ColumnUse:
@@ -204,6 +223,11 @@ def _opened(places: Sequence[Location], asked: _Asked) -> tuple[Dataset, str]:
             f"split must be of a folder, list or pattern of parquet files, got {asked.split!r} of "
             f"'{location.url}'; leave it out"
         )
+    if asked.where is not None:
+        raise InputError(
+            f"where must be of a folder, list or pattern of tables, got {asked.where!r} of "
+            f"'{location.url}'; leave it out"
+        )
     return _other(location, asked), ""
 
 
@@ -220,6 +244,7 @@ def _is_table(location: Location) -> bool:
 
 def _table(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Dataset, str]:
     files, warning = of_split(files, asked.split, location.url)
+    files = of_partitions(files, asked.where, location.url)
     named: list[str] | str | bool | None = asked.labels
     if asked.several and isinstance(asked.labels, str) and asked.labels:
         named = _patterns(asked.labels, "labels")

@@ -4,7 +4,7 @@ Knows Arrow's types and no file format. A part is an object that travels, or a d
 gives one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Rows = npt.NDArray[np.int64]
+# of a table in memory, rows that are copied at a time
+_COPIED = 8192
 
 
 class TablePart:
@@ -44,6 +46,10 @@ class TablePart:
         first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
         return self.read(columns, first, last).take(rows - first)
 
+    def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
+        """Rows by ascending number, as many at a time as are read: for those that may be large."""
+        yield self.take(rows, columns)
+
 
 @dataclass(frozen=True, eq=False)
 class MemoryPart(TablePart):
@@ -68,6 +74,11 @@ class MemoryPart(TablePart):
         length = None if stop is None else stop - start
         chosen = self.table if columns is None else self.table.select(list(columns))
         return chosen.slice(start, length)
+
+    def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
+        """Copies of them, some at a time."""
+        for start in range(0, len(rows), _COPIED):
+            yield self.take(rows[start : start + _COPIED], columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +113,10 @@ class TakenPart(TablePart):
     def take(self, rows: Rows, columns: Sequence[str] | None = None) -> "pa.Table":
         """Of the rows that are taken, some."""
         return self.part.take(self.numbers[rows], columns)
+
+    def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
+        """As the part reads them."""
+        return self.part.batches(self.numbers[rows], columns)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -69,13 +69,21 @@ class RowGroup(TablePart):
     def take(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
         """Rows by ascending number."""
         kinds = self._kinds(columns)
-        batches = []
+        return self._joined(list(self._taken(rows, kinds)), kinds)
+
+    def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """Rows by ascending number, those of a batch at a time."""
+        kinds = self._kinds(columns)
+        for batch in self._taken(rows, kinds):
+            yield self._joined([batch], kinds)
+
+    def _taken(self, rows: Rows, kinds: Any) -> Iterator[Any]:
+        """Of each batch the wanted rows, where it has some."""
         last = int(rows[-1]) + 1 if len(rows) else 0
         for first, batch in self._batches(kinds.names, last):
             low, high = np.searchsorted(rows, (first, first + batch.num_rows))
             if low < high:
-                batches.append(batch.take(pa.array(rows[low:high] - first)))
-        return self._joined(batches, kinds)
+                yield batch.take(pa.array(rows[low:high] - first))
 
     def _kinds(self, columns: Sequence[str] | None) -> Any:
         names = self.whole.names if columns is None else columns
@@ -140,6 +148,8 @@ def _in_type(values: Any, kind: Any) -> Any:
     try:
         if pa.types.is_dictionary(values.type) and not pa.types.is_dictionary(kind.type):
             values = values.cast(values.type.value_type)
+        if pa.types.is_dictionary(kind.type) and not pa.types.is_dictionary(values.type):
+            values = values.cast(kind.type.value_type).dictionary_encode()
         return values.cast(kind.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(

@@ -14,7 +14,7 @@ from dask_distill.storage.location import Location
 
 # rows that are decoded at a time, by their bytes
 _BATCH_BYTES = 8 * 2**20
-_FEWEST, _MOST = 256, 65_536
+_FEWEST, _MOST = 16, 65_536
 # so much of a file is asked for at once, and held; of more, each column has a part of it
 _HELD_BYTES = 64 * 2**20
 _LEAST_BUFFER = 64 * 2**10
@@ -75,7 +75,13 @@ def read_batches(
     buffer = 0 if whole else max(_LEAST_BUFFER, min(held, _HELD_BYTES // 2) // max(1, len(names)))
     with (
         open_file(location, path) as file,
-        pq.ParquetFile(file, metadata=metadata, pre_buffer=whole, buffer_size=buffer) as parquet,
+        pq.ParquetFile(
+            file,
+            metadata=metadata,
+            pre_buffer=whole,
+            buffer_size=buffer,
+            page_checksum_verification=True,
+        ) as parquet,
     ):
         first = 0
         for batch in parquet.iter_batches(

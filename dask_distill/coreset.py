@@ -17,12 +17,13 @@ from dask_distill.evaluation.result import Evaluation
 from dask_distill.growing.start import summary_of
 from dask_distill.growing.update import grown
 from dask_distill.report.page import write_report
-from dask_distill.runtime.progress import Progress, countdown
+from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.selection.warned import warned_after
 from dask_distill.subset import tables
+from dask_distill.subset.parquet import write_parquet
 from dask_distill.subset.several import subset_of
-from dask_distill.subset.stored import names_of, open_subset, write_subset
+from dask_distill.subset.stored import names_of, open_subset, write_group
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.judged import SyntheticEvaluation
 from dask_distill.synthesis.run import synthesize as made
@@ -171,7 +172,7 @@ class Coreset(Subset):
             Where the target exists, is the source, or cannot be written.
         """
         names_of(self).warn(stacklevel=2)
-        return write_subset(self, target, storage_options, overwrite, progress=progress, run=run)
+        return write_group(self, target, storage_options, overwrite, progress=progress, run=run)
 
     def to_dataframe(self, columns: Sequence[str] | None = None) -> "dd.DataFrame":
         """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.
@@ -212,44 +213,61 @@ class Coreset(Subset):
         overwrite: bool = False,
         *,
         columns: Sequence[str] | None = None,
+        scores: bool = False,
         progress: Progress | None = None,
+        run: str | None = None,
     ) -> dict[str, Any]:
-        """Write the columns of `to_dataframe` as a folder of parquet files, by the workers.
+        """Write the rows as a folder of parquet files, by the workers.
 
-        The folder is whole once it has ``_SUCCESS``, which also holds provenance and a digest of
-        every file. A local folder appears by one rename; a remote one that fails is left
-        without that marker. `open_coreset` and ``verify`` are for zarr.
+        Rows of a table keep all of its columns, with their types and the schema's metadata. Of
+        plain arrays the columns are those of `to_dataframe`: features (x0, x1, …), the label, the
+        carried arrays. Beside them are ``_index`` (the row number in the source), ``_weight`` and,
+        where there are several subsets, ``_subset_weight`` (a list of the row's weight in each). A
+        column of the source that is named like one of ours gets an underscore, with an
+        `InputWarning`; those that an earlier subset brought are replaced.
+
+        The folder is whole once it has ``_dask_distill.json``, which also holds provenance and the
+        digest of every file; `open_coreset` and `verify` are for it as for zarr.
 
         Parameters
         ----------
         path : path or URL
-            Of the folder; must not exist unless ``overwrite``.
+            Of the folder; must not exist unless ``overwrite``. By convention it ends in
+            ``.parquet``.
         storage_options : mapping, optional
             For fsspec; never stored.
         overwrite : bool
-            Replace a folder that this has written. A local one stays readable until the commit.
+            Replace a subset that is there, at commit.
         columns : sequence of str, optional
-            Other names for the features.
+            Other names for the features, where these are a plain array.
+        scores : bool
+            Whether to write ``_score_<criterion>``, too.
         progress : Progress, optional
             Takes the files that are written.
+        run : str, optional
+            As for `to_zarr`.
 
         Returns
         -------
         dict
-            ``path``, ``digest``, ``bytes_written`` and the number of ``files``.
+            ``target``, ``digest`` (of the values), ``bytes_written``, the number of ``files``, and
+            ``bytes_on_the_wire`` of this call alone.
 
         Raises
         ------
         InputError
-            Where the folder exists, is the source, or cannot be written; or columns clash.
+            Where the folder exists, is the source, or cannot be written; where columns clash, or
+            parquet does not have the type of one.
         """
-        return tables.write_parquet(
+        return write_parquet(
             self,
             path,
-            storage_options=storage_options,
-            overwrite=overwrite,
+            storage_options,
+            overwrite,
             columns=columns,
-            on_part=None if progress is None else countdown("write", progress),
+            scores=scores,
+            progress=progress,
+            run=run,
         )
 
     def update(
@@ -371,18 +389,20 @@ class Coreset(Subset):
 def open_coreset(
     target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> Coreset:
-    """Open a subset that `Coreset.to_zarr` or ``dask-distill run`` has written.
+    """Open a subset that `Coreset.to_zarr`, `to_parquet` or ``dask-distill run`` has written.
 
     Parameters
     ----------
     target : path or URL
+        Of a zarr group or a folder of parquet files: what is there tells.
     storage_options : mapping, optional
         For fsspec.
 
     Returns
     -------
     Coreset
-        Features, labels and carried arrays stay on disk until computed.
+        Features, labels, carried arrays and the table stay on disk until computed. Of parquet,
+        scores are those that were written.
 
     Raises
     ------

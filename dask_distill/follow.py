@@ -25,6 +25,7 @@ from dask_distill.selection.warned import warned_after
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.remote import finish
+from dask_distill.storage.targets import refuse_folder
 from dask_distill.subset.stored import names_of, write_subset
 from dask_distill.subset.summary import Settings, Summary
 from dask_distill.survey.validity import OnInvalid
@@ -199,6 +200,7 @@ def _begun(
 ) -> Summary:
     """What is known of rows taken before: of none, where nothing is there."""
     options = place.options
+    refuse_folder(target, "the subset of a source that is followed")
     there = Location(target.rstrip("/") or "/", options)
     if not target or not there.exists():
         store.check_target(target, storage_options=options, sources=[place.url])

@@ -30,6 +30,7 @@ from dask_distill.selection.warned import warned_after, warned_before
 from dask_distill.sources.frames import Given, named
 from dask_distill.spaces.words import make_reduction
 from dask_distill.storage import group as store
+from dask_distill.storage.form import GROUP, form_wanted
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
@@ -247,9 +248,12 @@ def distill_to_zarr(
     resume: bool = False,
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    scores: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Coreset, dict[str, Any]]:
     """Select rows and write them; what dies on the way can be resumed.
+
+    A target that ends in ``.parquet`` becomes a folder of parquet files, any other a zarr group.
 
     Parameters
     ----------
@@ -263,12 +267,14 @@ def distill_to_zarr(
         Go on with the run that died on this target; begin one where none has.
     overwrite : bool
         Replace a subset that is there, at commit; discards an unfinished run.
+    scores : bool
+        Whether a folder of parquet files has the rows' scores; a zarr group has them always.
 
     Returns
     -------
     coreset : Coreset
     receipt : dict
-        As from `Coreset.to_zarr`, and ``seconds`` for writing.
+        As from `Coreset.to_zarr` or `to_parquet`, and ``seconds`` for writing.
 
     Raises
     ------
@@ -277,16 +283,11 @@ def distill_to_zarr(
     DistillError
         Where the run failed; what it has finished is kept for ``resume=True``.
     """
-    asked, checkpoint = open_checkpoint(
-        dataset,
-        target,
-        request,
-        resume=resume,
-        overwrite=overwrite,
-        storage_options=storage_options,
-    )
-    names_in_output(asked.dataset).warn(stacklevel=2)
-    return select_and_write(asked, target, checkpoint, storage_options, progress)
+    how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage_options}
+    asked, checkpoint = open_checkpoint(dataset, target, request, scores=scores, **how)
+    if form_wanted(target) is GROUP:
+        names_in_output(asked.dataset).warn(stacklevel=2)
+    return select_and_write(asked, target, checkpoint, storage_options, progress, scores=scores)
 
 
 def select_and_write(
@@ -295,6 +296,8 @@ def select_and_write(
     checkpoint: Checkpoint,
     storage_options: Mapping[str, Any] | None,
     progress: Progress | None,
+    *,
+    scores: bool = False,
 ) -> tuple[Coreset, dict[str, Any]]:
     """What `distill_to_zarr` does, once it has a checkpoint.
 
@@ -313,14 +316,10 @@ def select_and_write(
         else:
             coreset = _selected(asked, progress, checkpoint, depth=4)
             started = time.perf_counter()
+            how: Any = {"scores": scores, "progress": progress, "run": checkpoint.run}
+            noted = {**checkpoint.request, "fingerprint": checkpoint.fingerprint}
             receipt = write_subset(
-                coreset,
-                target,
-                storage_options,
-                checkpoint.overwrite,
-                progress=progress,
-                run=checkpoint.run,
-                request={**checkpoint.request, "fingerprint": checkpoint.fingerprint},
+                coreset, target, storage_options, checkpoint.overwrite, request=noted, **how
             )
             receipt["seconds"] = round(time.perf_counter() - started, 3)
     except InputError:

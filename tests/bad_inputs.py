@@ -756,6 +756,37 @@ BAD: dict[str, Bad] = {
         "must be within reach, got ValueError: Protocol not known: gopher",
         target="gopher://here/out",
     ),
+    "array that parquet does not have": Bad(
+        "carry z must be of a type that parquet has, got complex128; write it to zarr",
+        group(X=X, y=Y, z=Y.astype(complex)),
+        more=size("--carry", "z"),
+        target="out.parquet",
+    ),
+    "folder that is not ours": Bad(
+        "must be a subset written by dask-distill to be overwritten",
+        folder("there.parquet"),
+        size("--overwrite"),
+        target="there.parquet",
+    ),
+    "parquet file as a target": Bad(
+        "target 'in.parquet' must not be, hold or lie in the source",
+        good_parquet,
+        size("--overwrite"),
+        source="in.parquet",
+        target="in.parquet",
+    ),
+    "follow into parquet": Bad(
+        "target must be a zarr group for the subset of a source that is followed, got 'o.parquet'",
+        command=("follow", "in.zarr", "o.parquet", *size(), "--once"),
+    ),
+    "verify of parquet that is not there": Bad(
+        "target 'out.parquet' does not exist; check the path", command=("verify", "out.parquet")
+    ),
+    "report of parquet that is not ours": Bad(
+        "target 'in.parquet' must be a subset written by dask-distill, got something else",
+        good_parquet,
+        command=("report", "in.parquet"),
+    ),
     "target is a bucket": Bad(
         "target 'gs://bucket' must be a place in a bucket, got the bucket itself",
         target="gs://bucket",

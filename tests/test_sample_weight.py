@@ -311,8 +311,8 @@ def test_subset__as_parquet_brings_its_weights_too(subset, tmp_path):
     open_coreset(subset).to_parquet(tmp_path / "table")
     dataset = open_dataset(tmp_path / "table")
     roles = {use.name: use.role for use in dataset.uses}
-    assert roles.pop("weight") == "sample weights"
-    assert roles.pop("index") == "left out"
+    assert roles.pop("_weight") == "sample weights"
+    assert roles.pop("_index") == "left out"
     assert set(roles.values()) == {"feature", "label"}
     found = distill(dataset, size=60, strategy="stratified")
     own = np.bincount(found.labels.compute(), found.weights.astype(float))

@@ -131,7 +131,7 @@ def _initial(words: Sequence[str], dataset: Dataset, storage: dict[str, str]) ->
 
 def _is_place(word: str) -> bool:
     """Whether a word is a path or URL: it ends as one does, or has a slash."""
-    return word.endswith((".npy", ".zarr")) or "/" in word or os.sep in word
+    return word.endswith((".npy", ".zarr", ".parquet")) or "/" in word or os.sep in word
 
 
 def _chosen(place: Location, dataset: Dataset) -> Any:

@@ -69,6 +69,9 @@ _TOLD = (
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
 @click.option(
+    "--scores", is_flag=True, help="Write each row's scores to parquet, too; zarr always has them."
+)
+@click.option(
     "--performance-report",
     metavar="FILE",
     help="HTML file on what each worker did when; needs bokeh.",
@@ -76,7 +79,10 @@ _TOLD = (
 @JSON
 @QUIET
 def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
-    """Select rows of SOURCE and write them, with weights, to the zarr group TARGET.
+    """Select rows of SOURCE and write them, with weights, to TARGET.
+
+    TARGET is a folder of parquet files where its name ends in .parquet: all columns of a table
+    with their types, and _index and _weight. Otherwise it is a zarr group.
 
     SOURCE is a path or URL, a quoted pattern of parquet files, or several of these.
     """
@@ -196,8 +202,12 @@ def _written(made: Any) -> str:
 @STORAGE_OPTION
 @JSON
 def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
-    """Check that TARGET is complete and unchanged: digests, counts, invariants."""
+    """Check that TARGET is complete and unchanged: digests, counts, invariants.
+
+    TARGET is a zarr group or a folder of parquet files.
+    """
     from dask_distill.storage import group as store
+    from dask_distill.storage.form import FOLDER, form_wanted
 
     found = store.verify(target, storage_options=storage)
     if as_json:
@@ -206,8 +216,9 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
         click.echo(json.dumps(asdict(found)))
     elif found.ok:
         kind = "synthetic rows" if found.synthetic else "rows"
+        parts = "files" if form_wanted(target) is FOLDER else "chunks"
         click.echo(
-            f"{target}: complete, {found.rows:,} {kind}, {found.chunks} chunks checked, "
+            f"{target}: complete, {found.rows:,} {kind}, {found.chunks} {parts} checked, "
             f"digest {found.digest}"
         )
     else:
@@ -225,6 +236,7 @@ def run_request(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
+    scores: bool = False,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
@@ -239,18 +251,19 @@ def run_request(
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
-    _tell_doubts(dataset, arguments["features"])
+    _tell_doubts(dataset, arguments["features"], target)
     storage = arguments["storage"]
-    asked, checkpoint = open_checkpoint(
-        dataset, target, request, resume=resume, overwrite=overwrite, storage_options=storage
-    )
+    how = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
+    asked, checkpoint = open_checkpoint(dataset, target, request, scores=scores, **how)
     with (
         place.connect() as client,
         progress_display(quiet) as progress,
         warnings_as_lines(),
         performance_recorded(performance_report),
     ):
-        coreset, receipt = select_and_write(asked, target, checkpoint, storage, progress)
+        coreset, receipt = select_and_write(
+            asked, target, checkpoint, storage, progress, scores=scores
+        )
         seconds = time.perf_counter() - started
         count = len(client.scheduler_info(n_workers=-1)["workers"])
     return {
@@ -282,14 +295,16 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
     }
 
 
-def _tell_doubts(dataset: Any, features: str | None) -> None:
+def _tell_doubts(dataset: Any, features: str | None, target: str = "") -> None:
     """Warn of chunks that are not there, of odd names, and of columns nobody named as features."""
     from dask_distill.data.uses import doubtful_lines
+    from dask_distill.storage.form import GROUP, form_wanted
     from dask_distill.subset.names import names_in_output
 
     for line in dataset.missing_lines():
         click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
-    for line in names_in_output(dataset).lines():
+    odd = names_in_output(dataset).lines() if form_wanted(target) is GROUP else ()
+    for line in odd:
         click.echo(f"{PROGRAM}: warning: {line}", err=True)
     for line in doubtful_lines(dataset.uses) if features is None else ():
         click.echo(f"{PROGRAM}: warning: {line}", err=True)

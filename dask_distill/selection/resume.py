@@ -11,7 +11,9 @@ from dask_distill.errors import InputError
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
 from dask_distill.selection.request import Asked, Request
 from dask_distill.storage import group as store
+from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
+from dask_distill.subset.written import refuse_unwritable
 
 
 def open_checkpoint(
@@ -22,8 +24,11 @@ def open_checkpoint(
     resume: bool,
     overwrite: bool,
     storage_options: Mapping[str, Any] | None,
+    scores: bool = False,
 ) -> tuple[Asked, Checkpoint]:
     """Check request and target, and find the run to resume; writes nothing.
+
+    ``scores`` says whether they are written where they need not be.
 
     Raises
     ------
@@ -31,10 +36,12 @@ def open_checkpoint(
     """
     if resume and overwrite:
         raise InputError("at most one of resume and overwrite may be given, got both; drop one")
+    if form_wanted(target) is FOLDER:
+        refuse_unwritable(dataset)
     asked = request.of(dataset)
     # before anything is written, too
     asked = replace(asked, dataset=measured(dataset))
-    described = describe_request(asked)
+    described = describe_request(asked) | ({"scores": True} if scores else {})
     url = os.fspath(target)
     where: dict[str, Any] = {
         "storage_options": storage_options,

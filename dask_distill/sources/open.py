@@ -26,7 +26,7 @@ from dask_distill.sources.files import (
     of_split,
 )
 from dask_distill.sources.npy import open_npy, open_npz
-from dask_distill.sources.own import is_own_table
+from dask_distill.sources.own import is_former_table
 from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.splits import usual_split
@@ -252,10 +252,10 @@ def _table(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Da
     if files[0].kind != PARQUET:
         told = (str(asked.weight or ""), asked.kinds, asked.profile)
         return open_text_table(location, files, features, named, asked.carry, *told), warning
-    # a folder that we have written brings weights, row numbers and scores
-    own = is_own_table(location)
-    weight = "weight" if own and asked.weight is None else str(asked.weight or "")
-    read = (features, named, asked.carry, weight, own, asked.kinds, asked.profile)
+    # a subset that we have written brings weights, row numbers and scores
+    weight = None if asked.weight is None else str(asked.weight or "")
+    former = is_former_table(location)
+    read = (features, named, asked.carry, weight, former, asked.kinds, asked.profile)
     return open_parquet(location, files, *read), warning
 
 

@@ -1,4 +1,4 @@
-"""What we have written ourselves: whether a folder of parquet files is a subset of ours."""
+"""What we have written ourselves, in a form of which the files do not say so."""
 
 import json
 from contextlib import suppress
@@ -9,8 +9,8 @@ from dask_distill.storage.location import Location
 _MARKER, _OURS = "_SUCCESS", "dask_distill"
 
 
-def is_own_table(location: Location) -> bool:
-    """Whether a folder is one that `Coreset.to_parquet` has committed."""
+def is_former_table(location: Location) -> bool:
+    """Whether a folder is one that `Coreset.to_parquet` committed when it ended with a marker."""
     system, path = open_filesystem(location)
     # others leave an empty file of this name, or none
     with suppress(OSError, ValueError):

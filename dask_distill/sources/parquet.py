@@ -25,11 +25,13 @@ from dask_distill.sources.footers import Footer, read_footers, text_sizes
 from dask_distill.sources.reader import missing_name
 from dask_distill.sources.row_groups import Piece, RowGroups, pieces_of
 from dask_distill.storage.location import Location
+from dask_distill.storage.ours import SUBSET_WEIGHTS, WEIGHT as OUR_WEIGHT, own_columns
 from dask_distill.tables.dataset import Wanted, profiled, with_features
 from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 
 _LABEL_NAMES, _WEIGHT = ("y", "label"), "sample_weight"
-_OURS = re.compile(r"_?(index|weight|score_.+)")
+# of the folders that we wrote before their files said so themselves
+_FORMER, _FORMER_WEIGHT = re.compile(r"index|weight|score_.+"), "weight"
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 # float64 holds every decimal of so many digits
 _EXACT_DIGITS = 15
@@ -41,19 +43,22 @@ def open_parquet(
     features: Sequence[str] | None,
     labels: Sequence[str] | str | bool | None,
     carry: Sequence[str],
-    weight: str = "",
-    own: bool = False,
+    weight: str | None = "",
+    former: bool = False,
     kinds: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """A table as a data set: features are its columns as their profile says, labels one of them.
 
     A list of labels, which are names or globs, becomes one array of several columns. ``location``
-    is where the files lie. ``kinds`` and ``profile`` are as for `open_dataset`.
+    is where the files lie. ``kinds`` and ``profile`` are as for `open_dataset`. Without a
+    ``weight``, not even "", a subset that we have written brings its own; ``former`` is one of
+    which only its folder says so.
     """
     footers = read_footers(location, files)
     columns = common_columns(footers)
-    index = footers[0].index | {name for name in columns if own and _OURS.fullmatch(name)}
+    own, weight = _own(footers, columns, former, weight)
+    index = footers[0].index | own
     several: list[str] = []
     label = ""
     if isinstance(labels, list):
@@ -100,6 +105,17 @@ def open_parquet(
         table=table_of(location, footers, columns),
     )
     return _with_features(dataset, location, footers, columns, wanted)
+
+
+def _own(
+    footers: Sequence[Footer], columns: Mapping[str, Column], former: bool, weight: str | None
+) -> tuple[frozenset[str], str]:
+    """Columns that a subset of ours has added; and sample weights: its own, where none are said."""
+    own = own_columns(footers[0].schema.metadata)
+    if former:
+        own |= {name for name in columns if _FORMER.fullmatch(name)}
+    brought = next((name for name in (OUR_WEIGHT, _FORMER_WEIGHT) if name in own), "")
+    return own, brought if weight is None else weight
 
 
 def _vectors(
@@ -158,7 +174,8 @@ def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -
     found = {}
     for name in columns:
         if name in index or _ROW_NUMBERS.fullmatch(name):
-            found[name] = "a score" if re.match("_?score_", name) else "the index"
+            ours = "a score" if re.match("_?score_", name) else "the index"
+            found[name] = "the subsets' weights" if name == SUBSET_WEIGHTS else ours
     return found
 
 

@@ -91,7 +91,7 @@ class RowGroups(RowReader):
         with reading(self.location):
             values = _columns(self.location, self.piece, self.columns, self.dtype, self.exact)
         if self.fill is not None:
-            _filled(values, self.fill)
+            fill_in(values, self.fill)
         values = values[:, 0] if self.flat else values
         whole = self.start == 0 and self.stop in (None, len(values))
         # a view would hold them all
@@ -131,13 +131,13 @@ def _columns(
         told = [n for n, column in enumerate(columns) if column.name in folders]
         for number in told:
             value = pa.scalar(folders[columns[number].name], pa.string()).cast(columns[number].kind)
-            rows[:, number] = _values(pa.repeat(value, part.rows), columns[number], exact)
+            rows[:, number] = values_of(pa.repeat(value, part.rows), columns[number], exact)
         _fill(rows, location, part, {n: c for n, c in enumerate(columns) if n not in told}, exact)
         start += part.rows
     return out
 
 
-def _filled(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
+def fill_in(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
     """Put a column's own number where a value is missing, or infinite."""
     for column, number in enumerate(fill):
         wrong = ~np.isfinite(values[:, column])
@@ -158,7 +158,7 @@ def _fill(
     sizes = column_bytes(metadata, part.groups)
     for number, column in columns.items():
         if column.name not in sizes:
-            rows[:, number] = _values(pa.nulls(part.rows), column, exact)
+            rows[:, number] = values_of(pa.nulls(part.rows), column, exact)
     for numbers in _runs(columns, sizes):
         names = [columns[number].name for number in numbers]
         first = 0
@@ -166,7 +166,7 @@ def _fill(
             stop = first + batch.num_rows
             for number in numbers:
                 values = batch.column(columns[number].name)
-                rows[first:stop, number] = _values(values, columns[number], exact)
+                rows[first:stop, number] = values_of(values, columns[number], exact)
             first = stop
 
 
@@ -185,7 +185,7 @@ def _runs(columns: Mapping[int, Column], sizes: Mapping[str, int]) -> Iterator[l
         yield run
 
 
-def _values(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:
+def values_of(values: Any, column: Column, exact: str | None) -> npt.NDArray[Any]:
     """One column as NumPy; missing values become NaN, NaT, or None in text."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)

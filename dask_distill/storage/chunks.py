@@ -15,6 +15,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
+from dask_distill.storage.form import GROUP, Form
 from dask_distill.storage.local import sync
 from dask_distill.storage.location import Location
 from dask_distill.support.digest import digest_values
@@ -184,7 +185,7 @@ def write_chunk(location: Location, name: str, number: int, layout: Layout, valu
         zarr.Array(whole)[layout.rows(number)] = stored
         if location.path is not None:
             sync(location.path / name / _key(array, number))
-        _stop_if_called_off(location)
+        stop_if_called_off(location)
     return Receipt(name, number, digest_values(values), _nbytes(values), text_width)
 
 
@@ -235,10 +236,10 @@ def _as_text(array: Array, where: str) -> tuple[Array, int]:
         raise DistillError(f"{where} hold valid Unicode, got a lone surrogate") from None
 
 
-def _stop_if_called_off(staging: Location) -> None:
+def stop_if_called_off(staging: Location, form: Form = GROUP) -> None:
     """Leave nothing behind when the run has ended, and removed its folder, while we wrote."""
     system, path = staging.filesystem()
-    if not system.exists(f"{path.rstrip('/')}/zarr.json"):
+    if not system.exists(f"{path.rstrip('/')}/{form.root}"):
         if system.exists(path):
             system.rm(path, recursive=True)
         raise DistillError("the run was called off")
@@ -304,12 +305,12 @@ def check_chunk(
         values = read_chunk(location, name, number, layout)
         if digest_values(values) != expected:
             return Finding(name, f"array '{name}', chunk {number}: digest differs")
-        return Finding(name, None, _facts(name, values))
+        return Finding(name, None, facts_of(name, values))
     except Exception as error:
         return Finding(name, location.clean(str(error)))
 
 
-def _facts(name: str, values: Array) -> tuple[Any, ...]:
+def facts_of(name: str, values: Array) -> tuple[Any, ...]:
     """What the invariants need: order and ends of `index`, soundness and sums of weights."""
     if name == "index" and values.dtype == np.int64:
         return bool(np.all(np.diff(values) > 0)), int(values[0]), int(values[-1])

@@ -6,20 +6,18 @@ holds a digest of every chunk's values, so that `verify` needs no source. Knows 
 attributes alone.
 """
 
-import json
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dask.array as da
 import zarr
 
 from dask_distill.errors import IncompleteOutput, InputError
+from dask_distill.storage import folder
 from dask_distill.storage.chunks import Layout, create_array, lazy_array
-from dask_distill.storage.local import staged
+from dask_distill.storage.form import FOLDER, GROUP, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import (
     ATTRIBUTE,
@@ -34,87 +32,22 @@ from dask_distill.storage.manifest import (
     parse_manifest,
     selected_rows,
 )
-from dask_distill.storage.remote import beside, discard_anywhere, staged_remotely
+from dask_distill.storage.targets import (
+    Verification,
+    check_target,
+    discard_unfinished,
+    form_of,
+    located,
+    plain,
+    staging,
+    storing,
+    unwritten,
+)
 from dask_distill.storage.tasks import checking_tasks, finding_tasks, run_tasks, writing_tasks
-from dask_distill.support.digest import combined_digest, jsonable
+from dask_distill.support.digest import combined_digest
 
-__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "Location", "Verification", "check_target", "read"]
-__all__ += ["verify", "write"]
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What `verify` found.
-
-    Attributes
-    ----------
-    ok : bool
-    problems : tuple of str
-        One sentence each, naming array and chunk.
-    rows, arrays, chunks : int
-        What the manifest speaks of.
-    digest : str or None
-        Digest of the whole content, where the manifest could be read.
-    synthetic : bool
-        Whether rows were made, not selected.
-    """
-
-    ok: bool
-    problems: tuple[str, ...]
-    rows: int
-    arrays: int
-    chunks: int
-    digest: str | None
-    synthetic: bool = False
-
-
-def check_target(
-    target: str | os.PathLike[str],
-    *,
-    overwrite: bool = False,
-    storage_options: Mapping[str, Any] | None = None,
-    sources: Sequence[str] = (),
-    ours: Callable[[Location], bool] | None = None,
-) -> None:
-    """Refuse a target that cannot be written, before any work; creates nothing.
-
-    Parameters
-    ----------
-    target : path or URL
-    overwrite : bool
-        Whether a subset of ours that is there, complete or not, may be replaced.
-    storage_options : mapping, optional
-        For fsspec.
-    sources : sequence of str
-        Paths and URLs that are read from; the target must keep clear of them.
-    ours : callable, optional
-        Whether what is there may be replaced; a group that `write` has written unless given.
-
-    Raises
-    ------
-    InputError
-    """
-    location = _location(target, storage_options)
-    for source in sources:
-        if location.overlaps(Location(source)):
-            raise InputError(
-                f"target '{location.shown}' must not be, hold or lie in the source "
-                f"'{Location(source).shown}'; choose another"
-            )
-    with location.guard(f"target '{location.shown}' must be within reach", InputError):
-        if location.path is None:
-            beside(location, "partial")
-        if location.exists():
-            _refuse_existing(location, overwrite, ours or _is_ours)
-    if location.path is not None:
-        parent = os.path.dirname(os.path.realpath(location.path))
-        while not os.path.lexists(parent):
-            parent = os.path.dirname(parent)
-        if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-            raise InputError(
-                f"target must lie in a folder that can be written to, got '{parent}'; "
-                "choose another"
-            )
+__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "Location", "Verification", "check_target"]
+__all__ += ["discard_unfinished", "read", "summary", "verify", "write"]
 
 
 def write(
@@ -172,11 +105,11 @@ def write(
         Where a chunk could not be written.
     """
     check_target(target, overwrite=overwrite, storage_options=storage_options)
-    location = _location(target, storage_options)
+    location = located(target, storage_options)
     layouts = lay_out(arrays)
-    content = {**_plain(attributes), "format_version": FORMAT_VERSION}
+    content = {**plain(attributes), "format_version": FORMAT_VERSION}
     final = location.resolved()
-    with _storage(location), _staging(final, overwrite, run) as work:
+    with storing(location), staging(final, GROUP, overwrite, run) as work:
         with work.guard(f"target '{location.shown}' must be written"):
             group = _create(work, layouts, content.pop("array_attributes", {}))
             there = [] if run is None else _stored_chunks(work, layouts)
@@ -203,27 +136,6 @@ def write(
     }
 
 
-def discard_unfinished(
-    target: str | os.PathLike[str],
-    prefix: str,
-    *,
-    storage_options: Mapping[str, Any] | None = None,
-) -> None:
-    """Remove what runs whose names begin so have left beside a target."""
-    final = _location(target, storage_options).resolved()
-    with final.guard(f"target '{final.shown}' must be within reach"):
-        first = beside(final, f"partial-{prefix}")
-        system, path = first.filesystem()
-        try:
-            found = system.ls(path.rpartition("/")[0], detail=False)
-        except FileNotFoundError:
-            return
-    folder, _, start = first.url.rpartition("/")
-    for name in (place.rstrip("/").rpartition("/")[2] for place in found):
-        if name.startswith(start):
-            discard_anywhere(Location(f"{folder}/{name}", final.options))
-
-
 def read(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, da.Array], dict[str, Any]]:
@@ -236,7 +148,7 @@ def read(
     IncompleteOutput
         Where the commit marker, or an array of the manifest, is missing.
     """
-    location = _location(target, storage_options)
+    location = located(target, storage_options)
     content = open_content(location)
     if content is None:
         raise InputError(
@@ -245,10 +157,7 @@ def read(
         )
     layouts, problems = parse_manifest(location, content)
     if problems:
-        raise IncompleteOutput(
-            f"target '{location.shown}' is incomplete: {'; '.join(problems)}; "
-            "run again with overwrite=True / --overwrite"
-        )
+        raise unwritten(location, problems)
     token, place = uuid.uuid4().hex, location.resolved()
     manifest = content["manifest"]
     arrays = {
@@ -261,16 +170,21 @@ def read(
 def summary(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What `write` would have told of a group that was there already."""
-    content = read(target, storage_options=storage_options)[1]
-    shown = _location(target, storage_options).shown
-    return {"target": shown, "digest": content["digest"], "bytes_written": 0}
+    """What would have been told of writing a target that was there already, in either form."""
+    location = located(target, storage_options)
+    if form_of(location) is FOLDER:
+        content = folder.read(location)
+    else:
+        content = read(target, storage_options=storage_options)[1]
+    return {"target": location.shown, "digest": content["digest"], "bytes_written": 0}
 
 
 def verify(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> Verification:
     """Recompute every digest on the workers, and check the invariants of a coreset.
+
+    A zarr group or a folder of parquet files: what is there tells.
 
     Parameters
     ----------
@@ -287,13 +201,17 @@ def verify(
     InputError
         Where nothing is there, or something written by a later version.
     """
-    location = _location(target, storage_options)
+    location = located(target, storage_options)
     try:
         content = open_content(location)
     except IncompleteOutput as error:
         return Verification(False, (str(error),), 0, 0, 0, None)
+    if content is not None and form_of(location) is FOLDER:
+        return folder.verify(location, content)
     if content is None:
         problem = f"the attribute '{ATTRIBUTE}' is missing: not written by dask-distill, or lost"
+        if form_wanted(location.url) is FOLDER:
+            problem = f"'{FOLDER.root}' is missing: not written by dask-distill, or incomplete"
         return Verification(False, (problem,), 0, 0, 0, None)
     layouts, problems = parse_manifest(location, content)
     problems += broken_digests(content)
@@ -315,62 +233,6 @@ def verify(
         digest if isinstance(digest, str) else None,
         bool(content.get(SYNTHETIC)),
     )
-
-
-@contextmanager
-def _storage(location: Location) -> Iterator[None]:
-    """A disk that fails on the way, as one sentence; what else goes wrong is told as it is."""
-    try:
-        yield
-    except OSError as error:
-        with location.guard(f"target '{location.shown}' must be written"):
-            raise error from None
-
-
-def _location(
-    target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None
-) -> Location:
-    url = os.fspath(target)
-    if not url:
-        raise InputError("target must be a path or URL, got an empty string")
-    return Location(url.rstrip("/") or "/", dict(storage_options or {}))
-
-
-def _refuse_existing(location: Location, overwrite: bool, ours: Callable[[Location], bool]) -> None:
-    if not overwrite:
-        raise InputError(
-            f"target '{location.shown}' exists; choose another, or pass overwrite=True / "
-            "--overwrite"
-        )
-    if not ours(location):
-        raise InputError(
-            f"target '{location.shown}' must be a subset written by dask-distill to be "
-            "overwritten, got something else; choose another, or remove it yourself"
-        )
-
-
-def _is_ours(location: Location) -> bool:
-    try:
-        return open_content(location) is not None
-    except IncompleteOutput:
-        return False
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes as a reader will get them."""
-    try:
-        text = json.dumps(jsonable(attributes), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"attributes must be plain values that JSON has, got {error}") from None
-    plain: dict[str, Any] = json.loads(text)
-    return plain
-
-
-def _staging(final: Location, overwrite: bool, run: str | None) -> Any:
-    name, keep = run or uuid.uuid4().hex[:12], run is not None
-    if final.path is not None:
-        return staged(final, overwrite, run=name, keep=keep)
-    return staged_remotely(final, run=name, keep=keep)
 
 
 def _unfinished() -> dict[str, Any]:

@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dask_distill.errors import InputError
+from dask_distill.storage.form import FOLDER, GROUP
 from dask_distill.storage.location import Location
 
+_METADATA = frozenset((GROUP.root, FOLDER.root))
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 # ends the names of folders that are being removed: nobody wants them, and whoever finds one may
 # remove it; and of those that are about to take their place, which are what was there afterwards
@@ -155,8 +157,8 @@ def _remove_empty(folder: Path) -> None:
 def sync_tree(root: Path) -> None:
     """Bring folders and metadata to the disk; chunks are synced by those who write them."""
     for folder, _, names in os.walk(root, topdown=False):
-        if "zarr.json" in names:
-            sync(Path(folder) / "zarr.json")
+        for name in _METADATA.intersection(names):
+            sync(Path(folder) / name)
         sync(Path(folder))
 
 

@@ -1,6 +1,5 @@
 """What a group says of itself: our attribute, the manifest in it, and what must hold."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +11,15 @@ import zarr
 
 from dask_distill.errors import IncompleteOutput, InputError
 from dask_distill.storage.chunks import Finding, Layout, Receipt, is_plain_name
+from dask_distill.storage.form import ATTRIBUTE, FORMAT_VERSION, form_there
 from dask_distill.storage.location import Location
 from dask_distill.support.digest import combined_digest
 
-FORMAT_VERSION = 1
-ATTRIBUTE = "dask_distill"
+__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "STAGED", "SUBSET_WEIGHT", "SUMMARY", "SYNTHETIC"]
+__all__ += ["broken_digests", "broken_invariants", "changed_attributes", "lay_out", "lengths"]
+__all__ += ["make_manifest", "misfit", "open_content", "parse_manifest", "selected_rows"]
+__all__ += ["uncommitted"]
+
 # of groups whose rows were made, not selected
 SYNTHETIC = "synthetic"
 # of groups that are being put in their place: the name of the neighbour that is whole
@@ -46,23 +49,22 @@ def lay_out(arrays: Mapping[str, da.Array]) -> dict[str, Layout]:
 
 
 def open_content(location: Location) -> dict[str, Any] | None:
-    """Our attribute of the group that is there; None where there is none."""
+    """What the target that is there says of itself, in either form; None where nothing."""
     shown = location.shown
     with location.guard(f"target '{shown}' must be within reach", InputError):
         if not location.exists():
             raise InputError(f"target '{shown}' does not exist; check the path")
+        form = form_there(location)
         system, path = location.filesystem()
         try:
-            text = system.cat_file(f"{path.rstrip('/')}/zarr.json")
+            text = system.cat_file(f"{path.rstrip('/')}/{form.root}")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
     try:
-        metadata = json.loads(text)
+        content = form.content(text)
     except ValueError:
-        raise IncompleteOutput(f"target '{shown}' is damaged: zarr.json is no JSON") from None
-    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
-    content = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
-    if not isinstance(content, dict):
+        raise IncompleteOutput(f"target '{shown}' is damaged: {form.root} is no JSON") from None
+    if content is None:
         return None
     version = content.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -98,17 +100,10 @@ def parse_manifest(
     location: Location, content: Mapping[str, Any]
 ) -> tuple[dict[str, Layout], list[str]]:
     """The sound entries of the manifest, and what is missing."""
-    if content.get(STAGED):
-        whole = f"{location.shown.rpartition('/')[0]}/{content[STAGED]}"
-        return {}, [
-            "the commit marker is missing, for a process is putting the subset in its place, or "
-            f"has died at that: '{whole}' has it whole, and resume=True / --resume, follow, or "
-            "whatever writes there next finishes this"
-        ]
-    problems = [] if isinstance(content.get("commit"), dict) else ["the commit marker is missing"]
     manifest = content.get("manifest")
-    if not isinstance(manifest, dict):
-        return {}, [*problems, "the manifest is missing"]
+    problems = uncommitted(location, content)
+    if content.get(STAGED) or not isinstance(manifest, dict):
+        return {}, problems
     layouts = {}
     system, path = location.filesystem()
     for name, entry in manifest.items():
@@ -124,6 +119,21 @@ def parse_manifest(
     return layouts, problems
 
 
+def uncommitted(location: Location, content: Mapping[str, Any]) -> list[str]:
+    """What a target lacks that is not committed."""
+    if content.get(STAGED):
+        whole = f"{location.shown.rpartition('/')[0]}/{content[STAGED]}"
+        return [
+            "the commit marker is missing, for a process is putting the subset in its place, or "
+            f"has died at that: '{whole}' has it whole, and resume=True / --resume, follow, or "
+            "whatever writes there next finishes this"
+        ]
+    problems = [] if isinstance(content.get("commit"), dict) else ["the commit marker is missing"]
+    if not isinstance(content.get("manifest"), dict):
+        problems.append("the manifest is missing")
+    return problems
+
+
 def broken_digests(content: Mapping[str, Any]) -> list[str]:
     """Whether manifest and attributes are those of the commit."""
     manifest, commit = content.get("manifest"), content.get("commit")
@@ -131,6 +141,11 @@ def broken_digests(content: Mapping[str, Any]) -> list[str]:
         return []
     if not combined_digest(manifest) == content.get("digest") == commit.get("digest"):
         return ["the manifest differs from the one committed"]
+    return changed_attributes(content, commit)
+
+
+def changed_attributes(content: Mapping[str, Any], commit: Mapping[str, Any]) -> list[str]:
+    """Whether all that is said is what was said at the commit."""
     rest = {key: value for key, value in content.items() if key != "commit"}
     if combined_digest(rest) != commit.get("attributes_digest"):
         return ["the attributes differ from those committed"]
@@ -154,9 +169,15 @@ def misfit(location: Location, name: str, layout: Layout) -> str | None:
 
 
 def broken_invariants(
-    layouts: Mapping[str, Layout], findings: Sequence[Finding], content: Mapping[str, Any]
+    layouts: Mapping[str, Layout],
+    findings: Sequence[Finding],
+    content: Mapping[str, Any],
+    words: str = "array '{}'",
 ) -> list[str]:
-    """What no manifest can tell: lengths that differ, row numbers that do not ascend, weights."""
+    """What no manifest can tell: lengths that differ, row numbers that do not ascend, weights.
+
+    ``words`` name what holds them.
+    """
     problems = []
     problems += [
         f"arrays have different numbers of rows: {lengths(part)}"
@@ -164,37 +185,41 @@ def broken_invariants(
         if len({layout.shape[0] for layout in part.values()}) > 1
     ]
     if content.get(SYNTHETIC) and "index" in layouts:
-        problems.append("array 'index' must not be there: synthetic rows are no rows of a source")
+        problems.append(
+            f"{words.format('index')} must not be there: synthetic rows are no rows of a source"
+        )
     index, weight = ([f for f in findings if f.name == name] for name in ("index", "weight"))
     if "index" in layouts and layouts["index"].dtype != "<i8":
-        problems.append(f"array 'index' must be int64, got {layouts['index'].numpy_dtype}")
+        problems.append(
+            f"{words.format('index')} must be int64, got {layouts['index'].numpy_dtype}"
+        )
     if index and all(finding.facts for finding in index):
         runs, firsts, lasts = zip(*(finding.facts for finding in index), strict=True)
         steps = all(last < first for last, first in zip(lasts, firsts[1:], strict=False))
         if not all(runs) or not steps or firsts[0] < 0:
-            problems.append("array 'index' is not ascending and unique from 0")
+            problems.append(f"{words.format('index')} is not ascending and unique from 0")
     if weight and all(finding.facts for finding in weight):
         sound, sums = zip(*(finding.facts for finding in weight), strict=True)
         if not all(sound):
-            problems.append("array 'weight' has values that are not finite and above 0")
+            problems.append(f"{words.format('weight')} has values that are not finite and above 0")
         provenance = content.get("provenance")
         due, what = _due(provenance if isinstance(provenance, dict) else {})
         total = math.fsum(sums) if all(sound) else math.nan
         if due and all(sound) and not math.isclose(total, due, rel_tol=_WEIGHT_TOLERANCE):
-            problems.append(f"array 'weight' sums to {total:.6g}, not to {what}")
+            problems.append(f"{words.format('weight')} sums to {total:.6g}, not to {what}")
         several = [finding.facts for finding in findings if finding.name == SUBSET_WEIGHT]
         if several and all(several):
-            problems += _broken_subsets(several, total, content)
+            problems += _broken_subsets(several, total, content, words)
     return problems
 
 
 def _broken_subsets(
-    facts: Sequence[tuple[Any, ...]], total: float, content: Mapping[str, Any]
+    facts: Sequence[tuple[Any, ...]], total: float, content: Mapping[str, Any], words: str
 ) -> list[str]:
     """Of several subsets: weights, what each sums to, and how many rows it has."""
     sound, sums, counts = zip(*facts, strict=True)
     if not all(sound):
-        return [f"array '{SUBSET_WEIGHT}' has values that are not finite and 0 or more"]
+        return [f"{words.format(SUBSET_WEIGHT)} has values that are not finite and 0 or more"]
     provenance = content.get("provenance")
     told = provenance.get("subsets") if isinstance(provenance, dict) else None
     size = told.get("size") if isinstance(told, dict) else None

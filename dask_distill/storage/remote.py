@@ -1,17 +1,17 @@
 """A remote target: written beside its place, then put there by one conditional request.
 
 Object stores cannot rename. Chunks go below a prefix of their own beside the target, so that a
-subset that is there stays readable while the run lasts. At commit the root's ``zarr.json`` is
-claimed, on condition that nobody has changed it since the run began; the chunks are copied
-within the store, and the finished ``zarr.json`` comes last, on condition that the claim still
-stands. Of two writers one loses a condition. While chunks are copied, readers find a target
-without its commit marker. A claim says where the whole subset lies: where its process has died,
-whoever writes next finishes the commit first, so that nothing is lost. Where the store has no
-conditional requests (anything but S3), the condition is looked at just before the request.
+subset that is there stays readable while the run lasts. At commit the file that a form is known
+by (``zarr.json``, ``_dask_distill.json``) is claimed, on condition that nobody has changed it
+since the run began; the rest is copied within the store, and the finished file comes last, on
+condition that the claim still stands. Of two writers one loses a condition. While chunks are
+copied, readers find a target without its commit marker. A claim says where the whole subset lies:
+where its process has died, whoever writes next finishes the commit first, so that nothing is lost.
+Where the store has no conditional requests (anything but S3), the condition is looked at just
+before the request.
 """
 
 import hashlib
-import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from dask_distill.errors import DistillError, InputError
+from dask_distill.storage.form import FOLDER, FORMAT_VERSION, GROUP, Form, form_there
 from dask_distill.storage.local import discard
 from dask_distill.storage.location import Location
-from dask_distill.storage.manifest import ATTRIBUTE, FORMAT_VERSION, STAGED
+from dask_distill.storage.manifest import STAGED
 
-_ROOT = "zarr.json"
 _CONDITIONAL = ("s3", "s3a")
 # a bucket has no place beside it
 _BUCKET = re.compile(r"^(s3a?|gs|gcs)://[^/]+$")
@@ -34,12 +34,16 @@ class _TakenError(Exception):
 
 
 @contextmanager
-def staged_remotely(target: Location, *, run: str, keep: bool = False) -> Iterator[Location]:
+def staged_remotely(
+    target: Location, form: Form, *, run: str, keep: bool = False
+) -> Iterator[Location]:
     """A prefix beside a remote target whose content takes its place at the end.
 
     Parameters
     ----------
     target : Location
+    form : Form
+        Of what is written.
     run : str
         Names the prefix.
     keep : bool
@@ -48,7 +52,7 @@ def staged_remotely(target: Location, *, run: str, keep: bool = False) -> Iterat
     finish(target)
     with target.guard(f"target '{target.shown}' must be within reach"):
         system, path = target.filesystem()
-        before = _tag(system, f"{path.rstrip('/')}/{_ROOT}")
+        before = _tag(system, f"{path.rstrip('/')}/{form.root}")
     work = beside(target, f"partial-{run}")
     try:
         yield work
@@ -59,7 +63,7 @@ def staged_remotely(target: Location, *, run: str, keep: bool = False) -> Iterat
                 discard_remotely(work)
         raise
     with target.guard(f"target '{target.shown}' must be committed"):
-        _take_place(work, target, before)
+        _take_place(work, target, form, before)
     discard_remotely(work)
 
 
@@ -71,22 +75,23 @@ def finish(target: Location) -> None:
     if target.path is not None:
         return
     with target.guard(f"target '{target.shown}' must be committed"):
-        work = _claimed_for(target)
-        if work is None or not work.child(_ROOT).exists():
+        form = form_there(target)
+        work = _claimed_for(target, form)
+        if work is None or not work.child(form.root).exists():
             return
         system, path = target.filesystem()
-        _take_place(work, target, _tag(system, f"{path.rstrip('/')}/{_ROOT}"))
+        _take_place(work, target, form, _tag(system, f"{path.rstrip('/')}/{form.root}"))
     discard_remotely(work)
 
 
-def _claimed_for(target: Location) -> Location | None:
+def _claimed_for(target: Location, form: Form) -> Location | None:
     """Where the subset lies whose process has claimed a target's place, and not finished."""
     system, path = target.filesystem()
     try:
-        found = json.loads(system.cat_file(f"{path.rstrip('/')}/{_ROOT}"))
-        name = found["attributes"][ATTRIBUTE][STAGED]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        found = form.content(system.cat_file(f"{path.rstrip('/')}/{form.root}"))
+    except (FileNotFoundError, ValueError):
         return None
+    name = None if found is None else found.get(STAGED)
     folder, _, start = beside(target, "partial-").url.rpartition("/")
     # what is read may be made to harm
     if not isinstance(name, str) or not name.startswith(start) or "/" in name:
@@ -130,12 +135,13 @@ def discard_remotely(work: Location) -> None:
             system.rm(path, recursive=True)
 
 
-def _take_place(work: Location, target: Location, before: str | None) -> None:
+def _take_place(work: Location, target: Location, form: Form, before: str | None) -> None:
     system, path = target.filesystem()
     staging, place = work.filesystem()[1].rstrip("/"), path.rstrip("/")
-    root = f"{place}/{_ROOT}"
+    root, first = f"{place}/{form.root}", f"{staging}/{form.root}"
     name = work.url.rpartition("/")[2]
-    claim = _group({"format_version": FORMAT_VERSION, "claim": uuid.uuid4().hex, STAGED: name})
+    claimed_by = {"format_version": FORMAT_VERSION, "claim": uuid.uuid4().hex, STAGED: name}
+    claim = form.document(claimed_by)
     try:
         _put_if(system, root, claim, before, target)
     except _TakenError:
@@ -145,16 +151,19 @@ def _take_place(work: Location, target: Location, before: str | None) -> None:
         claimed = _tag(system, root)
         if system.cat_file(root) != claim:
             raise _TakenError
-        final = system.cat_file(f"{staging}/{_ROOT}")
+        final = system.cat_file(first)
         old = [key for key in system.find(place) if not key.endswith(root)]
-        if old:
-            system.rm(old)
-        keys = [key for key in system.find(staging) if not key.endswith(f"{staging}/{_ROOT}")]
+        # of the other form: nobody is to take what goes now for whole
+        known = [key for key in old if key.endswith(_roots(place))]
+        for keys in (known, [key for key in old if key not in known]):
+            if keys:
+                system.rm(keys)
+        keys = [key for key in system.find(staging) if not key.endswith(first)]
         ends = [key.rpartition(staging)[2] for key in keys]
         system.copy(keys, [f"{place}{end}" for end in ends])
         _put_if(system, root, final, claimed, target)
     except _TakenError:
-        if _claimed_for(target) != work:
+        if _claimed_for(target, form) != work:
             # otherwise another is finishing this commit
             discard_remotely(work)
         raise _lost(target) from None
@@ -174,9 +183,8 @@ def _lost(target: Location) -> InputError:
     )
 
 
-def _group(attribute: dict[str, Any]) -> bytes:
-    content = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: attribute}}
-    return json.dumps(content).encode()
+def _roots(place: str) -> tuple[str, ...]:
+    return tuple(f"{place}/{form.root}" for form in (GROUP, FOLDER))
 
 
 def _put_if(system: Any, key: str, data: bytes, expected: str | None, target: Location) -> None:

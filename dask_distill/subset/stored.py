@@ -12,14 +12,49 @@ from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.runtime.wire import joined, measured
 from dask_distill.storage import group as store
+from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
+from dask_distill.storage.targets import form_of, located
+from dask_distill.subset.folder import open_folder
 from dask_distill.subset.names import ArrayNames
+from dask_distill.subset.parquet import write_parquet
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.subset.summary import Summary
 
 
 def write_subset(
+    subset: Subset,
+    target: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    *,
+    scores: bool = False,
+    **how: Any,
+) -> dict[str, Any]:
+    """Write a subset in the form that the target's name asks for.
+
+    Parameters
+    ----------
+    subset, target, storage_options, overwrite
+        As for `write_group`. A target that ends in ``.parquet`` becomes a folder of parquet
+        files, any other a zarr group.
+    scores : bool
+        Whether a folder of parquet files has the rows' scores; a zarr group has them always.
+    **how
+        Of `write_group`: progress, run, request.
+
+    Returns
+    -------
+    dict
+        As `Coreset.to_zarr`.
+    """
+    if form_wanted(target) is FOLDER:
+        return write_parquet(subset, target, storage_options, overwrite, scores=scores, **how)
+    return write_group(subset, target, storage_options, overwrite, **how)
+
+
+def write_group(
     subset: Subset,
     target: str | os.PathLike[str],
     storage_options: Mapping[str, Any] | None = None,
@@ -97,7 +132,7 @@ def names_of(subset: Subset) -> ArrayNames:
 def open_subset(
     target: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> Subset:
-    """Open a subset that `Coreset.to_zarr` or ``dask-distill run`` has written.
+    """Open a subset that we have written, in whatever form.
 
     Parameters
     ----------
@@ -117,6 +152,9 @@ def open_subset(
     InputError
         Where nothing is there, or something else.
     """
+    location = located(target, storage_options)
+    if form_of(location) is FOLDER:
+        return open_folder(location)
     arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
     if attributes.get(SYNTHETIC):
         raise InputError(

@@ -1,18 +1,8 @@
-"""Selected rows as a table: a dask DataFrame, or a folder of parquet files. Rows stay on workers.
+"""Selected rows as a dask DataFrame: names of its columns, and its parts. Rows stay on workers."""
 
-A folder is there whole or not at all. A local one is written beside its place and takes it by one
-rename; a remote one has no ``_SUCCESS`` until all of its files are there.
-"""
-
-import hashlib
 import itertools
-import json
-import os
-import re
-import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,24 +11,15 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from dask_distill.errors import InputError, InputWarning
-from dask_distill.storage import group as store
-from dask_distill.storage.local import staged, sync
-from dask_distill.storage.location import Location
-from dask_distill.storage.remote import beside
-from dask_distill.storage.tasks import run_tasks
 from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
-from dask_distill.support.digest import combined_digest, jsonable
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
 
-MARKER = "_SUCCESS"
-FORMAT_VERSION = 1
 _PART_BYTES = 64 * 2**20
 _PART_ROWS = 2**20
-_PART = re.compile(r"part-\d{5}(-[0-9a-f]{12})?\.parquet")
 _TEXT = "UOT"
 # columns that every table has beside those of the source
 _OURS = ("weight", "index")
@@ -77,62 +58,13 @@ def to_dataframe(coreset: Subset, columns: Sequence[str] | None = None) -> "dd.D
     return table
 
 
-def write_parquet(
-    coreset: Subset,
-    path: str | os.PathLike[str],
-    *,
-    storage_options: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
-    columns: Sequence[str] | None = None,
-    on_part: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
-    """Write the selected rows as a folder of parquet files; see `Coreset.to_parquet`."""
-    names = name_columns(coreset, columns)
-    for name, array in coreset.carry.items():
-        if array.dtype.kind == "c":
-            raise InputError(
-                f"carry {name} must not be complex for parquet, got {array.dtype}; use to_zarr"
-            )
-    options = dict(storage_options or {})
-    sources = coreset.provenance.get("input", {}).get("sources", [])
-    store.check_target(
-        path, overwrite=overwrite, storage_options=options, sources=sources, ours=_is_ours
-    )
-    location = Location(os.fspath(path).rstrip("/"), options)
-    bounds = part_bounds(coreset)
-    with _staging(location.resolved(), overwrite) as (work, ending):
-        write_one = delayed(_write_part, pure=False, traverse=False)
-        tasks = [
-            write_one(
-                work,
-                f"part-{number:05d}{ending}.parquet",
-                frame,
-                dask_key_name=f"distill-write-part-{number}-of-{len(bounds)}-{uuid.uuid4().hex}",
-            )
-            for number, frame in enumerate(_frames(coreset, names, bounds))
-        ]
-        files = run_tasks(tasks, on_part)
-        digest = combined_digest({file["name"]: file["digest"] for file in files})
-        content = {
-            "format_version": FORMAT_VERSION,
-            "provenance": coreset.provenance,
-            "certificate": None if coreset.certificate is None else coreset.certificate.as_dict(),
-            "files": files,
-            "digest": digest,
-        }
-        with work.guard(f"path '{location.shown}' must be committed"):
-            # whoever looks for it takes the folder for whole, so it comes last
-            _put(work, MARKER, json.dumps({"dask_distill": jsonable(content)}).encode())
-    return {
-        "path": location.shown,
-        "digest": digest,
-        "bytes_written": sum(file["bytes"] for file in files),
-        "files": len(files),
-    }
-
-
-def name_columns(coreset: Subset, columns: Sequence[str] | None = None) -> Columns:
+def name_columns(
+    coreset: Subset, columns: Sequence[str] | None = None, ours: Sequence[str] | None = None
+) -> Columns:
     """Names for all columns: those of the source's table, or x0, x1, … for the features.
+
+    ``ours`` are those that are there in any case; ``weight``, ``index``, and those of scores,
+    unless given.
 
     Raises
     ------
@@ -152,7 +84,7 @@ def name_columns(coreset: Subset, columns: Sequence[str] | None = None) -> Colum
     groups = [_carried_names(name, array) for name, array in coreset.carry.items()]
     scores = tuple(f"score_{name}" for name in coreset.scores)
     wanted = [*map(str, known or ()), *labels, *(name for group in groups for name in group)]
-    ours = (*_OURS, *scores)
+    ours = (*_OURS, *scores) if ours is None else tuple(ours)
     if columns is not None:
         _refuse_doubles([*wanted[:d], *ours])
     # the names that a user gives are kept, and those of ours
@@ -286,72 +218,3 @@ def _series(values: Any, rows: Any) -> Any:
     if values.dtype.kind in _TEXT:
         return pd.Series(values.astype(object), index=rows, dtype="str")
     return pd.Series(values, index=rows)
-
-
-def _write_part(work: Location, name: str, frame: Any) -> dict[str, Any]:
-    """Write one file; whoever does it again writes the same; runs as a task."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, compression="zstd")
-    content = sink.getvalue().to_pybytes()
-    with work.guard(f"file {name} must be written"):
-        _put(work, name, content)
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return {"name": name, "rows": len(frame), "bytes": len(content), "digest": digest}
-
-
-def _put(work: Location, name: str, content: bytes) -> None:
-    """Write a file whole, on the disk when this returns."""
-    if work.path is None:
-        system, path = work.filesystem()
-        system.pipe_file(f"{path.rstrip('/')}/{name}", content)
-        return
-    part = work.path / f".{name}.{uuid.uuid4().hex[:12]}"
-    part.write_bytes(content)
-    sync(part)
-    part.replace(work.path / name)
-
-
-@contextmanager
-def _staging(target: Location, overwrite: bool) -> Iterator[tuple[Location, str]]:
-    """Where files are written, and what tells a run's files from another's."""
-    run = uuid.uuid4().hex[:12]
-    if target.path is not None:
-        with staged(target, overwrite, run=run) as work:
-            yield work, ""
-        return
-    beside(target, "partial")
-    with target.guard(f"path '{target.shown}' must be within reach"):
-        system, path = target.filesystem()
-        root = path.rstrip("/")
-        old = system.find(root)
-        # first the marker: from here on, no reader takes what is there for whole
-        for key in sorted(old, key=lambda key: not key.endswith(f"/{MARKER}")):
-            system.rm(key)
-    try:
-        yield target, f"-{run}"
-        keys = _names(target)
-        if any(f"-{run}." not in name for name in keys if name != MARKER):
-            raise InputError(
-                f"path '{target.shown}' must not change during a run, but another one has written "
-                "it; choose another path for each run"
-            )
-    except BaseException:
-        with suppress(Exception):
-            system.rm([f"{root}/{name}" for name in _names(target) if run in name])
-        raise
-
-
-def _names(location: Location) -> list[str]:
-    """Files of a folder, by their names in it."""
-    system, path = location.filesystem()
-    root = path.rstrip("/")
-    return [key.rpartition(f"{root.lstrip('/')}/")[2] for key in system.find(root)]
-
-
-def _is_ours(location: Location) -> bool:
-    """Whether a folder holds what `write_parquet` writes, whole or not, and nothing else."""
-    names = _names(location)
-    return bool(names) and all(name == MARKER or _PART.fullmatch(name) for name in names)

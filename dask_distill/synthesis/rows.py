@@ -17,6 +17,7 @@ from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC, open_content
+from dask_distill.storage.targets import refuse_folder
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
 from dask_distill.support.digest import combined_digest, digest_values
@@ -132,6 +133,7 @@ def check_target(
     ------
     InputError
     """
+    refuse_folder(target, "synthetic rows")
     learnt = told.get("learnt_from", {})
     sources = [*learnt.get("sources", ()), *filter(None, [learnt.get("subset")])]
     store.check_target(

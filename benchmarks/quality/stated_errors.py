@@ -1,6 +1,6 @@
 """Does the interval that a drawn sample states for its mean score hold as often as it should?
 
-    python benchmarks/quality/coverage.py
+    python benchmarks/quality/stated_errors.py
 
 `gradient:sample=true` draws rows with chances in proportion to their score, weighs them by the
 inverse of these, and states in its provenance the score's mean over all rows, the mean that the

@@ -49,8 +49,7 @@ def make_provenance(
         "input": {
             "fingerprint": facts.fingerprint,
             "sources": list(dataset.sources),
-            "split": dataset.split,
-            "where": dataset.where,
+            **{"split": dataset.split, "where": dataset.where},
             "shape": list(dataset.features.shape),
             "dtype": str(dataset.features.dtype),
             "columns": None if dataset.columns is None else list(dataset.columns),

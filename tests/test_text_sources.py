@@ -106,6 +106,14 @@ def test_csv__cells_are_what_all_rows_are(cells, kind, values, small_parts):
         assert found.column("n").to_pylist() == [0, 1, 2]
 
 
+def test_csv__codes_at_the_beginning_of_a_part_are_text(small_parts):
+    for size in (2**20, 4):
+        small_parts(size)
+        assert table_of(write("a.csv", "v\n007\n12\n")).column("v").to_pylist() == ["007", "12"]
+        assert table_of(write("a.csv", "v\n-01\n")).schema.types == [pa.string()]
+        assert table_of(write("a.csv", "v,w\n1,  07\n")).column("w").to_pylist() == ["  07"]
+
+
 def test_csv__seconds_that_nanoseconds_cannot_hold_are_text_whatever_the_parts(small_parts):
     """As Arrow has it for all cells at once."""
     data = "v\n1500-01-01\n2020-01-01T00:00:00.5\n"

@@ -24,7 +24,7 @@ _DELIMITERS = (b",", b"\t", b";", b"|")
 _UTF8, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 _NUMBER = re.compile(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?")
 # as in zip codes: numbers would lose what they begin with
-_MAYBE_CODES = re.compile(rb"(?:^|[,;|\t\r\n\"])\s*[-+]?0[0-9xX]")
+_MAYBE_CODES = re.compile(rb"[,;|\t\r\n\" ][-+]?0[0-9xX]")
 _CODE = r"^\s*[-+]?0[0-9xX]"
 _TRUE, _FALSE = ["true", "True", "TRUE"], ["false", "False", "FALSE"]
 _WIDTH = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)")
@@ -130,7 +130,9 @@ class Delimited(TextFormat):
             for field in table.schema
             if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         ]
-        if not numbers or not _MAYBE_CODES.search(data):
+        # the first cell has nothing before it
+        maybe = _MAYBE_CODES.match(b"\n" + data[:3]) or _MAYBE_CODES.search(data)
+        if not numbers or maybe is None:
             return set()
         texts = self._parsed(data, dict.fromkeys(numbers, pa.string()), numbers)
         return {

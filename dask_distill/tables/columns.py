@@ -128,16 +128,18 @@ def as_days(values: Any) -> npt.NDArray[np.float64]:
     if is_text(values.type):
         values = values.cast(pa.timestamp("us"))
     kind = values.type
-    if pa.types.is_date32(kind):
-        return _ticks(values)
-    unit = "ms" if pa.types.is_date64(kind) else kind.unit
-    return _ticks(values) / _DAY[unit]
+    days = _ticks(values)
+    if not pa.types.is_date32(kind):
+        days /= _DAY["ms" if pa.types.is_date64(kind) else kind.unit]
+    return days
 
 
 def _ticks(values: Any) -> npt.NDArray[np.float64]:
     width = pa.int32() if values.type.bit_width == 32 else pa.int64()
     ticks = values.cast(width).cast(pa.int64())
-    found = ticks.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
+    if values.null_count:
+        ticks = ticks.fill_null(0)
+    found = ticks.to_numpy(zero_copy_only=False).astype(np.float64)
     if values.null_count:
         found[values.is_null().to_numpy(zero_copy_only=False)] = np.nan
     return found

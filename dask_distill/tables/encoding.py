@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dask_distill.data.groups import Group
 from dask_distill.errors import InputError
-from dask_distill.tables.categories import one_hot
+from dask_distill.tables.buffers import is_missing
+from dask_distill.tables.categories import indicators
 from dask_distill.tables.columns import (
     as_days,
     as_numbers,
@@ -27,7 +28,8 @@ from dask_distill.tables.columns import (
     source_of,
     values_at,
 )
-from dask_distill.tables.ngrams import ngram_features
+from dask_distill.tables.ngrams import TextProjection, ngram_features
+from dask_distill.tables.numbers import Days, Numbers
 from dask_distill.tables.profile import (
     BOOLEAN,
     CATEGORY,
@@ -50,6 +52,8 @@ _WAVE = 1.0
 _FINE = 2.0**-14
 # and those that squares of float32 cannot hold
 _LARGEST = 1e18
+# bytes of rows that are written at a time, so that they stay in cache
+_AT_ONCE = 2**21
 _CYCLES = {1.0: "day", 7.0: "week"}
 
 
@@ -64,6 +68,10 @@ class Encoding:
     """
 
     profile: Profile
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # what follows from the profile need not travel
+        return Encoding, (self.profile,)
 
     @cached_property
     def readers(self) -> tuple["Reader", ...]:
@@ -110,15 +118,18 @@ class Encoding:
         InputError
             Where a value is not what the profile says.
         """
-        out = np.empty((table.num_rows, self.width), self.dtype)
-        start = 0
-        for reader in self.readers:
-            stop = start + len(reader.names)
-            values = values_at(table, reader.column.name)
-            missing = reader.write(values, out[:, start:stop])
-            if missing is not None and not self.profile.filled:
-                out[missing, start:stop] = np.nan
-            start = stop
+        found = [reader.numbers(values_at(table, reader.column.name)) for reader in self.readers]
+        edges = np.cumsum([0, *(len(reader.names) for reader in self.readers)]).tolist()
+        columns = [slice(start, stop) for start, stop in pairwise(edges)]
+        out = np.zeros((table.num_rows, self.width), self.dtype)
+        step = max(1, _AT_ONCE // max(1, self.width * out.itemsize))
+        for first in range(0, len(out), step):
+            last = min(first + step, len(out))
+            rows = out[first:last]
+            for reader, numbers, own in zip(self.readers, found, columns, strict=True):
+                numbers.put(first, last, own, reader.marked, rows)
+                if numbers.missing is not None and not self.profile.filled:
+                    rows[numbers.missing[first:last], own] = np.nan
         return out
 
 
@@ -158,15 +169,8 @@ class Reader:
         last = len(self.names)
         return [*self.plain_groups, *([(last - 1, last, _HALF)] if self.marked else [])]
 
-    def write(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
-        """Fill in the numbers; which values are missing, None where none is."""
-        missing = self.numbers(values, out)
-        if self.marked:
-            out[:, -1] = 0.0 if missing is None else missing
-        return missing
-
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
-        """Fill in all but the mark."""
+    def numbers(self, values: Any) -> Numbers:
+        """Of one column; all but the mark."""
         raise NotImplementedError
 
 
@@ -183,11 +187,14 @@ class Number(Reader):
         offset = greatest > least and 2.0**-24 * size > _FINE * (greatest - least)
         return bool(offset or size > _LARGEST)
 
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+    def numbers(self, values: Any) -> Numbers:
         """One number."""
         with readable(self.column):
             found = as_numbers(values)
-        return _filled(found, self.told["fill"], out[:, 0])
+        missing = _some(np.isnan(found))
+        if missing is not None:
+            found = np.where(missing, self.told["fill"], found)
+        return Numbers(found, missing)
 
 
 class Date(Reader):
@@ -206,22 +213,14 @@ class Date(Reader):
         count = len(self.told["cycles"])
         return [(1 + 2 * k, 3 + 2 * k, _WAVE) for k in range(count)]
 
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+    def numbers(self, values: Any) -> Numbers:
         """Position and waves."""
         with readable(self.column):
             days = as_days(values)
-        missing = np.isnan(days)
-        some = bool(missing.any())
-        if some:
+        missing = _some(np.isnan(days))
+        if missing is not None:
             days[missing] = self.told["fill"]
-        out[:, 0] = days - self.told["since"]
-        for number, length in enumerate(self.told["cycles"]):
-            angle = days % length * (2 * np.pi / length)
-            out[:, 1 + 2 * number] = np.sin(angle)
-            out[:, 2 + 2 * number] = np.cos(angle)
-            if some:
-                out[missing, 1 + 2 * number : 3 + 2 * number] = 0.0
-        return missing if some else None
+        return Numbers(Days(days, self.told["since"], self.told["cycles"], missing), missing)
 
 
 class Category(Reader):
@@ -239,16 +238,21 @@ class Category(Reader):
         """All count as one column."""
         return [(0, len(self.plain_names), None)]
 
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+    def numbers(self, values: Any) -> Numbers:
         """Indicators."""
-        width = len(self.plain_names)
         known, others = tuple(self.told["known"]), self.told["others"]
-        out[:, :width] = one_hot(as_categories(values), known, others)
-        return _missing(values)
+        found = indicators(as_categories(values), known, others)
+        return Numbers(found, _missing(values))
 
 
 class Text(Reader):
-    """Hashed n-grams."""
+    """What texts are made of, projected."""
+
+    @cached_property
+    def projection(self) -> TextProjection | None:
+        """As fitted; profiles of before had none."""
+        stored = self.told.get("projection")
+        return None if stored is None else TextProjection.parse(stored)
 
     @property
     def plain_names(self) -> list[str]:
@@ -260,12 +264,13 @@ class Text(Reader):
         """All count as one column."""
         return [(0, len(self.plain_names), None)]
 
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
-        """Of length one."""
-        width = self.told["width"]
+    def numbers(self, values: Any) -> Numbers:
+        """Sums over tokens."""
         text = values if pa.types.is_dictionary(values.type) else as_text(values)
-        out[:, :width] = ngram_features(text, width, words=self.told["words"])
-        return _missing(values)
+        found = ngram_features(
+            text, self.told["width"], self.told["words"], projection=self.projection
+        )
+        return Numbers(found, _missing(values))
 
 
 class Embedding(Reader):
@@ -281,7 +286,7 @@ class Embedding(Reader):
         """All count as one column."""
         return [(0, len(self.plain_names), None)]
 
-    def numbers(self, values: Any, out: Out) -> npt.NDArray[np.bool_] | None:
+    def numbers(self, values: Any) -> Numbers:
         """As they are."""
         length = self.told["length"]
         vectors = as_vectors(values, length)
@@ -291,12 +296,10 @@ class Embedding(Reader):
                 "that were looked at, got a list of another length; pad it, or leave the column "
                 f"out: {overruled(self.column.name, LEFT_OUT)}"
             )
-        missing = np.asarray(np.isnan(vectors).any(axis=1), np.bool_)
-        some = bool(missing.any())
-        if some:
+        missing = _some(np.isnan(vectors).any(axis=1))
+        if missing is not None:
             vectors[missing] = self.told["fill"] or 0.0
-        out[:, :length] = vectors
-        return missing if some else None
+        return Numbers(vectors, missing)
 
 
 _READERS: dict[str, type[Reader]] = {
@@ -320,20 +323,15 @@ def as_categories(values: Any) -> Any:
 
 
 def _missing(values: Any) -> npt.NDArray[np.bool_] | None:
-    missing = pc.is_null(values)
-    found: npt.NDArray[np.bool_] = missing.to_numpy(zero_copy_only=False)
-    return found if bool(found.any()) else None
+    return is_missing(values) if values.null_count or _dictionary_nulls(values) else None
 
 
-def _filled(
-    numbers: npt.NDArray[np.float64], fill: float, out: Out
-) -> npt.NDArray[np.bool_] | None:
-    missing = np.isnan(numbers)
-    if not missing.any():
-        out[:] = numbers
-        return None
-    out[:] = np.where(missing, fill, numbers)
-    return missing
+def _dictionary_nulls(values: Any) -> bool:
+    return pa.types.is_dictionary(values.type) and values.dictionary.null_count > 0
+
+
+def _some(marks: Any) -> npt.NDArray[np.bool_] | None:
+    return np.asarray(marks, np.bool_) if marks.any() else None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What kind of column it is, from the rows that are looked at, and what reading it takes."""
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,7 @@ from dask_distill.tables.columns import (
     is_vector,
     undictionaried,
 )
+from dask_distill.tables.ngrams import fit_ngrams
 from dask_distill.tables.profile import (
     BOOLEAN,
     CATEGORY,
@@ -46,9 +46,8 @@ _FREE = 0.5
 _UNIQUE = 0.95
 # numbers named like an id that have so few values are categories
 _FEW = 50
-# characters on average up to which words are looked into by their characters
-_SHORT = 80
-_TEXT_WIDTH = 32
+# numbers of a text: as many as the encoding of a table has time for
+_TEXT_WIDTH = 16
 # a mark for missing values tells little where they are fewer
 _FEWEST_NULLS = 5
 # of fewer rows one cannot say that all are alike
@@ -331,10 +330,11 @@ def _date(base: ColumnProfile, values: Any) -> ColumnProfile:
 
 def _text(base: ColumnProfile, values: Any) -> ColumnProfile:
     texts = as_text(values)
-    length = float(pc.mean(pc.utf8_length(texts)).as_py() or 0.0)
+    projection = fit_ngrams(texts, _TEXT_WIDTH)
     encoding = {
         "width": _TEXT_WIDTH,
-        "words": not math.isnan(length) and length > _SHORT,
+        "words": projection.words,
+        "projection": projection.as_dict(),
         "mark": _marked(texts.null_count),
     }
     return _but(base, kind=TEXT, encoding=encoding)

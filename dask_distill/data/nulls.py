@@ -1,6 +1,6 @@
-"""Text of which some values are missing: as one array with None, and as text beside a mask.
+"""Values of which some are missing: as one array, and as values beside a mask.
 
-Formats whose text knows no missing value store the two: the mask goes by ``null/`` and the name.
+Formats whose arrays know no missing value store the two: the mask goes by ``null/`` and the name.
 """
 
 from collections.abc import Collection, Mapping
@@ -54,8 +54,10 @@ def beside_masks(
     return found
 
 
-def with_nulls(text: da.Array, mask: da.Array) -> da.Array:
-    """Stored text with None where its mask says so.
+def with_nulls(values: da.Array, mask: da.Array) -> da.Array:
+    """Stored values without those that a mask of the rows says are missing.
+
+    Text has None there, times NaT, numbers NaN: whole ones and booleans become float64.
 
     Examples
     --------
@@ -63,9 +65,14 @@ def with_nulls(text: da.Array, mask: da.Array) -> da.Array:
     >>> with_nulls(text, da.from_array(np.array([False, True]))).compute().tolist()
     ['a', None]
     """
-    mask = mask.rechunk(text.chunks, method="tasks")
-    meta = np.empty((0,) * text.ndim, object)
-    joined: da.Array = da.map_blocks(_restored, text, mask, dtype=object, meta=meta)
+    rows = mask.rechunk(values.chunks[: mask.ndim], method="tasks")
+    # of an array of more axes a row is missing whole
+    rows = rows[(..., *(None,) * (values.ndim - mask.ndim))]
+    kind = values.dtype
+    dtype = np.dtype(object) if kind.kind in "UOT" else kind
+    dtype = np.dtype(np.float64) if kind.kind in "biu" else dtype
+    meta = np.empty((0,) * values.ndim, dtype)
+    joined: da.Array = da.map_blocks(_restored, values, rows, dtype=dtype, meta=meta)
     return joined
 
 
@@ -80,7 +87,11 @@ def _filled(values: Any) -> npt.NDArray[np.object_]:
     return array
 
 
-def _restored(text: Any, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.object_]:
-    array = np.asarray(text).astype(object)
-    array[mask] = None
+def _restored(values: Any, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.generic]:
+    array = np.asarray(values)
+    kind = array.dtype.kind
+    dtype = object if kind in "UOT" else np.float64 if kind in "biu" else array.dtype
+    array = array.astype(dtype)
+    missing = None if kind in "UOT" else np.array("NaT" if kind in "mM" else np.nan, array.dtype)
+    array[np.broadcast_to(mask, array.shape)] = missing
     return array

@@ -138,10 +138,15 @@ class Coreset(Subset):
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         *,
+        keep_encoded: bool = False,
         progress: Progress | None = None,
         run: str | None = None,
     ) -> dict[str, Any]:
         """Write rows, weights, scores and provenance to one zarr group, by the workers.
+
+        Of a table every column is an array: numbers, booleans and times in their type, text, and
+        decimals as text; where values may be missing, ``null/NAME`` says which are. Lists of as
+        many numbers are (k, L) arrays.
 
         Arrays go by the names of the source. One whose name the group needs, or cannot have, gets
         an underscore (``score_``, ``km_h``), with an `InputWarning`; `open_coreset` knows its name.
@@ -154,6 +159,8 @@ class Coreset(Subset):
             For fsspec; never stored.
         overwrite : bool
             Replace a subset that is there, at commit.
+        keep_encoded : bool
+            Of a table write the features too, the numbers that columns are read as, as ``X``.
         progress : Progress, optional
             Takes the chunks that are written.
         run : str, optional
@@ -169,10 +176,12 @@ class Coreset(Subset):
         Raises
         ------
         InputError
-            Where the target exists, is the source, or cannot be written.
+            Where the target exists, is the source, or cannot be written; or a column is of no type
+            that zarr has: nested, or bytes.
         """
         names_of(self).warn(stacklevel=2)
-        return write_group(self, target, storage_options, overwrite, progress=progress, run=run)
+        how: Any = {"keep_encoded": keep_encoded, "progress": progress, "run": run}
+        return write_group(self, target, storage_options, overwrite, **how)
 
     def to_dataframe(self, columns: Sequence[str] | None = None) -> "dd.DataFrame":
         """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.
@@ -182,10 +191,15 @@ class Coreset(Subset):
         ``score_<criterion>``. What has more than one axis becomes several columns. A column of the
         source that is named like another or like ours gets an underscore, with an `InputWarning`.
 
+        Of a table they are its own columns, ``_index`` and ``_weight``. Numbers, text, times and
+        categories have pandas' usual types; where these would lose something (whole numbers and
+        booleans that may be missing, dates, decimals, lists and other nested values) columns keep
+        Arrow's (`pandas.ArrowDtype`). Categories are without an order.
+
         Parameters
         ----------
         columns : sequence of str, optional
-            Other names for the features.
+            Other names for the features; not for a table.
 
         Returns
         -------

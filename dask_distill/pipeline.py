@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dask_distill.conversation.run import Run, measured_run
+from dask_distill.conversation.run import measured_run
 from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import UNSET
 from dask_distill.data.weighted import measured, with_weights
+from dask_distill.data.written import beside_table
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.runner import DaskRunner
-from dask_distill.search.run import searched
+from dask_distill.search.run import with_strategy_found
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
 from dask_distill.selection.marks import columns_named
 from dask_distill.selection.request import TASKS, Asked, Request
@@ -36,7 +37,6 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.subset.names import names_in_output
 from dask_distill.subset.stored import write_subset
-from dask_distill.support.digest import combined_digest
 from dask_distill.survey.reading import content_fingerprint, raw_blocks
 from dask_distill.survey.validity import OnInvalid
 
@@ -200,7 +200,7 @@ def distill(
     marks = columns_named(protect, initial)
     several = task == "multilabel"
     given = named(Given(features=features, marks=marks, several=several, **by_name, **read))
-    features, labels = given.features, given.labels
+    features, labels = beside_table(given.features, given.labels, given.carry), given.labels
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)
     classes = labels if task == "classification" else None
@@ -224,20 +224,11 @@ def _selected(
     with measured_run(progress, receipts.journal) as run:
         search = None
         if isinstance(asked.request.strategy, Search) and receipts.selection() is None:
-            asked, run, search = _found(asked, run)
+            asked, run, search = with_strategy_found(asked, run)
         found = select(asked, run, receipts, search=search)
     for line in warned_after(found.provenance):
         warnings.warn(line, SelectionWarning, stacklevel=depth)
     return Coreset.of(found)
-
-
-def _found(asked: Asked, run: Run) -> tuple[Asked, Run, dict[str, Any]]:
-    """With the strategy that a search has found; what another one has said is not recalled."""
-    found = searched(asked, run)
-    run.wire.mark("search")
-    asked = replace(asked, request=replace(asked.request, strategy=found.strategy))
-    branch = combined_digest({"strategy": repr(found.strategy)}) + "/"
-    return asked, replace(run, journal=run.journal.branched(branch)), found.as_dict()
 
 
 def distill_to_zarr(
@@ -249,6 +240,7 @@ def distill_to_zarr(
     overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     scores: bool = False,
+    keep_encoded: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Coreset, dict[str, Any]]:
     """Select rows and write them; what dies on the way can be resumed.
@@ -261,7 +253,7 @@ def distill_to_zarr(
         As for `distill`.
     request : Request
         What `distill` would be asked for.
-    target, storage_options
+    target, storage_options, keep_encoded
         As for `Coreset.to_zarr`.
     resume : bool
         Go on with the run that died on this target; begin one where none has.
@@ -284,7 +276,8 @@ def distill_to_zarr(
         Where the run failed; what it has finished is kept for ``resume=True``.
     """
     how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage_options}
-    asked, checkpoint = open_checkpoint(dataset, target, request, scores=scores, **how)
+    how |= {"scores": scores, "keep_encoded": keep_encoded}
+    asked, checkpoint = open_checkpoint(dataset, target, request, **how)
     if form_wanted(target) is GROUP:
         names_in_output(asked.dataset).warn(stacklevel=2)
     return select_and_write(asked, target, checkpoint, storage_options, progress, scores=scores)
@@ -319,7 +312,13 @@ def select_and_write(
             how: Any = {"scores": scores, "progress": progress, "run": checkpoint.run}
             noted = {**checkpoint.request, "fingerprint": checkpoint.fingerprint}
             receipt = write_subset(
-                coreset, target, storage_options, checkpoint.overwrite, request=noted, **how
+                coreset,
+                target,
+                storage_options,
+                checkpoint.overwrite,
+                keep_encoded=checkpoint.keep_encoded,
+                request=noted,
+                **how,
             )
             receipt["seconds"] = round(time.perf_counter() - started, 3)
     except InputError:

@@ -337,6 +337,35 @@ BAD: dict[str, Bad] = {
     ),
     "missing features": Bad(r"features must be in '.*', got 'X'", group(y=Y)),
     "missing labels array": Bad("labels must be in '.*', got 'z'", more=size("--labels", "z")),
+    "column to write that is not there": Bad(
+        r"columns must be of the table, got 'bb'; did you mean 'b'\?",
+        good_parquet,
+        source="in.parquet",
+        more=size("--columns", "a,bb"),
+    ),
+    "how a column is read among those to write": Bad(
+        "--columns must be names of columns to write, got 'b=category'; to say how one is read: "
+        "--column b=category",
+        good_parquet,
+        source="in.parquet",
+        more=size("--columns", "b=category"),
+    ),
+    "columns to write of arrays": Bad(
+        "columns must be those of a table, got 'X' for a source of arrays; name what is to be "
+        "written beside features and labels with --carry",
+        more=size("--columns", "X"),
+    ),
+    "nested column for zarr": Bad(
+        r"got at \(struct<x: int64>\); write parquet, a target that ends in .parquet, or restrict "
+        "what is written with --columns",
+        parquet(a=X[:, 0], at=[{"x": 1}] * 20, y=Y),
+        source="in.parquet",
+    ),
+    "lists of two lengths for zarr": Bad(
+        "column 'v' must have as many numbers in every list to be a zarr array, got 1 and 2; write",
+        parquet(a=X[:, 0], v=[[1.0] * (1 + row % 2) for row in range(20)], y=Y),
+        source="in.parquet",
+    ),
     "missing sample weights": Bad(
         "sample_weight must be in '.*', got 'w'; there are: X, y",
         more=size("--sample-weight", "w"),

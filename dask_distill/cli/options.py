@@ -67,6 +67,18 @@ MODELS = click.option(
     metavar="NAME",
     help="logistic-regression, boosting, neighbours, neural-network; may be repeated.",
 )
+WRITTEN = click.option(
+    "--columns",
+    "written",
+    metavar="NAMES",
+    help="Of a table, the columns to write, comma-separated or globs; all unless given. Labels and "
+    "what is carried are written in any case, features are as without it.",
+)
+KEEP_ENCODED = click.option(
+    "--keep-encoded",
+    is_flag=True,
+    help="Of a table, write the numbers that its columns are read as, too, as the array X.",
+)
 SOURCES = click.argument("source", nargs=-1, required=True, callback=one_or_several)
 FEATURES = click.option(
     "--features", metavar="NAME", help="Array, or comma-separated columns or globs."

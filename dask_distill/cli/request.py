@@ -12,6 +12,7 @@ from dask_distill.coreset import open_coreset
 from dask_distill.data.dataset import Dataset, check, with_time
 from dask_distill.data.labels import MissingLabel
 from dask_distill.data.weighted import measured
+from dask_distill.data.written import with_written
 from dask_distill.errors import InputError
 from dask_distill.selection.marks import as_initial
 from dask_distill.selection.request import TASKS, Request
@@ -82,6 +83,8 @@ def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
         columns=arguments.get("columns") or None,
         profile=profile_in(arguments.get("profile")),
     )
+    if (columns := arguments.get("written")) is not None:
+        dataset = with_written(dataset, _written(columns))
     several = task == "multilabel"
     return dataset if time is None else check(with_time(dataset, time), several=several)
 
@@ -109,6 +112,17 @@ def profile_in(path: str | None) -> dict[str, Any] | None:
             "holds something else; check the path"
         )
     return found
+
+
+def _written(columns: str) -> str:
+    """Columns to write, which are names: how one is read is another option's matter."""
+    name, sign, kind = columns.partition("=")
+    if sign and "," not in columns:
+        raise InputError(
+            f"--columns must be names of columns to write, got {columns!r}; to say how one is "
+            f"read: --column {name}={kind}"
+        )
+    return columns
 
 
 def _initial(words: Sequence[str], dataset: Dataset, storage: dict[str, str]) -> Any:

@@ -7,6 +7,7 @@ import click
 
 from dask_distill.cli.options import (
     JSON,
+    KEEP_ENCODED,
     MISSING_LABEL,
     ON_INVALID,
     ON_MISSING,
@@ -21,6 +22,7 @@ from dask_distill.cli.options import (
     SUBSETS,
     TASK,
     WORKERS,
+    WRITTEN,
     Place,
     progress_display,
     takes_place,
@@ -55,6 +57,8 @@ _TOLD = (
 @SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
+@WRITTEN
+@KEEP_ENCODED
 @SEED
 @click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
 @ON_INVALID
@@ -98,6 +102,7 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @click.command()
 @SOURCES
 @SOURCE_OPTIONS
+@WRITTEN
 @SEED
 @ON_INVALID
 @MISSING_LABEL
@@ -237,6 +242,7 @@ def run_request(
     quiet: bool,
     resume: bool = False,
     scores: bool = False,
+    keep_encoded: bool = False,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
@@ -253,8 +259,9 @@ def run_request(
     dataset, request = prepared(source, arguments, read=True)
     _tell_doubts(dataset, arguments["features"], target)
     storage = arguments["storage"]
-    how = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
-    asked, checkpoint = open_checkpoint(dataset, target, request, scores=scores, **how)
+    how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
+    how |= {"scores": scores, "keep_encoded": keep_encoded}
+    asked, checkpoint = open_checkpoint(dataset, target, request, **how)
     with (
         place.connect() as client,
         progress_display(quiet) as progress,

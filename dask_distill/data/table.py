@@ -4,7 +4,9 @@ Knows Arrow's types and no file format. A part is an object that travels, or a d
 gives one.
 """
 
-from collections.abc import Iterator, Sequence
+import difflib
+import fnmatch
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,7 @@ class TablePart:
     def take(self, rows: Rows, columns: Sequence[str] | None = None) -> "pa.Table":
         """Rows by ascending number in this part."""
         first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
-        return self.read(columns, first, last).take(rows - first)
+        return _rows_of(self.read(columns, first, last), rows - first)
 
     def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
         """Rows by ascending number, as many at a time as are read: for those that may be large."""
@@ -119,6 +121,34 @@ class TakenPart(TablePart):
         return self.part.batches(self.numbers[rows], columns)
 
 
+@dataclass(frozen=True, eq=False)
+class SelectedPart(TablePart):
+    """Some columns of a part."""
+
+    part: TablePart
+    names: tuple[str, ...]
+
+    @property
+    def schema(self) -> "pa.Schema":
+        """Of these columns."""
+        return _schema_of(self.part.schema, self.names)
+
+    @property
+    def rows(self) -> int:
+        """Of the part."""
+        return self.part.rows
+
+    def read(
+        self, columns: Sequence[str] | None = None, start: int = 0, stop: int | None = None
+    ) -> "pa.Table":
+        """Rows from ``start`` to ``stop``."""
+        return self.part.read(self.names if columns is None else columns, start, stop)
+
+    def take(self, rows: Rows, columns: Sequence[str] | None = None) -> "pa.Table":
+        """Rows by ascending number."""
+        return self.part.take(rows, self.names if columns is None else columns)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Rows in parts, one after another.
@@ -152,6 +182,11 @@ class Table:
         return sum(self.rows)
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """Types of the columns, in words."""
+        return {field.name: str(field.type) for field in self.schema}
+
+    @property
     def starts(self) -> Rows:
         """(P,) number of each part's first row."""
         return np.cumsum((0, *self.rows), dtype=np.int64)[:-1]
@@ -166,6 +201,42 @@ class Table:
             parts.append(_taken(self.parts[number], local))
             rows.append(len(local))
         return replace(self, parts=tuple(parts), rows=tuple(rows), files=())
+
+    def select(self, columns: str | Sequence[str], keep: Collection[str] = ()) -> "Table":
+        """Some columns, in the order of the table.
+
+        Parameters
+        ----------
+        columns : str or sequence of str
+            Names, or globs (``price_*``); in a string, comma-separated.
+        keep : collection of str
+            Columns that stay whatever is named: the label's.
+
+        Returns
+        -------
+        Table
+            Of the same rows.
+
+        Raises
+        ------
+        InputError
+            Where there is no such column.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> table = table_of_one(pa.table({"id": [1], "x_1": [2.0], "x_2": [3.0], "y": [0]}))
+        >>> table.select("x_*", keep=["y"]).schema.names
+        ['x_1', 'x_2', 'y']
+        """
+        found = set(keep) | set(chosen_names(columns, self.schema.names))
+        names = tuple(name for name in self.schema.names if name in found)
+        return replace(
+            self,
+            schema=_schema_of(self.schema, names),
+            parts=tuple(_selected(part, names) for part in self.parts),
+            without_nulls=self.without_nulls & set(names),
+        )
 
     def between(self, start: int, stop: int) -> list[tuple[Any, int, int]]:
         """Parts that have the rows from ``start`` to ``stop``, and which of their own they are."""
@@ -186,6 +257,63 @@ def read_parts(
     return pa.concat_tables(found)
 
 
+def _rows_of(table: "pa.Table", rows: Rows) -> "pa.Table":
+    import pyarrow as pa
+
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    kinds = [field.with_type(views.get(field.type, field.type)) for field in table.schema]
+    plain = pa.schema(kinds, metadata=table.schema.metadata)
+    if plain.equals(table.schema):
+        return table.take(rows)
+    # Arrow takes no rows of views
+    return table.cast(plain).take(rows).cast(table.schema)
+
+
+def chosen_names(columns: str | Sequence[str], there: Sequence[str]) -> list[str]:
+    """Columns by names and globs, in the order given.
+
+    Raises
+    ------
+    InputError
+        With names that are like it, where there is no such column.
+    """
+    # a list may hold names with commas
+    given = columns.split(",") if isinstance(columns, str) else list(columns)
+    wanted = [name if isinstance(name, str) else repr(name) for name in given]
+    wanted = [name.strip() if name not in there else name for name in wanted]
+    if not any(wanted):
+        raise InputError("columns must name at least one column to write, got none; name some")
+    found: dict[str, None] = {}
+    for name in filter(None, wanted):
+        if name in there:
+            found[name] = None
+            continue
+        same = fnmatch.filter(there, name) if set(name) & set("*?[") else []
+        if not same:
+            raise _no_such_column(name, there)
+        found |= dict.fromkeys(same)
+    return list(found)
+
+
+def _no_such_column(name: str, there: Sequence[str]) -> InputError:
+    like = difflib.get_close_matches(name, there, n=3)
+    listed = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
+    hint = f"did you mean {' or '.join(map(repr, like))}?" if like else f"there are: {listed}"
+    return InputError(f"columns must be of the table, got {name!r}; {hint}")
+
+
+def _schema_of(schema: "pa.Schema", names: Sequence[str]) -> "pa.Schema":
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+
+
+def _selected(part: Any, names: tuple[str, ...]) -> Any:
+    if isinstance(part, TablePart):
+        return SelectedPart(part, names)
+    return delayed(SelectedPart, pure=False)(part, names)
+
+
 def _taken(part: Any, local: Rows) -> Any:
     if isinstance(part, TablePart):
         return TakenPart(part, local)
@@ -203,4 +331,6 @@ def table_of_one(table: "pa.Table") -> Table:
     """A table that is in memory."""
     if table.num_rows == 0:
         raise InputError("features must have at least one row, got a table without any")
-    return Table(table.schema, (MemoryPart(table),), (table.num_rows,))
+    pairs = zip(table.column_names, table.columns, strict=True)
+    whole = frozenset(name for name, column in pairs if not column.null_count)
+    return Table(table.schema, (MemoryPart(table),), (table.num_rows,), without_nulls=whole)

@@ -28,6 +28,7 @@ from dask_distill.search.study import Journal, Proposal, Record, propose
 from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
+from dask_distill.support.digest import combined_digest
 from dask_distill.support.metrics import as_metrics
 
 # trials proposed at once: fixed, or what is found would depend on the number of workers
@@ -83,6 +84,15 @@ def search_strategy(
     dataset = as_labelled(features, labels, "source", "search")
     request = Request(Search(**options), fraction=fraction, size=size, seed=seed)
     return searched(request.of(dataset), Run.here(progress))
+
+
+def with_strategy_found(asked: Asked, run: Run) -> tuple[Asked, Run, dict[str, Any]]:
+    """With the strategy that a search has found; what another one has said is not recalled."""
+    found = searched(asked, run)
+    run.wire.mark("search")
+    asked = replace(asked, request=replace(asked.request, strategy=found.strategy))
+    branch = combined_digest({"strategy": repr(found.strategy)}) + "/"
+    return asked, replace(run, journal=run.journal.branched(branch)), found.as_dict()
 
 
 def searched(asked: Asked, run: Run) -> StrategySearch:

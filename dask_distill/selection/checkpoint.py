@@ -33,7 +33,7 @@ _REQUEST, _SELECTION, _LOCK = "request.json", "selection.npz", "lock"
 _META = "meta"
 
 
-def describe_request(asked: Asked) -> dict[str, Any]:
+def describe_request(asked: Asked, *, keep_encoded: bool = False) -> dict[str, Any]:
     """All that decides what is written, but the values of the input: to compare two runs by."""
     request, dataset = asked.request, asked.dataset
     labels, carry = dataset.labels, dataset.carry
@@ -48,6 +48,8 @@ def describe_request(asked: Asked) -> dict[str, Any]:
         **({} if request.target is None else {"target digest": target_digest(request.target)}),
         "carry": {name: [array.shape[1:], str(array.dtype)] for name, array in carry.items()},
         **({} if dataset.sample_weight is None else {"sample weight": dataset.weight_name}),
+        **({} if dataset.table is None else {"written columns": dataset.table.kinds}),
+        **({"keep encoded": True} if keep_encoded else {}),
     }
     plain: dict[str, Any] = json.loads(json.dumps(jsonable(described)))
     return plain
@@ -96,6 +98,8 @@ class Checkpoint(Receipts):
         Whether it goes on with a run that died.
     lasting : bool
         Whether receipts stay where the input turns out to be wrong.
+    keep_encoded : bool
+        Whether features are written beside the columns of a table.
     """
 
     target: Location
@@ -106,6 +110,7 @@ class Checkpoint(Receipts):
     complete: bool = False
     resumed: bool = False
     lasting: bool = False
+    keep_encoded: bool = False
     _handle: int | None = field(default=None, repr=False)
 
     @classmethod

@@ -13,6 +13,7 @@ from dask_distill.selection.request import Asked, Request
 from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
+from dask_distill.subset.arrays import check_columns
 from dask_distill.subset.written import refuse_unwritable
 
 
@@ -25,6 +26,7 @@ def open_checkpoint(
     overwrite: bool,
     storage_options: Mapping[str, Any] | None,
     scores: bool = False,
+    keep_encoded: bool = False,
 ) -> tuple[Asked, Checkpoint]:
     """Check request and target, and find the run to resume; writes nothing.
 
@@ -38,11 +40,19 @@ def open_checkpoint(
         raise InputError("at most one of resume and overwrite may be given, got both; drop one")
     if form_wanted(target) is FOLDER:
         refuse_unwritable(dataset)
+        if keep_encoded:
+            raise InputError(
+                "keep_encoded must be left out where the target is parquet, got True: its rows are "
+                "the table's alone; choose a zarr target, or drop --keep-encoded"
+            )
     asked = request.of(dataset)
     # before anything is written, too
     asked = replace(asked, dataset=measured(dataset))
-    described = describe_request(asked) | ({"scores": True} if scores else {})
+    described = describe_request(asked, keep_encoded=keep_encoded)
+    described |= {"scores": True} if scores else {}
     url = os.fspath(target)
+    if dataset.table is not None and form_wanted(target) is not FOLDER:
+        check_columns(dataset.table)
     where: dict[str, Any] = {
         "storage_options": storage_options,
         "sources": asked.dataset.sources,
@@ -56,4 +66,5 @@ def open_checkpoint(
     if resume and not checkpoint.complete:
         store.check_target(target, overwrite=checkpoint.overwrite, **where)
     checkpoint.lasting = resume
+    checkpoint.keep_encoded = keep_encoded
     return asked, checkpoint

@@ -169,7 +169,11 @@ def table_of(location: Location, footers: Sequence[Footer], columns: dict[str, C
                 part = RowGroup(location, footer.path, number, rows, footer.partition, whole)
                 parts.append(part)
                 first += rows
-    return Table(whole, tuple(parts), tuple(part.count for part in parts), tuple(files))
+    counts = tuple(part.count for part in parts)
+    # what footers say of lists and structs is of the values in them
+    flat = [field.name for field in whole if not pa.types.is_nested(field.type)]
+    known = frozenset(name for name in flat if not columns[name].nulls)
+    return Table(whole, tuple(parts), counts, tuple(files), known)
 
 
 def _whole_schema(footers: Sequence[Footer], columns: dict[str, Column]) -> Any:

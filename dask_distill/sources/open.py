@@ -274,6 +274,8 @@ def _other(location: Location, asked: _Asked) -> Dataset:
             asked.carry,
             asked.weight,
             complete=asked.complete,
+            kinds=asked.kinds,
+            profile=asked.profile,
         )
         return _named_plainly(found)
     raise InputError(

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask.array as da
@@ -18,6 +18,7 @@ from dask_distill.data.uses import ColumnUse, array_uses
 from dask_distill.data.weights import UNNAMED
 from dask_distill.errors import InputError
 from dask_distill.sources.anndata import lazy_codes, lazy_encoded, parts_of
+from dask_distill.sources.arrow_arrays import SCHEMA, table_in
 from dask_distill.sources.members import (
     encoding_of,
     find_columns,
@@ -29,6 +30,7 @@ from dask_distill.sources.members import (
 from dask_distill.sources.stored import count_missing, lazy_columns, lazy_rows
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import ATTRIBUTE
+from dask_distill.tables.dataset import dataset_of
 
 _SEVERAL = re.compile(r"[,*?\[]")
 # the first chunk of a text array is read at opening, to know how long texts are, up to so many
@@ -43,11 +45,14 @@ def open_zarr(
     weight: str | bool | None = None,
     *,
     complete: bool = False,
+    kinds: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Lazy arrays of a group (or one array alone, as features); complete ones, if that is asked.
 
     Several names, or a glob, stand for arrays of one number a row, which become columns. A subset
-    that we have written brings its weights, unless ``weight`` is False or another.
+    that we have written brings its weights, unless ``weight`` is False or another; one of a table
+    is that table, whose columns are read as ``kinds`` or ``profile`` say.
     """
     # a consolidated copy of the metadata does not know of arrays that came later, and cannot be
     # opened where one array is of a type that zarr does not know
@@ -58,15 +63,13 @@ def open_zarr(
                 "features, labels, carry and sample_weight name arrays of a group, got the single "
                 f"array '{location.url}'; leave them out, or give the group"
             )
-        refuse_packed(node, "features", node.basename or "X")
-        missing: dict[str, tuple[int, int]] = {}
-        count_missing(location, node, "features", missing, complete)
-        rows = lazy_rows(location, node, "features", complete)
-        return Dataset(
-            rows, sources=(location.url,), missing=missing, attributes={"X": dict(node.attrs)}
-        )
+        return _one_array(node, location, complete)
     group = _Group(node, location, complete)
     usual_features, usual_labels, own = _usual_names(node, location)
+    ours = node.attrs.get(ATTRIBUTE)
+    if isinstance(ours, dict) and SCHEMA in ours and _of_columns(ours, features):
+        read = (features, labels, carry, weight, own, kinds, profile)
+        return _own_table(group, ours, *read)
     y = labels if isinstance(labels, str) else ""
     if labels is None and holds(node, usual_labels):
         y = usual_labels
@@ -100,6 +103,69 @@ def open_zarr(
         without_nulls=frozenset(carry) - masked,
         sample_weight=weights,
         weight_name=w or ("" if own else UNNAMED),
+    )
+
+
+def _one_array(array: Any, location: Location, complete: bool) -> Dataset:
+    refuse_packed(array, "features", array.basename or "X")
+    missing: dict[str, tuple[int, int]] = {}
+    count_missing(location, array, "features", missing, complete)
+    rows = lazy_rows(location, array, "features", complete)
+    about = {"X": dict(array.attrs)}
+    return Dataset(rows, sources=(location.url,), missing=missing, attributes=about)
+
+
+def _of_columns(ours: Mapping[str, Any], features: str | Sequence[str] | None) -> bool:
+    """Whether features are columns of a table that we have written, and no array beside it."""
+    return features is None or not {ours["names"]["features"]} & set(_patterns(features))
+
+
+def _own_table(
+    group: "_Group",
+    ours: Mapping[str, Any],
+    features: str | Sequence[str] | None,
+    labels: str | bool | None,
+    carry: Sequence[str],
+    weight: str | bool | None,
+    own_weight: str,
+    kinds: Mapping[str, str] | None,
+    profile: Mapping[str, Any] | None,
+) -> Dataset:
+    """A subset of a table, as the table that it is; weights and scores are arrays beside it."""
+    table = table_in(group.location, ours)
+    there = table.schema.names
+    # by its name in the source, which the array may not have
+    array = str(ours["names"].get("labels") or "")
+    own = str(ours["names"].get("source", {}).get(array, array))
+    label = own if labels is None else str(labels or "")
+    beside = {name: group.array(name, f"carry {name}") for name in carry if name not in there}
+    apart = None
+    if label and label not in there:
+        apart = group.array(array if label == own else label, "labels")
+    column = weight if isinstance(weight, str) and weight in there else ""
+    made = dataset_of(
+        table,
+        labels=None if apart is not None else label or None,
+        carry=[name for name in carry if name in there],
+        features=None if features is None else _patterns(features),
+        weight=column,
+        columns=kinds,
+        profile=profile,
+        source=group.location.url,
+    )
+    # ours, where nobody names another
+    w = "" if column else own_weight if weight is None else str(weight or "")
+    if w:
+        made = replace(made, sample_weight=group.array(w, "sample_weight"), weight_name=w)
+    elif weight is not None and not column:
+        made = replace(made, weight_name="")
+    if apart is not None:
+        made = replace(made, labels=apart, label_name=label)
+    return replace(
+        made,
+        carry={name: (made.carry | beside)[name] for name in carry},
+        sources=(group.location.url,),
+        missing=group.missing,
     )
 
 

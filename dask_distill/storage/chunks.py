@@ -356,11 +356,22 @@ def _read_block(
     digests: tuple[str, ...],
     block_id: tuple[int, ...] = (0,),
 ) -> Array:
-    number = block_id[0]
-    values = read_chunk(location, array_name, number, layout)
-    if digest_values(values) != digests[number]:
+    return read_as_opened(location, array_name, block_id[0], layout, digests[block_id[0]])
+
+
+def read_as_opened(
+    location: Location, name: str, number: int, layout: Layout, digest: str
+) -> Array:
+    """The values of one chunk, if they are those of the digest; runs on a worker.
+
+    Raises
+    ------
+    IncompleteOutput
+    """
+    values = read_chunk(location, name, number, layout)
+    if digest_values(values) != digest:
         raise IncompleteOutput(
-            f"array '{array_name}', chunk {number} of '{location.shown}' is not what it was when "
+            f"array '{name}', chunk {number} of '{location.shown}' is not what it was when "
             "the subset was opened: another has taken its place, or it is damaged; open it again, "
             "and verify it"
         )

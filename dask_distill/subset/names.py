@@ -30,40 +30,58 @@ class ArrayNames:
         By name in the source.
     source : dict
         Names in the source of those that are written under another, by that.
+    table : dict or None
+        Of the columns, by name in the source, where that is a table; labels and carried arrays
+        that are columns of it have the same.
     """
 
     features: str
     labels: str | None
     carry: dict[str, str]
     source: dict[str, str] = field(default_factory=dict)
+    table: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, features: str, labels: str | None, carry: Collection[str]) -> "ArrayNames":
+    def of(
+        cls,
+        features: str,
+        labels: str | None,
+        carry: Collection[str],
+        table: Collection[str] | None = None,
+    ) -> "ArrayNames":
         """Those that can be kept are kept; the others get an underscore.
 
         Examples
         --------
         >>> ArrayNames.of("X", "score", ["X", "km/h"])
         ArrayNames(features='X', labels='score_', carry={'X': 'X_', 'km/h': 'km_h'}, \
-source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'})
+source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'}, table=None)
         """
-        wanted = [features, *([] if labels is None else [labels]), *carry]
+        taken = [*(table or ()), *([] if labels is None else [labels]), *carry]
+        taken = list(dict.fromkeys(taken))
+        # columns of a table are the user's, features how we read them
+        wanted = [features, *taken] if table is None else [*taken, features]
         names = distinct(wanted, RESERVED)
         renamed = {new: old for new, old in zip(names, wanted, strict=True) if new != old}
-        written = iter(names)
+        own = names.pop(0 if table is None else -1)
+        written = dict(zip(taken, names, strict=True))
         return cls(
-            next(written),
-            None if labels is None else next(written),
-            dict(zip(carry, written, strict=True)),
+            own,
+            None if labels is None else written[labels],
+            {name: written[name] for name in carry},
             renamed,
+            None if table is None else {name: written[name] for name in table},
         )
 
     @classmethod
     def parse(cls, names: Mapping[str, Any]) -> "ArrayNames":
         """From what `as_dict` has stored."""
         source = names.get("source", {})
-        carry = {source.get(name, name): name for name in names.get("carry", ())}
-        return cls(names["features"], names["labels"], carry, source)
+        carry, table = (
+            None if told is None else {source.get(name, name): name for name in told}
+            for told in (names.get("carry", ()), names.get("table"))
+        )
+        return cls(names["features"], names["labels"], carry or {}, source, table)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -72,6 +90,7 @@ source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'})
             "labels": self.labels,
             "carry": list(self.carry.values()),
         }
+        names |= {} if self.table is None else {"table": list(self.table.values())}
         return names | ({"source": self.source} if self.source else {})
 
     def original(self, name: str) -> str:
@@ -84,6 +103,8 @@ source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'})
             f"{old!r} is written as {new!r}: "
             + ("the output has another array of that name" if fits(old) else "no array can have it")
             for new, old in self.source.items()
+            # of a table, they are written where that is asked for alone
+            if self.table is None or new != self.features
         ]
 
     def warn(self, stacklevel: int) -> None:
@@ -127,7 +148,8 @@ source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'})
 def names_in_output(dataset: Dataset) -> ArrayNames:
     """Under which names a subset of a data set will be written."""
     labels = None if dataset.labels is None else dataset.label_name
-    return ArrayNames.of(dataset.feature_name, labels, list(dataset.carry))
+    columns = None if dataset.table is None else dataset.table.schema.names
+    return ArrayNames.of(dataset.feature_name, labels, list(dataset.carry), columns)
 
 
 def distinct(wanted: list[str], ours: Collection[str], *, plain: bool = True) -> list[str]:

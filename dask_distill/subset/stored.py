@@ -11,11 +11,13 @@ from dask_distill.errors import InputError
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress, countdown
 from dask_distill.runtime.wire import joined, measured
+from dask_distill.sources.arrow_arrays import SCHEMA, schema_text, table_in
 from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
 from dask_distill.storage.targets import form_of, located
+from dask_distill.subset.arrays import Written, table_fields, written_arrays
 from dask_distill.subset.folder import open_folder
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.parquet import write_parquet
@@ -30,6 +32,7 @@ def write_subset(
     overwrite: bool = False,
     *,
     scores: bool = False,
+    keep_encoded: bool = False,
     **how: Any,
 ) -> dict[str, Any]:
     """Write a subset in the form that the target's name asks for.
@@ -41,6 +44,8 @@ def write_subset(
         files, any other a zarr group.
     scores : bool
         Whether a folder of parquet files has the rows' scores; a zarr group has them always.
+    keep_encoded : bool
+        Whether a zarr group has the numbers that a table's rows were compared by.
     **how
         Of `write_group`: progress, run, request.
 
@@ -51,6 +56,7 @@ def write_subset(
     """
     if form_wanted(target) is FOLDER:
         return write_parquet(subset, target, storage_options, overwrite, scores=scores, **how)
+    how |= {"keep_encoded": keep_encoded}
     return write_group(subset, target, storage_options, overwrite, **how)
 
 
@@ -60,6 +66,7 @@ def write_group(
     storage_options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     *,
+    keep_encoded: bool = False,
     progress: Progress | None = None,
     run: str | None = None,
     request: Mapping[str, Any] | None = None,
@@ -69,7 +76,7 @@ def write_group(
     Parameters
     ----------
     subset : Subset
-    target, storage_options, overwrite, progress, run : as for `Coreset.to_zarr`
+    target, storage_options, overwrite, keep_encoded, progress, run : as for `Coreset.to_zarr`
     request : mapping, optional
         What a run that may be resumed was asked for; is stored beside the provenance.
 
@@ -82,7 +89,8 @@ def write_group(
     sources = subset.provenance.get("input", {}).get("sources", [])
     store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
     names = names_of(subset)
-    rows, carried = names.arrays(subset.features, subset.labels, subset.carry, subset.without_nulls)
+    written = _of_rows(subset, names, keep_encoded)
+    rows = written.arrays
     rows["index"] = da.from_array(subset.indices, chunks=-1)
     rows["weight"] = da.from_array(subset.weights, chunks=-1)
     for name, values in subset.scores.items():
@@ -91,12 +99,14 @@ def write_group(
         rows[SUBSET_WEIGHT] = da.from_array(subset.subset_weights, chunks=-1)
     if subset.summary is not None:
         rows |= subset.summary.arrays(names)
-    attributes = {
-        "array_attributes": subset.provenance.get("input", {}).get("attributes", {}),
+    attributes: dict[str, Any] = {
+        "array_attributes": written.about,
         "provenance": subset.provenance,
         "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
         "names": names.as_dict(),
     }
+    if subset.table is not None:
+        attributes[SCHEMA] = schema_text(subset.table.schema)
     if subset.summary is not None:
         attributes["growing"] = subset.summary.attributes()
     if request is not None:
@@ -118,15 +128,24 @@ def write_group(
             on_chunk=None if progress is None else countdown("write", progress),
             run=run,
             amend=amend,
-            compared=carried,
+            compared=written.compared,
         )
     return receipt | {"bytes_on_the_wire": wire.figures()}
+
+
+def _of_rows(subset: Subset, names: ArrayNames, keep_encoded: bool) -> Written:
+    """The arrays of the rows themselves: columns of a table, or features, labels and the like."""
+    if subset.table is not None:
+        return written_arrays(subset, subset.table, names, keep_encoded=keep_encoded)
+    found = names.arrays(subset.features, subset.labels, subset.carry, subset.without_nulls)
+    return Written(*found, subset.provenance.get("input", {}).get("attributes", {}))
 
 
 def names_of(subset: Subset) -> ArrayNames:
     """Under which names a subset is written."""
     labels = None if subset.labels is None else subset.label_name
-    return ArrayNames.of(subset.feature_name, labels, list(subset.carry))
+    columns = None if subset.table is None else subset.table.schema.names
+    return ArrayNames.of(subset.feature_name, labels, list(subset.carry), columns)
 
 
 def open_subset(
@@ -173,6 +192,11 @@ def open_subset(
     if growing is not None:
         summary = Summary.stored(growing, arrays, names)
     values = dict(zip(small, dask.compute(*small.values()), strict=True))
+    if SCHEMA in attributes:
+        table = table_in(Location(os.fspath(target), dict(storage_options or {})), attributes)
+        fields = table_fields(names, arrays, table, attributes["provenance"])
+    else:
+        fields = names.fields(arrays)
     return Subset(
         indices=values["index"],
         weights=values["weight"],
@@ -185,5 +209,5 @@ def open_subset(
         provenance=attributes["provenance"],
         summary=summary,
         subset_weights=values.get(SUBSET_WEIGHT),
-        **names.fields(arrays),
+        **fields,
     )

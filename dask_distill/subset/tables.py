@@ -11,6 +11,7 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from dask_distill.errors import InputError, InputWarning
+from dask_distill.subset.frames import table_frame
 from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
 
@@ -48,6 +49,8 @@ def to_dataframe(coreset: Subset, columns: Sequence[str] | None = None) -> "dd.D
     """The selected rows as a dask DataFrame; see `Coreset.to_dataframe`."""
     import dask.dataframe as dd
 
+    if coreset.table is not None:
+        return table_frame(coreset, coreset.table, columns)
     names = name_columns(coreset, columns)
     bounds = part_bounds(coreset)
     parts = _frames(coreset, names, bounds)

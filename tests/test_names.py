@@ -40,7 +40,6 @@ ODD = {
     "index": "index_",
     "summary": "summary_",
     "null": "null_",
-    "X": "X_",
     "km/h": "km_h",
     "../y": "y",
     ".y": "y",

@@ -11,13 +11,17 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 from dask_distill import InputError, distill, grow, open_coreset, open_dataset, size_curve
 from dask_distill.cli.main import cli
+from dask_distill.cli.request import prepared
 from dask_distill.data.dataset import as_dataset
+from dask_distill.report.columns import values_shown
 from dask_distill.report.page import render
 from dask_distill.report.pictures import pictures
 from dask_distill.report.words import command
@@ -324,3 +328,228 @@ def test_pictures__of_a_subset_with_text_labels_as_the_source(tmp_path):
     distill(source, size=60, strategy="random").to_zarr(tmp_path / "two.zarr")
     page = render(open_coreset(tmp_path / "two.zarr"), dataset=source)
     assert "in time" in page
+
+
+def mixed_table(n=600, more=0):
+    """Columns of twelve kinds and a label; and as many more numbers."""
+    rng = np.random.default_rng(0)
+    days = np.datetime64("2020-01-01") + rng.integers(0, 700, n)
+    columns = {
+        "order_id": np.arange(n) + 7_000_000,
+        "city": np.where(rng.random(n) < 0.1, None, rng.choice([EVIL, "Ulm", "$x_1$"], n)),
+        "amount": pa.array(
+            np.where(rng.random(n) < 0.1, np.nan, rng.gamma(2, 30, n)), None, None, True
+        ),
+        "quantity": rng.integers(1, 9, n),
+        "express": rng.random(n) < 0.2,
+        "ordered": days,
+        "note": [f"please <b>leave</b> it at door {i}, {'thanks ' * 20}" for i in range(n)],
+        "embedding": pa.array(list(rng.normal(size=(n, 16)).astype(np.float32))),
+        "photo": [None if i % 5 == 0 else bytes(i) for i in range(n)],
+        "address": [{"zip": f"8907{i % 3}", "house": i % 90} for i in range(n)],
+        "currency": ["EUR"] * n,
+        "returned": rng.choice(["yes", "no"], n, p=[0.2, 0.8]),
+    }
+    columns |= {f"more{i:03d}": rng.normal(size=n) for i in range(more)}
+    return pa.table(columns)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    place = tmp_path_factory.mktemp("mixed") / "in.parquet"
+    pq.write_table(mixed_table(), place)
+    return place
+
+
+def read_mixed(place, **how):
+    return open_dataset(place, labels="returned", carry=["order_id"], **how)
+
+
+@pytest.fixture(scope="module")
+def table_page(mixed):
+    dataset = read_mixed(mixed, columns={"quantity": "category"})
+    coreset = distill(dataset, fraction=0.1)
+    return coreset, render(coreset, dataset=dataset)
+
+
+def cells_of(text, name):
+    found = re.search(rf'<tr><th scope="row">{re.escape(name)}</th>(.*?)</tr>', text)
+    return re.findall(r"<td[^>]*>(.*?)</td>", found.group(1))
+
+
+def test_report__of_a_table_lists_its_columns(table_page):
+    _, text = table_page
+    Page(text)
+    section = text[
+        text.index("<h2>Columns</h2>") : text.index("<h2>Some of the selected rows</h2>")
+    ]
+    used = "9 used (3 categories, 2 numbers, 1 boolean, 1 date, 1 text, 1 embedding)"
+    assert used in section
+    assert cells_of(section, "order_id") == ["int64", "", "", "", "carried"]
+    assert cells_of(section, "returned") == ["string", "", "", "", "label"]
+    assert cells_of(section, "quantity") == [
+        "int64",
+        "category, as asked for",
+        "none",
+        "8",
+        "feature",
+    ]
+    assert cells_of(section, "currency") == ["string", "", "none", "1", "left out: one value"]
+    assert cells_of(section, "photo")[-1].startswith("left out: bytes")
+    assert cells_of(section, "address.zip")[1] == "category"
+    nulls = cells_of(section, "city")[2]
+    assert re.fullmatch(r"\d+\.\d%", nulls)
+    assert "<details>" not in section
+
+
+def test_report__of_a_table_shows_rows_as_they_are(table_page, mixed):
+    coreset, text = table_page
+    section = text[text.index("<h2>Some of the selected rows</h2>") :]
+    numbers = re.findall(r'<th scope="col">([\d,]+)</th>', section)[:10]
+    rows = [int(number.replace(",", "")) for number in numbers]
+    assert len(set(rows)) == 10
+    assert set(rows) <= set(coreset.indices.tolist())
+    source = pq.read_table(mixed).take(rows).to_pylist()
+    assert cells_of(section, "order_id") == [str(row["order_id"]) for row in source]
+    assert cells_of(section, "ordered") == [str(row["ordered"]) for row in source]
+    null = '<i class="soft">null</i>'
+    cities = [null if row["city"] is None else escape(row["city"]) for row in source]
+    assert cells_of(section, "city") == cities
+    sizes = [null if row["photo"] is None else f"{len(row['photo']):,} bytes" for row in source]
+    assert cells_of(section, "photo") == sizes
+    assert all(
+        re.fullmatch(r"\[.*, … 16 in all\]", cell) for cell in cells_of(section, "embedding")
+    )
+    assert all(len(cell) < 90 and cell.endswith("…") for cell in cells_of(section, "note"))
+    weights = cells_of(section, "Weight")
+    chosen = np.isin(coreset.indices, rows)
+    assert weights == [f"{weight:,.4g}" for weight in coreset.weights[chosen].tolist()]
+    assert "<script" not in text
+    assert "<b>" not in text
+
+
+def test_report__of_many_columns_folds_them(tmp_path):
+    pq.write_table(mixed_table(more=288), tmp_path / "in.parquet")
+    dataset = open_dataset(tmp_path / "in.parquet", labels="returned")
+    text = render(distill(dataset, size=30), dataset=dataset)
+    page = Page(text)
+    assert "<summary>All 301 columns</summary>" in text
+    assert "<summary>The other 280 columns</summary>" in text
+    assert page.tags.count("details") == 3
+    assert len(text) < 1_000_000
+
+
+def test_report__axes_are_named_after_columns(mixed):
+    dataset = read_mixed(mixed, features=["embedding", "amount", "quantity"])
+    svg = pictures(distill(dataset, size=60), dataset)["where"]
+    # a column of 16 numbers counts as one: it is not all that there is to see
+    assert re.search("amount|quantity", svg)
+    assert "first axis" in svg
+
+
+def test_report__of_a_stored_table_tells_its_columns(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = read_mixed(mixed, features=["amount", "city", "quantity"])
+    distill(dataset, size=60, strategy="random").to_zarr("out.zarr")
+    done = CliRunner().invoke(cli, ["report", "out.zarr", "--source", str(mixed)])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "out.html").read_text()
+    assert cells_of(text, "city")[-1] == "feature"
+    assert "3 used (1 category, 2 numbers)" in text
+
+
+@pytest.mark.parametrize(
+    ("opened", "asked", "words"),
+    [
+        ({}, {}, "TARGET --labels"),
+        ({"columns": {"quantity": "category"}}, {}, "TARGET --column quantity=category --labels"),
+        (
+            {"columns": {"amount": "leave-out"}, "features": ["amount", "city", "quantity"]},
+            {},
+            "TARGET --features city,amount,quantity --column amount=leave-out --labels",
+        ),
+        ({}, {"on_invalid": "drop"}, "--on-invalid drop"),
+        ({"features": ["quantity"]}, {"on_invalid": "raise"}, "--on-invalid raise"),
+    ],
+)
+def test_command__of_a_table_tells_how_columns_were_read(
+    mixed, tmp_path, monkeypatch, opened, asked, words
+):
+    monkeypatch.chdir(tmp_path)
+    coreset = distill(read_mixed(mixed, **opened), size=40, **asked)
+    told = command(coreset)
+    assert words in told
+    assert ("--features" in told) == ("features" in opened)
+    assert ("--on-invalid" in told) == bool(asked)
+    again, request = read_by_command_line(told, monkeypatch)
+    assert again.profile == coreset.provenance["input"]["profile"]
+    assert list(again.carry) == ["order_id"]
+    described = request.of(again).request.describe()
+    assert {**described, "seed": 0} == {**coreset.provenance["parameters"], "seed": 0}
+
+
+def read_by_command_line(line, monkeypatch):
+    """The data set and the request that a command comes to, before anything is selected."""
+    found = []
+
+    def taken(source, _target, **arguments):
+        found.append(prepared(source, arguments, read=True))
+        raise SystemExit(0)
+
+    monkeypatch.setattr("dask_distill.cli.run.run_request", taken)
+    done = CliRunner().invoke(cli, shlex.split(line)[1:])
+    assert done.exit_code == 0, done.output
+    return found[0]
+
+
+def test_command__of_a_profile_that_was_given_says_so(mixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = read_mixed(mixed, columns={"quantity": "category"})
+    again = read_mixed(mixed, profile=dataset.profile)
+    coreset = distill(again, size=40)
+    told = command(coreset)
+    assert "TARGET --profile PROFILE --labels returned" in told
+    assert "--column" not in told
+    assert "PROFILE was given" in render(coreset)
+    stored = json.dumps(coreset.provenance["input"]["profile"])
+    (tmp_path / "profile.json").write_text(stored)
+    read, _ = read_by_command_line(told.replace("PROFILE", "profile.json"), monkeypatch)
+    assert read.profile == coreset.provenance["input"]["profile"]
+
+
+def test_command__of_a_table_in_python_opens_it(mixed):
+    dataset = read_mixed(mixed, columns={"quantity": "category"})
+    coreset = distill(dataset, size=40, protect=np.arange(3))
+    told = command(coreset)
+    opened = f"distill(open_dataset({str(mixed)!r}, labels='returned', carry=['order_id'], "
+    assert told.startswith(f"{opened}columns={{'quantity': 'category'}}), size=40")
+
+
+def test_values__in_short_form():
+    for values, shown in (
+        (pa.array([1.23456789, None, np.nan]), ["1.23457", None, None]),
+        (pa.array([2**60, -1]), [str(2**60), "-1"]),
+        (pa.array([True, None]), ["True", None]),
+        (pa.array([["a", None], []]), ["[a, null]", "[]"]),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), ["[k: 1]"]),
+        (pa.array(["a\tb\u202ec", ""]), ["a b c", ""]),
+        (pa.array(["x" * 500]), ["x" * 60 + "…"]),
+        (pa.array([b"ab"]), ["2 bytes"]),
+        (pa.array([b"\xff"]).view(pa.string()), ["(no text)"]),
+        (pa.array([10**17]).view(pa.timestamp("s")), ["(out of range)"]),
+        (pa.array([1]).view(pa.timestamp("ns")), ["1970-01-01 00:00:00.000000001"]),
+        (pa.array(["a", "b"]).dictionary_encode(), ["a", "b"]),
+        (pa.array([{"a": None, "b": 1.5}, None]), ["{a: null, b: 1.5}", None]),
+    ):
+        assert values_shown(pa.chunked_array([values])) == shown
+
+
+def test_repr__of_a_table_counts_its_columns(table_page, mixed):
+    coreset, _ = table_page
+    dataset = read_mixed(mixed)
+    used = re.search(r"columns: (9 used \([^)]*\)), labels object, 1 carried", repr(dataset))
+    assert used is not None
+    assert used.group(1) in dataset._repr_html_()
+    assert "n-grams" not in dataset._repr_html_()
+    assert "9 used" in coreset._repr_html_()
+    assert "float32" not in coreset._repr_html_()

@@ -23,7 +23,7 @@ from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.table import Table
 from dask_distill.data.texts import TextSize
-from dask_distill.data.uses import LEFT_OUT, ColumnUse, told
+from dask_distill.data.uses import LEFT_OUT, ColumnUse, told, used_columns
 from dask_distill.data.weights import UNNAMED, Weighing
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
@@ -152,17 +152,22 @@ class Dataset:
     def __repr__(self) -> str:
         labels = "no labels" if self.labels is None else f"labels {self.labels.dtype}"
         shape = " x ".join(f"{size:,}" for size in self.features.shape)
+        what = f"{shape} {self.features.dtype}"
+        if self.profile is not None:
+            what = f"{self.n:,} rows, columns: {used_columns(self.profile)}"
         weighted = "" if self.sample_weight is None else f", weighted by {self.weight_name}"
         rest = f"{labels}, {len(self.carry)} carried{weighted}"
-        return f"Dataset({shape} {self.features.dtype}, {rest})"
+        return f"Dataset({what}, {rest})"
 
     def _repr_html_(self) -> str:
-        arrays = {self.feature_name: self.features}
+        arrays = {} if self.profile is not None else {self.feature_name: self.features}
         if self.labels is not None:
             arrays[self.label_name] = self.labels
         facts: list[tuple[str, object]] = [("rows", f"{self.n:,}")]
+        if self.profile is not None:
+            facts.append(("columns", used_columns(self.profile)))
         facts += [(name, f"{a.shape} {a.dtype}") for name, a in (arrays | self.carry).items()]
-        if self.columns is not None:
+        if self.columns is not None and self.profile is None:
             more = ", …" if len(self.columns) > 20 else ""
             facts.append(("columns", ", ".join(self.columns[:20]) + more))
         if self.sample_weight is not None:

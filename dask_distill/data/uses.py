@@ -11,6 +11,8 @@ from dask_distill.errors import InputError
 FEATURE, LABEL, CARRIED, LEFT_OUT = "feature", "label", "carried", "left out"
 WEIGHT = "sample weights"
 ROLES = (FEATURE, LABEL, CARRIED, WEIGHT)
+# how columns of tables are read that are features
+READ = ("number", "boolean", "category", "date", "text", "embedding")
 _LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "target", "y"}
 _LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
 
@@ -140,20 +142,30 @@ def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
 
     features = [use for use in uses if use.role == FEATURE]
     many = f"{len(features)}: " if len(features) > 1 else ""
-    lines = [("features", _kinds(features) or f"{many}{listed(FEATURE)}")]
+    kinds = [use.read_as for use in features if use.read_as]
+    lines = [("features", told_kinds(kinds) if kinds else f"{many}{listed(FEATURE)}")]
     lines += [("nulls", text) for text in [_nulls(features, most)] if text]
     lines.append(("labels", listed(LABEL) or "none"))
     lines += [(role, text) for role in (WEIGHT, CARRIED, LEFT_OUT) if (text := listed(role))]
     return lines if uses else []
 
 
-def _kinds(features: Sequence[ColumnUse]) -> str:
-    """How many columns are read how; "" where all are numbers of an array."""
-    counts = Counter(use.read_as for use in features if use.read_as)
-    if not counts:
-        return ""
-    words = [f"{count} {_plural(kind, count)}" for kind, count in counts.items()]
-    return f"{len(features)} used ({', '.join(words)})"
+def told_kinds(kinds: Sequence[str]) -> str:
+    """How many columns are used, and how many of them are read how.
+
+    Examples
+    --------
+    >>> told_kinds(["number", "category", "number", "category", "date"])
+    '5 used (2 numbers, 2 categories, 1 date)'
+    """
+    words = [f"{count} {_plural(kind, count)}" for kind, count in Counter(kinds).items()]
+    return f"{len(kinds)} used ({', '.join(words)})"
+
+
+def used_columns(profile: Mapping[str, Any]) -> str:
+    """The same of a table's profile, as it is stored."""
+    # a kind that is no feature is a reason
+    return told_kinds([column["kind"] for column in profile["columns"] if column["kind"] in READ])
 
 
 def _plural(kind: str, count: int) -> str:

@@ -12,6 +12,7 @@ from dask_distill.errors import InputError
 from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
 from dask_distill.evaluation.result import WAYS, Evaluation
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY
+from dask_distill.report.columns import columns_shown, rows_shown
 from dask_distill.report.pictures import drawings, pictures
 from dask_distill.report.words import circumstances, command
 from dask_distill.selection.decision import told as told_decision
@@ -115,6 +116,8 @@ def render(
         table=None if evaluation is None else _table(evaluation),
         curve=curve,
         synthetic=synthetic,
+        columns=columns_shown(coreset),
+        samples=rows_shown(coreset),
         command=command(coreset),
         circumstances=circumstances(coreset),
         provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import as_features
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.groups import grouped_scale
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
@@ -26,10 +27,14 @@ from dask_distill.support.drawing import (
     plain_label,
     require_matplotlib,
 )
+from dask_distill.tables.encoding import Encoding
+from dask_distill.tables.profile import Profile
 
 _POINTS = 1500
 _POINT_BYTES = 2**26
 _MOST_CLASSES = 8
+# columns that an axis is named after, and the part of it that each must make
+_NAMED, _LEAST = 2, 0.1
 
 
 def pictures(coreset: Subset, dataset: Dataset | None = None) -> dict[str, str]:
@@ -154,12 +159,41 @@ def _positions(coreset: Subset, dataset: Dataset | None) -> tuple[Any, ...] | No
         if len(sample) < 3:
             return None
     center, scale = reference.mean(axis=0), reference.std(axis=0)
+    encoding = _encoding(coreset, d)
+    if encoding is not None:
+        # categories and embeddings count as one column each, as they do where rows are compared
+        scale = grouped_scale(scale, scale == 0, encoding.groups)
     scale[scale == 0] = 1
     with single_threaded():
         axes = PCA(2, random_state=0).fit((reference - center) / scale)
         behind = None if sample is None else axes.transform((sample - center) / scale)
         points = axes.transform((X - center) / scale)
-    return points, labels, behind, axes.explained_variance_ratio_
+    shares = axes.explained_variance_ratio_
+    names = ("first axis", "second axis")
+    made = ("", "") if encoding is None else [_made_of(each, encoding) for each in axes.components_]
+    return points, labels, behind, [*map(_axis_label, names, shares, made)]
+
+
+def _encoding(coreset: Subset, d: int) -> Encoding | None:
+    """How a table's columns became features; None where these are an array's."""
+    stored = coreset.provenance.get("input", {}).get("profile")
+    found = Encoding(Profile.parse(stored)) if stored else None
+    return found if found is not None and found.width == d else None
+
+
+def _made_of(loadings: npt.NDArray[np.float64], encoding: Encoding) -> str:
+    """The columns that make most of an axis, in words."""
+    names = [reader.column.name for reader in encoding.readers]
+    widths = [len(reader.names) for reader in encoding.readers]
+    edges = np.cumsum([0, *widths])[:-1]
+    parts = np.add.reduceat(np.square(loadings), edges)
+    first = np.argsort(-parts, kind="stable")[:_NAMED]
+    kept = [number for number in first.tolist() if parts[number] >= _LEAST]
+    return ", ".join(plain_label(names[number]) for number in kept) or "many columns"
+
+
+def _axis_label(name: str, share: float, made_of: str) -> str:
+    return f"{name} ({share:.0%} of the variance)" + (f"\n{made_of}" if made_of else "")
 
 
 def _alt_where(coreset: Subset, dataset: Dataset | None) -> str:
@@ -168,7 +202,7 @@ def _alt_where(coreset: Subset, dataset: Dataset | None) -> str:
     return text if dataset is None else f"{text}, over a sample of all rows in grey"
 
 
-def _scatter(axes: Any, points: Any, labels: Any, behind: Any, shares: Any) -> None:
+def _scatter(axes: Any, points: Any, labels: Any, behind: Any, named: Any) -> None:
     if behind is not None:
         axes.scatter(*behind.T, s=5, color="#8a8f96", alpha=0.45, linewidths=0, label="all rows")
     names = None if labels is None else np.asarray(labels).astype(object).astype(str)
@@ -187,8 +221,8 @@ def _scatter(axes: Any, points: Any, labels: Any, behind: Any, shares: Any) -> N
         low, high = np.quantile(every[:, column], (0.005, 0.995))
         margin = 0.08 * (high - low) or 1
         limit(low - margin, high + margin)
-    axes.set_xlabel(f"first axis ({shares[0]:.0%} of the variance)")
-    axes.set_ylabel(f"second axis ({shares[1]:.0%})")
+    axes.set_xlabel(named[0])
+    axes.set_ylabel(named[1])
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False, markerscale=2.2)
 
 

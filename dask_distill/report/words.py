@@ -1,6 +1,7 @@
 """What a report says in words: how rows were selected, and how to get them again."""
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from dask_distill.data.weights import UNNAMED, weight_line
@@ -13,6 +14,8 @@ from dask_distill.subset.subset import Subset
 from dask_distill.subset.summary import Settings, usual_oversample
 from dask_distill.support.metrics import metric_named
 
+# stands for the file of a profile that was given
+PROFILE = "PROFILE"
 _TRIALS = 5
 
 
@@ -54,7 +57,7 @@ def circumstances(coreset: Subset) -> list[tuple[str, str]]:
     """
     told = coreset.provenance
     parameters, reduction = told.get("parameters", {}), told.get("reduction")
-    lines = []
+    lines = _read_lines(told.get("input", {}).get("profile"))
     if parameters.get("task", "classification") != "classification":
         lines.append(("Target", parameters["task"]))
     if reduction:
@@ -78,6 +81,18 @@ def circumstances(coreset: Subset) -> list[tuple[str, str]]:
     return lines
 
 
+def _read_lines(profile: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the user has said of how columns are read."""
+    if not profile:
+        return []
+    if profile.get("given"):
+        told = f"{PROFILE} was given; it is below, as input.profile of what is recorded"
+        return [("Columns are read by", told)]
+    asked = [f"{name} as {kind}" for name, kind in _asked(profile).items()]
+    lines = [("Columns", "were named")] if profile.get("named") else []
+    return [*lines, *([("Asked for", ", ".join(asked))] if asked else [])]
+
+
 def _source(coreset: Subset) -> str | None:
     """Path or URL that was selected from; None for arrays."""
     if coreset.summary is not None:
@@ -96,12 +111,15 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     is_npy = place.endswith(".npy")
     places = [place] if is_npy else sources
     words = ["dask-distill", "run" if summary is None else "follow", *places, "TARGET"]
-    if not is_npy:
+    profile = source.get("profile")
+    if profile:
+        words += _read_as(profile)
+    elif not is_npy:
         columns = source.get("columns")
         name = renamed.get(coreset.feature_name, coreset.feature_name)
         words += ["--features", ",".join(columns) if columns else name]
     # a target that is no class is carried, under the name that strata of it are called after
-    target = _target(coreset)
+    target = target_name(coreset)
     if target is not None:
         name = renamed.get(target, target)
         words += ["--labels", sources[1] if is_npy and len(sources) > 1 else name]
@@ -114,7 +132,8 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         words += ["--option", f"{key}={value}"]
     words += ["--seed", str(told.get("seed", 0))]
     words += ["--certify"] if coreset.certificate is not None and summary is None else []
-    words += ["--on-invalid", "drop"] if parameters.get("on_invalid") == "drop" else []
+    wanted = _on_invalid(coreset)
+    words += [] if wanted is None else ["--on-invalid", wanted]
     if "missing_label" in parameters:
         words += ["--missing-label", str(parameters["missing_label"])]
     reduce = parameters.get("reduce")
@@ -142,6 +161,30 @@ def _words(coreset: Subset, place: str) -> list[Any]:
     return words
 
 
+def _read_as(profile: Mapping[str, Any]) -> list[str]:
+    """How columns of a table are read, as far as that was asked for."""
+    if profile.get("given"):
+        return ["--profile", PROFILE]
+    columns = profile["columns"]
+    words = ["--features", ",".join(c["name"] for c in columns)] if profile.get("named") else []
+    for name, kind in _asked(profile).items():
+        words += ["--column", f"{name}={kind}"]
+    return words
+
+
+def _asked(profile: Mapping[str, Any]) -> dict[str, str]:
+    """Columns whose kind was not found, but asked for."""
+    return {c["name"]: c["kind"] for c in profile["columns"] if c.get("asked")}
+
+
+def _on_invalid(coreset: Subset) -> str | None:
+    """What becomes of rows with invalid values, unless that is what it is by itself."""
+    told = coreset.provenance
+    usual = "fill" if told.get("input", {}).get("profile") else "raise"
+    found = told.get("parameters", {}).get("on_invalid")
+    return None if found in (None, usual) else str(found)
+
+
 def _weight_name(coreset: Subset) -> str | None:
     """Of sample weights; empty where none are wanted, None where there are none."""
     told = coreset.provenance.get("input", {}).get("sample_weight")
@@ -161,7 +204,9 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     told, summary = coreset.provenance, coreset.summary
     parameters = told.get("parameters", {})
     by, amount = _amount(coreset)
+    profile, source = (told.get("input", {}).get(name) for name in ("profile", "sources"))
     words = ["features"] + (["labels"] if coreset.labels is not None else [])
+    words = _of_table(coreset, profile) if profile else words
     words += [f"{by}={amount!r}", f"strategy={parameters.get('strategy', 'auto')!r}"]
     options = _changed_options(parameters)
     words += [f"options={options!r}"] if options else []
@@ -174,7 +219,9 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     time = told.get("input", {}).get("time")
     words += [f"time={time!r}"] if time else []
     weights = _weight_name(coreset)
-    words += [f"sample_weight={weights or False!r}"] if weights not in (None, UNNAMED) else []
+    # a source that is opened has them already
+    if not (profile and source):
+        words += [f"sample_weight={weights or False!r}"] if weights not in (None, UNNAMED) else []
     scale = parameters.get("time_scale")
     words += [f"time_scale={scale!r}"] if scale is not None else []
     scale = _unless(parameters.get("scale"), "auto")
@@ -184,7 +231,8 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
         words += [f"{name}={rules!r}"] if isinstance(rules, dict) else []
     # of arrays and functions there is no more than a name
     words += [f"{name}=<{value}>" for name, value in given.items() if value is not None]
-    words += ['on_invalid="drop"'] if parameters.get("on_invalid") == "drop" else []
+    wanted = _on_invalid(coreset)
+    words += [] if wanted is None else [f"on_invalid={wanted!r}"]
     if "missing_label" in parameters:
         words.append(f"missing_label={parameters['missing_label']!r}")
     if summary is None:
@@ -198,8 +246,30 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     return f"grow({', '.join(words)}), and update(...) with each batch after the first"
 
 
-def _target(coreset: Subset) -> str | None:
-    """The array or column that is to be predicted."""
+def _of_table(coreset: Subset, profile: Mapping[str, Any]) -> list[str]:
+    """What is selected from, as words of a call: a source that is opened, or a frame."""
+    told = coreset.provenance.get("input", {})
+    label, carry, sources = target_name(coreset), told.get("carry"), told.get("sources")
+    carry = [name for name in carry or () if name not in (label, told.get("time"))]
+    asked, weight = _asked(profile), _weight_name(coreset)
+    read = [f"columns={asked!r}"] if asked else []
+    read = [f"profile=<{PROFILE}>"] if profile.get("given") else read
+    if not sources:
+        words = ["frame", *([repr(label)] if label else [])]
+        return [*words, *([f"carry={carry!r}"] if carry else []), *read]
+    named = [c["name"] for c in profile["columns"]] if profile.get("named") else []
+    words = [repr(sources[0] if len(sources) == 1 else sources)]
+    words += [f"labels={label!r}"] if label else []
+    words += [f"features={named!r}"] if named and not profile.get("given") else []
+    carry += [told["time"]] if told.get("time") else []
+    words += [f"carry={carry!r}"] if carry else []
+    words += [f"split={told['split']!r}"] if told.get("split") else []
+    words += [f"sample_weight={weight or False!r}"] if weight not in (None, UNNAMED) else []
+    return [f"open_dataset({', '.join([*words, *read])})"]
+
+
+def target_name(coreset: Subset) -> str | None:
+    """The array or column that is to be predicted; None without any."""
     task = coreset.provenance.get("parameters", {}).get("task", "classification")
     name = coreset.label_name.removesuffix(STRATUM)
     if task != "classification":

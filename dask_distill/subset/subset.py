@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.table import Table
+from dask_distill.data.uses import used_columns
 from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
 
@@ -89,8 +90,12 @@ class Subset:
         facts: list[tuple[str, object]] = [
             ("rows", f"{len(self):,} of {told.get('rows', 0):,}"),
             ("strategy", told.get("parameters", {}).get("strategy", "?")),
-            (self.feature_name, f"{self.features.shape} {self.features.dtype}"),
         ]
+        profile = told.get("input", {}).get("profile")
+        if profile:
+            facts.append(("columns", used_columns(profile)))
+        else:
+            facts.append((self.feature_name, f"{self.features.shape} {self.features.dtype}"))
         if self.labels is not None:
             facts.append((self.label_name, f"{self.labels.shape} {self.labels.dtype}"))
         facts += [(name, f"{array.shape} {array.dtype}") for name, array in self.carry.items()]

@@ -153,9 +153,11 @@ def read_as(dataset: Dataset, profile: Mapping[str, Any] | None) -> Dataset:
     InputError
         Where it lacks one of them.
     """
-    if dataset.table is None or profile is None or dataset.profile == profile:
+    if dataset.table is None or dataset.profile is None or profile is None:
         return dataset
     found = Profile.parse(profile)
+    if found.columns == Profile.parse(dataset.profile).columns:
+        return dataset
     found.check(dataset.table.schema)
     encoding = Encoding(found)
     return replace(
@@ -182,7 +184,7 @@ def profiled(table: Table, wanted: Wanted) -> Profile:
         _refuse_kind(name, kind, names, wanted)
     if wanted.profile is not None:
         wanted.profile.check(table.schema)
-        return replace(wanted.profile, rows=table.n)
+        return replace(wanted.profile, rows=table.n, given=True)
     named = _named(wanted.features, names, wanted)
     free = [
         name
@@ -192,7 +194,9 @@ def profiled(table: Table, wanted: Wanted) -> Profile:
     ]
     rows = looked_at(table.n)
     columns = _columns(table, rows, free, wanted, explicit=named is not None)
-    profile = Profile(rows=table.n, sampled=len(rows), columns=tuple(columns))
+    profile = Profile(
+        rows=table.n, sampled=len(rows), columns=tuple(columns), named=named is not None
+    )
     if not profile.features:
         raise _nothing_to_compare(profile, wanted)
     return profile

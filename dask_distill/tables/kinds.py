@@ -86,7 +86,9 @@ def column_profile(
         Where it cannot be read as asked.
     """
     nulls = _share(values.null_count, values)
-    base = ColumnProfile(name=name, type=str(values.type), kind=LEFT_OUT, nulls=nulls)
+    base = ColumnProfile(
+        name=name, type=str(values.type), kind=LEFT_OUT, nulls=nulls, asked=bool(asked)
+    )
     if asked in (LEFT_OUT, ID):
         return _but(base, kind=asked, why="asked for")
     readers: dict[str, Callable[[ColumnProfile, Any], ColumnProfile]] = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from dask_distill.data.uses import READ
 from dask_distill.errors import InputError
 from dask_distill.tables.columns import paths
 
@@ -15,7 +16,7 @@ NUMBER, BOOLEAN, CATEGORY, DATE = "number", "boolean", "category", "date"
 TEXT, EMBEDDING, ID, CONSTANT, LEFT_OUT = "text", "embedding", "id", "constant", "leave-out"
 # what a user may ask for
 KINDS = (NUMBER, BOOLEAN, CATEGORY, DATE, TEXT, EMBEDDING, ID, LEFT_OUT)
-FEATURES = (NUMBER, BOOLEAN, CATEGORY, DATE, TEXT, EMBEDDING)
+FEATURES = READ
 VERSION = 1
 
 
@@ -42,6 +43,8 @@ class ColumnProfile:
         Of these rows; of dates as text.
     encoding : dict
         What it takes to read it: the median, the categories, and so on.
+    asked : bool
+        Whether the kind is what the user asked for, and not what was found.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ColumnProfile:
     least: Any = None
     greatest: Any = None
     encoding: dict[str, Any] = field(default_factory=dict)
+    asked: bool = False
 
     @property
     def used(self) -> bool:
@@ -78,12 +82,18 @@ class Profile:
         Labels, carried columns and the like are not among them.
     filled : bool
         Whether missing values are filled in, or NaN.
+    named : bool
+        Whether the user has named the columns.
+    given : bool
+        Whether it was made before, of this table or another.
     """
 
     rows: int
     sampled: int
     columns: tuple[ColumnProfile, ...]
     filled: bool = True
+    named: bool = False
+    given: bool = False
 
     @property
     def features(self) -> tuple[ColumnProfile, ...]:
@@ -100,6 +110,8 @@ class Profile:
             "version": VERSION,
             "rows": self.rows,
             "sampled": self.sampled,
+            "named": self.named,
+            "given": self.given,
             "columns": [asdict(column) for column in self.columns],
         }
 
@@ -119,7 +131,13 @@ class Profile:
                     "read it with the version that wrote it"
                 )
             columns = tuple(ColumnProfile(**column) for column in stored["columns"])
-            return cls(rows=int(stored["rows"]), sampled=int(stored["sampled"]), columns=columns)
+            return cls(
+                rows=int(stored["rows"]),
+                sampled=int(stored["sampled"]),
+                columns=columns,
+                named=bool(stored.get("named")),
+                given=bool(stored.get("given")),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 "profile must be what plan --write-profile or a provenance holds, got "

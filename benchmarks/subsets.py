@@ -41,7 +41,7 @@ def data_sets():
         random_state=0,
     )
     yield "made", *made, 20_000, 500
-    flights = flights_table().sample(60_000, random_state=0)
+    flights = flights_table(numeric=True).sample(60_000, random_state=0)
     late = (flights["late"] == "late").to_numpy().astype(int)
     features = flights.drop(columns="late").select_dtypes("number").to_numpy(np.float64)
     yield "flights", features, late, 50_000, 1_000

@@ -2,8 +2,9 @@
 
     python examples/flights.py [FOLDER]
 
-Selects on a cluster of this machine, trains on everything and on the subset, and compares. Needs
-``pip install "dask-distill[demo]"``.
+Flights are a table of dates, text and numbers, some of them missing. Selects on a cluster of this
+machine, trains on everything and on the subset, and compares on later months, which are read
+by the profile that came with the subset. Needs ``pip install "dask-distill[demo]"``.
 """
 
 import sys
@@ -21,10 +22,13 @@ from dask_distill.cli.flights import flights_table, write_partitions
 def main(folder: Path) -> None:
     table = flights_table()
     # the last two months are for testing, and no selection sees them
-    training, testing = table[table.month <= 10], table[table.month > 10]
-    write_partitions(training, folder / "flights")
+    month = table.departure.dt.month
+    write_partitions(table[month <= 10], folder / "flights")
+    write_partitions(table[month > 10], folder / "later")
 
-    dataset = open_dataset(folder / "flights", labels="late", carry=["flight"])
+    # a direction of 350 degrees is near one of 10
+    names = {"labels": "late", "carry": ["flight"]}
+    dataset = open_dataset(folder / "flights", **names, columns={"wind_dir": "category"})
     print(dataset)
     with (
         LocalCluster(
@@ -37,8 +41,9 @@ def main(folder: Path) -> None:
 
     coreset = open_coreset(folder / "selected.zarr")
     print(coreset)
-    columns = coreset.provenance["input"]["columns"]
-    X_test, y_test = testing[columns].to_numpy(), testing["late"].to_numpy()
+    profile = coreset.provenance["input"]["profile"]
+    later = open_dataset(folder / "later", **names, profile=profile)
+    X_test, y_test = later.features.compute(), later.labels.compute()
 
     def report(name, X, y, weights):
         started = time.perf_counter()
@@ -50,7 +55,7 @@ def main(folder: Path) -> None:
             f"on the months after  {seconds:.1f} s to train"
         )
 
-    report("all rows", training[columns].to_numpy(), training["late"].to_numpy(), None)
+    report("all rows", dataset.features.compute(), dataset.labels.compute(), None)
     report("selected", coreset.features.compute(), coreset.labels.compute(), coreset.weights)
 
 

@@ -17,7 +17,7 @@ from dask_distill.data.dataset import as_dataset
 
 
 def main() -> None:
-    table = flights_table().iloc[::5].reset_index(drop=True)
+    table = flights_table(numeric=True).iloc[::5].reset_index(drop=True)
     day = pd.to_datetime({"year": 2013, "month": table.month, "day": table.day})
     departure = (day + pd.to_timedelta(table.departure, unit="h")).to_numpy()
     columns = table.drop(columns=["flight", "late", "month", "day"])

@@ -35,7 +35,7 @@ def accuracy(X, y, weights, test):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "flights", Path(folder) / "subset.zarr"
-        write_partitions(flights_table(), source)
+        write_partitions(flights_table(numeric=True), source)
         months = sorted(source.rglob("*.parquet"))
         seen = []
         print("months  rows so far  selected  accuracy next month  of everything so far")

@@ -61,7 +61,7 @@ def all_months(target):
 
 def main(folder):
     source, target = folder / "flights", folder / "selected"
-    table = flights_table()
+    table = flights_table(numeric=True)
     table = table[table.month <= 4]
 
     for come in ((1, 2), (3,), (4,)):

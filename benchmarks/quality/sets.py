@@ -49,7 +49,7 @@ def _flights():
     """Late or not, before departure; in order of time."""
     from dask_distill.cli.flights import flights_table
 
-    table = flights_table()
+    table = flights_table(numeric=True)
     return table.drop(columns=["late", "flight"]).to_numpy(np.float32), table.late.to_numpy()
 
 

@@ -43,7 +43,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
         options={},
         seed=0,
         certify=False,
-        on_invalid="raise",
+        on_invalid=None,
         place=Place(workers=workers),
         storage={},
         overwrite=True,

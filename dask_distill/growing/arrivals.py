@@ -4,7 +4,9 @@ Conversations of one question where rows are kept by chance, of two where they a
 far apart they are: what is far from all that is kept, and then what is nearest to what.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +16,7 @@ from dask_distill.conversation.protocol import Final
 from dask_distill.data.blocks import RawBlock
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
+from dask_distill.growing.tables import Listed
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.reservoir import priorities, thinned
@@ -52,6 +55,8 @@ class Facts:
     valid : int
     labels, counts : arrays or None
         Labels, sorted, and the rows of each.
+    other : dict
+        Rows of values that a profile does not list, by category.
     """
 
     checksums: tuple[tuple[int, int], ...]
@@ -59,9 +64,12 @@ class Facts:
     valid: int
     labels: Labels | None
     counts: Rows | None
+    other: Mapping[str, int] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, block: RawBlock) -> tuple["Facts", Rows, Features, Labels | None]:
+    def of(
+        cls, block: RawBlock, categories: Sequence[Listed] = ()
+    ) -> tuple["Facts", Rows, Features, Labels | None]:
         """Of one block; and its valid rows, numbered from the start of the batch."""
         bad, invalid = invalid_rows(block)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
@@ -74,7 +82,8 @@ class Facts:
             labels = as_labels(labels)
             names, counts = np.unique(labels, return_counts=True)
         checksum = (block.number, block_checksum(block))
-        return cls((checksum,), invalid, len(rows), names, counts), rows, X, labels
+        other = Counter({column.name: column.unlisted(X) for column in categories})
+        return cls((checksum,), invalid, len(rows), names, counts, +other), rows, X, labels
 
     def merge(self, other: "Facts") -> "Facts":
         """They add up."""
@@ -92,6 +101,7 @@ class Facts:
             self.valid + other.valid,
             names,
             counts,
+            Counter(self.other) + Counter(other.other),
         )
 
 
@@ -169,6 +179,7 @@ class Sample:
     seed: int
     half_life: float | None
     on_invalid: OnInvalid
+    categories: tuple[Listed, ...] = ()
 
     def observe(self, state: RawBlock) -> RawBlock:
         """The block is the state."""
@@ -176,7 +187,7 @@ class Sample:
 
     def answer(self, state: RawBlock) -> Told:
         """Rows by the hash of their numbers: features need not be seen, but must be valid."""
-        facts, rows, _, labels = Facts.of(state)
+        facts, rows, _, labels = Facts.of(state, self.categories)
         rows = self.first + rows
         priority = priorities(rows, np.ones(len(rows)), self.seed, half_life=self.half_life)
         return Told(facts, Drawn(self.rule, rows, priority, labels).thinned())
@@ -241,12 +252,13 @@ class Spread:
     most: int
     size: int
     on_invalid: OnInvalid
+    categories: tuple[Listed, ...] = ()
 
     def observe(self, state: RawBlock | Held) -> Held:
         """How far is each row from what is kept?"""
         if isinstance(state, Held):
             return state
-        facts, rows, X, _ = Facts.of(state)
+        facts, rows, X, _ = Facts.of(state, self.categories)
         Z = self.space(X)
         squared, nearest = np.full(len(Z), np.inf), np.full(len(Z), -1)
         update_squared_distances(Z, squared, self.kept.X, nearest)

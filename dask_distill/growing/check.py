@@ -1,11 +1,13 @@
 """Whether a batch fits what came before it, as far as metadata tells."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.growing.tables import read_alike
 from dask_distill.selection.request import Request
 from dask_distill.subset.summary import Settings, Summary
 
@@ -13,18 +15,38 @@ _TEXT = "OUST"
 _WHOLE = "biu"
 
 
-def check_batch(summary: Summary, dataset: Dataset) -> None:
+def check_batch(summary: Summary, dataset: Dataset) -> tuple[Summary, Dataset]:
     """Refuse a batch that does not fit what came before, without reading a row.
+
+    Parameters
+    ----------
+    summary : Summary
+    dataset : Dataset
+        The batch.
+
+    Returns
+    -------
+    summary : Summary
+        Whose settings say what is done where values are missing.
+    dataset : Dataset
+        A table read as those before it were, with what is missing as the settings want it.
 
     Raises
     ------
     InputError
     """
-    settings, before = summary.settings, summary.dataset
     refuse_weights(dataset)
-    made_request(settings, 1).of(dataset)
-    if before is None:
-        return
+    settings, before = summary.settings, summary.dataset
+    if before is not None:
+        dataset = read_alike(dataset, before)
+    asked = made_request(settings, 1).of(dataset)
+    if before is not None:
+        _refuse_unlike(asked.dataset, before)
+    settings = replace(settings, on_invalid=asked.request.on_invalid)
+    return replace(summary, settings=settings), asked.dataset
+
+
+def _refuse_unlike(dataset: Dataset, before: Dataset) -> None:
     for what, now, then in (
         ("features of shape", dataset.features.shape[1:], before.features.shape[1:]),
         ("features of type", dataset.features.dtype, before.features.dtype),

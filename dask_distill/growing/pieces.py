@@ -1,19 +1,20 @@
 """What a growing source has: rows of a zarr group, or files of a folder; and what of it is new."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import dask.array as da
+import numpy as np
 
-from dask_distill.data.dataset import Dataset, check, with_time
-from dask_distill.data.rows import join_rows
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError, InputWarning
-from dask_distill.growing.check import check_alike, refuse_weights
+from dask_distill.growing.files import AlikeFiles, opened
 from dask_distill.sources.files import DataFile, partition_of
-from dask_distill.sources.open import ZARR_FILES, open_dataset
+from dask_distill.sources.open import ZARR_FILES
 from dask_distill.sources.splits import split_of, usual_split
 from dask_distill.sources.where import of_partitions, usual_where
 from dask_distill.storage.location import Location
@@ -50,9 +51,13 @@ class Pieces(Protocol):
         """
 
     def batches(
-        self, look: Look, taken: Mapping[str, Any], max_rows: int
+        self,
+        look: Look,
+        taken: Mapping[str, Any],
+        max_rows: int,
+        before: Dataset | None = None,
     ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
-        """What of it is new, and what is taken once each batch is.
+        """What of it is new, and what is taken once each batch is; read as what is known.
 
         Raises
         ------
@@ -97,7 +102,11 @@ class AppendedRows:
         return Look(rows=opened(self.place, self.opening).n)
 
     def batches(
-        self, look: Look, taken: Mapping[str, Any], max_rows: int
+        self,
+        look: Look,
+        taken: Mapping[str, Any],
+        max_rows: int,
+        before: Dataset | None = None,
     ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
         """Rows behind those that were taken."""
         start = int(taken.get("rows", 0))
@@ -112,8 +121,7 @@ class AppendedRows:
         while start < look.rows:
             stop = min(look.rows, start + max_rows)
             told = {"source": self.place.shown, "rows": stop}
-            part = _each(dataset, lambda array, a=start, b=stop: run_of_rows(array, a, b))
-            yield part, told
+            yield _between(dataset, start, stop), told
             start = stop
 
 
@@ -160,31 +168,46 @@ class AddedFiles:
             )
 
     def batches(
-        self, look: Look, taken: Mapping[str, Any], max_rows: int
+        self,
+        look: Look,
+        taken: Mapping[str, Any],
+        max_rows: int,
+        before: Dataset | None = None,
     ) -> Iterator[tuple[Dataset, dict[str, Any]]]:
         """Files that were not taken, in the order of their names."""
         done = list(taken.get("files", ()))
         known = set(done)
         names = [name for name, _ in look.files if name not in known]
-        waiting: list[Dataset] = []
+        files = AlikeFiles(self.place, self.opening, before)
+        waiting: dict[str, Dataset] = {}
+
+        def batch() -> tuple[Dataset, dict[str, Any]]:
+            nonlocal files, waiting
+            joint = files.joined(list(waiting), list(waiting.values()))
+            # what comes next is read like the first
+            files, waiting = replace(files, before=files.before or joint), {}
+            told = {"source": self.place.shown, "files": list(done)}
+            # not each of the files: they may be many
+            joint = replace(joint, split=self.split, where=self.where)
+            return replace(joint, sources=(self.place.shown,)), told
+
         for name in names:
             try:
-                dataset = opened(self.place.child(name), self.opening)
+                dataset = files.open(name)
             except InputError:
                 if self._is_empty(name):
                     done.append(name)
                     continue
                 if waiting:
                     # those before it are sound
-                    yield self._joined(waiting, done)
+                    yield batch()
                 raise
-            waiting.append(dataset)
+            waiting[name] = dataset
             done.append(name)
-            if sum(part.n for part in waiting) >= max_rows:
-                yield self._joined(waiting, done)
-                waiting = []
+            if sum(part.n for part in waiting.values()) >= max_rows:
+                yield batch()
         if waiting:
-            yield self._joined(waiting, done)
+            yield batch()
 
     def _is_empty(self, name: str) -> bool:
         """Whether a file has no rows: an hour in which nothing happened."""
@@ -199,59 +222,18 @@ class AddedFiles:
         except (OSError, ArrowException):
             return False
 
-    def _joined(self, parts: list[Dataset], done: list[str]) -> tuple[Dataset, dict[str, Any]]:
-        told = {"source": self.place.shown, "files": list(done)}
-        # not each of the files: they may be many
-        joint = joined_datasets(parts)
-        return replace(joint, sources=(self.place.shown,), split=self.split, where=self.where), told
+
+def _between(dataset: Dataset, start: int, stop: int) -> Dataset:
+    """Some rows that follow each other."""
+    part = _each(dataset, lambda array: run_of_rows(array, start, stop))
+    if dataset.table is None:
+        return part
+    whole = None if dataset.unfilled is None else partial(_some, dataset.unfilled, start, stop)
+    return replace(part, table=dataset.table.take(np.arange(start, stop)), unfilled=whole)
 
 
-def opened(place: Location, opening: Mapping[str, Any]) -> Dataset:
-    """A data set with its time, if that was asked for."""
-    more = dict(opening)
-    time = more.pop("time", None)
-    carry = tuple(dict.fromkeys([*more.pop("carry", ()), *([time] if time else [])]))
-    dataset = open_dataset(place.url, carry=carry, storage_options=place.options, **more)
-    refuse_weights(dataset)
-    return dataset if time is None else check(with_time(dataset, time))
-
-
-def joined_datasets(parts: list[Dataset]) -> Dataset:
-    """The rows of several, one after the other.
-
-    Raises
-    ------
-    InputError
-        Where they do not have the same arrays and columns.
-    """
-    first = parts[0]
-    for part in parts[1:]:
-        if _form(part) != _form(first):
-            raise InputError(
-                f"files must have the same columns and types, got {_form(part)} in "
-                f"'{part.sources[0]}' and {_form(first)} in '{first.sources[0]}'; convert one"
-            )
-        check_alike(part, first)
-    if len(parts) == 1:
-        return first
-    labels = [part.labels for part in parts if part.labels is not None]
-    return check(
-        replace(
-            first,
-            features=join_rows([part.features for part in parts]),
-            labels=da.concatenate(labels) if labels else None,
-            carry={
-                name: da.concatenate([part.carry[name] for part in parts]) for name in first.carry
-            },
-            without_nulls=frozenset.intersection(*(part.without_nulls for part in parts)),
-        )
-    )
-
-
-def _form(dataset: Dataset) -> tuple[Any, ...]:
-    """What must be the same."""
-    shape, kind = dataset.features.shape[1:], dataset.features.dtype
-    return shape, str(kind), dataset.columns, dataset.labels is not None, sorted(dataset.carry)
+def _some(unfilled: Callable[[], da.Array], start: int, stop: int) -> da.Array:
+    return run_of_rows(unfilled(), start, stop)
 
 
 def _each(dataset: Dataset, change: Any) -> Dataset:

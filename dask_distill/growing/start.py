@@ -1,6 +1,7 @@
 """From a subset that was selected once to one that can be updated."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import dask
@@ -8,8 +9,9 @@ import numpy as np
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
+from dask_distill.growing.tables import kept_table
 from dask_distill.subset.subset import Subset
-from dask_distill.subset.summary import Settings, Summary
+from dask_distill.subset.summary import Settings, Summary, of_table
 
 # what a later batch could not follow, by its name in the provenance
 _UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy", "subsets")
@@ -53,7 +55,12 @@ def summary_of(coreset: Subset) -> Summary:
         seed=told["seed"],
         on_invalid=parameters["on_invalid"],
     )
-    features, labels, carry = dask.persist(coreset.features, coreset.labels, coreset.carry)
+    every = np.arange(len(coreset))
+    table = None if coreset.table is None else kept_table([(coreset.table, every)])
+    parts = () if table is None else table.parts
+    features, labels, carry, parts = dask.persist(
+        coreset.features, coreset.labels, coreset.carry, parts
+    )
     columns = told["input"]["columns"]
     dataset = Dataset(
         features,
@@ -65,6 +72,9 @@ def summary_of(coreset: Subset) -> Summary:
         time_name=told["input"].get("time"),
         without_nulls=coreset.without_nulls,
     )
+    if table is not None:
+        table = replace(table, parts=parts)
+        dataset = of_table(dataset, table, told["input"]["profile"], settings.on_invalid)
     classes = told["classes"]
     n = told["rows"]
     reach, least = math.inf, math.log2(n / len(coreset))

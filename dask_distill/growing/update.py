@@ -16,6 +16,7 @@ from dask_distill.conversation.run import Run, measured_run
 from dask_distill.conversation.turns import content
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import chunk_rows, join_rows, take_rows
+from dask_distill.data.table import Table
 from dask_distill.errors import InputError
 from dask_distill.growing.arrivals import (
     Arrival,
@@ -31,6 +32,7 @@ from dask_distill.growing.arrivals import (
 )
 from dask_distill.growing.check import check_batch, made_request
 from dask_distill.growing.choosing import chosen, flat
+from dask_distill.growing.tables import kept_table, listed
 from dask_distill.kernels.reservoir import priorities, thinned
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
@@ -39,11 +41,14 @@ from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
+from dask_distill.subset.kept import is_plain
 from dask_distill.subset.subset import Subset
-from dask_distill.subset.summary import Summary
+from dask_distill.subset.summary import Summary, of_table
 from dask_distill.survey.fingerprint import fingerprint_of
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.validity import columns_named
+from dask_distill.tables.lazy import encoded
+from dask_distill.tables.profile import Profile
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -73,15 +78,20 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     InputError
         For a batch that does not fit what came before, or cannot be used.
     """
-    check_batch(summary, dataset)
+    columns = _columns_told(summary, dataset)
+    summary, dataset = check_batch(summary, dataset)
     refuse_asynchronous()
     started = time.perf_counter()
     with measured_run(progress) as run, columns_named(dataset.columns):
-        following = _arrived(summary, dataset, run)
+        following, facts = _arrived(summary, dataset, run)
         run.wire.mark("arrive")
     coreset = chosen(following, progress)
     told = coreset.provenance
+    growing = told["growing"]
+    if dataset.table is not None:
+        growing = growing | {"last_batch": columns | {"other_values": dict(facts.other)}}
     provenance = told | {
+        "growing": growing,
         # once for what it has, once for the rows that are kept; and those kept before
         "bytes_read": 2 * dataset.nbytes
         + (0 if summary.dataset is None else summary.dataset.nbytes),
@@ -102,8 +112,20 @@ def grown(summary: Summary, dataset: Dataset, *, progress: Progress | None = Non
     return replace(coreset, provenance=provenance)
 
 
-def _arrived(summary: Summary, dataset: Dataset, run: Run) -> Summary:
-    """The summary of all that came, once the batch has told what it has."""
+def _columns_told(summary: Summary, dataset: Dataset) -> dict[str, list[str]]:
+    """Columns of a table that those before it have and this one does not, and the reverse."""
+    before = None if summary.dataset is None else summary.dataset.table
+    if before is None or dataset.table is None:
+        return {"columns_missing": [], "columns_left_out": []}
+    then, now = before.schema.names, dataset.table.schema.names
+    return {
+        "columns_missing": [name for name in then if name not in now],
+        "columns_left_out": [name for name in now if name not in then],
+    }
+
+
+def _arrived(summary: Summary, dataset: Dataset, run: Run) -> tuple[Summary, Facts]:
+    """The summary of all that came, once the batch has told what it has; and that."""
     settings = summary.settings
     n = summary.n + dataset.n
     most = settings.most(n)
@@ -132,22 +154,24 @@ def _arrived(summary: Summary, dataset: Dataset, run: Run) -> Summary:
     if isinstance(told, Covered):
         kept = told.kept
         following = replace(following, masses=kept.masses, reach=kept.reach, least=kept.separation)
-        return _having(following, summary, dataset, kept.rows)
+        return _having(following, summary, dataset, kept.rows), facts
     rows, masses, least = _sampled(summary, told, following)
     following = replace(following, masses=masses, reach=np.full(len(rows), math.inf), least=least)
-    return _having(following, summary, dataset, rows)
+    return _having(following, summary, dataset, rows), facts
 
 
 def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int, run: Run) -> Any:
     """A handle of the first question."""
     settings = summary.settings
-    on_invalid, first = settings.on_invalid, summary.n_source
+    first = summary.n_source
+    assert settings.on_invalid is not None
+    more = settings.on_invalid, listed(dataset.profile)
     if not settings.covering:
         least = max(summary.least, settings.least(first + dataset.n))
         # those of the batch are not known yet
         floor = settings.floor(len(summary.classes or ()))
         rule = Rule(least, most, floor)
-        return Sample(rule, first, settings.seed, settings.half_life, on_invalid)
+        return Sample(rule, first, settings.seed, settings.half_life, *more)
     assert most is not None
     share = math.ceil(_SHARES * most / blocks)
     size = settings.wanted(summary.n + dataset.n)
@@ -163,7 +187,7 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
     )
     parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
     return run.call(
-        "question", _spread, Spread(kept, space, first, share, most, size, on_invalid), *parts
+        "question", _spread, Spread(kept, space, first, share, most, size, *more), *parts
     )
 
 
@@ -236,7 +260,13 @@ def _having(following: Summary, before: Summary, dataset: Dataset, rows: Rows) -
         raise InputError(
             "a batch must leave some rows to select from, got none that is valid; clean it"
         )
-    features = together(None if kept is None else kept.features, dataset.features)
+    table = _kept_table(None if kept is None else kept.table, old, dataset.table, new)
+    if table is None or is_plain(dataset.profile):
+        features = together(None if kept is None else kept.features, dataset.features)
+    else:
+        # of the rows that are kept alone: the others need not be encoded again
+        found = encoded(table, Profile.parse(dataset.profile or {}))
+        features = found.astype(dataset.features.dtype)
     labels = None
     if dataset.labels is not None:
         labels = together(None if kept is None else kept.labels, dataset.labels)
@@ -256,4 +286,16 @@ def _having(following: Summary, before: Summary, dataset: Dataset, rows: Rows) -
         missing={},
         without_nulls=like.without_nulls & dataset.without_nulls,
     )
+    if table is not None:
+        assert joint.profile is not None
+        joint = of_table(joint, table, joint.profile, following.settings.on_invalid)
     return replace(following, dataset=joint, rows=rows)
+
+
+def _kept_table(then: Table | None, old: Rows, now: Table | None, new: Rows) -> Table | None:
+    """All columns of the rows that are kept, in memory on the workers; None for arrays."""
+    if now is None or not len(old) + len(new):
+        return None
+    table = kept_table([*([] if then is None else [(then, old)]), (now, new)])
+    (parts,) = dask.persist(table.parts)
+    return replace(table, parts=parts)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 from typing import Any
 
 import dask.array as da
@@ -11,14 +12,19 @@ import numpy.typing as npt
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.size import resolve_size
+from dask_distill.data.table import Table
 from dask_distill.errors import InputError
 from dask_distill.kernels.reservoir import represented
 from dask_distill.storage.manifest import SUMMARY
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
+from dask_distill.subset.kept import is_plain, table_as_bytes, table_of_bytes
 from dask_distill.subset.names import ArrayNames
 from dask_distill.survey.validity import OnInvalid
+from dask_distill.tables.encoding import Encoding
+from dask_distill.tables.lazy import encoded
+from dask_distill.tables.profile import Profile
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -30,6 +36,8 @@ _SAMPLED = (
     "strata", "stratified",
 )  # fmt: skip
 _ALL_KEPT = 0.4
+# of the group: all columns of the rows that are kept, where these are of a table
+_TABLE = "table"
 # with fewer, what is kept could not be halved and still be enough
 _LEAST_SPREAD = 2
 
@@ -50,7 +58,8 @@ class Settings:
     half_life : float or None
         Rows count for half once so many have come after them.
     seed : int
-    on_invalid : "raise" or "drop"
+    on_invalid : "raise", "drop", "fill" or None
+        None until the first batch: "fill" if it is a table, "raise" if it is arrays.
     """
 
     strategy: str
@@ -61,7 +70,7 @@ class Settings:
     window: int | None = None
     half_life: float | None = None
     seed: int = 0
-    on_invalid: OnInvalid = "raise"
+    on_invalid: OnInvalid | None = None
 
     @classmethod
     def of(
@@ -122,8 +131,8 @@ class Settings:
                 )
             if self.on_invalid == "drop":
                 raise InputError(
-                    'on_invalid must be "raise" with a window, got "drop": rows that are left out '
-                    "would count as part of it; clean them"
+                    'on_invalid must be "raise" or "fill" with a window, got "drop": rows that are '
+                    "left out would count as part of it; clean them"
                 )
         if half_life is not None and not (_is_number(half_life) and half_life > 0):
             raise InputError(f"half_life must be a number of rows above 0, got {half_life!r}")
@@ -278,9 +287,26 @@ class Summary:
         assert self.dataset is not None
         kept = self.dataset
         rows, _ = names.arrays(kept.features, kept.labels, kept.carry, kept.without_nulls)
+        if not self._features_written:
+            del rows[names.features]
         small = {"index": self.rows, "weight": self.masses, "score/reach": self.reach}
         rows |= {name: da.from_array(values, chunks=-1) for name, values in small.items()}
+        if self._table is not None:
+            rows[_TABLE] = self._table[0]
         return {SUMMARY + name: array for name, array in rows.items()}
+
+    @cached_property
+    def _table(self) -> tuple[da.Array, dict[str, Any]] | None:
+        """All columns of the kept rows as bytes, and what is said of them."""
+        table = None if self.dataset is None else self.dataset.table
+        return None if table is None else table_as_bytes(table)
+
+    @property
+    def _features_written(self) -> bool:
+        """Whether features are columns as they are: what they are read as is made again."""
+        assert self.dataset is not None
+        told = self.dataset.profile
+        return told is None or is_plain(told)
 
     def attributes(self) -> dict[str, Any]:
         """What is stored beside the arrays, JSON-able."""
@@ -296,6 +322,11 @@ class Summary:
             "least": self.least if math.isfinite(self.least) else None,
             "columns": self.dataset.columns,
             "time": self.dataset.time_name,
+            **(
+                {}
+                if self._table is None
+                else {"profile": self.dataset.profile, "table": self._table[1]}
+            ),
         }
 
     @classmethod
@@ -310,14 +341,22 @@ class Summary:
             if name.startswith(SUMMARY)
         }
         columns = told.pop("columns")
+        settings = Settings(**told.pop("settings"))
+        table, profile = told.pop("table", None), told.pop("profile", None)
+        if table is not None:
+            table = table_of_bytes(mine.pop(_TABLE), table)
+            if names.features not in mine:
+                mine[names.features] = encoded(table, Profile.parse(profile))
         dataset = Dataset(
             **names.fields(mine),
             columns=None if columns is None else tuple(columns),
             time_name=told.pop("time"),
         )
+        if table is not None:
+            dataset = of_table(dataset, table, profile, settings.on_invalid)
         least, classes, counts = (told.pop(name) for name in ("least", "classes", "counts"))
         return cls(
-            settings=Settings(**told.pop("settings")),
+            settings=settings,
             dataset=dataset,
             rows=np.asarray(mine["index"].compute()),
             masses=np.asarray(mine["weight"].compute()),
@@ -327,6 +366,22 @@ class Summary:
             counts=None if counts is None else tuple(counts),
             **told,
         )
+
+
+def of_table(
+    dataset: Dataset, table: Table, profile: Mapping[str, Any], on_invalid: OnInvalid | None
+) -> Dataset:
+    """Kept rows of a table: features are there, and how they are read."""
+    parsed = Profile.parse(profile)
+    # of rows that are dropped where values are missing, none is kept
+    unfilled = partial(encoded, table, parsed.unfilled()) if on_invalid == "fill" else None
+    return replace(
+        dataset,
+        table=table,
+        profile=profile,
+        groups=Encoding(parsed).groups,
+        unfilled=unfilled,
+    )
 
 
 def usual_oversample(fraction: float | None) -> float:

@@ -44,8 +44,9 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         Options of the strategy that is given by name.
     random_state : int or numpy.random.RandomState, optional
         The seed; None is 0, the same rows each time.
-    on_invalid : "raise" or "drop"
-        Whether rows with NaN or infinite values end it or are left out.
+    on_invalid : "raise", "drop" or "fill", optional
+        As for `dask_distill.distill`: rows with NaN or infinite values end it, unless X is a frame
+        with text, categories or dates, whose missing values are filled in for the selection.
 
     Attributes
     ----------
@@ -80,7 +81,7 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         strategy: Any = "auto",
         options: Mapping[str, Any] | None = None,
         random_state: Any = None,
-        on_invalid: OnInvalid = "raise",
+        on_invalid: OnInvalid | None = None,
     ) -> None:
         self.fraction = fraction
         self.size = size
@@ -111,7 +112,7 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : (n, d) array, DataFrame or list
-            Numbers; a dask array or DataFrame stays one.
+            Numbers; a DataFrame may have any columns. A dask array or DataFrame stays one.
         y : (n,) array, Series, DataFrame of one column, or list
             Class labels; also as (n, C) indicators of one class a row.
 
@@ -132,7 +133,7 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     def _select(self, X: Any, y: Any) -> None:
         features, labels = X, y
-        if not _is_lazy(X):
+        if not _is_lazy(X) and not _is_mixed(X):
             # a frame of sparse columns is taken as the dense one that it stands for
             dense = X.sparse.to_dense() if hasattr(X, "sparse") else X
             features = check_array(
@@ -197,6 +198,20 @@ class Distiller(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
 def _is_lazy(values: Any) -> bool:
     return hasattr(values, "__dask_graph__")
+
+
+def _is_mixed(values: Any) -> bool:
+    """Whether this is a frame with columns that are no numbers: it is taken as the table it is."""
+    kinds = getattr(values, "dtypes", None)
+    if kinds is None or not hasattr(values, "iloc"):
+        return False
+    return any(getattr(kind, "kind", "O") not in "biufcO" or _is_text(kind) for kind in kinds)
+
+
+def _is_text(kind: Any) -> bool:
+    """Of pandas, text and categories: objects alone may be numbers."""
+    sparse = hasattr(kind, "subtype")
+    return not isinstance(kind, np.dtype) and getattr(kind, "kind", "O") == "O" and not sparse
 
 
 def _seed(state: Any) -> int:

@@ -138,7 +138,7 @@ def evaluate(
     time = source_name(coreset, told.get("time"))
     dataset = opened(source, *names, storage, time, weight=weight, **read)
     # `--test X_test y_test` leaves the second name among the arguments
-    test = test_rows_of(source, (*tests, *more), names, storage)
+    test = test_rows_of(source, (*tests, *more), names, storage, dataset.profile)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "models": named, "progress": progress, **draws}
@@ -228,9 +228,9 @@ def curve(
     read = read_as(arguments) | {name: arguments[name] for name in ("split", "where")}
     weight = arguments["sample_weight"]
     dataset = opened(source, *names, arguments["storage"], weight=weight, **read)
-    test = test_rows_of(
-        source, (*tests, *more), found_names(dataset, source, names), arguments["storage"]
-    )
+    known = found_names(dataset, source, names)
+    words = (*tests, *more)
+    test = test_rows_of(source, words, known, arguments["storage"], dataset.profile)
     with place.connect(), progress_display(quiet or as_json) as progress:
         found = size_curve(
             dataset,

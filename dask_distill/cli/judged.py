@@ -52,13 +52,20 @@ def weight_name(source: str | list[str], told: Any, given: str | None) -> Any:
 
 
 def test_rows_of(
-    source: str | list[str], tests: tuple[str, ...], names: tuple[Any, Any], storage: dict[str, str]
+    source: str | list[str],
+    tests: tuple[str, ...],
+    names: tuple[Any, Any],
+    storage: dict[str, str],
+    profile: Any,
 ) -> Any:
-    """Rows to test on: of another source, or two arrays; None where none are named."""
+    """Rows to test on: of another source, or two arrays; None where none are named.
+
+    Columns of another table are read as those of the source: none of its rows is looked at for it.
+    """
     if not tests:
         return None
     if len(tests) == 1:
-        return opened(tests[0], *names, storage)
+        return opened(tests[0], *names, storage, profile=profile)
     if len(tests) > 2:
         raise InputError(
             "test must be one source, or two arrays (features and labels), got "

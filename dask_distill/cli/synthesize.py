@@ -77,6 +77,7 @@ def synthesize(
     from dask_distill.coreset import open_coreset
     from dask_distill.storage.location import Location
     from dask_distill.synthesis.amounts import check_amounts
+    from dask_distill.synthesis.columns import refuse_columns
     from dask_distill.synthesis.methods import make_method, require_torch
     from dask_distill.synthesis.rows import check_target, learnt_from
 
@@ -85,6 +86,7 @@ def synthesize(
     amounts["per_class"] = _per_class(per_class)
     check_amounts(**amounts)
     coreset = open_coreset(subset, storage_options=storage)
+    refuse_columns(coreset)
     told = learnt_from(coreset, 0) | {"subset": Location(subset).shown}
     check_target(target, {"learnt_from": told}, overwrite, storage)
     require_torch(made_by.name)
@@ -102,6 +104,11 @@ def synthesize(
             f"made {len(made):,} synthetic rows by {made_by.name} from {known['rows']:,} real ones "
             f"in {made.provenance['seconds']:.1f} s"
         )
+        if known.get("profile"):
+            click.echo(
+                f"as numbers that columns are read as: {made.feature_name} has "
+                f"{made.features.shape[1]} of them, named in the provenance"
+            )
         click.echo(f"wrote {shown_bytes(receipt['bytes_written'])} to {receipt['target']}")
 
 

@@ -283,6 +283,9 @@ def labelled_source(
     profile = told.get("input", {}).get("profile")
     dataset = as_labelled(features, labels, "source", carry=_columns_of(told) if profile else ())
     dataset = read_as(dataset, profile)
+    if told.get("parameters", {}).get("on_invalid") == "drop" and dataset.unfilled is not None:
+        # everything is what was selected from: without the rows that were left out
+        dataset = replace(dataset, features=dataset.unfilled(), unfilled=None)
     dataset = _weighted(coreset, dataset, sample_weight)
     weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
     n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]

@@ -10,8 +10,9 @@ import numpy as np
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.tables import kept_table
+from dask_distill.subset.kept import of_table
 from dask_distill.subset.subset import Subset
-from dask_distill.subset.summary import Settings, Summary, of_table
+from dask_distill.subset.summary import Settings, Summary
 
 # what a later batch could not follow, by its name in the provenance
 _UNFIT = ("protect", "initial", "reduce", "time_scale", "proxy", "subsets")

@@ -41,9 +41,9 @@ from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.random import Random
-from dask_distill.subset.kept import is_plain
+from dask_distill.subset.kept import is_plain, of_table
 from dask_distill.subset.subset import Subset
-from dask_distill.subset.summary import Summary, of_table
+from dask_distill.subset.summary import Summary
 from dask_distill.survey.fingerprint import fingerprint_of
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.validity import columns_named

@@ -47,7 +47,7 @@ def open_checkpoint(
             )
     asked = request.of(dataset)
     # before anything is written, too
-    asked = replace(asked, dataset=measured(dataset))
+    asked = replace(asked, dataset=measured(asked.dataset))
     described = describe_request(asked, keep_encoded=keep_encoded)
     described |= {"scores": True} if scores else {}
     url = os.fspath(target)

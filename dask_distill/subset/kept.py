@@ -5,6 +5,8 @@ For rows that are kept beside the selected ones, which nobody but this package r
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from dask.delayed import delayed
 
+from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
 from dask_distill.data.table import MemoryPart, Table, TablePart
+from dask_distill.survey.validity import OnInvalid
+from dask_distill.tables.encoding import Encoding
+from dask_distill.tables.lazy import encoded
 from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 
 Bytes = npt.NDArray[np.uint8]
@@ -27,6 +33,22 @@ def is_plain(profile: Any) -> bool:
     used = Profile.parse(profile).features
     return all(
         column.kind in (NUMBER, BOOLEAN) and not column.encoding.get("mark") for column in used
+    )
+
+
+def of_table(
+    dataset: Dataset, table: Table, profile: Mapping[str, Any], on_invalid: OnInvalid | None
+) -> Dataset:
+    """Kept rows of a table: features are there, and how they are read."""
+    parsed = Profile.parse(profile)
+    # of rows that are dropped where values are missing, none is kept
+    unfilled = partial(encoded, table, parsed.unfilled()) if on_invalid == "fill" else None
+    return replace(
+        dataset,
+        table=table,
+        profile=profile,
+        groups=Encoding(parsed).groups,
+        unfilled=unfilled,
     )
 
 

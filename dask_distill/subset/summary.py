@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import dask.array as da
@@ -12,17 +12,15 @@ import numpy.typing as npt
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.size import resolve_size
-from dask_distill.data.table import Table
 from dask_distill.errors import InputError
 from dask_distill.kernels.reservoir import represented
 from dask_distill.storage.manifest import SUMMARY
 from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
-from dask_distill.subset.kept import is_plain, table_as_bytes, table_of_bytes
+from dask_distill.subset.kept import is_plain, of_table, table_as_bytes, table_of_bytes
 from dask_distill.subset.names import ArrayNames
 from dask_distill.survey.validity import OnInvalid
-from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.lazy import encoded
 from dask_distill.tables.profile import Profile
 
@@ -366,22 +364,6 @@ class Summary:
             counts=None if counts is None else tuple(counts),
             **told,
         )
-
-
-def of_table(
-    dataset: Dataset, table: Table, profile: Mapping[str, Any], on_invalid: OnInvalid | None
-) -> Dataset:
-    """Kept rows of a table: features are there, and how they are read."""
-    parsed = Profile.parse(profile)
-    # of rows that are dropped where values are missing, none is kept
-    unfilled = partial(encoded, table, parsed.unfilled()) if on_invalid == "fill" else None
-    return replace(
-        dataset,
-        table=table,
-        profile=profile,
-        groups=Encoding(parsed).groups,
-        unfilled=unfilled,
-    )
 
 
 def usual_oversample(fraction: float | None) -> float:

@@ -41,6 +41,7 @@ def learnt_from(coreset: Subset, rows: int) -> dict[str, Any]:
         "fingerprint": source.get("fingerprint"),
         "sources": source.get("sources", []),
         "columns": source.get("columns"),
+        **({"profile": source["profile"]} if source.get("profile") else {}),
         "subset": None,
     }
 

@@ -23,6 +23,7 @@ from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.amounts import check_amounts, rows_to_make, weights_of
+from dask_distill.synthesis.columns import profile_of, refuse_columns, tidied
 from dask_distill.synthesis.encoding import Encoder, Floats, as_source
 from dask_distill.synthesis.methods import Codes, Material, Method, make_method, require_torch
 from dask_distill.synthesis.rows import learnt_from
@@ -113,7 +114,7 @@ def synthesize(
             f"class {classes[unseen][0]}; raise it"
         )
     X, made_codes = _make(run, coreset, part, codes, counts, made_by, int(seed))
-    found = as_arrays(X, coreset)
+    found = as_arrays(tidied(X, profile_of(coreset)), coreset)
     table = zip(classes.tolist(), np.bincount(codes).tolist(), counts.tolist(), strict=True)
     return Synthetic(
         weights,
@@ -178,6 +179,7 @@ def _check(coreset: Any, seed: Any, max_rows: Any) -> None:
             f'synthetic rows are made for classes or without labels, got task="{task}"; select '
             "with labels that are classes"
         )
+    refuse_columns(coreset)
 
 
 def _classes(coreset: Subset, run: Run) -> tuple[Any, Codes]:

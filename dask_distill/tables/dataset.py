@@ -183,7 +183,7 @@ def profiled(table: Table, wanted: Wanted) -> Profile:
     for name, kind in wanted.kinds.items():
         _refuse_kind(name, kind, names, wanted)
     if wanted.profile is not None:
-        wanted.profile.check(table.schema)
+        wanted.profile.check(table.schema, wanted.source)
         return replace(wanted.profile, rows=table.n, given=True)
     named = _named(wanted.features, names, wanted)
     free = [

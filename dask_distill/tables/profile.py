@@ -144,7 +144,7 @@ class Profile:
                 f"{type(error).__name__}: {error}; write it anew"
             ) from None
 
-    def check(self, schema: Any) -> None:
+    def check(self, schema: Any, source: str = "the table") -> None:
         """Refuse a table that has other columns than those that are read.
 
         Raises
@@ -157,8 +157,8 @@ class Profile:
             if kind is None:
                 raise InputError(
                     f"profile must be of a table with the same columns, got none named "
-                    f"{column.name!r} in the source{likely(column.name, list(there))}; make one "
-                    "of this source with plan --write-profile"
+                    f"{column.name!r} in '{source}'{likely(column.name, list(there))}; add it, or "
+                    "make a profile of this source with plan --write-profile"
                 )
 
 

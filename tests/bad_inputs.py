@@ -853,6 +853,10 @@ BAD: dict[str, Bad] = {
         lambda: np.savez("in.npz", X=X),
         command=("follow", "in.npz", "out.zarr", *size(), "--once"),
     ),
+    "a parquet target of data that grows": Bad(
+        "target must be a zarr group for a subset that grows, got 'out.parquet'; name one",
+        command=("follow", "in.zarr", "out.parquet", *size(), "--once"),
+    ),
     "a strategy that cannot follow": Bad(
         "strategy gradient cannot follow data that grows: .* use one of kcenter, auto",
         command=follow(*size("--strategy", "gradient")),

@@ -512,9 +512,9 @@ def test_resume__goes_on_and_refuses_other_columns_and_values(monkeypatch):
         run(with_written(source(), "note"), resume=True)
     with pytest.raises(InputError, match="keep encoded"):
         run(source(), resume=True, keep_encoded=True)
-    changed = TABLE.set_column(9, "km/h", pa.array(np.arange(ROWS) + 1))
+    changed = TABLE.take(np.arange(ROWS)[::-1])
     dataset = source()
-    # what is compared by is as it was; another column is not
+    # features are as they were; whichever chunks were written, columns are not
     other = replace(dataset, table=in_parts(changed, 250, known=True))
     with pytest.raises(InputError, match="must have the same values to be resumed"):
         run(other, resume=True)

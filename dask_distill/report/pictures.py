@@ -223,7 +223,10 @@ def _scatter(axes: Any, points: Any, labels: Any, behind: Any, named: Any) -> No
         limit(low - margin, high + margin)
     axes.set_xlabel(named[0])
     axes.set_ylabel(named[1])
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False, markerscale=2.2)
+    below = -0.2 - 0.06 * named[0].count("\n")
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(0, below), ncols=2, frameon=False, markerscale=2.2
+    )
 
 
 def _histogram(axes: Any, values: npt.NDArray[np.float32], name: str) -> None:

@@ -21,6 +21,8 @@ from dask_distill.follow import follow
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.selection.request import Request
 from dask_distill.storage import chunks as _chunks, group as store
+from dask_distill.storage.location import Location
+from dask_distill.storage.remote import finish
 from dask_distill.strategies import make_strategy
 from dask_distill.subset.summary import Settings
 
@@ -101,6 +103,41 @@ def test_follow__from_and_to_s3_goes_on_where_it_was(bucket, port, labelled):
     assert not debris(system, url)
     stored = [system.cat_file(key).decode("latin-1") for key in keys(system, f"{url}/t")]
     assert not any(SECRET in text for text in (*stored, repr(done), repr(read)))
+
+
+def test_parquet__is_committed_as_a_group_is(bucket, port, labelled):
+    url, system = bucket
+    target, storage = f"{url}/t.parquet", options(port)
+    first, second = (distill(labelled.X[:900], size=90, strategy="random", seed=s) for s in (0, 1))
+    digest = first.to_parquet(target, storage)["digest"]
+    assert store.verify(target, storage_options=storage).digest == digest
+    found = open_coreset(target, storage)
+    assert np.array_equal(found.indices, first.indices)
+    assert np.array_equal(*dask.compute(found.features, first.features))
+    copies = []
+
+    def stop(number, method, path):
+        if method == "PUT" and "/t.parquet/" in path and "/.t.parquet." not in path:
+            copies.append(path)
+        return "503" if len(copies) > 1 else None
+
+    with proxy(port) as (onward, faults):
+        faults.rule = stop
+        quick = options(onward, config_kwargs={"retries": {"max_attempts": 1}})
+        with pytest.raises(DistillError, match="holds the whole subset"):
+            second.to_parquet(target, quick, overwrite=True)
+    with pytest.raises(IncompleteOutput, match="commit marker is missing"):
+        open_coreset(target, storage)
+    assert not store.verify(target, storage_options=storage).ok
+    # whoever comes next finishes what was claimed
+    finish(Location(target, storage))
+    assert store.verify(target, storage_options=storage).ok
+    assert np.array_equal(open_coreset(target, storage).indices, second.indices)
+    assert len(keys(system, url)) == 2
+    stored = [system.cat_file(key).decode("latin-1") for key in keys(system, url)]
+    assert not any(SECRET in text for text in (*stored, repr(found), repr(found.table)))
+    with pytest.raises(IncompleteOutput, match="is not what it was when the subset was opened"):
+        found.features.compute()
 
 
 def test_run__from_and_to_s3_is_the_same_subset(bucket, port, labelled, tmp_path):

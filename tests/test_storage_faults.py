@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import open_dataset
+from dask_distill import open_coreset, open_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.selection.request import Request
@@ -115,7 +115,7 @@ def run(source, target, seed=0, **more):
 def readable(target, known):
     """What a reader finds is whole and known, or said to be incomplete, or not there."""
     try:
-        store.read(target)
+        open_coreset(target)
     except (IncompleteOutput, InputError):
         return None
     found = store.verify(target)
@@ -128,28 +128,33 @@ def readable(target, known):
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    ("overwrite", "step", "looks"),
+    ("overwrite", "step", "looks", "name"),
     [
-        (False, 1, False),
-        (True, 5, False),
-        pytest.param(True, 1, False, marks=pytest.mark.soak),
-        (False, 4, True),
-        (True, 9, True),
-        pytest.param(False, 1, True, marks=pytest.mark.soak),
-        pytest.param(True, 1, True, marks=pytest.mark.soak),
+        (False, 1, False, "t"),
+        (True, 5, False, "t"),
+        pytest.param(True, 1, False, "t", marks=pytest.mark.soak),
+        (False, 4, True, "t"),
+        (True, 9, True, "t"),
+        pytest.param(False, 1, True, "t", marks=pytest.mark.soak),
+        pytest.param(True, 1, True, "t", marks=pytest.mark.soak),
+        (False, 5, False, "t.parquet"),
+        (True, 7, False, "t.parquet"),
+        pytest.param(False, 1, False, "t.parquet", marks=pytest.mark.soak),
+        pytest.param(True, 1, False, "t.parquet", marks=pytest.mark.soak),
+        pytest.param(True, 1, True, "t.parquet", marks=pytest.mark.soak),
     ],
 )
 def test_local__every_call_fails_once(
-    source, tmp_path, disk, synced, looked, overwrite, step, looks
+    source, tmp_path, disk, synced, looked, overwrite, step, looks, name
 ):
-    new = run(source, tmp_path / "whole")
-    old = run(source, tmp_path / "old", seed=1)
+    new = run(source, tmp_path / f"whole.{name}")
+    old = run(source, tmp_path / f"old.{name}", seed=1)
 
     def one(number):
         """Whether there was such a call."""
         folder = tmp_path / f"{number}"
         folder.mkdir()
-        target = folder / "t"
+        target = folder / name
         if overwrite:
             run(source, target, seed=1)
         disk.watch(folder, number, looks)
@@ -167,13 +172,13 @@ def test_local__every_call_fails_once(
         found = readable(target, {new, old} if overwrite else {new})
         if overwrite:
             assert found is not None, f"{disk.failed}: no reader may be without the old subset"
-        if overwrite and found == old and not list(folder.glob(".t.resume-*/request.json")):
+        if overwrite and found == old and not list(folder.glob(".t*.resume-*/request.json")):
             # nothing was begun that could be resumed
             assert run(source, target, overwrite=True) == new
         else:
             assert run(source, target, resume=True) == new, disk.failed
         assert readable(target, {new}) == new
-        left = [entry.name for entry in folder.iterdir() if entry.name != "t"]
+        left = [entry.name for entry in folder.iterdir() if entry.name != name]
         assert not [name for name in left if ".resume-" in name], (disk.failed, left)
         return seen
 

@@ -135,15 +135,14 @@ def evaluate(
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)
     read = {name: told.get(name) for name in ("split", "where", "profile")}
-    time = source_name(coreset, told.get("time"))
-    dataset = opened(source, *names, storage, time, weight=weight, **read)
+    read["time"] = source_name(coreset, told.get("time"))
+    dataset = opened(source, *names, storage, weight=weight, **read)
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage, dataset.profile)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "models": named, "progress": progress, **draws}
-        if given is not None:
-            how["sample_weight"] = dataset.sample_weight if given else False
+        how |= {} if given is None else {"sample_weight": dataset.sample_weight if given else False}
         if judged is not None:
             found = judged.evaluate(coreset, dataset, **how)
         else:

@@ -75,10 +75,7 @@ def open_parquet(
         parts = [columns[name] for name in several]
         common = np.result_type(*(column.dtype for column in parts))
         target = _lazy(location, pieces_of(footers, len(parts) * common.itemsize), parts, common)
-    weights = None
-    if weight:
-        column = columns[weight].used_as(_WEIGHT)
-        weights = _vector(location, pieces_of(footers, 8), column, _WEIGHT, label=False)
+    weights = None if not weight else _weights(location, footers, columns[weight])
     for name in features or ():
         if name in columns:
             columns[name].used_as("features")
@@ -105,6 +102,12 @@ def open_parquet(
         table=table_of(location, footers, columns),
     )
     return _with_features(dataset, location, footers, columns, wanted)
+
+
+def _weights(location: Location, footers: Sequence[Footer], column: Column) -> da.Array:
+    """A column of sample weights as an array."""
+    pieces = pieces_of(footers, 8)
+    return _vector(location, pieces, column.used_as(_WEIGHT), _WEIGHT, label=False)
 
 
 def _own(

@@ -57,20 +57,23 @@ class ArrayNames:
         ArrayNames(features='X', labels='score_', carry={'X': 'X_', 'km/h': 'km_h'}, \
 source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'}, table=None)
         """
-        taken = [*(table or ()), *([] if labels is None else [labels]), *carry]
-        taken = list(dict.fromkeys(taken))
-        # columns of a table are the user's, features how we read them
+        others = [*([] if labels is None else [labels]), *carry]
+        # those that are columns of a table are these columns
+        taken = [*(table or ()), *(name for name in others if name not in (table or ()))]
+        # columns are the user's, features how we read them
         wanted = [features, *taken] if table is None else [*taken, features]
         names = distinct(wanted, RESERVED)
         renamed = {new: old for new, old in zip(names, wanted, strict=True) if new != old}
         own = names.pop(0 if table is None else -1)
-        written = dict(zip(taken, names, strict=True))
+        columns = dict(zip(table or (), names, strict=False))
+        rest = iter(names[len(columns) :])
+        written = [columns[name] if name in columns else next(rest) for name in others]
         return cls(
             own,
-            None if labels is None else written[labels],
-            {name: written[name] for name in carry},
+            None if labels is None else written.pop(0),
+            dict(zip(carry, written, strict=True)),
             renamed,
-            None if table is None else {name: written[name] for name in table},
+            None if table is None else columns,
         )
 
     @classmethod

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.dataset import Dataset
+from dask_distill.data.frames import is_frame
 from dask_distill.data.taking import rows_in
 from dask_distill.evaluation.curve_result import SizeCurve
 from dask_distill.evaluation.evaluate import evaluate as judged
@@ -20,6 +21,7 @@ from dask_distill.report.page import write_report
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.selection.warned import warned_after
+from dask_distill.sources.frames import Given, as_named_dataset
 from dask_distill.subset.several import subset_of
 from dask_distill.subset.stored import open_subset
 from dask_distill.subset.subset import Subset
@@ -176,8 +178,12 @@ class Coreset(WritableSubset):
         >>> coreset.update(np.arange(20.0, 40.0).reshape(10, 2)).provenance["rows"]
         20
         """
-        batch = as_dataset(features, labels, carry=carry, time=time)
-        found = grown(summary_of(self), batch, progress=progress)
+        summary = summary_of(self)
+        # a frame of numbers alone is a table, too, where those before were
+        before = None if summary.dataset is None else summary.dataset.table
+        read: dict[str, str] | None = {} if before is not None and is_frame(features) else None
+        given = Given(features=features, labels=labels, carry=carry, time=time, columns=read)
+        found = grown(summary, as_named_dataset(given), progress=progress)
         for line in warned_after(found.provenance):
             warnings.warn(line, SelectionWarning, stacklevel=2)
         return Coreset.of(found)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from dask_distill.coreset import Coreset, open_coreset
-from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
 from dask_distill.growing.update import grown
@@ -22,6 +22,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.selection.shares import share_warning
 from dask_distill.selection.warned import warned_after
+from dask_distill.sources.frames import Given, as_named_dataset
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.remote import finish
@@ -357,8 +358,8 @@ def grow(
     more: dict[str, Any] = {"window": window, "half_life": half_life, "seed": seed}
     more["on_invalid"] = on_invalid
     settings = Settings.of(strategy, options, fraction, size, oversample, **more)
-    dataset = as_dataset(features, labels, carry=carry, time=time)
-    found = grown(Summary.begin(settings), dataset, progress=progress)
+    given = Given(features=features, labels=labels, carry=carry, time=time)
+    found = grown(Summary.begin(settings), as_named_dataset(given), progress=progress)
     for line in warned_after(found.provenance):
         warnings.warn(line, SelectionWarning, stacklevel=2)
     return Coreset.of(found)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings, strategies as st
 
-from dask_distill import InputError, distill, open_dataset
+from dask_distill import InputError, distill, grow, open_coreset, open_dataset
 from dask_distill.cli import cli
 from dask_distill.conversation.run import Run
 from dask_distill.data.uses import told
@@ -218,3 +218,26 @@ def test_embedding__of_many_numbers_counts_as_one_column(folder):
     variance = X.var(axis=0)
     assert variance[:2] == pytest.approx(1, abs=1e-3)
     assert variance[2:].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_grow__takes_frames_by_the_names_of_their_columns():
+    frame = TABLE.to_pandas()
+    coreset = grow(frame[:200], "churn", size=40)
+    coreset = coreset.update(frame[200:400], "churn").update(frame[400:], "churn")
+    assert coreset.provenance["rows"] == 600
+    ids = coreset.table.to_arrow(["customer_id"])["customer_id"]
+    assert ids.to_pylist() == (10_000 + coreset.indices).tolist()
+
+
+@pytest.mark.parametrize("form", ["zarr", "parquet"])
+def test_coreset__is_written_with_some_columns_alone(whole, folder, form):
+    coreset = distill(whole, size=30)
+    write = coreset.to_zarr if form == "zarr" else coreset.to_parquet
+    with pytest.raises(InputError, match=r"'agee'.*did you mean 'age'"):
+        write(f"t.{form}", columns=["agee"])
+    write(f"t.{form}", columns="age,v*")
+    there = open_coreset(f"t.{form}")
+    assert there.table.schema.names == ["age", "visits", "vector", "churn"]
+    assert there.table.to_arrow().equals(
+        TABLE.take(coreset.indices).select(there.table.schema.names)
+    )

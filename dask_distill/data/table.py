@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import numpy.typing as npt
 from dask.delayed import delayed
@@ -238,6 +239,35 @@ class Table:
             without_nulls=self.without_nulls & set(names),
         )
 
+    def to_arrow(self, columns: Sequence[str] | None = None) -> "pa.Table":
+        """All rows, read here: for those of a subset.
+
+        Parameters
+        ----------
+        columns : sequence of str, optional
+            In this order; all unless given.
+
+        Returns
+        -------
+        pyarrow.Table
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> table = table_of_one(pa.table({"a": [1, 2, 3]}))
+        >>> table.take(np.array([0, 2])).to_arrow().to_pylist()
+        [{'a': 1}, {'a': 3}]
+        """
+        import pyarrow as pa
+
+        names = self.schema.names if columns is None else list(columns)
+        kinds = pa.schema([self.schema.field(name) for name in names], self.schema.metadata)
+        read = delayed(_read_part, pure=False, traverse=False)
+        parts = dask.compute(*(read(part, names) for part in self.parts))
+        if not parts:
+            return kinds.empty_table()
+        return pa.concat_tables(parts).unify_dictionaries().replace_schema_metadata(kinds.metadata)
+
     def between(self, start: int, stop: int) -> list[tuple[Any, int, int]]:
         """Parts that have the rows from ``start`` to ``stop``, and which of their own they are."""
         found = []
@@ -312,6 +342,10 @@ def _selected(part: Any, names: tuple[str, ...]) -> Any:
     if isinstance(part, TablePart):
         return SelectedPart(part, names)
     return delayed(SelectedPart, pure=False)(part, names)
+
+
+def _read_part(part: TablePart, columns: list[str]) -> "pa.Table":
+    return part.read(columns)
 
 
 def _taken(part: Any, local: Rows) -> Any:

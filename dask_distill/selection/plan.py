@@ -18,6 +18,7 @@ from dask_distill.selection.amounts import (
     bytes_read_to_write,
     chunk_bytes,
     read_bytes,
+    read_row_bytes,
     unmeasured_texts,
     written_lane_bytes,
     written_row_bytes,
@@ -173,7 +174,8 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
         # one of the workers, beside its blocks
         coordinator_bytes=int(worker + 3 * offered + meeting + fit + 40 * (selected + apart)),
         passes=request.passes,
-        bytes_read=request.passes * (dataset.nbytes + _bytes(dataset.time)) + _bytes_beside(asked),
+        bytes_read=request.passes * (int(n * read_row_bytes(dataset)) + _bytes(dataset.time))
+        + _bytes_beside(asked),
         bytes_read_to_write=bytes_read_to_write(dataset, selected),
         bytes_moved=int(
             offered

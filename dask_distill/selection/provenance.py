@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dask_distill.conversation.run import Run
 from dask_distill.data.attributes import attributes_that_hold
 from dask_distill.data.dataset import Dataset
+from dask_distill.selection.amounts import read_row_bytes
 from dask_distill.selection.choose import Selected
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.lost import lost
@@ -71,7 +72,7 @@ def make_provenance(
         "classes": classes,
         "labels": labels,
         "underrepresented": _underrepresented(request, classes, labels, free, facts),
-        "bytes_read": request.passes * dataset.nbytes,
+        "bytes_read": request.passes * int(dataset.n * read_row_bytes(dataset)),
         "bytes_moved": run.ledger.bytes_moved(),
         "bytes_on_the_wire": run.wire.figures(),
         "bytes_to_gather_everything": dataset.nbytes,

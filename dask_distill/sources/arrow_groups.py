@@ -82,8 +82,12 @@ class RowGroup(TablePart):
         last = int(rows[-1]) + 1 if len(rows) else 0
         for first, batch in self._batches(kinds.names, last):
             low, high = np.searchsorted(rows, (first, first + batch.num_rows))
-            if low < high:
-                yield batch.take(pa.array(rows[low:high] - first))
+            wanted = rows[low:high] - first
+            if len(wanted) and wanted[-1] - wanted[0] == len(wanted) - 1:
+                # one run of rows, which needs no copy
+                yield batch.slice(int(wanted[0]), len(wanted))
+            elif len(wanted):
+                yield batch.take(pa.array(wanted))
 
     def _kinds(self, columns: Sequence[str] | None) -> Any:
         names = self.whole.names if columns is None else columns
@@ -170,10 +174,20 @@ def table_of(location: Location, footers: Sequence[Footer], columns: dict[str, C
                 parts.append(part)
                 first += rows
     counts = tuple(part.count for part in parts)
-    # what footers say of lists and structs is of the values in them
-    flat = [field.name for field in whole if not pa.types.is_nested(field.type)]
-    known = frozenset(name for name in flat if not columns[name].nulls)
+    told = [field.name for field in whole if _footers_tell(field.type)]
+    known = frozenset(name for name in told if not columns[name].nulls)
     return Table(whole, tuple(parts), counts, tuple(files), known)
+
+
+def _footers_tell(kind: Any) -> bool:
+    """Whether a column is of a type of which footers are asked for nulls; see `read_footers`.
+
+    Not of floats, in which a missing value is NaN as well; of lists and structs they tell of the
+    values within.
+    """
+    types, kind = pa.types, kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (types.is_integer, types.is_boolean, types.is_string, types.is_large_string)
+    return any(test(kind) for test in (*tests, types.is_temporal))
 
 
 def _whole_schema(footers: Sequence[Footer], columns: dict[str, Column]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import dask.array as da
 
-from dask_distill.data.dataset import Dataset, check
+from dask_distill.data.dataset import Dataset, as_dataset, check
 from dask_distill.data.frames import is_frame, numbers_alone, table_of_frame
 from dask_distill.data.objects import attributes_of
 from dask_distill.data.table import Table
@@ -119,6 +119,25 @@ def named(given: Given) -> Given:
         time=None if dataset.time_name else given.time,
         sample_weight=None if weight else given.sample_weight,
     )
+
+
+def as_named_dataset(given: Given) -> Dataset:
+    """What is given as one data set: names looked up in a frame, arrays beside it.
+
+    Parameters
+    ----------
+    given : Given
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    InputError
+    """
+    found = named(given)
+    return as_dataset(found.features, found.labels, carry=found.carry, time=found.time)
 
 
 def _arrays(given: Given) -> Given:

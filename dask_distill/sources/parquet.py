@@ -95,7 +95,7 @@ def open_parquet(
         {name: vectors[name] for name in carry},
         label_name=label or "y",
         sources=(location.url,),
-        texts=text_sizes(footers, vectors),
+        texts=text_sizes(footers, columns),
         without_nulls=frozenset(name for name in carry if not columns[name].nulls),
         sample_weight=weights,
         weight_name=weight or _WEIGHT,

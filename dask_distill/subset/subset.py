@@ -1,7 +1,8 @@
 """Selected rows and their certificate, as plain data."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask.array as da
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from dask_distill.data.table import Table
 from dask_distill.data.uses import used_columns
+from dask_distill.errors import InputError
 from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
 
@@ -105,3 +107,21 @@ class Subset:
         if self.certificate is not None:
             facts.append(("covering radius", f"{self.certificate.radius:.4g}"))
         return facts_table(type(self).__name__, facts)
+
+
+def with_columns(subset: Subset, columns: str | Sequence[str]) -> Subset:
+    """Of a subset of a table, with some columns alone, beside the label and what is carried.
+
+    Raises
+    ------
+    InputError
+        Where there is no such column, or no table.
+    """
+    if subset.table is None:
+        raise InputError(
+            f"columns must be those of a table, got {columns!r:.60} for a subset of arrays; leave "
+            "it out"
+        )
+    there = set(subset.table.schema.names)
+    kept = {*subset.carry, *([] if subset.labels is None else [subset.label_name])}
+    return replace(subset, table=subset.table.select(columns, keep=kept & there))

@@ -9,7 +9,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.subset import tables
 from dask_distill.subset.parquet import write_parquet
 from dask_distill.subset.stored import names_of, write_group
-from dask_distill.subset.subset import Subset
+from dask_distill.subset.subset import Subset, with_columns
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -25,6 +25,7 @@ class WritableSubset(Subset):
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
         *,
+        columns: str | Sequence[str] | None = None,
         keep_encoded: bool = False,
         progress: Progress | None = None,
         run: str | None = None,
@@ -46,6 +47,8 @@ class WritableSubset(Subset):
             For fsspec; never stored.
         overwrite : bool
             Replace a subset that is there, at commit.
+        columns : str or sequence of str, optional
+            Of a table, those that are written beside the label: names, or globs.
         keep_encoded : bool
             Of a table write the features too, the numbers that columns are read as, as ``X``.
         progress : Progress, optional
@@ -66,9 +69,10 @@ class WritableSubset(Subset):
             Where the target exists, is the source, or cannot be written; or a column is of no type
             that zarr has: nested, or bytes.
         """
-        names_of(self).warn(stacklevel=2)
+        subset = self if columns is None else with_columns(self, columns)
+        names_of(subset).warn(stacklevel=2)
         how: Any = {"keep_encoded": keep_encoded, "progress": progress, "run": run}
-        return write_group(self, target, storage_options, overwrite, **how)
+        return write_group(subset, target, storage_options, overwrite, **how)
 
     def to_dataframe(self, columns: Sequence[str] | None = None) -> "dd.DataFrame":
         """The rows as a dask DataFrame, lazily; ``.compute()`` makes it a pandas one.
@@ -140,7 +144,8 @@ class WritableSubset(Subset):
         overwrite : bool
             Replace a subset that is there, at commit.
         columns : sequence of str, optional
-            Other names for the features, where these are a plain array.
+            Of a table, those that are written beside the label: names, or globs. Of plain arrays
+            other names for the features.
         scores : bool
             Whether to write ``_score_<criterion>``, too.
         progress : Progress, optional
@@ -160,12 +165,16 @@ class WritableSubset(Subset):
             Where the folder exists, is the source, or cannot be written; where columns clash, or
             parquet does not have the type of one.
         """
+        subset: Subset = self
+        names = columns
+        if columns is not None and self.table is not None:
+            subset, names = with_columns(self, columns), None
         return write_parquet(
-            self,
+            subset,
             path,
             storage_options,
             overwrite,
-            columns=columns,
+            columns=names,
             scores=scores,
             progress=progress,
             run=run,

@@ -64,6 +64,11 @@ def plain(values: Any) -> Any:
     return values
 
 
+def plain_kind(kind: Any) -> Any:
+    """The type of the values, where it is a dictionary's."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
 def is_text(kind: Any) -> bool:
     """Whether values are text, however it is stored."""
     types = pa.types

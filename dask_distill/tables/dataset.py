@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import dask
 import dask.array as da
-from dask.delayed import delayed
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
@@ -267,27 +265,13 @@ def _columns(
     for first in range(0, len(names), _BATCH):
         batch = names[first : first + _BATCH]
         sources = list(dict.fromkeys(source_of(name, table.schema) for name in batch))
-        looked = _read(taken, sources)
+        looked = taken.to_arrow(sources).combine_chunks()
         for name in batch:
             values = values_at(looked, name)
             kind = wanted.kinds.get(name, "")
             complete = len(rows) == table.n
             found.append(column_profile(name, values, kind, named=explicit, complete=complete))
     return found
-
-
-def _read(table: Table, columns: list[str]) -> Any:
-    """Some columns of a table of few rows, here."""
-    import pyarrow as pa
-
-    read = delayed(_part_columns, pure=False, traverse=False)
-    parts = dask.compute(*(read(part, columns) for part in table.parts))
-    kinds = pa.schema([table.schema.field(name) for name in columns])
-    return pa.concat_tables(parts).combine_chunks() if parts else kinds.empty_table()
-
-
-def _part_columns(part: Any, columns: list[str]) -> Any:
-    return part.read(columns)
 
 
 def _nothing_to_compare(profile: Profile, wanted: Wanted) -> InputError:

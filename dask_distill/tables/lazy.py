@@ -43,8 +43,11 @@ class EncodedRows(RowReader):
             first, last = max(self.start, before), min(self.stop, before + part.rows)
             if first < last:
                 columns = self.encoding.sources(part.schema)
-                table = part.read(columns, first - before, last - before)
-                out[first - self.start : last - self.start] = self.encoding(table)
+                at = first - self.start
+                # texts may be long: those of a batch are held, not those of all rows
+                for table in part.batches(np.arange(first - before, last - before), columns):
+                    out[at : at + table.num_rows] = self.encoding(table)
+                    at += table.num_rows
             before += part.rows
         return out
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.texts import ASSUMED, TextSize, is_text, row_bytes, size_of
-from dask_distill.tables.columns import is_text as is_words, plain_kind, source_of
+from dask_distill.tables.columns import is_text as is_words, plain_kind
 from dask_distill.tables.profile import FEATURES
 
 # a chunk of the output, as rows are counted for it; of the source, what is stored in less
@@ -22,6 +22,8 @@ _WRITTEN_COPIES = 3
 # of a table's rows: what is put together for a row group of the output, and what is read of the
 # source at a time
 _TABLE_PART, _TABLE_READ = 64 * 2**20, 80 * 2**20
+# of a column of which nothing is known
+_VALUE_BYTES = 8
 # a text as an object of Python, with what points to it; then in Arrow's memory or NumPy's
 _TEXT_OBJECT, _TEXT_BESIDE = 57, 24
 # its bytes: as stored, decoded, as objects, and as much again that allocators do not give back
@@ -49,9 +51,11 @@ def read_row_bytes(dataset: Dataset) -> float:
     table, profile = dataset.table, dataset.profile
     if table is None or profile is None:
         return float(dataset.row_bytes)
-    used = {source_of(c["name"], table.schema) for c in profile["columns"] if c["kind"] in FEATURES}
+    used = {c["name"].split(".")[0] for c in profile["columns"] if c["kind"] in FEATURES}
     label = dataset.row_bytes - dataset.d * dataset.features.dtype.itemsize
-    return label + sum(_column_bytes(dataset, name) for name in used)
+    # those that are not written either are not in the table
+    there = used.intersection(table.schema.names)
+    return label + _VALUE_BYTES * len(used - there) + sum(_column_bytes(dataset, n) for n in there)
 
 
 def _column_bytes(dataset: Dataset, name: str) -> float:

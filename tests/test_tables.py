@@ -1,5 +1,7 @@
 """Selected rows as a dask DataFrame, and in xarray: the same values."""
 
+from dataclasses import replace
+
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.table import Table
 from dask_distill.errors import InputError
 
 
@@ -71,3 +72,25 @@ def beside_table(features: Any, labels: Any, carry: Collection[str] | None) -> A
     while name in there or name in features.carry:
         name += "_"
     return replace(features, label_name=name)
+
+
+def without_bytes_label(table: Table | None, label: str | None) -> Table | None:
+    """A table for zarr: labels that are bytes are the text that they stand for, as an array.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from dask_distill.data.table import table_of_one
+    >>> table = table_of_one(pa.table({"a": [1], "y": [b"cat"]}))
+    >>> without_bytes_label(table, "y").schema.names
+    ['a']
+    """
+    if table is None or label not in table.schema.names:
+        return table
+    import pyarrow as pa
+
+    kind = table.schema.field(label).type
+    bytes_tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    if not any(test(kind) for test in bytes_tests) or len(table.schema.names) == 1:
+        return table
+    return table.select([name for name in table.schema.names if name != label])

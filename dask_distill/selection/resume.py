@@ -7,6 +7,7 @@ from typing import Any
 
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.weighted import measured
+from dask_distill.data.written import without_bytes_label
 from dask_distill.errors import InputError
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
 from dask_distill.selection.request import Asked, Request
@@ -51,8 +52,8 @@ def open_checkpoint(
     described = describe_request(asked, keep_encoded=keep_encoded)
     described |= {"scores": True} if scores else {}
     url = os.fspath(target)
-    if dataset.table is not None and form_wanted(target) is not FOLDER:
-        check_columns(dataset.table)
+    if form_wanted(target) is not FOLDER:
+        asked = replace(asked, dataset=_in_arrays(asked.dataset))
     where: dict[str, Any] = {
         "storage_options": storage_options,
         "sources": asked.dataset.sources,
@@ -68,3 +69,12 @@ def open_checkpoint(
     checkpoint.lasting = resume
     checkpoint.keep_encoded = keep_encoded
     return asked, checkpoint
+
+
+def _in_arrays(dataset: Dataset) -> Dataset:
+    """With a table of which every column can be an array; refused where one cannot."""
+    label = None if dataset.labels is None else dataset.label_name
+    table = without_bytes_label(dataset.table, label)
+    if table is not None:
+        check_columns(table)
+    return replace(dataset, table=table)

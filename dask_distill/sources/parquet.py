@@ -92,11 +92,11 @@ def open_parquet(
     dataset = Dataset(
         from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
         target,
-        {name: vectors[name] for name in carry},
+        {name: vectors[name] for name in carry if name in vectors},
         label_name=label or "y",
         sources=(location.url,),
         texts=text_sizes(footers, columns),
-        without_nulls=frozenset(name for name in carry if not columns[name].nulls),
+        without_nulls=frozenset(n for n in carry if n in vectors and not columns[n].nulls),
         sample_weight=weights,
         weight_name=weight or _WEIGHT,
         table=table_of(location, footers, columns),
@@ -132,6 +132,9 @@ def _vectors(
     pieces, found = pieces_of(footers, 8), {}
     for name in ([label] if label else []) + list(carry):
         what = f"{'labels' if name == label else 'carry'} {name!r}"
+        if name != label and columns[name].dtype.kind == "V" and not columns[name].misfit:
+            # lists, structs and bytes are in the table, and in no array
+            continue
         columns[name] = known_exactly(location, footers, columns[name].used_as(what), what)
         found[name] = _vector(location, pieces, columns[name], what, label=name == label)
     return found

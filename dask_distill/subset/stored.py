@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dask
 import dask.array as da
 
+from dask_distill.data.written import without_bytes_label
 from dask_distill.errors import InputError
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress, countdown
@@ -85,6 +87,8 @@ def write_group(
     dict
         As `Coreset.to_zarr`.
     """
+    label = None if subset.labels is None else subset.label_name
+    subset = replace(subset, table=without_bytes_label(subset.table, label))
     options = dict(storage_options or {})
     sources = subset.provenance.get("input", {}).get("sources", [])
     store.check_target(target, overwrite=overwrite, storage_options=options, sources=sources)

@@ -23,7 +23,10 @@ def paths(schema: Any) -> Iterator[tuple[str, Any]]:
     [('a', DataType(int8)), ('at.x', DataType(float))]
     """
     for field in schema:
-        yield from _paths(field.name, field.type, 0)
+        for path, kind in _paths(field.name, field.type, 0):
+            # a column may be named as a field is reached
+            if path == field.name or path not in schema.names:
+                yield path, kind
 
 
 def _paths(name: str, kind: Any, depth: int) -> Iterator[tuple[str, Any]]:

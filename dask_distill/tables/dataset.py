@@ -184,12 +184,8 @@ def profiled(table: Table, wanted: Wanted) -> Profile:
         wanted.profile.check(table.schema, wanted.source)
         return replace(wanted.profile, rows=table.n, given=True)
     named = _named(wanted.features, names, wanted)
-    free = [
-        name
-        for name in names
-        if source_of(name, table.schema) not in {*wanted.apart, *wanted.left_out}
-        and (named is None or name in named)
-    ]
+    apart = {*wanted.apart, *wanted.left_out}
+    free = named or [name for name in names if source_of(name, table.schema) not in apart]
     rows = looked_at(table.n)
     columns = _columns(table, rows, free, wanted, explicit=named is not None)
     profile = Profile(

@@ -18,6 +18,8 @@ from dask_distill.selection.lost import lost
 from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.shares import underrepresented, underrepresented_labels
+from dask_distill.sources.errors import shown_url
+from dask_distill.storage.location import Location
 from dask_distill.survey.schema import Schema
 
 
@@ -89,7 +91,9 @@ def _table(dataset: Dataset) -> dict[str, Any]:
     """Of a table: how its columns are read, and where its files begin."""
     if dataset.table is None:
         return {}
-    files = [{"path": path, "first_row": row} for path, row in dataset.table.files]
+    # a signature in a web address is a credential
+    shown = ((shown_url(Location(path)), row) for path, row in dataset.table.files)
+    files = [{"path": path, "first_row": row} for path, row in shown]
     return {"profile": dataset.profile, "files": files}
 
 

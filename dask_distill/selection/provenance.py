@@ -18,7 +18,7 @@ from dask_distill.selection.lost import lost
 from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.shares import underrepresented, underrepresented_labels
-from dask_distill.sources.errors import shown_url
+from dask_distill.sources.reader import is_web
 from dask_distill.storage.location import Location
 from dask_distill.survey.schema import Schema
 
@@ -92,8 +92,11 @@ def _table(dataset: Dataset) -> dict[str, Any]:
     if dataset.table is None:
         return {}
     # a signature in a web address is a credential
-    shown = ((shown_url(Location(path)), row) for path, row in dataset.table.files)
-    files = [{"path": path, "first_row": row} for path, row in shown]
+    signed = any(is_web(Location(source)) for source in dataset.sources)
+    files = [
+        {"path": path.partition("?")[0] if signed else path, "first_row": row}
+        for path, row in dataset.table.files
+    ]
     return {"profile": dataset.profile, "files": files}
 
 

@@ -180,12 +180,6 @@ def parquet(**columns):
 good_parquet = parquet(a=X[:, 0], b=X[:, 1], y=Y)
 
 
-def two_schemas():
-    Path("in.parquet").mkdir()
-    pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/0.parquet")
-    pd.DataFrame({"b": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/1.parquet")
-
-
 def two_types():
     Path("in.parquet").mkdir()
     pd.DataFrame({"a": [1.0, 2.0], "y": [0, 1]}).to_parquet("in.parquet/0.parquet")
@@ -518,7 +512,8 @@ BAD: dict[str, Bad] = {
         size("--strategy", "stratified"),
     ),
     "types of labels differ": Bad(
-        "same columns in all files, got column 'y' of type string in .* and int64",
+        "types go together in all files, got column 'y' of type string in .* and int64 before it; "
+        "write them alike",
         label_types,
         source="in.parquet",
     ),
@@ -629,13 +624,14 @@ BAD: dict[str, Bad] = {
         lambda: Path("in.parquet").mkdir(),
         source="in.parquet",
     ),
-    "columns differ by file": Bad(
-        "same columns in all files, got column 'a' of type none in .* and double",
-        two_schemas,
+    "types differ by file": Bad(
+        "types go together in all files, got column 'a' of type string in .* and double before it",
+        two_types,
+        size("--features", "a"),
         source="in.parquet",
     ),
-    "types differ by file": Bad(
-        "same columns in all files, got column 'a' of type string in .* and double",
+    "nothing but types that differ by file": Bad(
+        r"got no column of '.*' that does: a \(not the same in all files\); name features",
         two_types,
         source="in.parquet",
     ),
@@ -651,11 +647,22 @@ BAD: dict[str, Bad] = {
         size("--labels", "z"),
         source="in.parquet",
     ),
-    "text column": Bad(
-        r"features must be numbers, got columns a \(string\); encode them, or leave",
-        parquet(a=["u", "v"] * 10, y=Y),
+    "ragged column": Bad(
+        r"got no column of '.*' that does: a \(list.*: lists of differing length\); name features",
+        parquet(a=[[1], [1, 2]] * 10, y=Y),
         size("--features", "a"),
         source="in.parquet",
+    ),
+    "bytes column": Bad(
+        r"a \(binary: bytes say nothing of what a row is like\); name features with --features, "
+        "or say how one is read: --column NAME=KIND",
+        parquet(a=[b"u", b"v"] * 10, y=Y),
+        source="in.parquet",
+    ),
+    "text column of an archive": Bad(
+        "features must be numbers",
+        lambda: np.savez("in.npz", X=np.array(["u", "v"] * 10).reshape(-1, 1), y=Y),
+        source="in.npz",
     ),
     # ------------------------------------------------ how many, and how
     "fraction 0": Bad("fraction must be above 0 and at most 1, got 0", more=("--fraction", "0")),
@@ -854,7 +861,8 @@ BAD: dict[str, Bad] = {
         command=("follow", "in.npz", "out.zarr", *size(), "--once"),
     ),
     "a parquet target of data that grows": Bad(
-        "target must be a zarr group for a subset that grows, got 'out.parquet'; name one",
+        "target must be a zarr group for the subset of a source that is followed, got "
+        "'out.parquet'; give a name that does not end in .parquet",
         command=("follow", "in.zarr", "out.parquet", *size(), "--once"),
     ),
     "a strategy that cannot follow": Bad(

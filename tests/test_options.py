@@ -53,6 +53,12 @@ SOURCE = {
     "split": ["--split", "train"],
     "where": ["--where", "year>2020"],
 }
+# of arrays, which `in.zarr` has, these are refused or told of
+TABLES = {
+    "columns": ["--column", "a=category"],
+    "profile": ["--profile", "nowhere.json"],
+}
+WRITTEN = {"written": ["--columns", "a,b*"]}
 SUBSETS = {"subsets": ["--subsets", "2"]}
 SHOWN = {"as_json": ["--json"], "quiet": ["--quiet"]}
 DRAWS = {
@@ -74,7 +80,11 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | SUBSETS
+        | TABLES
+        | WRITTEN
         | {
+            "keep_encoded": ["--keep-encoded"],
+            "scores": ["--scores"],
             "missing_label": ["--missing-label", "1"],
             "certify": ["--certify"],
             "resume": ["--resume"],
@@ -89,7 +99,10 @@ COMMANDS = {
         | ON_INVALID
         | STORAGE
         | SUBSETS
+        | TABLES
+        | WRITTEN
         | {
+            "write_profile": ["--write-profile", "profile.json"],
             "missing_label": ["--missing-label", "1"],
             "workers": ["--workers", "7"],
             "explain": ["--explain"],
@@ -121,6 +134,7 @@ COMMANDS = {
         | PLACE
         | STORAGE
         | SHOWN
+        | TABLES
         | {
             "output": ["-o", "curve.svg"],
             "sizes": ["--sizes", "20%"],
@@ -141,6 +155,7 @@ COMMANDS = {
         | PLACE
         | STORAGE
         | SHOWN
+        | TABLES
         | {
             "fraction": ["--fraction", "0.3"],
             "size": ["--size", "7"],
@@ -194,6 +209,7 @@ COMMANDS = {
         | PLACE
         | STORAGE
         | SHOWN
+        | TABLES
         | {
             "on_missing": ["--on-missing", "fill"],
             "size": ["--size", "7"],
@@ -239,7 +255,7 @@ def made(tmp_path_factory):
     source = zarr.open_group(folder / "in.zarr", mode="r")
     coreset = distill(source["X"][:], source["y"][:], fraction=0.1, strategy="stratified")
     coreset.to_zarr(folder / "sub.zarr")
-    coreset.to_zarr(folder / "demo" / "selected.zarr")
+    coreset.to_parquet(folder / "demo" / "selected.parquet")
     return folder, coreset
 
 

@@ -118,6 +118,8 @@ def test_run__rows_with_nulls_are_dropped_or_refused_where_asked(words, table):
     command = ["--labels", "late", "--fraction", "0.1", "--strategy", "random", *PLAIN]
     found = words("run", "src", "drop.zarr", *command, "--on-invalid", "drop", "--json")
     assert json.loads(found.output)["rows_dropped"] == N - whole.sum()
+    again = words("run", "src", "again.zarr", *command, "--on-invalid", "drop")
+    assert "filled in" not in again.output
     assert whole[open_coreset("drop.zarr").indices].all()
     refused = words("run", "src", "raise.zarr", *command, "--on-invalid", "raise")
     assert refused.exit_code == 2
@@ -128,6 +130,20 @@ def test_run__rows_with_nulls_are_dropped_or_refused_where_asked(words, table):
     # of rows that were not left out alone
     trained = {score["way"]: score["rows"] for score in json.loads(judged.stdout)["scores"]}
     assert trained["everything"] < whole.sum() < 0.8 * N
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], "filled in, and marked where they are not few"),
+        (["--on-invalid", "drop"], "rows that lack a value are left out"),
+        (["--on-invalid", "raise"], "a row that lacks a value ends the run"),
+    ],
+)
+def test_plan__says_what_becomes_of_nulls(asked, said, words):
+    found = words("plan", "src", "--labels", "late", "--fraction", "0.1", *asked, place=False)
+    (line,) = [line for line in found.output.splitlines() if line.startswith("nulls  ")]
+    assert line.endswith(said)
 
 
 def test_plan__explains_on_a_mixed_table(words):

@@ -13,7 +13,7 @@ from dask_distill.cli.run import run_request, verify
 def demo(folder: str, fraction: float, workers: int | None) -> None:
     """Run the main job on real data: all flights out of New York in 2013.
 
-    Writes monthly parquet files and the selected rows below DIR.
+    Writes monthly parquet files, and a table of the selected rows, below DIR.
     """
     from pathlib import Path
 
@@ -21,7 +21,7 @@ def demo(folder: str, fraction: float, workers: int | None) -> None:
     from dask_distill.cli.show import print_result
     from dask_distill.storage import group as store
 
-    source, target = Path(folder) / "flights", Path(folder) / "selected.zarr"
+    source, target = Path(folder) / "flights", Path(folder) / "selected.parquet"
     # an earlier demo's output may go, anything else may not
     store.check_target(target, overwrite=True, sources=[str(source)])
     click.echo("Flights out of New York in 2013, with the weather: which will be late?")

@@ -158,7 +158,7 @@ def plan(
     print_columns(dataset)
     print_table(
         [
-            *told(dataset.uses),
+            *told(dataset.uses, on_invalid=request.on_invalid),
             ("rows", f"{made.rows:,} × {made.features:,} features"),
             ("to select", f"{made.size:,} ({made.size / made.rows:.1%}) by {made.strategy}"),
             *([("subsets", f"{made.subsets}")] if made.subsets > 1 else []),
@@ -221,7 +221,8 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
         click.echo(json.dumps(asdict(found)))
     elif found.ok:
         kind = "synthetic rows" if found.synthetic else "rows"
-        parts = "files" if form_wanted(target) is FOLDER else "chunks"
+        part = "file" if form_wanted(target) is FOLDER else "chunk"
+        parts = part if found.chunks == 1 else f"{part}s"
         click.echo(
             f"{target}: complete, {found.rows:,} {kind}, {found.chunks} {parts} checked, "
             f"digest {found.digest}"

@@ -30,7 +30,8 @@ def print_result(result: dict[str, Any]) -> None:
     if decision := result.get("decision"):
         lines.append(("strategy", decision["why"]))
     uses = [ColumnUse(**use) for use in result.get("columns", ())]
-    lines += [line for line in told(uses, 5) if line[0] not in ("carried", WEIGHT)]
+    said = told(uses, 5, result["parameters"].get("on_invalid"))
+    lines += [line for line in said if line[0] not in ("carried", WEIGHT)]
     if weights := result.get("sample_weight"):
         lines += _weights(weights, [use.why for use in uses if use.role == WEIGHT and use.why])
     if result.get("attributes_left_out"):

@@ -13,6 +13,12 @@ WEIGHT = "sample weights"
 ROLES = (FEATURE, LABEL, CARRIED, WEIGHT)
 # how columns of tables are read that are features
 READ = ("number", "boolean", "category", "date", "text", "embedding")
+# what becomes of rows that lack a value, by `on_invalid`
+_WITHOUT_VALUES = {
+    "fill": "filled in, and marked where they are not few",
+    "drop": "rows that lack a value are left out",
+    "raise": "a row that lacks a value ends the run",
+}
 _LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "target", "y"}
 _LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
 
@@ -129,7 +135,9 @@ def array_kind(dtype: Any, shape: Sequence[int]) -> str:
     return f"{dtype}, {' x '.join(f'{size:,}' for size in shape) or 'one value'}"
 
 
-def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
+def told(
+    uses: Sequence[ColumnUse], most: int = 8, on_invalid: str | None = None
+) -> list[tuple[str, str]]:
     """For people: a line for each role, the reasons behind what is left out."""
 
     def listed(role: str) -> str:
@@ -144,7 +152,7 @@ def told(uses: Sequence[ColumnUse], most: int = 8) -> list[tuple[str, str]]:
     many = f"{len(features)}: " if len(features) > 1 else ""
     kinds = [use.read_as for use in features if use.read_as]
     lines = [("features", told_kinds(kinds) if kinds else f"{many}{listed(FEATURE)}")]
-    lines += [("nulls", text) for text in [_nulls(features, most)] if text]
+    lines += [("nulls", text) for text in [_nulls(features, most, on_invalid)] if text]
     lines.append(("labels", listed(LABEL) or "none"))
     lines += [(role, text) for role in (WEIGHT, CARRIED, LEFT_OUT) if (text := listed(role))]
     return lines if uses else []
@@ -174,11 +182,11 @@ def _plural(kind: str, count: int) -> str:
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
-def _nulls(features: Sequence[ColumnUse], most: int) -> str:
+def _nulls(features: Sequence[ColumnUse], most: int, on_invalid: str | None) -> str:
     """Columns that lack values, those that lack most first."""
     found = sorted((use for use in features if use.nulls), key=lambda use: -(use.nulls or 0))
     if not found:
         return ""
     words = ", ".join(f"{use.nulls:.1%} of {use.name}" for use in found[:most])
     more = f", and {len(found) - most} more columns" if len(found) > most else ""
-    return f"{words}{more}: filled in, and marked where they are not few"
+    return f"{words}{more}: {_WITHOUT_VALUES[on_invalid or 'fill']}"

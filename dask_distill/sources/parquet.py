@@ -35,6 +35,7 @@ _FORMER, _FORMER_WEIGHT = re.compile(r"index|weight|score_.+"), "weight"
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 # float64 holds every decimal of so many digits
 _EXACT_DIGITS = 15
+_DIFFERS = "not the same in all files"
 
 
 def open_parquet(
@@ -157,7 +158,7 @@ def _with_features(
     profile = profiled(dataset.table, wanted)
     made = with_features(dataset, profile, wanted)
     misfits = [
-        ColumnUse(name, "differs", LEFT_OUT, "not the same in all files")
+        ColumnUse(name, "differs", LEFT_OUT, _DIFFERS)
         for name, column in columns.items()
         if column.misfit
     ]
@@ -182,7 +183,7 @@ def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -
         if name in index or _ROW_NUMBERS.fullmatch(name):
             ours = "a score" if re.match("_?score_", name) else "the index"
             found[name] = "the subsets' weights" if name == SUBSET_WEIGHTS else ours
-    return found
+    return found | {name: _DIFFERS for name, column in columns.items() if column.misfit}
 
 
 def label_name(labels: str | bool | None, columns: Mapping[str, Column], source: str) -> str:

@@ -25,6 +25,7 @@ from dask_distill.tables.profile import Profile
 _WEIGHT = "sample_weight"
 # the name that a column without one gets: pandas writes its index so
 _INDEX = re.compile(r"Unnamed: 0|__index_level_\d+__")
+_DIFFERS = "not the same in all rows"
 
 
 def open_text_table(
@@ -59,7 +60,8 @@ def open_text_table(
     wanted = Wanted(
         features=features,
         apart=wanted_apart,
-        left_out={name: "the index" for name in columns if _INDEX.fullmatch(name)},
+        left_out={name: "the index" for name in columns if _INDEX.fullmatch(name)}
+        | {name: _DIFFERS for name, column in columns.items() if column.misfit},
         kinds=kinds or {},
         profile=None if profile is None else Profile.parse(profile),
         source=location.url,
@@ -80,7 +82,7 @@ def open_text_table(
     )
     made = with_features(dataset, profiled(table, wanted), wanted)
     misfits = [
-        ColumnUse(name, "differs", LEFT_OUT, "not the same in all rows")
+        ColumnUse(name, "differs", LEFT_OUT, _DIFFERS)
         for name, column in columns.items()
         if column.misfit
     ]

@@ -273,8 +273,9 @@ def _columns(
 
 
 def _nothing_to_compare(profile: Profile, wanted: Wanted) -> InputError:
-    told = ", ".join(f"{c.name} ({c.type}: {c.told()})" for c in profile.columns[:10])
-    more = ", …" if len(profile.columns) > 10 else ""
+    reasons = [f"{c.name} ({c.type}: {c.why or c.kind})" for c in profile.columns]
+    reasons += [f"{name} ({why})" for name, why in wanted.left_out.items()]
+    told, more = ", ".join(reasons[:10]), ", …" if len(reasons) > 10 else ""
     return InputError(
         f"features must tell what rows are like, got no column of '{wanted.source}' that does: "
         f"{told or 'there are none beside labels, carry and index'}{more}; name features with "

@@ -63,10 +63,6 @@ class ColumnProfile:
         """Whether it is a feature."""
         return self.kind in FEATURES
 
-    def told(self) -> str:
-        """How it is read, in words."""
-        return f"{self.kind}: {self.why}" if self.why else self.kind
-
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:

@@ -26,7 +26,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"
 nitpicky = True
 # single backticks in docstrings also name other libraries
-nitpick_ignore_regex = [("py:.*", r"(dask|distributed|sklearn)(\..*)?")]
+nitpick_ignore_regex = [("py:.*", r"(dask|datasets|distributed|sklearn)(\..*)?")]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -79,6 +79,7 @@ REPOSITORY_PAGES = {
             "(../README.md)": "(measurements.md)",
             "(summary-full.md)": "(quality-full.md)",
             "(large.md)": "(quality-large.md)",
+            "(mixed.md)": "(quality-mixed.md)",
             "(summary-strategies.md)": "(quality-strategies.md)",
             "(picture.png)": "(../../benchmarks/quality/picture.png)",
             "(large.png)": "(../../benchmarks/quality/large.png)",
@@ -88,6 +89,7 @@ REPOSITORY_PAGES = {
     "about/quality-tables": ("benchmarks/quality/summary.md", {}),
     "about/quality-full": ("benchmarks/quality/summary-full.md", {}),
     "about/quality-large": ("benchmarks/quality/large.md", {}),
+    "about/quality-mixed": ("benchmarks/quality/mixed.md", {}),
     "about/quality-strategies": ("benchmarks/quality/summary-strategies.md", {}),
     "about/contributing": ("CONTRIBUTING.md", {}),
     "about/changelog": ("CHANGELOG.md", {}),

@@ -37,9 +37,9 @@ def main(folder: Path) -> None:
         Client(cluster),
     ):
         coreset = distill(dataset, fraction=0.1, seed=0)
-        coreset.to_zarr(folder / "selected.zarr", overwrite=True)
+        coreset.to_parquet(folder / "selected.parquet", overwrite=True)
 
-    coreset = open_coreset(folder / "selected.zarr")
+    coreset = open_coreset(folder / "selected.parquet")
     print(coreset)
     profile = coreset.provenance["input"]["profile"]
     later = open_dataset(folder / "later", **names, profile=profile)

@@ -80,7 +80,7 @@ def dataset_of(
         How columns are read, by name: "number", "boolean", "category", "date", "text",
         "embedding", "id" or "leave-out".
     profile : mapping, optional
-        What `Dataset.profile` was of another table: this one is read the same.
+        What ``Dataset.profile`` was of another table: this one is read the same.
     source : str
         For errors.
 

@@ -102,8 +102,8 @@ def open_dataset(
         How columns of a table are read, by name, where that is not to be found out: "number",
         "boolean", "category", "date", "text", "embedding", "id" or "leave-out".
     profile : mapping, optional
-        What ``Dataset.profile`` was of another table: this one is read the same, and a category that
-        it did not have counts as other.
+        What ``Dataset.profile`` was of another table: this one is read the same, and a category
+        that it did not have counts as other.
 
     Returns
     -------

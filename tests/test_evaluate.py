@@ -337,7 +337,7 @@ def test_command__table_and_verdict(command):
     [
         (["out.zarr"], "Missing option '--source'"),
         (["out.zarr", "more", *FEW], "one TARGET is wanted, got out.zarr more"),
-        (["unlabelled.zarr", *FEW], "got a subset of unlabelled rows in 'unlabelled.zarr'"),
+        (["unlabelled.zarr", *FEW], "got a subset of unlabelled rows; select again with --labels"),
         (["out.zarr", *FEW, "--test", "none.zarr"], "does not exist"),
         (["out.zarr", *FEW, "--test", "a", "b", "c"], "test must be one source, or two arrays"),
         (["nowhere", *FEW], "nowhere"),

@@ -244,6 +244,33 @@ def test_to_parquet__types_that_parquet_has_not_come_back(tmp_path):
     assert_same(rows_of(found), table.take(coreset.indices))
 
 
+def test_to_parquet__views_are_read_and_stay(tmp_path):
+    rng, span = np.random.default_rng(0), range(300)
+    texts = every(7, ["Oslo", "Rome", ""] * 100)
+    table = pa.table(
+        {
+            "a": rng.normal(size=300),
+            "text": pa.array(texts, pa.string_view()),
+            "bytes": pa.array([b"%d" % i for i in span], pa.binary_view()),
+            "list": pa.array(every(5, [[text] for text in texts]), pa.list_(pa.string_view())),
+            "map": pa.array([[("k", t)] for t in texts], pa.map_(pa.string(), pa.string_view())),
+            "y": rng.integers(0, 2, 300),
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=90)
+    stored = pq.read_table(tmp_path / "in.parquet")
+    assert pa.types.is_string_view(stored.schema.field("text").type)
+    found = distill(open_dataset(tmp_path / "in.parquet", labels="y"), size=40)
+    found.to_parquet(tmp_path / "out.parquet")
+    written = open_coreset(tmp_path / "out.parquet").table.to_arrow()
+    assert written.schema.equals(stored.schema)
+    rows = found.indices.tolist()
+    for name in stored.column_names:
+        values = stored[name].to_pylist()
+        assert written[name].to_pylist() == [values[row] for row in rows]
+    assert found.take(table).equals(written)
+
+
 def test_to_parquet__of_plain_arrays(labelled, tmp_path):
     X = labelled.X[:500].reshape(500, 2, 3)
     carry = {

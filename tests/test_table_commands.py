@@ -254,3 +254,13 @@ def test_update__of_other_columns_says_which(folder, table):
     batch = open_dataset(folder / "changed.parquet", labels="late")
     with pytest.raises(InputError, match="column 'city' of a batch must be of type string"):
         coreset.update(batch)
+
+
+def test_judging__goes_by_the_target_of_a_regression(words):
+    found = words("run", "src", "amount.zarr", "--size", "60", *RUNS["regression"])
+    assert found.exit_code == 0, found.output
+    found = words("report", "amount.zarr", "--source", "src", "-o", "amount.html", place=False)
+    assert found.exit_code == 0, found.output
+    found = words("evaluate", "amount.zarr", "--source", "src", *FEW)
+    assert found.exit_code == 2
+    assert "one class, got a subset selected for regression" in found.stderr

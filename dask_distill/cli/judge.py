@@ -103,6 +103,7 @@ def evaluate(
 ) -> None:
     """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
     from dask_distill.coreset import open_coreset
+    from dask_distill.evaluation.evaluate import refuse_without_classes
     from dask_distill.evaluation.training import standard_models_named
     from dask_distill.synthesis.rows import is_synthetic
     from dask_distill.synthesis.synthetic import open_synthetic
@@ -126,11 +127,7 @@ def evaluate(
             "leave --subset out"
         )
     coreset = open_coreset(target, storage_options=storage)
-    if coreset.labels is None:
-        raise InputError(
-            f"evaluate needs labels, got a subset of unlabelled rows in '{target}'; select again "
-            "with --labels"
-        )
+    refuse_without_classes(coreset)
     names = names_in_source(coreset, source, arguments["features"], arguments["labels"])
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)

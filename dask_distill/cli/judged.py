@@ -36,7 +36,10 @@ def names_in_source(
 
 
 def _label_of(coreset: Any) -> Any:
-    return None if coreset.labels is None else source_name(coreset, coreset.label_name)
+    from dask_distill.report.words import target_name
+
+    name = target_name(coreset)
+    return None if name is None else source_name(coreset, name)
 
 
 def source_name(coreset: Any, name: str | None) -> Any:

@@ -47,7 +47,7 @@ class TablePart:
     def take(self, rows: Rows, columns: Sequence[str] | None = None) -> "pa.Table":
         """Rows by ascending number in this part."""
         first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
-        return _rows_of(self.read(columns, first, last), rows - first)
+        return rows_of_table(self.read(columns, first, last), rows - first)
 
     def batches(self, rows: Rows, columns: Sequence[str] | None = None) -> "Iterator[pa.Table]":
         """Rows by ascending number, as many at a time as are read: for those that may be large."""
@@ -287,16 +287,45 @@ def read_parts(
     return pa.concat_tables(found)
 
 
-def _rows_of(table: "pa.Table", rows: Rows) -> "pa.Table":
+def rows_of_table(table: "pa.Table", rows: Rows) -> "pa.Table":
+    """Rows of an Arrow table by number, in their types; also of views, of which Arrow takes none.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> table = pa.table({"a": pa.array(["x", None, "y"], pa.string_view())})
+    >>> rows_of_table(table, np.array([0, 2]))["a"].to_pylist()
+    ['x', 'y']
+    """
     import pyarrow as pa
 
-    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    kinds = [field.with_type(views.get(field.type, field.type)) for field in table.schema]
+    kinds = [_without_views(field) for field in table.schema]
     plain = pa.schema(kinds, metadata=table.schema.metadata)
     if plain.equals(table.schema):
-        return table.take(rows)
-    # Arrow takes no rows of views
-    return table.cast(plain).take(rows).cast(table.schema)
+        return table.take(pa.array(rows))
+    return table.cast(plain).take(pa.array(rows)).cast(table.schema)
+
+
+def _without_views(field: "pa.Field") -> "pa.Field":
+    """The same values in types of which Arrow takes rows."""
+    import pyarrow as pa
+
+    kind, types = field.type, pa.types
+    if types.is_string_view(kind):
+        return field.with_type(pa.large_string())
+    if types.is_binary_view(kind):
+        return field.with_type(pa.large_binary())
+    if types.is_struct(kind):
+        return field.with_type(pa.struct([_without_views(inner) for inner in kind]))
+    if types.is_map(kind):
+        key, item = _without_views(kind.key_field), _without_views(kind.item_field)
+        return field.with_type(pa.map_(key, item, kind.keys_sorted))
+    if types.is_fixed_size_list(kind):
+        return field.with_type(pa.list_(_without_views(kind.value_field), kind.list_size))
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = pa.list_ if types.is_list(kind) else pa.large_list
+        return field.with_type(make(_without_views(kind.value_field)))
+    return field
 
 
 def chosen_names(columns: str | Sequence[str], there: Sequence[str]) -> list[str]:

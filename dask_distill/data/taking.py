@@ -11,7 +11,7 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import known_chunks
 from dask_distill.data.frames_lazy import partitions_of
 from dask_distill.data.objects import home_of
-from dask_distill.data.table import Rows
+from dask_distill.data.table import Rows, rows_of_table
 from dask_distill.errors import InputError
 
 
@@ -53,7 +53,7 @@ def rows_in(values: Any, indices: Rows, n: int) -> Any:
             "frame must be of pandas, polars, Arrow, dask, NumPy or Hugging Face datasets, got "
             f"{kind.removeprefix('builtins.')}; collect it, or make one of it"
         )
-    _check(len(values) if np.ndim(values) or not isinstance(values, np.ndarray) else None, n)
+    _check(None if isinstance(values, np.ndarray) and not values.ndim else len(values), n)
     return take(values, indices)
 
 
@@ -90,6 +90,8 @@ def _of_pandas(values: Any, indices: Rows) -> Any:
 def _of_arrow(values: Any, indices: Rows) -> Any:
     import pyarrow as pa
 
+    if isinstance(values, pa.Table):
+        return rows_of_table(values, indices)
     return values.take(pa.array(indices))
 
 

@@ -270,15 +270,26 @@ def _trial(
     return train_and_test(way, name, model, split.seed, training, test, classes, measures)
 
 
-def labelled_source(
-    coreset: Subset, features: Any, labels: Any, sample_weight: Any = None
-) -> Dataset:
-    """What a subset was selected from, with labels; refuses anything else."""
+def refuse_without_classes(coreset: Subset) -> None:
+    """End where the rows of a subset do not each have one class."""
+    task = coreset.provenance.get("parameters", {}).get("task") or "classification"
+    if task != "classification":
+        raise InputError(
+            "evaluate trains classifiers, which give every row one class, got a subset selected "
+            f"for {task}; train models of your own on it, and on a random subset of its size"
+        )
     if coreset.labels is None:
         raise InputError(
             "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
             "--labels"
         )
+
+
+def labelled_source(
+    coreset: Subset, features: Any, labels: Any, sample_weight: Any = None
+) -> Dataset:
+    """What a subset was selected from, with labels; refuses anything else."""
+    refuse_without_classes(coreset)
     told = coreset.provenance
     profile = told.get("input", {}).get("profile")
     dataset = as_labelled(features, labels, "source", carry=_columns_of(told) if profile else ())

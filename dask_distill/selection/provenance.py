@@ -18,8 +18,6 @@ from dask_distill.selection.lost import lost
 from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.shares import underrepresented, underrepresented_labels
-from dask_distill.sources.reader import is_web
-from dask_distill.storage.location import Location
 from dask_distill.survey.schema import Schema
 
 
@@ -91,12 +89,7 @@ def _table(dataset: Dataset) -> dict[str, Any]:
     """Of a table: how its columns are read, and where its files begin."""
     if dataset.table is None:
         return {}
-    # a signature in a web address is a credential
-    signed = any(is_web(Location(source)) for source in dataset.sources)
-    files = [
-        {"path": path.partition("?")[0] if signed else path, "first_row": row}
-        for path, row in dataset.table.files
-    ]
+    files = [{"path": path, "first_row": row} for path, row in dataset.table.files]
     return {"profile": dataset.profile, "files": files}
 
 

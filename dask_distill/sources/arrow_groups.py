@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dask_distill.data.table import Rows, Table, TablePart
+from dask_distill.data.table import Rows, Table, TablePart, rows_of_table
 from dask_distill.errors import InputError
 from dask_distill.sources.batches import read_batches, refuse_changes
 from dask_distill.sources.columns import Column
@@ -87,7 +87,7 @@ class RowGroup(TablePart):
                 # one run of rows, which needs no copy
                 yield batch.slice(int(wanted[0]), len(wanted))
             elif len(wanted):
-                yield batch.take(pa.array(wanted))
+                yield from rows_of_table(pa.Table.from_batches([batch]), wanted).to_batches()
 
     def _kinds(self, columns: Sequence[str] | None) -> Any:
         names = self.whole.names if columns is None else columns

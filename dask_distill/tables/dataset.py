@@ -12,7 +12,6 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, WEIGHT, ColumnUse
 from dask_distill.errors import InputError
-from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.tables.columns import paths, source_of, values_at
 from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.kinds import column_profile
@@ -187,7 +186,6 @@ def profiled(table: Table, wanted: Wanted) -> Profile:
     named = _named(wanted.features, names, wanted)
     apart = {*wanted.apart, *wanted.left_out}
     free = named or [name for name in names if source_of(name, table.schema) not in apart]
-    refuse_asynchronous()
     rows = looked_at(table.n)
     columns = _columns(table, rows, free, wanted, explicit=named is not None)
     profile = Profile(

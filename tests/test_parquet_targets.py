@@ -271,6 +271,26 @@ def test_to_parquet__views_are_read_and_stay(tmp_path):
     assert found.take(table).equals(written)
 
 
+def test_to_parquet__numbers_alone_are_written_once(tmp_path):
+    rng = np.random.default_rng(0)
+    pairs = [{"x": value} for value in rng.normal(size=300)]
+    table = pa.table({"a": rng.normal(size=300), "at": pa.array(pairs), "b": rng.normal(size=300)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    found = distill(open_dataset(tmp_path / "in.parquet"), size=40)
+    assert found.features.shape == (40, 3)
+    for columns, names in ((None, ["a", "at", "b"]), ("a,at", ["a", "at"])):
+        found.to_parquet(tmp_path / "out.parquet", columns=columns, overwrite=True)
+        stored = pq.read_schema(tmp_path / "out.parquet" / "part-00000.parquet").names
+        assert stored == [*names, "_index", "_weight"]
+        written = open_coreset(tmp_path / "out.parquet")
+        assert written.table.to_arrow().equals(table.select(names).take(pa.array(found.indices)))
+        if columns is None:
+            np.testing.assert_array_equal(written.features.compute(), found.features.compute())
+        else:
+            with pytest.raises(InputError, match="were written, and b were not"):
+                written.features.compute()
+
+
 def test_to_parquet__of_plain_arrays(labelled, tmp_path):
     X = labelled.X[:500].reshape(500, 2, 3)
     carry = {

@@ -256,11 +256,44 @@ def test_update__of_other_columns_says_which(folder, table):
         coreset.update(batch)
 
 
-def test_judging__goes_by_the_target_of_a_regression(words):
-    found = words("run", "src", "amount.zarr", "--size", "60", *RUNS["regression"])
+@pytest.mark.parametrize(
+    ("case", "task"), [("regression", "regression"), ("several labels", "multilabel")]
+)
+def test_judging__knows_targets_that_are_no_classes(words, case, task):
+    found = words("run", "src", f"{task}.zarr", "--size", "60", *RUNS[case])
     assert found.exit_code == 0, found.output
-    found = words("report", "amount.zarr", "--source", "src", "-o", "amount.html", place=False)
+    found = words("report", f"{task}.zarr", "--source", "src", "-o", "no.html", place=False)
     assert found.exit_code == 0, found.output
-    found = words("evaluate", "amount.zarr", "--source", "src", *FEW)
+    found = words("evaluate", f"{task}.zarr", "--source", "src", *FEW)
     assert found.exit_code == 2
-    assert "one class, got a subset selected for regression" in found.stderr
+    assert f"one class, got a subset selected for {task}" in found.stderr
+
+
+@pytest.mark.parametrize("target", ["few.parquet", "few.zarr"])
+def test_judging__says_which_columns_it_misses_and_reports_the_rest(words, target):
+    asked = ["--labels", "late", "--size", "60", "--columns", "a*"]
+    assert words("run", "src", target, *asked).exit_code == 0
+    found = words("report", target, "--source", "src", "-o", "few.html", place=False)
+    assert found.exit_code == 0, found.output
+    found = words("evaluate", target, "--source", "src", *FEW)
+    assert found.exit_code == 2
+    assert "features must be made of columns that were written, and city, member" in found.stderr
+
+
+@pytest.mark.parametrize("target", ["two.parquet", "two.zarr"])
+def test_judging__says_so_of_numbers_alone(words, target):
+    asked = ["--features", "amount,times", "--labels", "late", "--size", "60"]
+    assert words("run", "src", target, *asked, "--columns", "amount").exit_code == 0
+    with pytest.raises(InputError, match=r"were written, and times were not"):
+        open_coreset(target).features.compute()
+
+
+def test_report__of_numbers_whose_squares_are_none(words):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 200))
+    table = pa.table({"a": np.where(b > 0.5, 1.7e308, a), "b": b})
+    pq.write_table(table, "huge.parquet")
+    found = words("run", "huge.parquet", "huge.zarr", "--size", "20")
+    assert found.exit_code == 0, found.output
+    found = words("report", "huge.zarr", "-o", "huge.html", place=False)
+    assert found.exit_code == 0, found.output

@@ -36,10 +36,11 @@ def names_in_source(
 
 
 def _label_of(coreset: Any) -> Any:
-    from dask_distill.report.words import target_name
-
-    name = target_name(coreset)
-    return None if name is None else source_name(coreset, name)
+    task = coreset.provenance.get("parameters", {}).get("task") or "classification"
+    # others have strata, which the source has not
+    if coreset.labels is None or task != "classification":
+        return None
+    return source_name(coreset, coreset.label_name)
 
 
 def source_name(coreset: Any, name: str | None) -> Any:

@@ -18,6 +18,7 @@ from dask_distill.evaluation.splits import hashed_rows
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.subset.features import NotWrittenError
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import (
     ACCENT,
@@ -148,7 +149,10 @@ def _positions(coreset: Subset, dataset: Dataset | None) -> tuple[Any, ...] | No
     if dataset is not None:
         rows = hashed_rows(dataset.n, count, 0, Stream.PICTURES)
         wanted[2] = take_rows(dataset.features, rows)
-    values, labels, sample = dask.compute(*wanted)
+    try:
+        values, labels, sample = dask.compute(*wanted)
+    except NotWrittenError:
+        return None
     X = as_features(values).astype(np.float64)
     if d < 2 or len(X) < 3:
         return None
@@ -158,14 +162,20 @@ def _positions(coreset: Subset, dataset: Dataset | None) -> tuple[Any, ...] | No
         reference = sample = sample[np.isfinite(sample).all(axis=1)]
         if len(sample) < 3:
             return None
-    center, scale = reference.mean(axis=0), reference.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        center, scale = reference.mean(axis=0), reference.std(axis=0)
     encoding = _encoding(coreset, d)
     if encoding is not None:
         # categories and embeddings count as one column each, as they do where rows are compared
         scale = grouped_scale(scale, scale == 0, encoding.groups)
     scale[scale == 0] = 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (reference - center) / scale
+    # numbers so large that their squares are none
+    if not np.isfinite(scaled).all():
+        return None
     with single_threaded():
-        axes = PCA(2, random_state=0).fit((reference - center) / scale)
+        axes = PCA(2, random_state=0).fit(scaled)
         behind = None if sample is None else axes.transform((sample - center) / scale)
         points = axes.transform((X - center) / scale)
     shares = axes.explained_variance_ratio_

@@ -28,7 +28,9 @@ from dask_distill.storage.ours import (
 )
 from dask_distill.storage.parts import digest_of
 from dask_distill.subset.columns import ArrayColumns
+from dask_distill.subset.features import not_there, numbers_of, unwritten
 from dask_distill.subset.subset import Certificate, Subset
+from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.lazy import encoded
 from dask_distill.tables.profile import ColumnProfile, Profile
 
@@ -110,11 +112,23 @@ def _features(
     profile = Profile.parse(stored)
     filled = told.get("parameters", {}).get("on_invalid") == "fill"
     if features.columns:
+        gone = unwritten(table, features.columns)
+        if gone:
+            width = int(np.prod(features.shape, dtype=np.int64))
+            return not_there(table, gone, width, features.numpy_dtype)
+        if not set(features.columns) <= set(table.schema.names):
+            fields = zip(features.columns, profile.features, strict=True)
+            known = {name: column.encoding["fill"] if filled else np.nan for name, column in fields}
+            return numbers_of(table, known, features.numpy_dtype)
         fill = tuple(float(column.encoding["fill"]) for column in profile.features)
         whole = features.numpy_dtype.kind != "f"
         return features.read(table, fill if filled and not whole else None)
     columns = tuple(_renamed(column, renamed) for column in profile.columns)
     profile = replace(profile, columns=columns)
+    gone = unwritten(table, [column.name for column in profile.features])
+    if gone:
+        encoding = Encoding(profile if filled else profile.unfilled())
+        return not_there(table, gone, encoding.width, encoding.dtype)
     return encoded(table, profile if filled else profile.unfilled())
 
 

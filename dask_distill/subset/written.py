@@ -141,12 +141,10 @@ def _beside_table(
     """Arrays that are no columns of the table, which array is where, and the table's fields."""
     assert subset.table is not None
     wanted = list(_arrays_of(subset))
-    more = [
-        column
-        for _, _, group, _ in wanted
-        for column in group
-        if not set(group) <= set(taken) and column not in taken
-    ]
+    # features of a table are made of its columns, whether or not all of these are written
+    made = {"features"} if subset.provenance.get("input", {}).get("profile") else set()
+    beside = [each for each in wanted if each[0] not in made and not set(each[2]) <= set(taken)]
+    more = [column for _, _, group, _ in beside for column in group if column not in taken]
     names = distinct([*taken, *more], ours, plain=False)
     new = dict(zip((*taken, *more), names, strict=True))
     for old in taken:
@@ -159,8 +157,8 @@ def _beside_table(
     fields = [subset.table.schema.field(name).with_name(new[name]) for name in taken]
     arrays, told = {}, []
     for what, name, group, array in wanted:
-        told.append(ArrayColumns.of(name, [new[column] for column in group], array))
-        if not set(group) <= set(taken):
+        told.append(ArrayColumns.of(name, [new.get(column, column) for column in group], array))
+        if any(what == each[0] for each in beside):
             found = [field_of(new[column], array.dtype, what) for column in group]
             arrays[what] = (array, found)
     renamed = {old: name for old, name in new.items() if old in taken and name != old}

@@ -42,7 +42,7 @@ def changed(rows, column, value):
 def table():
     """A column that looks like labels, and one that looks like an identifier."""
     frame = pd.DataFrame(X, columns=list("abcd"))
-    frame.assign(target=Y, order_id=np.arange(N)).to_parquet("in.parquet")
+    frame.assign(target=Y, order_id=np.arange(N) + 0.5).to_parquet("in.parquet")
 
 
 def group_without_a_chunk():
@@ -120,7 +120,7 @@ MESSAGES = {
         python=None,
     ),
     "a feature that looks like an identifier": Message(
-        r"column 'order_id' \(int64\) is taken as a feature, and named like an identifier; leave "
+        r"column 'order_id' \(double\) is taken as a feature, and named like an identifier; leave "
         r"it out with --features, or carry it with --carry order_id",
         table,
         source="in.parquet",

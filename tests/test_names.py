@@ -140,24 +140,25 @@ def test_follow__tells_of_a_name_once(folder):
 
 @pytest.mark.filterwarnings("ignore::dask_distill.SelectionWarning")
 def test_to_parquet__columns_named_like_ours_get_another_name():
-    frame = pd.DataFrame({"index": X[:, 0], "score_el2n": X[:, 1], "weight": LABELS, "a/b": LABELS})
+    values = {"_index": X[:, 0], "_score_el2n": X[:, 1], "_weight": LABELS, "a/b": LABELS}
+    frame = pd.DataFrame(values)
     frame.to_parquet("in.parquet")
-    dataset = open_dataset("in.parquet", features=["index", "score_el2n"], labels="weight")
+    dataset = open_dataset("in.parquet", features=["_index", "_score_el2n"], labels="_weight")
     coreset = distill(dataset, size=60, strategy="entropy")
     with pytest.warns(InputWarning) as caught:
-        coreset.to_parquet("out")
+        coreset.to_parquet("out", scores=True)
     told = sorted(str(warning.message) for warning in caught)
     assert [line.partition(" is written as ")[0] for line in told] == [
-        "'index'",
-        "'score_el2n'",
-        "'weight'",
+        "'_index'",
+        "'_score_el2n'",
+        "'_weight'",
     ]
     found = pq.read_table("out").to_pandas()
     rows = frame.iloc[coreset.indices]
-    assert (found["index"] == coreset.indices).all()
-    assert (found["index_"] == rows["index"].to_numpy()).all()
-    assert (found["weight_"] == rows["weight"].to_numpy()).all()
-    assert (found["weight"] == coreset.weights).all()
+    assert (found["_index"] == coreset.indices).all()
+    assert (found["_index_"] == rows["_index"].to_numpy()).all()
+    assert (found["_weight_"] == rows["_weight"].to_numpy()).all()
+    assert (found["_weight"] == coreset.weights).all()
 
 
 NAMES = st.lists(

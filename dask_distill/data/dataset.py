@@ -23,7 +23,7 @@ from dask_distill.data.labels import missing_labels, text_of
 from dask_distill.data.objects import attributes_of, columns_in, known_form
 from dask_distill.data.table import Table
 from dask_distill.data.texts import TextSize
-from dask_distill.data.uses import LEFT_OUT, ColumnUse, told, used_columns
+from dask_distill.data.uses import FEATURE, LEFT_OUT, ColumnUse, listed, told, used_columns
 from dask_distill.data.weights import UNNAMED, Weighing
 from dask_distill.errors import InputError
 from dask_distill.support.html import facts_table
@@ -165,11 +165,13 @@ class Dataset:
             arrays[self.label_name] = self.labels
         facts: list[tuple[str, object]] = [("rows", f"{self.n:,}")]
         if self.profile is not None:
-            facts.append(("columns", used_columns(self.profile)))
+            names = [use.name for use in self.uses if use.role == FEATURE]
+            facts.append(
+                ("columns", f"{used_columns(self.profile)}{': ' if names else ''}{listed(names)}")
+            )
         facts += [(name, f"{a.shape} {a.dtype}") for name, a in (arrays | self.carry).items()]
         if self.columns is not None and self.profile is None:
-            more = ", …" if len(self.columns) > 20 else ""
-            facts.append(("columns", ", ".join(self.columns[:20]) + more))
+            facts.append(("columns", listed(self.columns)))
         if self.sample_weight is not None:
             facts.append(("sample weights", self.weight_name))
         facts += [(role, text) for role, text in told(self.uses) if role == LEFT_OUT]

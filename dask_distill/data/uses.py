@@ -190,3 +190,14 @@ def _nulls(features: Sequence[ColumnUse], most: int, on_invalid: str | None) -> 
     words = ", ".join(f"{use.nulls:.1%} of {use.name}" for use in found[:most])
     more = f", and {len(found) - most} more columns" if len(found) > most else ""
     return f"{words}{more}: {_WITHOUT_VALUES[on_invalid or 'fill']}"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names, up to a number of them.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b, …'
+    """
+    return f"{', '.join(names[:most])}{', …' if len(names) > most else ''}"

@@ -199,7 +199,7 @@ def _kind_of_numbers(name: str, values: Any, named: bool) -> tuple[str, str]:
     plain = undictionaried(values)
     if pa.types.is_dictionary(values.type):
         return CATEGORY, ""
-    if pa.types.is_integer(plain.type):
+    if pa.types.is_integer(plain.type) or (named_like_an_id(name) and _whole(plain)):
         known = pc.drop_null(plain)
         distinct = pc.count_distinct(known).as_py()
         if named_like_an_id(name):
@@ -207,6 +207,13 @@ def _kind_of_numbers(name: str, values: Any, named: bool) -> tuple[str, str]:
         if len(known) > _FEW and distinct == len(known) and _counts(known):
             return ID, "counts the rows"
     return NUMBER, ""
+
+
+def _whole(values: Any) -> bool:
+    """Whether all are whole: pandas makes floats of whole numbers of which some are missing."""
+    numbers = as_numbers(values)
+    known = numbers[~np.isnan(numbers)]
+    return len(known) > 0 and bool((known == np.floor(known)).all())
 
 
 def _counts(numbers: Any) -> bool:

@@ -165,10 +165,8 @@ class Dataset:
             arrays[self.label_name] = self.labels
         facts: list[tuple[str, object]] = [("rows", f"{self.n:,}")]
         if self.profile is not None:
-            names = [use.name for use in self.uses if use.role == FEATURE]
-            facts.append(
-                ("columns", f"{used_columns(self.profile)}{': ' if names else ''}{listed(names)}")
-            )
+            names = listed([use.name for use in self.uses if use.role == FEATURE])
+            facts.append(("columns", f"{used_columns(self.profile)}: {names}".removesuffix(": ")))
         facts += [(name, f"{a.shape} {a.dtype}") for name, a in (arrays | self.carry).items()]
         if self.columns is not None and self.profile is None:
             facts.append(("columns", listed(self.columns)))

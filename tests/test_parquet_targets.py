@@ -841,3 +841,18 @@ def test_to_parquet__a_disk_that_fails_at_once_is_told_in_a_sentence(
     with pytest.raises(DistillError, match=r"target '.*out.zarr' must be written, got OSError"):
         coreset.to_zarr(tmp_path / "out.zarr", columns=flat(coreset))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_open_dataset__strata_of_a_target_are_no_feature(tmp_path):
+    """A column made of what is to be predicted, in the data that are trained on."""
+    rng = np.random.default_rng(0)
+    values = pa.table({"a": rng.normal(size=900), "price": rng.lognormal(size=900)})
+    pq.write_table(values, tmp_path / "in.parquet")
+    words = ("--task", "regression", "--labels", "price", "--size", "90", "--workers", "1")
+    target = tmp_path / "out.parquet"
+    run("run", tmp_path / "in.parquet", target, *words, "--strategy", "stratified", "--quiet")
+    again = open_dataset(target, labels="price")
+    assert "price_stratum" in again.table.schema.names
+    assert again.columns == ("a",)
+    uses = {use.name: use.why for use in again.uses}
+    assert uses["price_stratum"] == "strata of the target"

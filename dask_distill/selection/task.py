@@ -23,6 +23,7 @@ from dask_distill.proxy.target_model import TargetModel
 from dask_distill.runtime.runner import part
 from dask_distill.selection.rare_labels import label_names, rare_labels, strata_of
 from dask_distill.selection.request import Asked, Request
+from dask_distill.storage.ours import STRATUM
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -45,7 +46,6 @@ _WORKS = {
 # those that give classes, and so strata, quotas of their own
 _QUOTAS = ("auto", "coverage")
 # behind the name of a target: what its strata are called
-STRATUM = "_stratum"
 
 
 def as_target(labels: Any, task: str) -> da.Array:

@@ -25,7 +25,12 @@ from dask_distill.sources.footers import Footer, read_footers, text_sizes
 from dask_distill.sources.reader import missing_name
 from dask_distill.sources.row_groups import Piece, RowGroups, pieces_of
 from dask_distill.storage.location import Location
-from dask_distill.storage.ours import SUBSET_WEIGHTS, WEIGHT as OUR_WEIGHT, own_columns
+from dask_distill.storage.ours import (
+    STRATUM,
+    SUBSET_WEIGHTS,
+    WEIGHT as OUR_WEIGHT,
+    own_columns,
+)
 from dask_distill.tables.dataset import Wanted, profiled, with_features
 from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 
@@ -182,7 +187,8 @@ def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -
     for name in columns:
         if name in index or _ROW_NUMBERS.fullmatch(name):
             ours = "a score" if re.match("_?score_", name) else "the index"
-            found[name] = "the subsets' weights" if name == SUBSET_WEIGHTS else ours
+            ours = "the subsets' weights" if name == SUBSET_WEIGHTS else ours
+            found[name] = "strata of the target" if STRATUM in name and name in index else ours
     return found | {name: _DIFFERS for name, column in columns.items() if column.misfit}
 
 

@@ -12,7 +12,9 @@ INDEX, WEIGHT, SUBSET_WEIGHTS, SCORE = "_index", "_weight", "_subset_weight", "_
 # what they are called among a subset's arrays
 ARRAYS = {INDEX: "index", WEIGHT: "weight", SUBSET_WEIGHTS: "subset_weight"}
 METADATA = b"dask_distill"
-_OURS = re.compile(rf"{INDEX}|{WEIGHT}|{SUBSET_WEIGHTS}|{SCORE}.+")
+# what a target that is no class is called by, where strata or sets of it are the classes
+STRATUM = "_stratum"
+_OURS = re.compile(rf"{INDEX}|{WEIGHT}|{SUBSET_WEIGHTS}|{SCORE}.+|.+{STRATUM}_*")
 
 
 def noted(columns: Sequence[str]) -> dict[bytes, bytes]:

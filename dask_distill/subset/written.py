@@ -19,7 +19,15 @@ import pyarrow.parquet as pq
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.errors import InputError, InputWarning
-from dask_distill.storage.ours import INDEX, SCORE, SUBSET_WEIGHTS, WEIGHT, noted, own_columns
+from dask_distill.storage.ours import (
+    INDEX,
+    SCORE,
+    STRATUM,
+    SUBSET_WEIGHTS,
+    WEIGHT,
+    noted,
+    own_columns,
+)
 from dask_distill.subset.columns import ArrayColumns, field_of
 from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
@@ -95,8 +103,17 @@ def written(
     fields = [*fields, *(field for _, found in arrays.values() for field in found)]
     fields += [pa.field(name, _kind(values), nullable=False) for name, values in ours.items()]
     _refuse_fields(fields)
-    schema = pa.schema(fields, metadata={**metadata, **noted(list(ours))})
+    # strata are made of the target: whoever opens the subset must not take them for features
+    made = [] if names["labels"] is None else names["labels"]["columns"]
+    strata = made if subset.label_name.endswith(STRATUM) and _is_no_class(subset) else []
+    schema = pa.schema(fields, metadata={**metadata, **noted([*ours, *strata])})
     return Written(schema, subset.table, taken, arrays, names, ours)
+
+
+def _is_no_class(subset: Subset) -> bool:
+    """Whether labels are of a target that is something else."""
+    task = subset.provenance.get("parameters", {}).get("task", "classification")
+    return bool(task != "classification")
 
 
 def _kind(values: npt.NDArray[Any]) -> Any:

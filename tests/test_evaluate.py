@@ -348,3 +348,14 @@ def test_command__bad_input_is_one_sentence(command, arguments, sentence):
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
     assert sentence in done.stderr
+
+
+def test_evaluate__of_rows_beside_those_that_were_chosen_before():
+    """They are in the source, and not among the rows that were selected from."""
+    X = np.random.default_rng(0).normal(size=(600, 4))
+    y = (X[:, 0] > 0).astype(int)
+    coreset = distill(X, y, size=60, strategy="random", initial=np.arange(20))
+    found = coreset.evaluate(X, y, models=LogisticRegression(), seeds=2)
+    assert len(found.verdict) > 0
+    with pytest.raises(InputError, match="selected from, 600 rows of 4 features, got 599"):
+        coreset.evaluate(X[:599], y[:599], models=LogisticRegression(), seeds=2)

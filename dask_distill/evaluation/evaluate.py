@@ -301,9 +301,11 @@ def labelled_source(
     weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
     n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]
     d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
-    if (dataset.n, dataset.d) != (n or dataset.n, d):
+    # rows that were chosen before are in the source, and not among those that were selected from
+    whole = told.get("input", {}).get("shape", [n])[0]
+    if dataset.d != d or (n and dataset.n not in (n, whole)):
         raise InputError(
-            f"the source must be what the subset was selected from, {n:,} rows of {d} features, "
+            f"the source must be what the subset was selected from, {whole:,} rows of {d} features, "
             f"got {dataset.n:,} of {dataset.d}; check the path and the names"
         )
     return dataset

@@ -200,7 +200,7 @@ def distill(
     marks = columns_named(protect, initial)
     several = task == "multilabel"
     given = named(Given(features=features, marks=marks, several=several, **by_name, **read))
-    features, labels = beside_table(given.features, given.labels, given.carry), given.labels
+    features, labels = beside_table(given.features, given.labels, given.arrays), given.labels
     if task in TASKS[1:]:
         features, labels = labels_of(features, labels)
     classes = labels if task == "classification" else None

@@ -178,5 +178,7 @@ def test_follow__another_reading_is_refused(tmp_path, table):
     other = open_dataset(source, columns={"city": "text"}).profile
     with pytest.raises(InputError, match="profile must be as it was when the target began"):
         list(follow(str(source), target, settings, opening={"profile": other}))
-    with pytest.raises(InputError, match="target must be a zarr group for a subset that grows"):
+    with pytest.raises(
+        InputError, match="target must be a zarr group for the subset of a source that is followed"
+    ):
         list(follow(str(source), str(tmp_path / "out.parquet"), settings))

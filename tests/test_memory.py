@@ -128,6 +128,12 @@ def no_gaps(path):
     group.create_array("X", data=X)
 
 
+def masks_written(path):
+    """Bytes of the masks of missing values."""
+    group = zarr.open_group(path, mode="r")
+    return sum(array.size for _, array in group["null"].arrays()) if "null" in group else 0
+
+
 @pytest.mark.parametrize(
     ("write", "strategy", "asked"),
     [
@@ -154,8 +160,9 @@ def test_plan__knows_of_row_groups_and_texts_and_classes(
     figures = f"{write.__name__}: measured {worker >> 20} MiB, planned {planned >> 20} MiB"
     logging.getLogger(__name__).info(figures)
     assert worker <= planned <= 2.5 * worker, figures
-    # a score of four bytes a row, which some strategies add, is not in the plan
-    beside = receipt["bytes_written"] - made.bytes_written
+    # a score of four bytes a row, which some strategies add, is not in the plan; nor the masks that
+    # zarr has where a value may be missing
+    beside = receipt["bytes_written"] - made.bytes_written - masks_written(tmp_path / "out.zarr")
     assert abs(beside) <= 0.05 * made.bytes_written + 4 * len(coreset)
 
 

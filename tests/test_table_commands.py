@@ -260,11 +260,12 @@ def test_update__of_other_columns_says_which(folder, table):
     ("case", "task"), [("regression", "regression"), ("several labels", "multilabel")]
 )
 def test_judging__knows_targets_that_are_no_classes(words, case, task):
-    found = words("run", "src", f"{task}.zarr", "--size", "60", *RUNS[case])
+    target = f"{task}-judged.zarr"
+    found = words("run", "src", target, "--size", "60", *RUNS[case])
     assert found.exit_code == 0, found.output
-    found = words("report", f"{task}.zarr", "--source", "src", "-o", "no.html", place=False)
+    found = words("report", target, "--source", "src", "-o", "no.html", place=False)
     assert found.exit_code == 0, found.output
-    found = words("evaluate", f"{task}.zarr", "--source", "src", *FEW)
+    found = words("evaluate", target, "--source", "src", *FEW)
     assert found.exit_code == 2
     assert f"one class, got a subset selected for {task}" in found.stderr
 

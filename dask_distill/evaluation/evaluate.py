@@ -305,8 +305,8 @@ def labelled_source(
     whole = told.get("input", {}).get("shape", [n])[0]
     if dataset.d != d or (n and dataset.n not in (n, whole)):
         raise InputError(
-            f"the source must be what the subset was selected from, {whole:,} rows of {d} features, "
-            f"got {dataset.n:,} of {dataset.d}; check the path and the names"
+            f"the source must be what the subset was selected from, {whole:,} rows of {d} "
+            f"features, got {dataset.n:,} of {dataset.d}; check the path and the names"
         )
     return dataset
 

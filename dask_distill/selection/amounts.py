@@ -21,7 +21,9 @@ _WRITTEN_TEXTS = CHUNK_BYTES // 32
 _WRITTEN_COPIES = 3
 # of a table's rows: what is put together for a row group of the output, and what is read of the
 # source at a time
-_TABLE_PART, _TABLE_READ = 64 * 2**20, 80 * 2**20
+_TABLE_PART, _TABLE_READ = 64 * 2**20, 128 * 2**20
+# of it: as taken, put together, encoded; for zarr texts are objects on the way
+_TABLE_COPIES = 5
 # of a column of which nothing is known
 _VALUE_BYTES = 8
 # a text as an object of Python, with what points to it; then in Arrow's memory or NumPy's
@@ -92,7 +94,7 @@ def written_lane_bytes(dataset: Dataset, selected: int) -> int:
     """What one thread takes while the selected rows are read once more and written."""
     if dataset.table is not None:
         held = min(selected * written_row_bytes(dataset), _TABLE_PART)
-        return int(_WRITTEN_COPIES * held + _TABLE_READ)
+        return int(_TABLE_COPIES * held + _TABLE_READ)
     most = 0
     for name, array in _arrays(dataset):
         text = size_of(name, array, dataset.texts)

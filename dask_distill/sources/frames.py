@@ -61,6 +61,13 @@ class Given:
         return named or bool(self.label_names) or _names(self.carry) or self.read_so
 
     @property
+    def arrays(self) -> list[str]:
+        """Names of what is carried that is no column of a frame."""
+        known = self.features.carry if isinstance(self.features, Dataset) else {}
+        carried = self.carry if isinstance(self.carry, Mapping) else {}
+        return [name for name in carried if carried[name] is not known.get(name)]
+
+    @property
     def label_names(self) -> list[str]:
         """Of several labels a row; a list of text is labels otherwise."""
         return list(self.labels) if self.several and _names(self.labels) else []

@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dask_distill.errors import InputError
-
 FEATURE, LABEL, CARRIED, LEFT_OUT = "feature", "label", "carried", "left out"
 WEIGHT = "sample weights"
 ROLES = (FEATURE, LABEL, CARRIED, WEIGHT)
@@ -92,24 +90,6 @@ def doubtful_lines(uses: Sequence[ColumnUse]) -> list[str]:
                 f"identifier; leave it out with --features, or carry it with --carry {use.name}"
             )
     return lines
-
-
-def refuse_an_id_alone(uses: Sequence[ColumnUse]) -> None:
-    """Rows that are compared by their identifiers alone are not compared at all.
-
-    Raises
-    ------
-    InputError
-    """
-    features = [use for use in uses if use.role == FEATURE]
-    others = [f"{use.name} ({use.kind})" for use in uses if use.role == LEFT_OUT]
-    if len(features) == 1 and named_like_an_id(features[0].name):
-        listed = f"{', '.join(others[:10])}{', …' if len(others) > 10 else ''}"
-        left = f"left out as no numbers are {listed}; encode some of them, or " if others else ""
-        raise InputError(
-            f"features must tell what rows are like, got column {features[0].name!r} alone, which "
-            f"is named like an identifier; {left}name features with features= / --features"
-        )
 
 
 def array_uses(

@@ -35,9 +35,22 @@ def with_written(dataset: Dataset, columns: str | Sequence[str]) -> Dataset:
             f"columns must be those of a table, got {columns!r:.60} for a source of arrays; name "
             "what is to be written beside features and labels with carry= / --carry"
         )
-    there = dataset.table.schema.names
-    kept = {*dataset.carry, *([] if dataset.labels is None else [dataset.label_name])}
-    return replace(dataset, table=dataset.table.select(columns, keep=kept & set(there)))
+    label = None if dataset.labels is None else dataset.label_name
+    return replace(dataset, table=some_columns(dataset.table, columns, label, dataset.carry))
+
+
+def some_columns(
+    table: Table, columns: str | Sequence[str], label: str | None, carry: Collection[str]
+) -> Table:
+    """Some columns of a table, beside the label and what is carried.
+
+    Raises
+    ------
+    InputError
+        Where there is no such column.
+    """
+    kept = {*carry, *([] if label is None else [label])}
+    return table.select(columns, keep=kept & set(table.schema.names))
 
 
 def beside_table(features: Any, labels: Any, carry: Collection[str] | None) -> Any:

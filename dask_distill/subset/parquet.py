@@ -7,6 +7,7 @@ is decided by the number of rows and by their values alone, not by how the sourc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from dask_distill.data.rows import take_rows
 from dask_distill.data.table import TablePart
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress, countdown
-from dask_distill.runtime.wire import joined, measured
+from dask_distill.runtime.wire import measured
 from dask_distill.storage import folder
 from dask_distill.storage.parts import Rows
 from dask_distill.storage.targets import check_target
@@ -26,7 +27,7 @@ from dask_distill.storage.tasks import run_tasks
 from dask_distill.storage.values import ValueDigest
 from dask_distill.subset.columns import parts_of_arrays
 from dask_distill.subset.subset import Subset
-from dask_distill.subset.written import Written, written
+from dask_distill.subset.written import Written, attributes_of, with_bytes_sent, written
 
 _TEXT = "UOT"
 _STEP_BYTES, _STEP_ROWS = 4 * 2**20, 2**15
@@ -117,33 +118,19 @@ def write_parquet(
     sources = subset.provenance.get("input", {}).get("sources", [])
     check_target(target, overwrite=overwrite, storage_options=options, sources=sources)
     found = written(subset, columns, scores=scores)
-    attributes = {
-        "provenance": subset.provenance,
-        "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
-        "names": found.names,
-    }
-    if request is not None:
-        attributes["request"] = dict(request)
     with measured(active_client()) as wire:
         step, parts = cut(subset, found)
-
-        def amend(attributes: dict[str, Any]) -> dict[str, Any]:
-            wire.mark("write")
-            told = attributes["provenance"]
-            sent = joined(told.get("bytes_on_the_wire"), wire.figures())
-            return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
-
         receipt = folder.write(
             target,
             found.schema,
             step,
             parts,
-            attributes,
+            attributes_of(subset, found.names, request),
             overwrite=overwrite,
             storage_options=options,
             on_part=None if progress is None else countdown("write", progress),
             run=run,
-            amend=amend,
+            amend=partial(with_bytes_sent, wire=wire),
         )
     return receipt | {"bytes_on_the_wire": wire.figures()}
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dask
@@ -12,7 +13,7 @@ from dask_distill.data.written import without_bytes_label
 from dask_distill.errors import InputError
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.progress import Progress, countdown
-from dask_distill.runtime.wire import joined, measured
+from dask_distill.runtime.wire import measured
 from dask_distill.sources.arrow_arrays import SCHEMA, schema_text, table_in
 from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
@@ -25,6 +26,7 @@ from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.parquet import write_parquet
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.subset.summary import Summary
+from dask_distill.subset.written import attributes_of, with_bytes_sent
 
 
 def write_subset(
@@ -103,26 +105,13 @@ def write_group(
         rows[SUBSET_WEIGHT] = da.from_array(subset.subset_weights, chunks=-1)
     if subset.summary is not None:
         rows |= subset.summary.arrays(names)
-    attributes: dict[str, Any] = {
-        "array_attributes": written.about,
-        "provenance": subset.provenance,
-        "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
-        "names": names.as_dict(),
-    }
+    attributes = attributes_of(subset, names.as_dict(), request)
+    attributes["array_attributes"] = written.about
     if subset.table is not None:
         attributes[SCHEMA] = schema_text(subset.table.schema)
     if subset.summary is not None:
         attributes["growing"] = subset.summary.attributes()
-    if request is not None:
-        attributes["request"] = dict(request)
     with measured(active_client()) as wire:
-
-        def amend(attributes: dict[str, Any]) -> dict[str, Any]:
-            wire.mark("write")
-            told = attributes["provenance"]
-            sent = joined(told.get("bytes_on_the_wire"), wire.figures())
-            return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
-
         receipt = store.write(
             target,
             rows,
@@ -131,7 +120,7 @@ def write_group(
             storage_options=options,
             on_chunk=None if progress is None else countdown("write", progress),
             run=run,
-            amend=amend,
+            amend=partial(with_bytes_sent, wire=wire),
             compared=written.compared,
         )
     return receipt | {"bytes_on_the_wire": wire.figures()}

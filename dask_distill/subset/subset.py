@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dask_distill.data.table import Table
 from dask_distill.data.uses import used_columns
+from dask_distill.data.written import some_columns
 from dask_distill.errors import InputError
 from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
@@ -122,6 +123,5 @@ def with_columns(subset: Subset, columns: str | Sequence[str]) -> Subset:
             f"columns must be those of a table, got {columns!r:.60} for a subset of arrays; leave "
             "it out"
         )
-    there = set(subset.table.schema.names)
-    kept = {*subset.carry, *([] if subset.labels is None else [subset.label_name])}
-    return replace(subset, table=subset.table.select(columns, keep=kept & there))
+    label = None if subset.labels is None else subset.label_name
+    return replace(subset, table=some_columns(subset.table, columns, label, subset.carry))

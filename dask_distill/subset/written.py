@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.errors import InputError, InputWarning
+from dask_distill.runtime.wire import Wire, joined
 from dask_distill.storage.ours import (
     INDEX,
     SCORE,
@@ -108,6 +109,26 @@ def written(
     strata = made if subset.label_name.endswith(STRATUM) and _is_no_class(subset) else []
     schema = pa.schema(fields, metadata={**metadata, **noted([*ours, *strata])})
     return Written(schema, subset.table, taken, arrays, names, ours)
+
+
+def attributes_of(
+    subset: Subset, names: Mapping[str, Any], request: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a target of either form says of a subset."""
+    found = {
+        "provenance": subset.provenance,
+        "certificate": None if subset.certificate is None else subset.certificate.as_dict(),
+        "names": names,
+    }
+    return found if request is None else found | {"request": dict(request)}
+
+
+def with_bytes_sent(attributes: dict[str, Any], wire: Wire) -> dict[str, Any]:
+    """The attributes once rows are written: with what was sent for that."""
+    wire.mark("write")
+    told = attributes["provenance"]
+    sent = joined(told.get("bytes_on_the_wire"), wire.figures())
+    return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
 
 
 def _is_no_class(subset: Subset) -> bool:

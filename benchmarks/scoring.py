@@ -1,4 +1,4 @@
-"""One scoring pass against one plain read-and-sum pass over the same zarr; memory of a worker.
+"""`score` of all rows against one plain read-and-sum pass over the same zarr; memory; its graph.
 
 python benchmarks/scoring.py [--rows N]
 """
@@ -14,101 +14,115 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
 
 import dask
+import dask.array as da
 import numpy as np
 import psutil
 import zarr
 from mixture import mixture
 
-from dask_distill import open_dataset
-from dask_distill.data.blocks import block_rows
-from dask_distill.proxy.models import SoftmaxProxy, score
-from dask_distill.proxy.scaling import Scaling
-from dask_distill.runtime.runner import DaskRunner
-from dask_distill.survey.reading import raw_blocks
+from dask_distill import open_dataset, score
+from dask_distill.data.dataset import as_dataset
+from dask_distill.scoring import scored
 
 CLASSES = 10
 
 
 def write(place, rows, features):
-    """A zarr as users have them: chunks of some 8 MiB, the default compressor."""
+    """A zarr as users have them: chunks of 16 MiB, the default compressor; labels beside them."""
     group = zarr.open_group(place, mode="w")
-    chunk = max(1, 2**21 // features)
+    chunk = max(1, 2**22 // features)
     X = group.create_array("X", shape=(rows, features), chunks=(chunk, features), dtype="f4")
+    y = group.create_array("y", shape=(rows,), chunks=(chunk,), dtype="i8")
     for start in range(0, rows, chunk):
-        X[start : start + chunk] = mixture(min(chunk, rows - start), features, seed=start)
-
-
-def score_block(block, proxy, scaling):
-    """All four scores of a block, reduced to a number so that nothing else is moved."""
-    codes = (block.start + np.arange(len(block.X)) % CLASSES).astype(np.int32) % CLASSES
-    rows = block.start + np.arange(len(block.X))
-    scores = score(proxy, scaling, block.X, rows, codes)
-    return float(sum(values.sum(dtype=float) for values in scores.values()))
+        m = min(chunk, rows - start)
+        X[start : start + chunk] = mixture(m, features, seed=start)
+        y[start : start + chunk] = np.arange(start, start + m) % CLASSES
 
 
 def timed(function):
-    """The faster of three runs: the page cache is warm for all of them."""
+    """CPU seconds, the least of five runs: the page cache is warm for all of them."""
     times = []
-    for _ in range(3):
-        started = time.perf_counter()
+    for _ in range(5):
+        started = time.process_time()
         function()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times)
 
 
 def main(rows, features=64):
-    rng = np.random.default_rng(0)
-    proxy = SoftmaxProxy(rng.normal(size=(CLASSES, features)).astype("f4"), np.zeros(CLASSES, "f4"))
-    scaling = Scaling(np.zeros(features), np.ones(features))
     with tempfile.TemporaryDirectory() as folder, dask.config.set(scheduler="sync"):
         place = Path(folder) / "data.zarr"
         write(place, rows, features)
         dataset = open_dataset(place)
-        runner = DaskRunner()
-
-        def scoring():
-            blocks = raw_blocks(dataset, runner)
-            runner.fetch_all([runner.call("s", score_block, b, proxy, scaling) for b in blocks])
-
+        started = time.process_time()
+        scores = score(dataset)
+        survey = time.process_time() - started
         plain = timed(lambda: dataset.features.sum(dtype=np.float64).compute())
-        ours = timed(scoring)
+        ours = timed(lambda: scores.table.sum(dtype=np.float64).compute())
         print(
-            f"scoring pass / read and sum, {rows:,} x {features} float32, {CLASSES} classes, "
-            f"1 thread: {ours / plain:.2f} ({ours:.2f} s / {plain:.2f} s)"
+            f"scores of all rows / read and sum, {rows:,} x {features} float32, {CLASSES} classes,"
+            f" 1 thread: {ours / plain:.2f} ({ours:.2f} s / {plain:.2f} s); the survey before: "
+            f"{survey / plain:.2f}"
         )
-        block = 4 * features * min(rows, block_rows(rows, features))
+        chunk = 4 * features * dataset.features.chunks[0][0]
         print(
-            f"peak memory of a scoring process / a block of {block / 2**20:.1f} MiB: "
-            f"{peak_in_a_process(place, proxy, scaling) / block:.1f}"
+            f"peak memory of a scoring process / a chunk of {chunk / 2**20:.1f} MiB: "
+            f"{peak_in_a_process(place) / chunk:.1f}"
         )
+        print(f"graph for 10,000 chunks: {graph(scores):.2f} s")
 
 
-def peak_in_a_process(place, proxy, scaling):
+def graph(scores, chunks=10_000):
+    """Seconds to build what scores as many chunks, and to make its tasks."""
+    features = da.zeros((1000 * chunks, 64), chunks=(1000, 64), dtype="f4")
+    labels = da.zeros(1000 * chunks, chunks=1000, dtype="i8")
+    dataset = as_dataset(features, labels)
+    (scorer,) = [
+        task.value
+        for name, task in dict(scores.table.dask).items()
+        if str(name).startswith("proxy-")
+    ]
+    started = time.process_time()
+    dict(scored(dataset, scorer).__dask_graph__())
+    return time.process_time() - started
+
+
+def peak_in_a_process(place):
     """Resident memory that scoring adds to a process that has everything imported."""
     import multiprocessing
 
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe()
-    process = context.Process(target=_measure, args=(place, proxy, scaling, sender))
+    process = context.Process(target=_measure, args=(place, sender))
     process.start()
     peak = receiver.recv()
     process.join()
     return peak
 
 
-def _measure(place, proxy, scaling, sender):
-    import resource
-
-    dataset, runner = open_dataset(place), DaskRunner()
-    few = replace(dataset, features=dataset.features[:64])
+def _measure(place, sender):
     with dask.config.set(scheduler="sync"):
-        for block in raw_blocks(few, runner):
-            runner.fetch(runner.call("s", score_block, block, proxy, scaling))
-        blocks = raw_blocks(dataset, runner)
+        dataset = open_dataset(place)
+        few = replace(dataset, features=dataset.features[:5000], labels=dataset.labels[:5000])
+        scores = score(few)
+        scores.table.sum().compute()
+        (scorer,) = [
+            task.value
+            for name, task in dict(scores.table.dask).items()
+            if str(name).startswith("proxy-")
+        ]
+        chunks = dataset.features.chunks[0]
+        scorer = replace(scorer, starts=np.cumsum((0, *chunks[:-1])))
+        table = scored(dataset, scorer)
         before = psutil.Process().memory_info().rss
-        for block in blocks:
-            runner.fetch(runner.call("s", score_block, block, proxy, scaling))
-    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+        table.sum(dtype=np.float64).compute()
+    sender.send(_highest() - before)
+
+
+def _highest():
+    """Bytes: the peak of this process alone, where getrusage begins with its parent's."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

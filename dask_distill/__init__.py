@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.follow import grow
     from dask_distill.pipeline import distill, distill_to_zarr
+    from dask_distill.scoring import Scores, score
     from dask_distill.search.result import StrategySearch
     from dask_distill.search.run import search_strategy
     from dask_distill.selection.decision import explain
@@ -41,6 +42,7 @@ _HOMES = {
     "InputWarning": "errors",
     "Plan": "selection.plan",
     "Request": "selection.request",
+    "Scores": "scoring",
     "SelectionWarning": "selection.select",
     "StrategySearch": "search.result",
     "SizeCurve": "evaluation.curve_result",
@@ -56,6 +58,7 @@ _HOMES = {
     "open_coreset": "coreset",
     "open_dataset": "sources.open",
     "open_synthetic": "synthesis.synthetic",
+    "score": "scoring",
     "search_strategy": "search.run",
     "size_curve": "curve",
     "synthesize": "synthesis.run",

@@ -98,6 +98,7 @@ MANY_WORDS = {
     "label_in_batches",
     "open_dataset",
     "report",
+    "score",
     "size_curve",
 }
 

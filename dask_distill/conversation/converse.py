@@ -37,6 +37,7 @@ def converse(
     phase: str,
     keep: bool = True,
     written: bool = False,
+    opening: str | None = None,
 ) -> tuple[Any, list[Any]]:
     """Ask until there is a final word.
 
@@ -54,6 +55,8 @@ def converse(
         Whether the blocks remember the last question; the survey's need not.
     written : bool
         Whether the run's journal takes questions and states, and gives those of a run that died.
+    opening : str, optional
+        What tasks are called that answer the first question.
 
     Returns
     -------
@@ -75,7 +78,8 @@ def converse(
         number += 1
         started = time.perf_counter()
         run.progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
-        states, answers = _asked(strategy, states, turn, run, phase, journal, number - 1)
+        name = opening if opening and number == 1 else f"{phase}-answer"
+        states, answers = _asked(strategy, states, turn, run, name, journal, number - 1)
         combined = _tree(strategy, answers, run, phase)
         turn = run.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
         outcome = run.call(f"{phase}-outcome", _outcome, turn)
@@ -97,7 +101,7 @@ def _asked(
     states: Sequence[Any],
     turn: Any,
     run: Run,
-    phase: str,
+    name: str,
     journal: Journal,
     number: int,
 ) -> tuple[list[Any], list[Any]]:
@@ -106,7 +110,7 @@ def _asked(
     places = run.runner.places([_holder(state) for state in states])
     states = [
         run.runner.call(
-            part(f"{phase}-answer", i, states),
+            part(name, i, states),
             _step,
             strategy,
             state,
@@ -119,7 +123,7 @@ def _asked(
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
     answers = [
-        run.runner.call(part(f"{phase}-send", i, states), _send, state, at=place)
+        run.runner.call(part(f"{name}-send", i, states), _send, state, at=place)
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
     return states, answers

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.data.blocks import tile_rows
+from dask_distill.data.places import Places
 from dask_distill.errors import InputError
 from dask_distill.survey.schema import Schema
 
@@ -28,6 +30,20 @@ class EstimatorProxy:
     def classes(self) -> int:
         """How many classes it knows."""
         return len(self.columns)
+
+    @property
+    def granule(self) -> int:
+        """Whole tiles: calls cost."""
+        return 0
+
+    def judged(self, X: npt.NDArray[np.floating], rows: Rows, *, sampled: bool = False) -> Float32:
+        """(m, C) probabilities in fixed tiles, as `score` has them; rows that are far between."""
+        out, none = np.empty((len(X), self.classes), np.float32), np.empty((0, 0), np.float32)
+        step = tile_rows(X.shape[1])
+        for tile in Places.of(np.arange(len(X)) if sampled else rows, step).tiles(step):
+            found = self.probabilities(tile.placed(X), none, tile.numbers)
+            out[tile.rows] = tile.taken(found)
+        return out
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """What ``predict_proba`` says, checked."""

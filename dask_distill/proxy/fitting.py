@@ -14,6 +14,8 @@ from dask_distill.survey.schema import Sample, Schema
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+# built-in judges by name
+PROXIES = ("linear", "ensemble")
 FOLDS = 3
 # the models have mostly stopped before
 _STEPS = 100
@@ -25,6 +27,11 @@ _FEW_CLASSES = 64
 _MOST_AXES = 2**24
 # probabilities of the sample that scikit-learn may hold, several times
 _MOST_PROBABILITIES = 2**23
+
+
+def fit_proxy(schema: Schema, kind: str) -> SoftmaxProxy | EnsembleProxy:
+    """Fit the built-in judge of a name, of `PROXIES`."""
+    return fit_ensemble(schema) if kind == "ensemble" else fit_softmax(schema)
 
 
 def fit_softmax(schema: Schema) -> SoftmaxProxy:

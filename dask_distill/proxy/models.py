@@ -3,6 +3,7 @@
 Fitted on the survey's bounded sample; blocks only apply it, in tiles of a fixed shape.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,17 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import tile_rows
+from dask_distill.data.places import Places
 from dask_distill.kernels import scores as kernels
 from dask_distill.kernels.label_noise import contradiction
 from dask_distill.kernels.softmax import widened
-from dask_distill.proxy.scaling import Scaling, tiles
+from dask_distill.proxy.scaling import Scaling
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
+# scores of probabilities alone, and those of how far these are from the labels
+UNLABELLED = ("entropy", "margin", "doubt")
+LABELLED = ("gradient", "el2n", "trust_gap")
 FOURIER_FEATURES = 600
-# rows whose Fourier features are made at once
-_FOURIER_ROWS = 256
+# rows that are multiplied at once: their Fourier features stay where the processor has them at hand
+GRANULE_ROWS = 256
 # probabilities of a tile: with more than 512 classes, tiles have fewer rows
 _MOST_PROBABILITIES = 2**21
 
@@ -31,6 +36,10 @@ class Proxy(Protocol):
     @property
     def classes(self) -> int:
         """How many classes it knows."""
+
+    @property
+    def granule(self) -> int:
+        """Rows that it judges together, whole tiles where it is 0: bits hang on no others."""
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """(m, C) probabilities of raw features X, which are Z when standardised."""
@@ -48,10 +57,20 @@ class SoftmaxProxy:
         """How many classes it knows."""
         return len(self.intercepts)
 
+    @property
+    def granule(self) -> int:
+        """Rows of one product."""
+        return GRANULE_ROWS
+
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """Softmax of the logits."""
+        weights = np.ascontiguousarray(self.weights.T)
+        by_row = np.empty((len(Z), self.classes), np.float32)
+        for start in range(0, len(Z), GRANULE_ROWS):
+            part = slice(start, start + GRANULE_ROWS)
+            np.matmul(Z[part], weights, out=by_row[part])
         # rows first is twice as fast to multiply, classes first is faster for all that follows
-        logits = np.ascontiguousarray((Z @ np.ascontiguousarray(self.weights.T)).T)
+        logits = np.ascontiguousarray(by_row.T)
         logits += self.intercepts[:, None]
         return _softmax(logits, axis=0).T
 
@@ -80,6 +99,11 @@ class EnsembleProxy:
         """How many classes it knows."""
         return self.members[0].classes
 
+    @property
+    def granule(self) -> int:
+        """Rows of one product."""
+        return GRANULE_ROWS
+
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """Mean over the members, or the one member for rows of the sample."""
         each = self._each(Z)
@@ -104,10 +128,10 @@ class EnsembleProxy:
         lifted = np.vstack([self.frequencies, self.phases])
         each = np.empty((count, columns // count, len(Z)), np.float32)
         # Fourier features of few rows stay where the processor has them at hand
-        room = np.empty((min(len(Z), _FOURIER_ROWS), D), np.float32)
+        room = np.empty((min(len(Z), GRANULE_ROWS), D), np.float32)
         ones = np.ones((len(room), len(lifted)), np.float32)
-        for start in range(0, len(Z), _FOURIER_ROWS):
-            part = slice(start, min(start + _FOURIER_ROWS, len(Z)))
+        for start in range(0, len(Z), GRANULE_ROWS):
+            part = slice(start, min(start + GRANULE_ROWS, len(Z)))
             some = slice(part.stop - start)
             logits = _waves(Z[part], lifted, out=room[some], ones=ones[some]) @ weights[:D]
             plain = Z[part] if self.axes is None else Z[part] @ self.axes
@@ -126,50 +150,85 @@ def score(
     codes: npt.NDArray[np.int32] | None,
     given: Float32 | None = None,
     confident: npt.NDArray[np.float64] | None = None,
+    *,
+    sampled: bool = False,
+    names: Collection[str] = (*UNLABELLED, *LABELLED),
 ) -> dict[str, Float32]:
-    """All scores of a block, in fixed tiles; ``given`` are probabilities known before.
+    """Scores of some rows, each row at its place in tiles that are cut by global row number.
 
-    With ``confident``, thresholds by class, the trust gap is that of `contradiction`.
+    Bits hang on a row's values and number alone, not on which others are here; rows that are
+    ``sampled``, far between, are put side by side. ``given`` are probabilities known before. With
+    ``confident``, thresholds by class, the trust gap is that of `contradiction`.
 
     Returns
     -------
     dict of (m,) float32 arrays
-        ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also ``gradient``,
-        ``el2n`` and ``trust_gap``.
+        Of ``names``: ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also
+        ``gradient``, ``el2n`` and ``trust_gap``.
     """
-    names = ["entropy", "margin", "doubt"]
-    if codes is not None:
-        names += ["gradient", "el2n", "trust_gap"]
+    there = UNLABELLED if codes is None else (*UNLABELLED, *LABELLED)
+    names = [name for name in there if name in names]
     out = {name: np.empty(len(X), np.float32) for name in names}
-    # one buffer for all tiles: a fresh one each would cost page faults
     step = _score_rows(X.shape[1], proxy.classes if given is None else given.shape[1])
-    room = np.empty((min(len(X), step), X.shape[1]), np.float32)
-    for tile in tiles(len(X), X.shape[1], step):
-        Z = scaling(X[tile], out=room[: tile.stop - tile.start])
-        P = proxy.probabilities(X[tile], Z, rows[tile]) if given is None else given[tile]
-        out["entropy"][tile] = kernels.entropy(P)
-        top = kernels.top_two(P)
-        out["margin"][tile] = kernels.margin(P, top)
-        out["doubt"][tile] = 1 - top[0]
-        if codes is not None:
-            own = codes[tile]
-            out["el2n"][tile] = kernels.el2n(P, own)
-            # the gradient's norm, without computing EL2N again
-            out["gradient"][tile] = out["el2n"][tile] * kernels.input_length(Z)
-            if confident is None:
-                out["trust_gap"][tile] = kernels.trust_gap(P, own, top)
-            else:
-                out["trust_gap"][tile] = contradiction(P, own, confident)
+    numbers = np.arange(len(rows)) if sampled else rows
+    places = Places.of(numbers, min(proxy.granule or step, step))
+    # one buffer for all tiles: a fresh one each would cost page faults
+    room = np.empty((min(places.size, step), X.shape[1]), np.float32)
+    for tile in places.tiles(step):
+        some = tile.placed(X)
+        Z = scaling(some, out=room[: len(some)])
+        if given is None:
+            P = proxy.probabilities(some, Z, tile.placed(rows) if sampled else tile.numbers)
+        else:
+            P = tile.placed(given)
+        own = None if codes is None else tile.placed(codes)
+        for name, values in _scores(P, Z, own, confident, names).items():
+            out[name][tile.rows] = tile.taken(values)
+    return out
+
+
+def _scores(
+    P: Float32,
+    Z: Float32,
+    codes: npt.NDArray[np.int32] | None,
+    confident: npt.NDArray[np.float64] | None,
+    names: Collection[str],
+) -> dict[str, Float32]:
+    """Of one tile."""
+    out: dict[str, Float32] = {}
+    top = kernels.top_two(P)
+    if "entropy" in names:
+        out["entropy"] = kernels.entropy(P)
+    if "margin" in names:
+        out["margin"] = kernels.margin(P, top)
+    if "doubt" in names:
+        out["doubt"] = (1 - top[0]).astype(np.float32, copy=False)
+    if codes is None:
+        return out
+    error = kernels.el2n(P, codes)
+    if "el2n" in names:
+        out["el2n"] = error
+    if "gradient" in names:
+        # its norm, without computing EL2N again
+        out["gradient"] = error * kernels.input_length(Z)
+    if "trust_gap" in names and confident is None:
+        out["trust_gap"] = kernels.trust_gap(P, codes, top)
+    elif "trust_gap" in names:
+        assert confident is not None
+        out["trust_gap"] = contradiction(P, codes, confident).astype(np.float32)
     return out
 
 
 def probabilities(
     proxy: Proxy, scaling: Scaling, X: npt.NDArray[np.floating], rows: Rows
 ) -> Float32:
-    """(m, C) probabilities, in the tiles of `score`."""
+    """(m, C) probabilities of sampled rows, in the tiles of `score`."""
     out = np.empty((len(X), proxy.classes), np.float32)
-    for tile in tiles(len(X), X.shape[1], _score_rows(X.shape[1], proxy.classes)):
-        out[tile] = proxy.probabilities(X[tile], scaling(X[tile]), rows[tile])
+    step = _score_rows(X.shape[1], proxy.classes)
+    for tile in Places.of(np.arange(len(X)), min(proxy.granule or step, step)).tiles(step):
+        some = tile.placed(X)
+        found = proxy.probabilities(some, scaling(some), tile.placed(rows))
+        out[tile.rows] = tile.taken(found)
     return out
 
 

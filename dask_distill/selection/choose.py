@@ -185,7 +185,10 @@ def select_rows(
     handle, states = run.constant(watched), blocks
     if watched.strategy.joins:
         states = _joined(handle, blocks, question, run)
-    final, states = converse(handle, states, question, run, phase="select", written=True)
+    opening = watched.strategy.first_round
+    final, states = converse(
+        handle, states, question, run, phase="select", written=True, opening=opening
+    )
     selections = run.fetch_all(choose(handle, states, final, run))
     return selections, run.fetch(run.call("facts", _facts, handle, final))
 

@@ -53,6 +53,10 @@ class Ground:
         Of the rows of the sample; see `watched`.
     scaling : dict or None
         What was done to features whose spread a few rows make; see `told_scales`.
+    scales : handle of `Scales`, or None
+        What did it.
+    judge_before : handle of `EstimatorProxy`, or None
+        The user's model, which judges features as they were before.
     """
 
     schema: Any
@@ -64,6 +68,8 @@ class Ground:
     judge: Any = None
     groups: Any = None
     scaling: dict[str, Any] | None = None
+    scales: Any = None
+    judge_before: Any = None
 
 
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
@@ -121,6 +127,8 @@ def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
         unreduced=ground.blocks,
         judge=None if judge is None else run.call("judge", EstimatorProxy.spoken, judge),
         scaling=told,
+        scales=scales,
+        judge_before=judge,
     )
 
 

@@ -27,7 +27,7 @@ def make_provenance(
     """How the subset came about, JSON-able."""
     dataset, request = asked.dataset, asked.request
     facts, taken, size = found.pool, found.taken, len(found.indices)
-    dropped = _dropped(facts, dataset.columns)
+    dropped = dropped_facts(facts, dataset.columns)
     missing = lost(run.fetch(ground.groups), found.counts, facts, taken, size)
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]
@@ -39,31 +39,13 @@ def make_provenance(
         missing["labels"] = lost_labels(labels)
     classes = _class_table(facts, taken)
     free = size - found.told.get("rows_protected", 0)
-    packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
     each = size if request.subsets == 1 else request.each(facts.n)
     parameters = request.describe() | {"size": each}
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
-        "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in packages},
-        "input": {
-            "fingerprint": facts.fingerprint,
-            "sources": list(dataset.sources),
-            **{"split": dataset.split, "where": dataset.where},
-            "shape": list(dataset.features.shape),
-            "dtype": str(dataset.features.dtype),
-            "columns": None if dataset.columns is None else list(dataset.columns),
-            "blocks": len(facts.block_counts),
-            "time": dataset.time_name,
-            "renamed": dict(dataset.renamed),
-            **_attributes(dataset),
-            "labels": None if dataset.labels is None else dataset.label_name,
-            "carry": list(dataset.carry),
-            **_table(dataset),
-            "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
-            "sample_weight": _weights(facts, dataset),
-        },
+        "versions": versions(),
+        "input": input_facts(dataset, facts),
         "rows": facts.n,
         "rows_dropped": facts.dropped,
         "dropped": dropped,
@@ -82,6 +64,33 @@ def make_provenance(
         "selection": found.told,
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that results hang on."""
+    packages = ("dask-distill", "dask", "distributed", "numpy", "scikit-learn", "zarr")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def input_facts(dataset: Dataset, facts: Schema) -> dict[str, Any]:
+    """What was read, JSON-able."""
+    return {
+        "fingerprint": facts.fingerprint,
+        "sources": list(dataset.sources),
+        **{"split": dataset.split, "where": dataset.where},
+        "shape": list(dataset.features.shape),
+        "dtype": str(dataset.features.dtype),
+        "columns": None if dataset.columns is None else list(dataset.columns),
+        "blocks": len(facts.block_counts),
+        "time": dataset.time_name,
+        "renamed": dict(dataset.renamed),
+        **_attributes(dataset),
+        "labels": None if dataset.labels is None else dataset.label_name,
+        "carry": list(dataset.carry),
+        **_table(dataset),
+        "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
+        "sample_weight": _weights(facts, dataset),
     }
 
 
@@ -144,7 +153,7 @@ def _weights(facts: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
     }
 
 
-def _dropped(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
+def dropped_facts(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
     """Of the rows left out: how many by column and by class, and what is left of each class."""
     if facts.invalid is None:
         return None

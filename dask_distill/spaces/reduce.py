@@ -155,7 +155,7 @@ class Reducing:
             )
         judged = block.probabilities
         if question.judge is not None:
-            judged = question.judge.probabilities(block.X, np.empty((0, 0), np.float32), block.rows)
+            judged = question.judge.judged(block.X, block.rows)
         return replace(block, X=Z, novelty=novelty, probabilities=judged)
 
     def answer(self, block: Block, question: Question) -> tuple[Spread, ...]:
@@ -325,8 +325,7 @@ def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Sc
         Z, novelty = question.reduced(sample.X, sample.time)
         judged = sample.probabilities
         if question.judge is not None:
-            none = np.empty((0, 0), np.float32)
-            judged = question.judge.probabilities(sample.X, none, sample.rows)
+            judged = question.judge.judged(sample.X, sample.rows, sampled=True)
     mean, scale = found.mean, found.scale
     told = space.describe() | question.reducer.facts() | {"features": question.width}
     if question.timeline is not None:

@@ -185,7 +185,7 @@ def scaled_schema(scales: Scales, schema: Schema, judge: EstimatorProxy | None) 
     judged = None
     if judge is not None:
         with single_threaded():
-            judged = judge.probabilities(sample.X, np.empty((0, 0), np.float32), sample.rows)
+            judged = judge.judged(sample.X, sample.rows, sampled=True)
     return replace(
         schema,
         mean=np.where(changed, mean, schema.mean),
@@ -203,7 +203,7 @@ def scaled_block(block: Block, scales: Scales, judge: EstimatorProxy | None) -> 
     """A block in these scales; a model of the user's judges the features as they are."""
     judged = block.probabilities
     if judge is not None:
-        judged = judge.probabilities(block.X, np.empty((0, 0), np.float32), block.rows)
+        judged = judge.judged(block.X, block.rows)
     return replace(block, X=scales(block.X), probabilities=judged)
 
 

@@ -25,7 +25,7 @@ from dask_distill.kernels.masses import counted
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.estimator import use_estimator
-from dask_distill.proxy.fitting import fit_ensemble, fit_softmax
+from dask_distill.proxy.fitting import PROXIES, fit_proxy
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
@@ -132,7 +132,7 @@ class Auto(Strategy):
                 'balance must be "proportional", "sqrt" or "equal", '
                 f"got {self.balance!r}; leave it out for proportional"
             )
-        if self.proxy not in ("ensemble", "linear"):
+        if self.proxy not in PROXIES:
             raise InputError(
                 f'proxy must be "ensemble" or "linear", got {self.proxy!r}; to judge by a model of '
                 "your own, pass distill(proxy=)"
@@ -396,4 +396,4 @@ class Auto(Strategy):
         """The user's estimator, or the built-in model that is asked for."""
         if proxy is not None:
             return use_estimator(proxy, schema)
-        return fit_ensemble(schema) if self.proxy == "ensemble" else fit_softmax(schema)
+        return fit_proxy(schema, self.proxy)

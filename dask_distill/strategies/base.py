@@ -52,6 +52,11 @@ class Strategy:
         """Why these options are known to hurt, for the user; None where they are not."""
         return None
 
+    @property
+    def first_round(self) -> str | None:
+        """What blocks do at first, as its tasks are called; None for what has no name."""
+        return "score" if self.uses_proxy else None
+
     def requires_labels(self, proxy: Any) -> bool:
         """Whether it cannot work without labels, given the user's proxy or None."""
         return self.needs_labels

@@ -87,6 +87,11 @@ class KCenter(Stepwise):
             raise InputError(f"reduce must be a function of a block, got {self.reduce!r}")
 
     @property
+    def first_round(self) -> str | None:
+        """Blocks traverse their own rows, but for the one traversal of all."""
+        return None if self.exact else "candidates"
+
+    @property
     def counts_chosen(self) -> bool:
         """They are centers."""
         return True

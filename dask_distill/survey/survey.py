@@ -247,11 +247,17 @@ def offered_rows(n: int, classes: int) -> int:
 
 def valid_block(raw: RawBlock, schema: Schema) -> Block:
     """Leave out what the survey found invalid, and put class numbers for labels."""
+    return valid_rows(raw, schema, int(schema.block_counts[raw.number]) == len(raw.X))
+
+
+def valid_rows(raw: RawBlock, schema: Schema, all_valid: bool) -> Block:
+    """The same of any run of rows, where it is known whether all of them are valid."""
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
     X, labels, time, mass = raw.X, raw.y, raw.time, _masses(raw, schema.weighing)
-    if int(schema.block_counts[raw.number]) != len(rows):
+    bad = None
+    if not all_valid:
         bad, _ = unused_rows(raw, filled=schema.filled is not None, none=schema.none)
-        assert bad is not None
+    if bad is not None:
         rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
         labels = None if labels is None else labels[~bad]
         time = None if time is None else time[~bad]

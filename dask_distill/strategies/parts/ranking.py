@@ -7,6 +7,7 @@ seed and row number, so that they come from all over the data; a model of trees 
 of equal scores, and the first of them would be the head of the file.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -34,9 +35,10 @@ from dask_distill.survey.schema import Sample, Schema
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Scores = dict[str, npt.NDArray[np.float32]]
 
 # the scores that a coreset shows
-REPORTED = ("gradient", "el2n", "entropy", "margin")
+REPORTED = ("gradient", "entropy", "el2n", "margin")
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 # a score's leading digit is its exponent and seven bits of its mantissa
@@ -130,11 +132,15 @@ class Scorer:
         model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
         return cls(model, Scaling.of(schema))
 
-    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
+    def __call__(self, rows: Block | Sample) -> Scores:
         """What a coreset shows, of a block or of the survey's sample."""
-        given = rows.probabilities
-        found = score(self.proxy, self.scaling, rows.X, rows.rows, rows.codes, given)
-        return {name: values for name, values in found.items() if name in REPORTED}
+        return self.named(rows, REPORTED)
+
+    def named(self, rows: Block | Sample, names: Collection[str]) -> Scores:
+        """Scores by their names; those that need labels where there are some."""
+        asked = (rows.X, rows.rows, rows.codes, rows.probabilities)
+        sampled = isinstance(rows, Sample)
+        return score(self.proxy, self.scaling, *asked, sampled=sampled, names=names)
 
 
 @dataclass(frozen=True)
@@ -244,9 +250,7 @@ class Ranking(Strategy):
         """Rows wanted from each group, and rows it has: one group unless overridden."""
         return np.array([size], np.int64), np.array([schema.n], np.int64)
 
-    def keys(
-        self, block: Block, scores: dict[str, npt.NDArray[np.float32]], seed: int
-    ) -> npt.NDArray[np.uint32]:
+    def keys(self, block: Block, scores: Scores, seed: int) -> npt.NDArray[np.uint32]:
         """Lowest first; random unless overridden."""
         return draw_keys(block.rows, seed, stream=Stream.RANKING, mass=block.mass)
 
@@ -270,7 +274,7 @@ class Ranking(Strategy):
         """Score once, then remember keys alone: the features are let go."""
         if isinstance(state, Ranked):
             return state
-        scores: dict[str, npt.NDArray[np.float32]] = {}
+        scores: Scores = {}
         if question.scorer is not None:
             scores = question.scorer(state)
         groups = np.zeros(len(state.rows), np.int32)

@@ -161,7 +161,7 @@ def judge_sample(
         if P is None:
             P = probabilities(proxy, scaling, sample.X, sample.rows)
         confident = class_thresholds(P, codes, times)
-    scores = score(proxy, scaling, sample.X, sample.rows, codes, P, confident)
+    scores = score(proxy, scaling, sample.X, sample.rows, codes, P, confident, sampled=True)
     gap, doubt = scores.pop("trust_gap"), scores.pop("doubt")
     decision = None
     if P is None or confident is None:

@@ -1,0 +1,398 @@
+"""`score`: what a proxy model says of every row, as Dask arrays beside the data.
+
+One survey fits the proxy; then a graph of `map_blocks` applies it, chunk by chunk of the input,
+with the functions by which strategies score their blocks.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+from dask.base import tokenize
+from dask.delayed import delayed
+
+from dask_distill.conversation.run import Run, measured_run
+from dask_distill.data.blocks import RawBlock, as_features
+from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.labels import UNSET, as_labels
+from dask_distill.data.weighted import measured, with_weights
+from dask_distill.data.written import beside_table
+from dask_distill.errors import InputError
+from dask_distill.proxy.estimator import EstimatorProxy
+from dask_distill.proxy.fitting import PROXIES, fit_proxy
+from dask_distill.proxy.models import LABELLED
+from dask_distill.proxy.scaling import Scaling
+from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.progress import Progress
+from dask_distill.runtime.threads import single_threaded
+from dask_distill.selection.checkpoint import Receipts
+from dask_distill.selection.ground import Ground, scaled, surveyed
+from dask_distill.selection.provenance import dropped_facts, input_facts, versions
+from dask_distill.selection.request import Asked, Request
+from dask_distill.selection.select import SelectionWarning
+from dask_distill.sources.frames import Given, named
+from dask_distill.spaces.scales import Scales, scaled_block, stray_warning
+from dask_distill.strategies.entropy import Entropy
+from dask_distill.strategies.gradient import Gradient
+from dask_distill.strategies.parts.ranking import REPORTED, Scorer
+from dask_distill.support.html import facts_table
+from dask_distill.survey.reading import raw_blocks
+from dask_distill.survey.schema import Schema
+from dask_distill.survey.survey import valid_rows
+from dask_distill.survey.validity import OnInvalid
+from dask_distill.tables.profile import likely
+
+CRITERIA = (*REPORTED, "doubt", "trust_gap")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scores(Mapping[str, da.Array]):
+    """Scores of all rows, by criterion.
+
+    Attributes
+    ----------
+    table : (n, c) float32 dask array
+        All criteria side by side: what computes them, once for all.
+    criteria : tuple of str
+        Names of its columns.
+    provenance : dict
+        How they came about, JSON-able.
+    """
+
+    table: da.Array
+    criteria: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    def __getitem__(self, name: str) -> da.Array:
+        if name not in self.criteria:
+            raise KeyError(name)
+        return da.map_blocks(
+            _column,
+            self.table,
+            self.criteria.index(name),
+            drop_axis=1,
+            dtype=np.float32,
+            meta=np.empty(0, np.float32),
+            name=f"score-{name}-{tokenize(self.table.name)}",
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.criteria)
+
+    def __len__(self) -> int:
+        return len(self.criteria)
+
+    def persist(self) -> "Scores":
+        """The same, computed and kept where they were made: by workers, where there are some."""
+        return Scores(self.table.persist(), self.criteria, self.provenance)
+
+    def to_frame(self) -> Any:
+        """A Dask DataFrame of all criteria, a partition for each chunk.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+            Its index is the row number.
+        """
+        import dask.dataframe as dd
+
+        return dd.from_dask_array(self.table, columns=list(self.criteria))
+
+    def __repr__(self) -> str:
+        chunks = self.table.numblocks[0]
+        return f"Scores({', '.join(self.criteria)}: {self.table.shape[0]:,} rows, {chunks} chunks)"
+
+    def _repr_html_(self) -> str:
+        return facts_table("Scores", [(name, repr(self[name])) for name in self])
+
+
+def score(
+    features: Any,
+    labels: Any = None,
+    criteria: Sequence[str] = REPORTED,
+    *,
+    proxy: Any = None,
+    seed: int = 0,
+    on_invalid: OnInvalid | None = None,
+    scale: str = "auto",
+    missing_label: Any = UNSET,
+    sample_weight: Any = None,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score all rows by a proxy model, lazily, in the chunks of the input.
+
+    The survey, one pass, is made at once, on the active `distributed.Client` or Dask's threads: it
+    fits the proxy on a bounded sample. What is given back is a graph of `dask.array.map_blocks`
+    that reads each chunk once for all criteria. Scores are those that strategies select by, bit
+    for bit, whatever the chunks.
+
+    Parameters
+    ----------
+    features, labels, sample_weight, columns, profile, seed, scale, missing_label, progress
+        As for `distill`.
+    criteria : sequence of str
+        Of "gradient" (the norm of the loss gradient), "el2n" (the length of the error vector),
+        "entropy" (of the class probabilities, in nats), "margin" (between the two most probable
+        classes, small where the model hesitates), "doubt" (1 - the greatest probability) and
+        "trust_gap" (by how much the best other class beats the row's own: above 0, the model
+        contradicts the label). "entropy", "margin" and "doubt" need no labels where a ``proxy``
+        is given.
+    proxy : "linear", "ensemble" or fitted estimator with ``predict_proba``, optional
+        What judges the rows: softmax regression, as for ``gradient`` and ``entropy``; what
+        ``auto`` judges by; or a model of one's own, on the features as they are.
+    on_invalid : "raise", "drop" or "fill", optional
+        As for `distill`; rows that are left out have a score of NaN.
+
+    Returns
+    -------
+    Scores
+        A mapping of (n,) float32 dask arrays, each in the input's chunks along the rows.
+
+    Raises
+    ------
+    InputError
+        For input or parameters that cannot be used, before any row is scored.
+
+    Notes
+    -----
+    Arrays that are computed together are scored together: ``dask.compute(dict(scores))`` reads the
+    data once, a ``compute()`` for each criterion once for each. `Scores.to_frame` and
+    `Scores.table` have all of them in one.
+
+    References
+    ----------
+    Paul, Ganguli, Dziugaite (2021), Deep Learning on a Data Diet; Settles (2009), Active Learning
+    Literature Survey; Northcutt, Jiang, Chuang (2021), Confident Learning.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.random.default_rng(0).normal(size=(5000, 4), chunks=1000)
+    >>> scores = score(X, (X[:, 0] > 0).astype(int))
+    >>> scores
+    Scores(gradient, entropy, el2n, margin: 5,000 rows, 5 chunks)
+    >>> hard = scores["entropy"] > 0.6
+    >>> hard.chunks == (X.chunks[0],), bool(hard.mean() < 0.2)
+    (True, True)
+    """
+    wanted, kind = _checked(criteria), proxy if isinstance(proxy, str) else "linear"
+    if kind not in PROXIES:
+        raise InputError(
+            f"proxy must be one of {', '.join(PROXIES)}, or a fitted estimator, got {proxy!r}"
+        )
+    proxy = None if isinstance(proxy, str) else proxy
+    given = named(
+        Given(
+            features=features,
+            labels=labels,
+            sample_weight=sample_weight,
+            columns=columns,
+            profile=profile,
+        )
+    )
+    features = beside_table(given.features, given.labels, given.arrays)
+    dataset = as_dataset(features, given.labels, carry=given.carry)
+    dataset = with_weights(dataset, given.sample_weight)
+    _refuse_unlabelled(wanted, dataset, proxy)
+    request = Request(
+        strategy=Gradient() if dataset.labels is not None else Entropy(),
+        size=1,
+        seed=seed,
+        proxy=proxy,
+        on_invalid=on_invalid,
+        scale=scale,
+        missing_label=missing_label,
+    )
+    asked = request.of(dataset)
+    refuse_asynchronous()
+    with measured_run(progress) as run:
+        scores = scores_of(asked, wanted, run, kind=kind)
+    if line := stray_warning(scores.provenance):
+        warnings.warn(line, SelectionWarning, stacklevel=2)
+    return scores
+
+
+def scores_of(asked: Asked, criteria: tuple[str, ...], run: Run, *, kind: str = "linear") -> Scores:
+    """What `score` gives, of a request that is checked; makes the survey."""
+    asked = replace(asked, dataset=measured(asked.dataset))
+    dataset = asked.dataset
+    raw = raw_blocks(dataset, run.runner)
+    ground = scaled(surveyed(raw, asked, run, Receipts()), asked, run)
+    judge = ground.judge
+    if judge is None and asked.request.proxy is not None:
+        judge = run.constant(asked.request.proxy)
+    made = run.fetch_all(
+        [
+            run.call("proxy", _scorer, ground.schema, judge, kind),
+            *(handle for handle in (ground.scales, ground.judge_before) if handle is not None),
+        ]
+    )
+    before = () if ground.scales is None else (*made[1:], None)[:2]
+    facts = ground.facts
+    chunks = dataset.features.chunks[0]
+    starts = np.cumsum((0, *chunks[:-1]))
+    scorer = ChunkScorer(
+        made[0], facts, tuple(before), criteria, starts, facts.n == dataset.n, dataset.d
+    )
+    told = _provenance(asked, ground, criteria)
+    if asked.request.proxy is None:
+        told["parameters"]["proxy"] = kind
+    return Scores(scored(dataset, scorer), criteria, told)
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkScorer:
+    """Scores a chunk of the source, as strategies score a block.
+
+    Attributes
+    ----------
+    scorer : Scorer
+    facts : Schema
+        What the survey found, without its sample.
+    scales : tuple
+        `Scales` and the user's model that judges before them; empty where features stay as they
+        are.
+    criteria : tuple of str
+    starts : (p,) int64 array
+        The first row of each chunk.
+    all_valid : bool
+    d : int
+    """
+
+    scorer: Scorer
+    facts: Schema
+    scales: tuple[Scales, EstimatorProxy | None] | tuple[()]
+    criteria: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    all_valid: bool
+    d: int
+
+    def __call__(
+        self, X: npt.NDArray[Any], y: npt.NDArray[Any] | None, number: int
+    ) -> npt.NDArray[np.float32]:
+        """(m, c) scores of chunk ``number``; NaN for rows that cannot be used."""
+        labels = None if y is None else as_labels(y).reshape(-1)
+        start = int(self.starts[number])
+        block = valid_rows(
+            RawBlock(number, start, as_features(X), labels), self.facts, self.all_valid
+        )
+        if self.scales:
+            block = scaled_block(block, *self.scales)
+        with single_threaded():
+            found = self.scorer.named(block, self.criteria)
+        out = np.full((len(X), len(self.criteria)), np.nan, np.float32)
+        rows = slice(None) if len(block.rows) == len(out) else block.rows - start
+        for column, name in enumerate(self.criteria):
+            out[rows, column] = found[name]
+        return out
+
+
+def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:
+    """(n, c) scores of a data set by `map_blocks`, in its chunks."""
+    features, labels = dataset.features, dataset.labels
+    if features.ndim > 2:
+        features = da.map_blocks(
+            as_features,
+            features,
+            drop_axis=list(range(2, features.ndim)),
+            chunks=(features.chunks[0], (dataset.d,)),
+            dtype=np.float64,
+            meta=np.empty((0, 0)),
+        )
+    arrays = [features]
+    if labels is not None:
+        labels = labels.rechunk((features.chunks[0],))
+        arrays.append(
+            da.map_blocks(
+                _as_column,
+                labels,
+                new_axis=1,
+                chunks=(features.chunks[0], (1,)),
+                dtype=labels.dtype,
+                meta=np.empty((0, 1), labels.dtype),
+            )
+        )
+    token = tokenize([array.name for array in arrays], scorer)
+    return da.map_blocks(
+        _score_chunk,
+        *arrays,
+        # once in the graph, whole
+        scorer=delayed(scorer, name=f"proxy-{token}", traverse=False),
+        chunks=(features.chunks[0], (len(scorer.criteria),)),
+        dtype=np.float32,
+        meta=np.empty((0, 0), np.float32),
+        name=f"score-{token}",
+    )
+
+
+def _score_chunk(
+    X: Any, y: Any = None, *, scorer: ChunkScorer, block_id: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    return scorer(X, y, block_id[0])
+
+
+def _as_column(labels: Any) -> Any:
+    return labels[:, None]
+
+
+def _column(table: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:
+    return table[:, number]
+
+
+def _scorer(schema: Schema, judge: Any, kind: str) -> Scorer:
+    with single_threaded():
+        if judge is not None:
+            return Scorer.of(schema, judge)
+        return Scorer(fit_proxy(schema, kind), Scaling.of(schema))
+
+
+def _checked(criteria: Sequence[str]) -> tuple[str, ...]:
+    wanted = (criteria,) if isinstance(criteria, str) else tuple(criteria)
+    if not wanted:
+        raise InputError(f"criteria must name at least one of {', '.join(CRITERIA)}, got none")
+    for name in wanted:
+        if name not in CRITERIA:
+            raise InputError(
+                f"criteria must be of {', '.join(CRITERIA)}, got {name!r}"
+                f"{likely(str(name), CRITERIA)}; leave it out"
+            )
+    if len(set(wanted)) < len(wanted):
+        raise InputError(f"criteria must be named once each, got {', '.join(wanted)}")
+    return wanted
+
+
+def _refuse_unlabelled(criteria: Sequence[str], dataset: Dataset, proxy: Any) -> None:
+    if dataset.labels is not None:
+        return
+    if needy := [name for name in criteria if name in LABELLED]:
+        raise InputError(
+            f"labels must be given for {', '.join(needy)}, got none; pass labels=, or "
+            'criteria=("entropy", "margin") with a fitted proxy'
+        )
+    if proxy is None:
+        raise InputError(
+            f"labels must be given to fit the proxy for {', '.join(criteria)}, got none; pass "
+            "labels=, or a fitted proxy"
+        )
+
+
+def _provenance(asked: Asked, ground: Ground, criteria: tuple[str, ...]) -> dict[str, Any]:
+    dataset, parameters = asked.dataset, asked.request.describe()
+    told = ("proxy", "on_invalid", "scale", "missing_label")
+    return {
+        "seed": parameters["seed"],
+        "parameters": {name: parameters[name] for name in told if name in parameters}
+        | {"criteria": list(criteria)},
+        "versions": versions(),
+        "input": input_facts(dataset, ground.facts),
+        "rows": ground.facts.n,
+        "rows_dropped": ground.facts.dropped,
+        "dropped": dropped_facts(ground.facts, dataset.columns),
+        "scaling": ground.scaling,
+    }

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
 from dask_distill.errors import DistillError
+from dask_distill.kernels.composable import above
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.held import Aim, Chosen, Floats, Held, Pool, Rows
@@ -235,8 +236,7 @@ def candidates(state: Held, cut: float) -> Rows:
     """Positions of the rows that a block's own traversal picked above the cut, ascending."""
     if state.traversal is None:
         return np.empty(0, np.int64)
-    above = int((state.traversal.squared_radii > cut).sum())
-    return np.sort(state.traversal.indices[:above])
+    return np.sort(above(state.traversal, cut))
 
 
 def _front(state: Held) -> Any:

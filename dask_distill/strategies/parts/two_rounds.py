@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
+from dask_distill.kernels.composable import common_cut, first_picks, stood_for, traversed
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import nearest_of_separated, settled
 from dask_distill.kernels.masses import counted
-from dask_distill.kernels.nearest import nearest_center, update_squared_distances
+from dask_distill.kernels.nearest import update_squared_distances
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.exact_rounds import First, candidates
@@ -107,7 +108,7 @@ class Traverse:
         """Every block begins with its share of the centers, and a little more."""
         each = 0.6 * candidates / int(block_counts.sum())
         targets = {
-            number: min(rows, int(np.ceil(each * rows)) + 1)
+            number: first_picks(rows, each)
             for number, rows in enumerate(block_counts.tolist())
             if rows
         }
@@ -120,16 +121,8 @@ class Traverse:
         target = self.targets.get(state.number, 0)
         if target == 0:
             return state
-        if state.traversal is not None:
-            traversal = state.traversal.copy()
-        elif self.initial is not None:
-            _, squared = nearest_center(state.X, self.initial.X)
-            traversal = FarthestFirst.resume(state.X, squared)
-        else:
-            traversal = FarthestFirst(state.X)
-        traversal.extend(target)
-        # many blocks wait while few go on
-        traversal.rest()
+        centers = None if self.initial is None else self.initial.X
+        traversal = traversed(state.X, target, before=state.traversal, centers=centers)
         return replace(state, traversal=traversal)
 
     def answer(self, state: Held) -> Radii:
@@ -144,11 +137,7 @@ class Traverse:
         """Cut at the radius that as many picks exceed as candidates are wanted."""
         told = self.told.followed_by(answer)
         every = np.concatenate([radii for radii, _ in told.blocks.values()])
-        cut, place = self.aim.same, len(every) - self.candidates - 1
-        if place >= 0:
-            # the first pick of a block is always a candidate, however many blocks there are
-            wanted = min(float(np.partition(every, place)[place]), float(np.finfo(float).max))
-            cut = max(cut, wanted)
+        cut = common_cut([every], self.candidates, self.aim.same)
         targets = {
             number: int(np.ceil(_GROWTH * len(radii))) + 8
             for number, (radii, exhausted) in told.blocks.items()
@@ -179,8 +168,7 @@ class Offer:
         picks = candidates(state, self.cut)
         weights = np.ones(len(picks))
         if isinstance(self.aim, Covering) and self.aim.outliers and len(picks):
-            nearest, _ = nearest_center(state.X, state.X[picks])
-            weights = np.bincount(nearest, minlength=len(picks)).astype(np.float64)
+            weights, _ = stood_for(state.X, state.X[picks])
         return Pool(state.rows[picks], state.X[picks], weights)
 
     def advance(self, answer: Pool) -> Any:
@@ -195,17 +183,15 @@ class Offer:
                 picks = picks[np.sort(apart.indices)]
             radii = np.full(len(picks), radius**2)
             chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
-        elif self.initial is not None:
-            known = self.initial
-            squared = np.full(len(pool.rows), np.inf)
-            update_squared_distances(pool.X, squared, known.X)
-            traversal = FarthestFirst.resume(pool.X, squared)
-            traversal.extend(aim.picks - len(known.rows), stop_squared=aim.same)
-            chosen = Chosen.before(known).joined(Chosen().plus(pool, traversal))
         else:
-            traversal = FarthestFirst(pool.X)
-            traversal.extend(aim.picks, stop_squared=aim.same)
+            known, before = self.initial, 0 if self.initial is None else len(self.initial.rows)
+            centers = None if known is None else known.X
+            traversal = traversed(
+                pool.X, aim.picks - before, centers=centers, stop_squared=aim.same
+            )
             chosen = Chosen().plus(pool, traversal)
+            if known is not None:
+                chosen = Chosen.before(known).joined(chosen)
         return self.aim.after(chosen, 1, len(pool.rows))
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.follow import grow
     from dask_distill.pipeline import distill, distill_to_zarr
+    from dask_distill.rounds.first import candidates
+    from dask_distill.rounds.second import merge_candidates
     from dask_distill.scoring import Scores, score
     from dask_distill.search.result import StrategySearch
     from dask_distill.search.run import search_strategy
@@ -49,12 +51,14 @@ _HOMES = {
     "Synthetic": "synthesis.synthetic",
     "SyntheticEvaluation": "synthesis.judged",
     "Verification": "storage.group",
+    "candidates": "rounds.first",
     "distill": "pipeline",
     "distill_to_zarr": "pipeline",
     "evaluate_synthetic": "synthesis.judging",
     "explain": "selection.decision",
     "grow": "follow",
     "make_plan": "selection.plan",
+    "merge_candidates": "rounds.second",
     "open_coreset": "coreset",
     "open_dataset": "sources.open",
     "open_synthetic": "synthesis.synthetic",

@@ -1,0 +1,223 @@
+"""The first round: what blocks offer, as a Dask graph.
+
+The strategy "kcenter" does the same in a conversation; the numbers of both are made by the
+kernels in `composable`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dask_distill.data.blocks import RawBlock, as_features, block_bounds
+from dask_distill.data.dataset import as_dataset
+from dask_distill.data.size import resolve_size
+from dask_distill.errors import InputError
+from dask_distill.kernels.composable import above, common_cut, first_picks, stood_for, traversed
+from dask_distill.kernels.farthest_first import FarthestFirst
+from dask_distill.rounds.table import checked_block, coordinate_names, frame_of
+from dask_distill.runtime.threads import single_threaded
+from dask_distill.strategies.parts.held import Held
+from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.two_rounds import OVERSAMPLING
+
+States = npt.NDArray[np.object_]
+
+# blocks begin with a little more than their share of the candidates: then there is a cut
+_SHARE = 1.2
+# those that fall short of it go on to so many times as many picks, and then as far as need be
+_GROWTH = (2.0, np.inf)
+
+
+def candidates(
+    features: Any, size: int, *, metric: str = "euclidean", common_radius: bool = True
+) -> Any:
+    """Take local k-center candidates of each block: the first of two rounds, as a lazy frame.
+
+    Each block runs a farthest-first traversal of its rows: of each row picked, the insertion
+    radius is its distance to the rows picked before it. The blocks' radii alone meet, and are cut
+    at the radius that some 1.9 times ``size`` picks of all blocks exceed; blocks that fall short
+    of it go on. What is offered are the rows above the cut, which are those of the
+    strategy "kcenter". Blocks are cut from the number of rows and features alone: any chunking
+    gives the same candidates, bit for bit.
+
+    Parameters
+    ----------
+    features : (n, d) or (n, ...) dask array, or what `distill` takes for arrays of numbers
+        Without NaN or infinite values. Rows are counted where chunks are unknown; nothing else
+        is read before it is computed.
+    size : int
+        Centers that are wanted in the end, from 1 to n.
+    metric : "euclidean" or "cosine"
+        Cosine is the Euclidean distance of rows brought to length 1.
+    common_radius : bool
+        False for the textbook's coreset: ``size`` candidates of every block. No block waits for
+        others, or is held until they are done; far more rows move where blocks are many.
+
+    Returns
+    -------
+    dask DataFrame
+        A partition a block, in its order of picking. Columns: ``_index``, the row's number in the
+        source (int64); ``_block`` (int32); ``_insertion_radius``, inf for the first of a block;
+        ``_covering_radius``, how far the farthest row is of those that the candidate stands for
+        (float64, in the units of the features); ``_weight``, how many rows of the block are
+        nearest to it (float64, they sum to n); then d coordinates, those that distances are
+        measured in (of length 1 for "cosine"), under the names of a frame's columns, or
+        ``x0``, ``x1``, ….
+
+    Raises
+    ------
+    InputError
+        For parameters or features that cannot be used; where a value is not finite, when it is
+        computed.
+
+    See Also
+    --------
+    merge_candidates : The second round.
+
+    Notes
+    -----
+    Graphs and dashboards show the tasks as ``candidates-traverse``, ``candidates-radii``,
+    ``candidates-cut``, ``candidates-extend`` and ``candidates``. Between the first
+    and the last of these, blocks are held: a cluster must have memory for all rows, unless
+    ``common_radius=False``.
+
+    References
+    ----------
+    Gonzalez (1985), Clustering to minimize the maximum intercluster distance; Malkomes et al.
+    (2015), Fast distributed k-center clustering with outliers on massive data; Ceccarello,
+    Pietracaprina, Pucci (2019), Solving k-center clustering (with outliers) in MapReduce and
+    streaming, almost as accurately as sequentially.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> X = da.random.default_rng(0).normal(size=(10_000, 2), chunks=1000)
+    >>> offered = candidates(X, 100)
+    >>> offered.npartitions, offered.columns.tolist()[-3:]
+    (3, ['_weight', 'x0', 'x1'])
+    >>> frame = offered.compute()
+    >>> len(frame), float(frame["_weight"].sum())
+    (190, 10000.0)
+    """
+    dataset = as_dataset(features)
+    size = resolve_size(None, size, dataset.n)
+    Space.check(metric, "none")
+    if not isinstance(common_radius, bool | np.bool_):
+        raise InputError(f"common_radius must be True or False, got {common_radius!r}")
+    names, space = coordinate_names(dataset), Space(metric, None, None)
+    bounds = block_bounds(dataset.n, dataset.d)
+    wanted = int(np.ceil(OVERSAMPLING * size))
+    share = _SHARE * wanted / dataset.n
+    X = dataset.features.rechunk({0: bounds}, method="tasks")
+    begin = partial(_begun, rows=bounds[0], space=space, columns=dataset.columns)
+    states = da.map_blocks(
+        begin,
+        X,
+        share=share if common_radius else None,
+        most=size,
+        token="candidates-traverse",
+        drop_axis=list(range(1, X.ndim)),
+        **_states(len(bounds)),
+    )
+    cut: Any = -1.0
+    if common_radius:
+        same = space.same(_like(X))
+        for growth in _GROWTH:
+            more: Any = {"growth": growth, "most": wanted + 1}
+            cut = _cut(states, wanted, same)
+            states = da.map_blocks(
+                _extended, states, cut, token="candidates-extend", **more, **_states(len(bounds))
+            )
+        cut = _cut(states, wanted, same)
+    empty = np.empty((0, dataset.d), _like(X).dtype)
+    meta = frame_of(np.empty(0, np.int64), 0, empty, np.empty(0), np.empty(0), np.empty(0), names)
+    offered = da.map_blocks(
+        _offered, states, cut, names=names, token="candidates", **_states(len(bounds))
+    )
+    # map_blocks makes a frame itself, but hashes every task of the graph, which takes minutes
+    parts = offered.to_delayed(optimize_graph=False).tolist()
+    return dd.from_delayed(parts, meta=meta, prefix="candidates", verify_meta=False)
+
+
+def _begun(
+    X: Any,
+    rows: int,
+    space: Space,
+    columns: tuple[str, ...] | None,
+    share: float | None,
+    most: int,
+    block_id: tuple[int, ...],
+) -> States:
+    """A block's traversal, up to its share of the candidates, or to so many picks."""
+    number = block_id[0]
+    block = checked_block(RawBlock(number, number * rows, as_features(X), None), space, columns)
+    with single_threaded():
+        held = Held.of(block, space)
+        picks = most if share is None else first_picks(len(held.rows), share)
+        return _boxed(held, traversed(held.X, picks))
+
+
+def _extended(states: States, cut: float, growth: float, most: int) -> States:
+    """The traversal, gone on with towards the cut."""
+    held: Held = states[0]
+    assert held.traversal is not None
+    picks = min(most, len(held.rows), growth * len(held.traversal.indices) + 8)
+    with single_threaded():
+        before = held.traversal
+        return _boxed(held, traversed(held.X, int(picks), before=before, stop_squared=float(cut)))
+
+
+def _radii(states: States) -> npt.NDArray[np.float64]:
+    """Squared insertion radii: all that a cut needs to know."""
+    radii: npt.NDArray[np.float64] = states[0].traversal.squared_radii.copy()
+    return radii
+
+
+def _offered(states: States, cut: float, names: Sequence[str]) -> pd.DataFrame:
+    """The rows that were picked above the cut, and what each stands for."""
+    held: Held = states[0]
+    assert held.traversal is not None
+    picks = above(held.traversal, float(cut))
+    X = held.X[picks]
+    with single_threaded():
+        weights, reaches = stood_for(held.X, X)
+    radii = held.traversal.radii[: len(picks)]
+    return frame_of(held.rows[picks], held.number, X, radii, reaches, weights, names)
+
+
+def _cut(states: da.Array, wanted: int, same: float) -> da.Array:
+    """The common cut, as an array without axes: one task, which sees radii alone."""
+    unknown: Any = {"chunks": ((np.nan,) * states.numblocks[0],), "meta": np.empty(0)}
+    radii = da.map_blocks(_radii, states, token="candidates-radii", **unknown)
+    cut: da.Array = da.blockwise(
+        partial(common_cut, candidates=wanted, same=same),
+        "",
+        radii,
+        "i",
+        token="candidates-cut",
+        concatenate=False,
+        meta=np.array(0.0),
+    )
+    return cut
+
+
+def _states(blocks: int) -> dict[str, Any]:
+    """What Dask is told of arrays that hold one object for each block."""
+    return {"chunks": ((1,) * blocks,), "meta": np.empty(0, object)}
+
+
+def _boxed(held: Held, traversal: FarthestFirst) -> States:
+    box = np.empty(1, object)
+    box[0] = Held(held.number, held.rows, held.X, None, traversal=traversal)
+    return box
+
+
+def _like(X: da.Array) -> npt.NDArray[np.floating]:
+    """One row as blocks will have it."""
+    return as_features(np.zeros((1, *X.shape[1:]), X.dtype))

@@ -4,6 +4,7 @@ import contextlib
 import doctest
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from unittest import SkipTest
 
 import pytest
+from PIL import Image
 from sybil import Sybil
 from sybil.evaluators.doctest import NUMBER
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
@@ -111,6 +113,27 @@ def test_page__shows_what_happens(page, tmp_path, monkeypatch):
 )
 def test_console__differences_are_seen(printed, found, same):
     assert alike(printed, found) is same
+
+
+def test_pictures__show_what_their_page_computes(tmp_path):
+    """Those that are committed were drawn from the same numbers as those drawn now."""
+    drawing = runpy.run_path(str(DOCS / "pictures.py"))
+    with contextlib.redirect_stdout(None), threadpool_limits(1):
+        drawing["draw_all"](tmp_path)
+    drawn = sorted(tmp_path.iterdir())
+    committed = DOCS / "guides" / "pictures"
+    assert [picture.name for picture in drawn] == sorted(file.name for file in committed.iterdir())
+    for picture in drawn:
+        digests = [
+            Image.open(file).text["Drawn-from"] for file in (picture, committed / picture.name)
+        ]
+        assert digests[0] == digests[1], f"{picture.name}: run python docs/pictures.py"
+    shown = {
+        name
+        for page in PAGES
+        for name in re.findall(r"\(pictures/([\w-]+\.png)\)", page.read_text("utf-8"))
+    }
+    assert shown == {picture.name for picture in drawn}
 
 
 def test_reference__lists_every_public_name():

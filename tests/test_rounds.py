@@ -241,6 +241,9 @@ def test_merge__is_a_plain_traversal_of_the_candidates():
     merged = merge_candidates(offered, 120).compute()
     np.testing.assert_array_equal(merged["_index"], pool["_index"].to_numpy()[picks])
     np.testing.assert_allclose(merged["_insertion_radius"], radii, rtol=1e-12)
+    # whoever comes first
+    again = merge_candidates(offered.sample(frac=1, random_state=0), 120).compute()
+    pd.testing.assert_frame_equal(again, merged, check_exact=True)
     # fewer centers are the first of more
     fewer = merge_candidates(offered, 30).compute()
     np.testing.assert_array_equal(fewer["_index"], merged["_index"][:30])

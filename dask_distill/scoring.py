@@ -23,7 +23,7 @@ from dask_distill.data.weighted import measured, with_weights
 from dask_distill.data.written import beside_table
 from dask_distill.errors import InputError
 from dask_distill.proxy.estimator import EstimatorProxy
-from dask_distill.proxy.fitting import PROXIES, fit_proxy
+from dask_distill.proxy.fitting import PROXIES, judge_of
 from dask_distill.proxy.models import LABELLED
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.client import refuse_asynchronous
@@ -347,9 +347,7 @@ def _column(table: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float
 
 def _scorer(schema: Schema, judge: Any, kind: str) -> Scorer:
     with single_threaded():
-        if judge is not None:
-            return Scorer.of(schema, judge)
-        return Scorer(fit_proxy(schema, kind), Scaling.of(schema))
+        return Scorer(judge_of(schema, kind, judge), Scaling.of(schema))
 
 
 def _checked(criteria: Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,21 @@
 """Fitting the built-in judges on the survey's sample."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.softmax import TILE_ROWS, TILE_VALUES, VECTORS, cross_fit, fit_all
 from dask_distill.kernels.streams import Generator, Stream
-from dask_distill.proxy.models import FOURIER_FEATURES, EnsembleProxy, SoftmaxProxy, fourier
+from dask_distill.proxy.estimator import use_estimator
+from dask_distill.proxy.models import (
+    FOURIER_FEATURES,
+    EnsembleProxy,
+    Proxy,
+    SoftmaxProxy,
+    fourier,
+)
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
@@ -29,8 +38,10 @@ _MOST_AXES = 2**24
 _MOST_PROBABILITIES = 2**23
 
 
-def fit_proxy(schema: Schema, kind: str) -> SoftmaxProxy | EnsembleProxy:
-    """Fit the built-in judge of a name, of `PROXIES`."""
+def judge_of(schema: Schema, kind: str, estimator: Any = None) -> Proxy:
+    """The user's estimator, or the built-in judge of a name, of `PROXIES`."""
+    if estimator is not None:
+        return use_estimator(estimator, schema)
     return fit_ensemble(schema) if kind == "ensemble" else fit_softmax(schema)
 
 

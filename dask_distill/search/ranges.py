@@ -4,38 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from dask_distill.errors import InputError
-from dask_distill.strategies import make_strategy
-from dask_distill.strategies.base import Strategy
+from dask_distill.strategies import STRATEGIES, make_strategy
+from dask_distill.strategies.base import Ranges, Strategy
 
 Parameters = dict[str, Any]
 
-# option by its name: (low, high) of a float, or a tuple of choices, a word first; that, or the
-# default of the strategy, is what the search begins with
-_RANGES: dict[str, dict[str, tuple[Any, ...]]] = {
-    "auto": {
-        "trust": ("auto", "confident", 1.0, 0.3),
-        "tilt": ("auto", 0.0, 0.25, 0.5, 1.0),
-        "pick": ("auto", 0.25, 0.5, 0.75, 1.0),
-        "balance": ("proportional", "sqrt"),
-    },
-    "stratified": {},
-    "combined": {
-        "trust": (0.0, 0.6),
-        "pool": (2.0, 10.0),
-        "criterion": ("random", "entropy", "margin"),
-        "diversity": ("coverage", "medoids"),
-    },
-    "strata": {"drop": (0.0, 0.6), "score": ("el2n", "margin", "entropy")},
-    "gradient": {"floor": (0.05, 0.9)},
-    "entropy": {"floor": (0.05, 0.9)},
-    "coverage": {"oversample": (2.0, 8.0), "balance": ("proportional", "sqrt")},
-    "kmeans": {"scale": ("standard", "none")},
-    "hierarchical": {"scale": ("standard", "none")},
-}
-# highest scores are a trap at small fractions: their samples alone are worth a trial
-_FIXED: dict[str, Parameters] = {"gradient": {"sample": True}, "entropy": {"sample": True}}
 # of the rows that are asked for; fewer are tried where few rows are an aim
 PARTS = (1.0, 0.75, 0.5, 0.25)
+
+
+def searched() -> dict[str, Ranges]:
+    """What is tried of each strategy's options: a word, or what comes first, begins.
+
+    Examples
+    --------
+    >>> list(searched())[:3]
+    ['auto', 'stratified', 'combined']
+    """
+    return {name: kind.ranges for name, kind in STRATEGIES.items() if kind.ranges is not None}
 
 
 def strategy_of(parameters: Mapping[str, Any]) -> Strategy:
@@ -52,7 +38,7 @@ def strategy_of(parameters: Mapping[str, Any]) -> Strategy:
         for key, value in parameters.items()
         if key.startswith(f"{name}.")
     }
-    return make_strategy(name, {**_FIXED.get(name, {}), **options})
+    return make_strategy(name, {**STRATEGIES[name].searched_with, **options})
 
 
 def beginnings() -> list[Parameters]:
@@ -64,7 +50,7 @@ def beginnings() -> list[Parameters]:
     ('auto', 'auto')
     """
     found = []
-    for name, ranges in _RANGES.items():
+    for name, ranges in searched().items():
         plain = make_strategy(name)
         options = {f"{name}.{option}": getattr(plain, option) for option in ranges}
         found.append({"strategy": name, **options})
@@ -80,10 +66,10 @@ def suggest(trial: Any, parts: bool) -> None:
     parts : bool
         Whether fewer rows than asked for may be tried.
     """
-    name = trial.suggest_categorical("strategy", list(_RANGES))
+    name = trial.suggest_categorical("strategy", list(searched()))
     if parts:
         trial.suggest_categorical("part", list(PARTS))
-    for option, values in _RANGES[name].items():
+    for option, values in searched()[name].items():
         key = f"{name}.{option}"
         if isinstance(values[0], str):
             trial.suggest_categorical(key, list(values))

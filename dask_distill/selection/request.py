@@ -22,6 +22,7 @@ from dask_distill.selection.subsets import check_subsets, check_weights
 from dask_distill.spaces.reduce import Space
 from dask_distill.spaces.reductions import Reduction, Sized
 from dask_distill.spaces.scales import KINDS, check_scale
+from dask_distill.strategies import STRATEGIES
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.survey.validity import OnInvalid
 
@@ -134,9 +135,10 @@ class Request:
         self._check_time(dataset)
         self._check_missing_label(dataset)
         if dataset.labels is None and self.strategy.requires_labels(self.proxy):
+            others = [name for name, kind in STRATEGIES.items() if kind.works_alone()]
             raise InputError(
                 f"strategy {self.strategy.name} needs labels, got none; pass labels=, or use one "
-                "of auto, random, kcenter, coverage, kmeans, kmedoids"
+                f"of {', '.join(others)}"
             )
         request, own = replace(self, on_invalid=on_invalid), getattr(self.strategy, "scale", None)
         if own is not None and self.scale in ("standard", "none"):

@@ -24,6 +24,7 @@ from dask_distill.runtime.runner import part
 from dask_distill.selection.rare_labels import label_names, rare_labels, strata_of
 from dask_distill.selection.request import Asked, Request
 from dask_distill.storage.ours import STRATUM
+from dask_distill.strategies import STRATEGIES
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.combined import Combined
@@ -37,14 +38,6 @@ Floats = npt.NDArray[np.float64]
 STRATA = 10
 _QUANTILE_ROWS = 100_000
 _DIGEST_ROWS = 2**20
-_COVERAGE = ("random", "kcenter", "kmeans", "kmedoids", "hierarchical", "coverage", "dbscan")
-# names that work, by task; gradient becomes `TargetGradient`
-_WORKS = {
-    "regression": ("auto", "stratified", "gradient", "combined", "novelty", *_COVERAGE),
-    "multilabel": ("auto", "gradient", "novelty", *_COVERAGE),
-}
-# those that give classes, and so strata, quotas of their own
-_QUOTAS = ("auto", "coverage")
 # behind the name of a target: what its strata are called
 
 
@@ -112,7 +105,7 @@ def with_task(
         edges = _edges(target, int(request.seed)) if read else np.zeros(1)
         strata: Any = da.map_blocks(_strata, target, edges, dtype=np.int64)
         carried = as_dataset(replace(carried, label_name=f"{name}{STRATUM}"), strata)
-    if counts is not None and strategy.name in _QUOTAS:
+    if counts is not None and strategy.takes_strata:
         rare = rare_labels(counts, dataset.n, request.rows(dataset.n))
         if len(rare):
             strata = strata_of(target, counts, rare, label_names(dataset.uses, len(counts)))
@@ -164,8 +157,8 @@ def _scored_schema(schema: Schema, values: npt.NDArray[Any], model: TargetModel)
 
 
 def _refuse(task: str, strategy: Strategy, proxy: Any) -> None:
-    works = ", ".join(_WORKS[task])
-    if strategy.name not in _WORKS[task]:
+    works = ", ".join(name for name, kind in STRATEGIES.items() if task in kind.tasks)
+    if task not in strategy.tasks:
         raise InputError(
             f'strategy {strategy.name} needs classes, got task="{task}"; use one of {works}'
         )

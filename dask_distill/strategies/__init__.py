@@ -1,8 +1,10 @@
 """One file a strategy: what it asks, what a block answers, how answers combine, what is chosen."""
 
 import dataclasses
+import pkgutil
 import typing
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from dask_distill.errors import InputError
@@ -26,29 +28,41 @@ from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
 
-STRATEGIES: dict[str, type[Strategy]] = {
-    kind.name: kind
-    for kind in (
-        Auto,
-        Random,
-        Stratified,
-        Gradient,
-        Entropy,
-        Strata,
-        KCenter,
-        KMeans,
-        KMedoids,
-        DBSCAN,
-        Coverage,
-        Hierarchical,
-        Combined,
-        Active,
-        Novelty,
-        Search,
-        Periods,
-        Spaced,
-    )
-}
+# the order in which people read them, and a search tries them; others follow by name
+_ORDER = (
+    "auto",
+    "random",
+    "stratified",
+    "combined",
+    "strata",
+    "gradient",
+    "entropy",
+    "coverage",
+    "kmeans",
+    "hierarchical",
+    "kcenter",
+    "kmedoids",
+    "dbscan",
+    "active",
+    "novelty",
+    "search",
+    "periods",
+    "spaced",
+)
+
+
+def _found() -> dict[str, type[Strategy]]:
+    """The strategies that the modules of this folder hold, by name."""
+    kinds: dict[str, type[Strategy]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for kind in vars(import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(kind, type) and issubclass(kind, Strategy) and "name" in vars(kind):
+                kinds |= {kind.name: kind} if kind.listed else {}
+    places = {name: place for place, name in enumerate(_ORDER)}
+    return {name: kinds[name] for name in sorted(kinds, key=lambda n: (places.get(n, 99), n))}
+
+
+STRATEGIES = _found()
 
 __all__ = [
     "DBSCAN",

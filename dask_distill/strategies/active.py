@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dask_distill.strategies.base import Ranges
 from dask_distill.strategies.combined import Combined
 
 
@@ -31,3 +32,5 @@ class Active(Combined):
     diversity: str = "kcenter"
 
     name: ClassVar[str] = "active"
+    tasks: ClassVar[frozenset[str]] = frozenset()
+    ranges: ClassVar[Ranges | None] = None

@@ -24,11 +24,10 @@ from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.kernels.masses import counted
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Generator
-from dask_distill.proxy.estimator import use_estimator
-from dask_distill.proxy.fitting import PROXIES, fit_proxy
+from dask_distill.proxy.fitting import PROXIES, judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.strategies.base import Footprint, Strategy
+from dask_distill.strategies.base import TARGETS, Footprint, Ranges, Strategy
 from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
 from dask_distill.strategies.parts.candidates import (
     Chosen,
@@ -49,11 +48,7 @@ from dask_distill.strategies.parts.cell_questions import (
     StratifiedQuestion,
 )
 from dask_distill.strategies.parts.picking import Picking
-from dask_distill.strategies.parts.ranking import (
-    RankAnswer,
-    RankChoice,
-    RankQuestion,
-)
+from dask_distill.strategies.parts.ranking import RankAnswer, RankChoice, RankQuestion
 from dask_distill.strategies.parts.regime import STRATIFIED
 from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample, times_of
 from dask_distill.strategies.stratified import Stratified
@@ -123,6 +118,15 @@ class Auto(Strategy):
     floor: int = 0
 
     name: ClassVar[str] = "auto"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    takes_strata: ClassVar[bool] = True
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {
+        "trust": ("auto", "confident", 1.0, 0.3),
+        "tilt": ("auto", 0.0, 0.25, 0.5, 1.0),
+        "pick": ("auto", 0.25, 0.5, 0.75, 1.0),
+        "balance": ("proportional", "sqrt"),
+    }
     takes_weights: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 
@@ -175,7 +179,7 @@ class Auto(Strategy):
             block_classes = schema.block_counts[:, None]
             codes = np.zeros(len(sample.rows), np.int32)
         else:
-            model = self._judge(schema, proxy)
+            model = judge_of(schema, self.proxy, proxy)
             tried = size if self.balance == "proportional" else None
             tilt = _TILT * size / (size + _TILTED_ROWS)
             tilt = tilt if isinstance(self.tilt, str) else self.tilt
@@ -391,9 +395,3 @@ class Auto(Strategy):
         if self.balance == "proportional":
             return masses
         return np.sqrt(masses) if self.balance == "sqrt" else np.ones(len(masses))
-
-    def _judge(self, schema: Schema, proxy: Any) -> Proxy:
-        """The user's estimator, or the built-in model that is asked for."""
-        if proxy is not None:
-            return use_estimator(proxy, schema)
-        return fit_proxy(schema, self.proxy)

@@ -1,6 +1,8 @@
 """What a strategy adds to a conversation: a name, its needs, the first question."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dask_distill.data.blocks import Block
@@ -31,11 +33,20 @@ class Footprint:
     worked_bytes: float = 0.0
 
 
+# options by name: (low, high) of a float, or a tuple of choices
+Ranges = Mapping[str, tuple[Any, ...]]
+# what labels may be beside classes: numbers, and several a row
+NUMBERS, SEVERAL = "regression", "multilabel"
+TARGETS = frozenset({NUMBERS, SEVERAL})
+
+
 @dataclass(frozen=True)
 class Strategy:
     """Base of all strategies; their options are dataclass fields."""
 
     name: ClassVar[str]
+    # whether people choose it by name; False for what takes another's place
+    listed: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
     needs_novelty: ClassVar[bool] = False
@@ -44,8 +55,23 @@ class Strategy:
     uses_seed: ClassVar[bool] = True
     # whether it counts rows as often as they stand for one; see `Block`
     takes_weights: ClassVar[bool] = False
+    # what labels it takes beside classes
+    tasks: ClassVar[frozenset[str]] = frozenset()
+    # whether the rare ones of several labels get quotas of their own, as classes do
+    takes_strata: ClassVar[bool] = False
+    # whether it can go on from a sample of what came before, where data grows
+    grows: ClassVar[bool] = False
+    # what a search tries of its options beside their defaults; None where it is not searched
+    ranges: ClassVar[Ranges | None] = None
+    # options that it is searched with
+    searched_with: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     # whether its option balance, where it has one, is for classes
     balances_classes: ClassVar[bool] = True
+
+    @classmethod
+    def works_alone(cls) -> bool:
+        """Whether it works on features alone, with its defaults."""
+        return not (cls.needs_time or cls.needs_novelty) and not cls().requires_labels(None)
 
     @property
     def warning(self) -> str | None:

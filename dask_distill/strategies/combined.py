@@ -12,11 +12,10 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.masses import counted, draw_keys, sure_masses
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
-from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
-from dask_distill.proxy.fitting import fit_ensemble
-from dask_distill.proxy.models import EnsembleProxy, score
+from dask_distill.proxy.fitting import judge_of
+from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import NUMBERS, Footprint, Ranges
 from dask_distill.strategies.parts.exemplars import (
     CHEAP,
     Exemplars,
@@ -32,13 +31,12 @@ from dask_distill.strategies.parts.ranking import (
     RankChoice,
     Ranked,
     RankQuestion,
+    Scores,
     highest_first,
 )
 from dask_distill.strategies.parts.stepwise import Picks, SteppedRanking, Tally
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.survey.schema import Schema
-
-Scores = dict[str, npt.NDArray[np.float32]]
 
 _CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
 _DIVERSITY = ("coverage", "medoids", "kcenter", "none")
@@ -108,7 +106,7 @@ class Judge:
 
     aim: Mixture
     space: Space
-    judge: EnsembleProxy | EstimatorProxy | None
+    judge: Proxy | None
     scaling: Scaling
 
     def observe(self, block: Block) -> Judged:
@@ -306,6 +304,13 @@ class Combined(SteppedRanking):
     floor: int = 0
 
     name: ClassVar[str] = "combined"
+    tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
+    ranges: ClassVar[Ranges | None] = {
+        "trust": (0.0, 0.6),
+        "pool": (2.0, 10.0),
+        "criterion": ("random", "entropy", "margin"),
+        "diversity": ("coverage", "medoids"),
+    }
     uses_proxy: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
 
@@ -341,11 +346,9 @@ class Combined(SteppedRanking):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Fit the judge, where one is needed."""
-        judge: EnsembleProxy | EstimatorProxy | None = None
-        if proxy is not None:
-            judge = use_estimator(proxy, schema)
-        elif schema.counts is not None:
-            judge = fit_ensemble(schema)
+        judge: Proxy | None = None
+        if proxy is not None or schema.counts is not None:
+            judge = judge_of(schema, "ensemble", proxy)
         counts, block_counts = schema.counts, schema.block_classes
         by_class = counts is not None and block_counts is not None
         if counts is None or block_counts is None:

@@ -8,7 +8,7 @@ import numpy as np
 from dask_distill.data.blocks import block_bounds
 from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.stepwise import Stepwise
@@ -66,6 +66,13 @@ class Coverage(Stepwise):
     full: bool = False
 
     name: ClassVar[str] = "coverage"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    takes_strata: ClassVar[bool] = True
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {
+        "oversample": (2.0, 8.0),
+        "balance": ("proportional", "sqrt"),
+    }
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)

@@ -10,7 +10,7 @@ from dask_distill.kernels.density import guess_eps
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint
 from dask_distill.strategies.parts.density import MOST_ROWS, Grid, Ints
 from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
@@ -153,6 +153,7 @@ class DBSCAN(SteppedRanking):
     balance: str = "proportional"
 
     name: ClassVar[str] = "dbscan"
+    tasks: ClassVar[frozenset[str]] = TARGETS
     balances_classes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

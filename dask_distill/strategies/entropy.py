@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dask_distill.strategies.base import Ranges
 from dask_distill.strategies.parts.sampling import Scored
 
 
@@ -36,6 +37,7 @@ class Entropy(Scored):
     """
 
     name: ClassVar[str] = "entropy"
+    ranges: ClassVar[Ranges | None] = {"floor": (0.05, 0.9)}
     criterion: ClassVar[str] = "entropy"
     trap: ClassVar[str] = (
         "strategy entropy keeps the rows of highest entropy; at small fractions those are the "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dask_distill.strategies.base import TARGETS, Ranges
 from dask_distill.strategies.parts.sampling import Scored
 
 
@@ -37,6 +38,8 @@ class Gradient(Scored):
     """
 
     name: ClassVar[str] = "gradient"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    ranges: ClassVar[Ranges | None] = {"floor": (0.05, 0.9)}
     criterion: ClassVar[str] = "gradient"
     trap: ClassVar[str] = (
         "strategy gradient keeps the rows of highest gradient norm; at small fractions those "

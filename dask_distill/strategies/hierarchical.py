@@ -10,7 +10,7 @@ from dask_distill.kernels.hierarchy import clusters_above, even_quotas
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import DRAWS, Clustering, begin
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import Space
@@ -140,6 +140,9 @@ class Hierarchical(SteppedRanking):
     scale: str = "standard"
 
     name: ClassVar[str] = "hierarchical"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)

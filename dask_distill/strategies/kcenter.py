@@ -8,7 +8,7 @@ import numpy as np
 
 from dask_distill.data.blocks import Block, block_bounds
 from dask_distill.errors import InputError
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.held import Held, chosen_before
 from dask_distill.strategies.parts.metric import Space
@@ -73,6 +73,8 @@ class KCenter(Stepwise):
     reduce: Callable[[Any], Any] | None = None
 
     name: ClassVar[str] = "kcenter"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

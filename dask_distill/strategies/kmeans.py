@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.nearest import nearest_center
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import (
     DRAWS,
     Approach,
@@ -206,6 +206,9 @@ class KMeans(Stepwise):
     iterations: int = 3
 
     name: ClassVar[str] = "kmeans"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)

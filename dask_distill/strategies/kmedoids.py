@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import TARGETS, Footprint
 from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
 from dask_distill.strategies.parts.metric import Space
 from dask_distill.strategies.parts.stepwise import Stepwise
@@ -42,6 +42,8 @@ class KMedoids(Stepwise):
     oversample: float = 3.0
 
     name: ClassVar[str] = "kmedoids"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         Space.check(self.metric, self.scale)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from dask_distill.strategies.base import TARGETS
 from dask_distill.strategies.parts.ranking import NoveltyScorer
 from dask_distill.strategies.parts.sampling import Scored
 from dask_distill.survey.schema import Schema
@@ -35,6 +36,7 @@ class Novelty(Scored):
     """
 
     name: ClassVar[str] = "novelty"
+    tasks: ClassVar[frozenset[str]] = TARGETS
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
     needs_novelty: ClassVar[bool] = True

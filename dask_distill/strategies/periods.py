@@ -214,6 +214,7 @@ class Periods(SteppedRanking):
     balance: str = "proportional"
 
     name: ClassVar[str] = "periods"
+    grows: ClassVar[bool] = True
     needs_time: ClassVar[bool] = True
     balances_classes: ClassVar[bool] = False
 

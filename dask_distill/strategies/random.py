@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dask_distill.strategies.base import TARGETS
 from dask_distill.strategies.parts.ranking import Ranking
 
 
@@ -16,3 +17,5 @@ class Random(Ranking):
     """
 
     name: ClassVar[str] = "random"
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True

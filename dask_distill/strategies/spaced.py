@@ -136,6 +136,7 @@ class Spaced(Stepwise):
     min_gap: float | str = ""
 
     name: ClassVar[str] = "spaced"
+    grows: ClassVar[bool] = True
     needs_time: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

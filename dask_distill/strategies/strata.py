@@ -12,7 +12,7 @@ from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.base import Footprint, Ranges
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion, Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
@@ -149,6 +149,8 @@ class Strata(SteppedRanking):
     score: str = "el2n"
 
     name: ClassVar[str] = "strata"
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {"drop": (0.0, 0.6), "score": ("el2n", "margin", "entropy")}
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
+from dask_distill.strategies.base import NUMBERS, Ranges
 from dask_distill.strategies.parts.ranking import Counts, Ranking
 from dask_distill.survey.schema import Schema
 
@@ -25,6 +26,9 @@ class Stratified(Ranking):
     floor: int = 1
 
     name: ClassVar[str] = "stratified"
+    tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {}
     needs_labels: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
+from dask_distill.strategies.base import TARGETS
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.ranking import NoveltyScorer
 from dask_distill.strategies.parts.sampling import Scored
@@ -30,6 +31,8 @@ class TargetGradient(Scored):
     """`gradient` for a target that is no class; see `TargetModel`."""
 
     name: ClassVar[str] = "gradient"
+    listed: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[str]] = TARGETS
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
     criterion: ClassVar[str] = "gradient"

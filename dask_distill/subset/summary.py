@@ -15,7 +15,7 @@ from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
 from dask_distill.kernels.reservoir import represented
 from dask_distill.storage.manifest import SUMMARY
-from dask_distill.strategies import make_strategy
+from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.subset.kept import is_plain, of_table, table_as_bytes, table_of_bytes
@@ -29,15 +29,18 @@ Rows = npt.NDArray[np.int64]
 
 # rows of each class that are kept, however rare it is: few, since quotas are of the rows kept
 CLASS_FLOOR = 10
-_SAMPLED = (
-    "auto", "coverage", "hierarchical", "kmeans", "kmedoids", "periods", "random", "spaced",
-    "strata", "stratified",
-)  # fmt: skip
 _ALL_KEPT = 0.4
 # of the group: all columns of the rows that are kept, where these are of a table
 _TABLE = "table"
 # with fewer, what is kept could not be halved and still be enough
 _LEAST_SPREAD = 2
+
+
+def sampled() -> list[str]:
+    """Strategies that go on from a sample of the rows, by name."""
+    return sorted(
+        name for name, kind in STRATEGIES.items() if kind.grows and not issubclass(kind, KCenter)
+    )
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Settings:
         if self.covering and (window or half_life) is not None:
             raise InputError(
                 "window and half_life need a strategy that samples, got kcenter: what covers a "
-                f"row that has left is not known; use one of {', '.join(_SAMPLED)}"
+                f"row that has left is not known; use one of {', '.join(sampled())}"
             )
 
     def made_strategy(self) -> Strategy:
@@ -157,10 +160,10 @@ class Settings:
                         f"option {option} of kcenter must be {fit[0]!r} for data that grows, got "
                         f"{found!r}: distances to old rows must stay what they were; leave it out"
                     )
-        elif strategy.name not in _SAMPLED:
+        elif not strategy.grows:
             raise InputError(
                 f"strategy {strategy.name} cannot follow data that grows: it depends on rows "
-                f"that a sample does not have; use one of kcenter, {', '.join(_SAMPLED)}, or run "
+                f"that a sample does not have; use one of kcenter, {', '.join(sampled())}, or run "
                 "again on everything"
             )
         return strategy

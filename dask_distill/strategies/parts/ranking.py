@@ -26,8 +26,7 @@ from dask_distill.kernels.ranking import (
     digit_histogram,
 )
 from dask_distill.kernels.streams import Stream
-from dask_distill.proxy.estimator import use_estimator
-from dask_distill.proxy.fitting import fit_softmax
+from dask_distill.proxy.fitting import judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
@@ -129,8 +128,7 @@ class Scorer:
     @classmethod
     def of(cls, schema: Schema, proxy: Any) -> "Scorer":
         """With the user's estimator, or one that is fitted here."""
-        model = fit_softmax(schema) if proxy is None else use_estimator(proxy, schema)
-        return cls(model, Scaling.of(schema))
+        return cls(judge_of(schema, "linear", proxy), Scaling.of(schema))
 
     def __call__(self, rows: Block | Sample) -> Scores:
         """What a coreset shows, of a block or of the survey's sample."""

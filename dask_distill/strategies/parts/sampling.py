@@ -4,7 +4,9 @@ Two questions beside those of a ranking: the first adds up what the rows are wor
 every row knows its chance; the last measures what the draw is worth as a sample.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -239,6 +241,8 @@ class Scored(Ranking):
     draws: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
+    # the highest scores are a trap at small fractions: their samples alone are worth a trial
+    searched_with: ClassVar[Mapping[str, Any]] = MappingProxyType({"sample": True})
     criterion: ClassVar[str]
     trap: ClassVar[str]
 

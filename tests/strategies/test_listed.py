@@ -1,0 +1,103 @@
+"""A new strategy is one new file: what it says of itself is all that the rest knows of it."""
+
+import dask.array as da
+import numpy as np
+import pytest
+
+import dask_distill.strategies
+from dask_distill import distill, grow
+from dask_distill.errors import InputError
+from dask_distill.search.ranges import beginnings, searched, strategy_of
+from dask_distill.strategies import STRATEGIES, make_strategy
+from dask_distill.subset.summary import sampled
+
+FILE = '''
+"""`newest`: the rows that came last."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from dask_distill.strategies.base import TARGETS, Ranges
+from dask_distill.strategies.parts.ranking import Ranking
+
+
+@dataclass(frozen=True)
+class Newest(Ranking):
+    """The last rows, or the last but some.
+
+    Parameters
+    ----------
+    skipped : float
+        Part of the rows, at the end, that come last instead.
+    """
+
+    skipped: float = 0.0
+
+    name: ClassVar[str] = "newest"
+    uses_seed: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
+    tasks: ClassVar[frozenset[str]] = TARGETS
+    grows: ClassVar[bool] = True
+    ranges: ClassVar[Ranges | None] = {"skipped": (0.0, 0.5)}
+
+    def keys(self, block, scores, seed):
+        return np.uint32(2**32 - 1) - block.rows.astype(np.uint32)
+'''
+
+
+@pytest.fixture
+def newest(tmp_path, monkeypatch):
+    (tmp_path / "newest.py").write_text(FILE)
+    path = [*dask_distill.strategies.__path__, str(tmp_path)]
+    monkeypatch.setattr(dask_distill.strategies, "__path__", path)
+    for name, kind in dask_distill.strategies._found().items():
+        monkeypatch.setitem(STRATEGIES, name, kind)
+
+
+X = np.random.default_rng(0).normal(size=(3000, 3))
+
+
+@pytest.mark.usefixtures("newest")
+def test_new_strategy__selects_by_its_name():
+    coreset = distill(da.from_array(X, chunks=(700, 3)), strategy="newest", size=200)
+    np.testing.assert_array_equal(coreset.indices, np.arange(2800, 3000))
+    assert make_strategy("newest", {"skipped": "0.25"}).skipped == 0.25
+    with pytest.raises(InputError, match=r"strategy must be one of auto, .*spaced, newest, got"):
+        make_strategy("newes")
+
+
+@pytest.mark.usefixtures("newest")
+def test_new_strategy__takes_the_targets_that_it_says():
+    coreset = distill(X, X[:, 0], strategy="newest", size=200, task="regression")
+    np.testing.assert_array_equal(coreset.indices, np.arange(2800, 3000))
+    with pytest.raises(InputError, match=r"strata needs classes.*newest"):
+        distill(X, X[:, 0], strategy="strata", size=200, task="regression")
+    with pytest.raises(InputError, match=r"strata needs labels.*newest"):
+        distill(X, strategy="strata", size=200)
+
+
+@pytest.mark.usefixtures("newest")
+def test_new_strategy__is_searched_in_the_ranges_that_it_says():
+    assert searched()["newest"] == {"skipped": (0.0, 0.5)}
+    assert {"strategy": "newest", "newest.skipped": 0.0} in beginnings()
+    found = strategy_of({"strategy": "newest", "newest.skipped": 0.5, "auto.trust": 1.0})
+    assert found == make_strategy("newest", {"skipped": 0.5})
+
+
+@pytest.mark.usefixtures("newest")
+def test_new_strategy__follows_data_that_grows():
+    assert "newest" in sampled()
+    coreset = grow(X[:1000], size=50, strategy="newest").update(X[1000:])
+    assert len(coreset) == 50
+    with pytest.raises(InputError, match=r"strategy gradient cannot follow.*newest"):
+        grow(X, X[:, 0] > 0, size=50, strategy="gradient")
+
+
+def test_strategies__are_those_of_the_folder():
+    folder = dask_distill.strategies
+    assert sorted(STRATEGIES) == sorted(folder._ORDER)
+    for name, kind in STRATEGIES.items():
+        assert kind.name == name
+        assert kind.__doc__

@@ -198,7 +198,7 @@ class Coreset(WritableSubset):
         labels : (n,) array, optional
         **options
             Of `dask_distill.evaluation.evaluate.evaluate`: test, models, seeds, test_rows,
-            max_rows, seed, time, sample_weight.
+            max_rows, everything, seed, time, sample_weight.
 
         Returns
         -------

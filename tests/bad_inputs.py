@@ -963,6 +963,24 @@ BAD: dict[str, Bad] = {
         made_rows,
         command=("evaluate", "made.zarr", "--source", "in.zarr"),
     ),
+    "evaluate synthetic rows beside all rows": Bad(
+        "everything must be left out for synthetic rows, .*, got 'all'; name the subset",
+        made_rows,
+        command=("evaluate", "made.zarr", "--source", "in.zarr", "--everything", "all"),
+    ),
+    "evaluate beside what is neither a part nor all": Bad(
+        'everything must be "part", "all" or "all:3" .*, got \'some\'',
+        subset_and_source,
+        command=("evaluate", "subset.zarr", "--source", "in.zarr", "--everything", "some"),
+    ),
+    "evaluate beside all rows by a model that needs them at once": Bad(
+        "everything='all' needs models that learn block by block .*, got boosting; choose others",
+        subset_and_source,
+        command=(
+            *("evaluate", "subset.zarr", "--source", "in.zarr"),
+            *("--everything", "all", "--model", "boosting"),
+        ),
+    ),
     "evaluate synthetic rows by another metric": Bad(
         "metric must be left out for synthetic rows, which are judged by accuracy, got log_loss",
         made_rows,

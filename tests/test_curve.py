@@ -361,7 +361,10 @@ def test_command__table_page_and_options_of_a_strategy(command):
         (["in.npz", "--sizes", "200%"], "sizes must be parts above 0 and at most 1"),
         (["in.npz", "--strategy", "best"], "strategy must be one of"),
         (["in.npz", "--strategy", "auto:trust"], "strategy must be NAME or NAME:KEY=VALUE"),
-        (["in.npz", "--model", "x"], "model must be one of logistic, got 'x'"),
+        (
+            ["in.npz", "--model", "x"],
+            "model must be one of logistic, sgd, naive-bayes, neural-network, got 'x'",
+        ),
         (["in.npz", "more"], "one SOURCE is wanted, got in.npz more"),
         (["nowhere.npz"], "nowhere.npz"),
     ],

@@ -46,6 +46,7 @@ HEAVY = {
         "cloudpickle",
         "dask",
         "dask_jobqueue",
+        "dask_ml",
         "dask_kubernetes",
         "distributed",
         "fsspec",

@@ -84,6 +84,14 @@ _DRAWS = options(
 @_LABELS
 @SAMPLE_WEIGHT
 @_DRAWS
+@click.option(
+    "--everything",
+    default="part",
+    show_default=True,
+    metavar="all",
+    help="Whether everything is at most --max-rows of its rows, or all, block by block (all:3 for "
+    "three passes), by models that can: sgd, naive-bayes, neural-network.",
+)
 @takes_place
 @STORAGE_OPTION
 @JSON
@@ -103,7 +111,7 @@ def evaluate(
 ) -> None:
     """Train on TARGET, on random subsets and on everything: what does the subset cost?"""
     from dask_distill.coreset import open_coreset
-    from dask_distill.evaluation.evaluate import refuse_without_classes
+    from dask_distill.evaluation.origin import refuse_without_classes
     from dask_distill.evaluation.training import standard_models_named
     from dask_distill.synthesis.rows import is_synthetic
     from dask_distill.synthesis.synthetic import open_synthetic
@@ -114,11 +122,7 @@ def evaluate(
     named = standard_models_named(models) if models else None
     judged: Any = None
     if is_synthetic(target, storage):
-        if metrics:
-            raise InputError(
-                "metric must be left out for synthetic rows, which are judged by accuracy, got "
-                f"{', '.join(metrics)}; name the subset instead, or leave --metric out"
-            )
+        _refuse_for_synthetic(metrics, arguments["everything"])
         judged = open_synthetic(target, storage)
         target = _made_from(judged, target, subset)
     elif subset is not None:
@@ -143,11 +147,25 @@ def evaluate(
         if judged is not None:
             found = judged.evaluate(coreset, dataset, **how)
         else:
+            how["everything"] = arguments["everything"]
             found = coreset.evaluate(dataset, metric=list(metrics) or None, **how)
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
         click.echo(str(found))
+
+
+def _refuse_for_synthetic(metrics: tuple[str, ...], everything: str) -> None:
+    if metrics:
+        raise InputError(
+            "metric must be left out for synthetic rows, which are judged by accuracy, got "
+            f"{', '.join(metrics)}; name the subset instead, or leave --metric out"
+        )
+    if everything != "part":
+        raise InputError(
+            "everything must be left out for synthetic rows, which are judged beside a part, got "
+            f"'{everything}'; name the subset instead, or leave --everything out"
+        )
 
 
 def _made_from(judged: Any, target: str, subset: str | None) -> str:

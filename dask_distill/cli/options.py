@@ -65,7 +65,8 @@ MODELS = click.option(
     "models",
     multiple=True,
     metavar="NAME",
-    help="logistic-regression, boosting, neighbours, neural-network; may be repeated.",
+    help="logistic-regression, boosting, neighbours, neural-network, sgd, naive-bayes; may be "
+    "repeated.",
 )
 WRITTEN = click.option(
     "--columns",

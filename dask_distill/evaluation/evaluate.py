@@ -4,43 +4,35 @@ Trainings are tasks on the active client, or on Dask's threads. The rows they ne
 once, where the tasks run; labels alone come here.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from dask_distill.conversation.run import Run
-from dask_distill.data.dataset import Dataset, check, with_time
-from dask_distill.data.weighted import measured, with_weights
-from dask_distill.errors import InputError
 from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.losses import Losses, untold
 from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
+from dask_distill.evaluation.origin import labelled_source, labelled_test, timed
 from dask_distill.evaluation.result import WAYS, Evaluation, cost_of, verdict_of, worst_class_of
 from dask_distill.evaluation.splits import (
     Split,
-    as_labelled,
     check_numbers,
     class_codes,
-    forward_cuts,
     most_rows,
-    split_rows,
     weight_notes,
 )
 from dask_distill.evaluation.statistics import MAJORITY, MOST_RECALLS, summarise
 from dask_distill.evaluation.training import (
     Table,
     Trial,
-    as_models,
     majority,
     train_and_test,
     weight_parameter,
 )
+from dask_distill.evaluation.whole import models_for, passes_of, train_on_all
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.support.metrics import as_metrics, metric_named
-from dask_distill.tables.dataset import read_as
 
 _FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
@@ -56,6 +48,7 @@ def evaluate(
     seeds: int = 5,
     test_rows: int | None = None,
     max_rows: int | None = None,
+    everything: str = "part",
     seed: int = 0,
     time: Any = None,
     sample_weight: Any = None,
@@ -97,6 +90,11 @@ def evaluate(
         The most rows that one training takes; "everything" is a random part where there are more,
         and so is the subset. At most four times as many are gathered, on one worker. 50,000
         unless given, fewer where those gathered would take more than a GiB.
+    everything : str
+        "part" is the random part of at most ``max_rows``. "all" is all rows, block by block, once;
+        "all:3" three times: for models with ``partial_fit``, or pipelines that end in one, whose
+        other steps are fitted on the part; `dask_distill.evaluation.training.block_models` unless
+        ``models`` are given. The source is read once more for each time.
     seed : int
         The first of the seeds.
     time : (n,) array or str, optional
@@ -120,6 +118,7 @@ def evaluate(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from dask_distill import distill
     >>> from sklearn.linear_model import LogisticRegression
     >>> X = np.random.default_rng(0).normal(size=(3000, 4))
@@ -129,32 +128,25 @@ def evaluate(
     >>> found.verdict.partition(",")[0]
     'Random does as well here'
     """
-    dataset = _timed(coreset, labelled_source(coreset, features, labels, sample_weight), time)
+    dataset = timed(coreset, labelled_source(coreset, features, labels, sample_weight), time)
     held_out = None if test is None else labelled_test(test, dataset)
-    named, asked = as_models(models), as_metrics(metric)
+    passes, asked = passes_of(everything), as_metrics(metric)
+    named = models_for(models, passes)
     check_numbers(seeds=(seeds, 2), max_rows=(max_rows, 100), test_rows=(test_rows, 1))
     check_objective(asked, named)
     max_rows = most_rows(dataset, max_rows)
     job = Gathering(Run.here(progress), coreset, dataset, max_rows, seed)
     labels_here, handles = job.gather(held_out)
     codes, classes = class_codes(labels_here)
-    pool = job.usable(codes[0])
-    size = min(len(job.complete), max_rows)
-    forward = forward_cuts(job.times(), seeds) if test is None else [None] * seeds
-    splits = job.with_complete(
-        [
-            split_rows(pool, codes[0], coreset.indices, one, size, max_rows, test_rows, test, cut)
-            for one, cut in enumerate(forward, seed)
-        ]
-    )
-    size, tables = min(size, len(splits[0].random)), job.tables(handles, codes)
+    splits = job.splits(codes[0], seeds, test_rows, held_out)
+    size, tables = min(job.size, len(splits[0].random)), job.tables(handles, codes)
     copies = job.copies(splits[0], tables)
     rarest = job.rarest(splits, codes, len(classes))
     fixed = (job.run.constant(measures_of(asked, classes, codes[0], rarest[0])), *tables)
-    trials = run_trials(job.run, _trial, _ways(named, job.unlike()), named, splits, fixed)
-    everything, tests = len(splits[0].everything), len(splits[0].test)
-    bounded = everything == max_rows < dataset.n - tests
-    found = _judged(trials, classes, rarest, tests / everything, [*asked, "accuracy"][0], bounded)
+    trials, whole = _trained(job, named, splits, fixed, passes)
+    tests = len(splits[0].test)
+    bounded = len(splits[0].everything) == max_rows < dataset.n - tests and not passes
+    found = _judged(trials, classes, rarest, tests, [*asked, "accuracy"][0], bounded)
     taken = coreset.provenance.get("seconds", {}).get("total")
     return Evaluation(
         verdict=copies.verdict(found.pop("verdict")),
@@ -166,26 +158,45 @@ def evaluate(
         classes=len(classes),
         seeds=tuple(split.seed for split in splits),
         selection_seconds=taken,
-        notes=found.pop("notes")
-        + _notes(job, size, everything if bounded else None, tests, trials)
-        + ((_FORWARD,) if forward[0] is not None else ())
-        + (*copies.notes(), *weight_notes(dataset)),
+        notes=(
+            *(*found.pop("notes"), *whole, *_notes(job, size, splits[0], bounded, trials)),
+            *(*copies.notes(), *weight_notes(dataset)),
+        ),
         copies=copies,
         **found,
     )
+
+
+def _trained(
+    job: Gathering,
+    named: dict[str, Any],
+    splits: Sequence[Split],
+    fixed: Sequence[Any],
+    passes: int,
+) -> tuple[list[Trial], tuple[str, ...]]:
+    """All trainings, in the order of `WAYS`, and what is to be said of those on all rows."""
+    ways = _ways(named, job.unlike())
+    if not passes:
+        return run_trials(job.run, _trial, ways, named, splits, fixed), ()
+    ways = tuple(way for way in ways if way != "everything")
+    trials = run_trials(job.run, _trial, ways, named, splits, fixed)
+    more, notes = train_on_all(job.run, job.dataset, named, splits, job.pool, fixed, passes)
+    order = list(WAYS)
+    return sorted([*trials, *more], key=lambda trial: order.index(trial.way)), notes
 
 
 def _judged(
     trials: Sequence[Trial],
     classes: Sequence[Any],
     rarest: Sequence[int],
-    overlap: float,
+    tests: int,
     objective: str,
     bounded: bool,
 ) -> dict[str, Any]:
     """Scores, differences, and what is said of them, by the field of `Evaluation`."""
     recalls = {str(classes[code]): code for code in rarest[:MOST_RECALLS]}
-    scores, differences = summarise(trials, recalls=recalls, overlap=overlap)
+    whole = next(trial.rows for trial in trials if trial.way == "everything")
+    scores, differences = summarise(trials, recalls=recalls, overlap=tests / whole)
     seeds = len({trial.seed for trial in trials})
     notes: tuple[str, ...] = ()
     if scores[0].value(objective) is None:
@@ -270,110 +281,18 @@ def _trial(
     return train_and_test(way, name, model, split.seed, training, test, classes, measures)
 
 
-def refuse_without_classes(coreset: Subset) -> None:
-    """End where the rows of a subset do not each have one class."""
-    task = coreset.provenance.get("parameters", {}).get("task") or "classification"
-    if task != "classification":
-        raise InputError(
-            "evaluate trains classifiers, which give every row one class, got a subset selected "
-            f"for {task}; train models of your own on it, and on a random subset of its size"
-        )
-    if coreset.labels is None:
-        raise InputError(
-            "evaluate needs labels, got a subset of unlabelled rows; select again with labels= / "
-            "--labels"
-        )
-
-
-def labelled_source(
-    coreset: Subset, features: Any, labels: Any, sample_weight: Any = None
-) -> Dataset:
-    """What a subset was selected from, with labels; refuses anything else."""
-    refuse_without_classes(coreset)
-    told = coreset.provenance
-    profile = told.get("input", {}).get("profile")
-    dataset = as_labelled(features, labels, "source", carry=_columns_of(told) if profile else ())
-    dataset = read_as(dataset, profile)
-    if told.get("parameters", {}).get("on_invalid") == "drop" and dataset.unfilled is not None:
-        # everything is what was selected from: without the rows that were left out
-        dataset = replace(dataset, features=dataset.unfilled(), unfilled=None)
-    dataset = _weighted(coreset, dataset, sample_weight)
-    weights = told.get("input", {}).get("sample_weight") or {"rows_of_weight_0": 0}
-    n = told.get("rows", 0) + told.get("rows_dropped", 0) + weights["rows_of_weight_0"]
-    d = int(np.prod(coreset.features.shape[1:], dtype=np.int64))
-    # rows that were chosen before are in the source, and not among those that were selected from
-    whole = told.get("input", {}).get("shape", [n])[0]
-    if dataset.d != d or (n and dataset.n not in (n, whole)):
-        raise InputError(
-            f"the source must be what the subset was selected from, {whole:,} rows of {d} "
-            f"features, got {dataset.n:,} of {dataset.d}; check the path and the names"
-        )
-    return dataset
-
-
-def _columns_of(told: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a selection from a frame took of it beside features and labels."""
-    found = told["input"]
-    return tuple(
-        name for name in (found["time"], (found["sample_weight"] or {}).get("name")) if name
-    )
-
-
-def _weighted(coreset: Subset, dataset: Dataset, sample_weight: Any) -> Dataset:
-    """With sample weights as the subset was selected, unless others are given."""
-    if sample_weight is not None:
-        return measured(with_weights(dataset, sample_weight))
-    told = coreset.provenance.get("input", {}).get("sample_weight")
-    if not told:
-        return with_weights(dataset, False)
-    if dataset.sample_weight is None and told["name"] in dataset.carry:
-        dataset = with_weights(dataset, told["name"])
-    if dataset.sample_weight is None:
-        raise InputError(
-            "evaluate needs the sample weights of the source's rows, since the subset was selected "
-            f"with {told['name']!r}, got none; pass sample_weight= / --sample-weight, or False / "
-            "'' to count rows alike"
-        )
-    return measured(dataset)
-
-
-def _timed(coreset: Subset, dataset: Dataset, time: Any) -> Dataset:
-    """With the time of the rows, where the subset was selected with one."""
-    if time is not None:
-        return check(with_time(dataset, time))
-    name = coreset.provenance.get("input", {}).get("time")
-    if name is None or dataset.time_name is not None:
-        return dataset
-    if name in dataset.carry:
-        return check(with_time(dataset, name))
-    raise InputError(
-        f"evaluate needs the time of the source's rows, since the subset was selected with {name!r}"
-        ", got none; pass time=, so that models are tested on later rows than they saw"
-    )
-
-
-def labelled_test(test: Any, source: Dataset) -> Dataset:
-    """Held-out rows with labels and the source's features, read as those are."""
-    dataset, d = read_as(as_labelled(test, None, "test"), source.profile), source.d
-    if dataset.d != d:
-        raise InputError(
-            f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
-        )
-    return dataset
-
-
 def _notes(
     job: Gathering,
     size: int,
-    part: int | None,
-    tests: int,
+    split: Split,
+    bounded: bool,
     trials: Sequence[Trial],
 ) -> tuple[str, ...]:
     notes = []
-    if part is not None:
+    if bounded:
         notes.append(
-            f"Everything stands for {part:,} of {job.dataset.n:,} rows, drawn at random; "
-            "max_rows / --max-rows raises it."
+            f"Everything stands for {len(split.everything):,} of {job.dataset.n:,} rows, drawn at "
+            "random; max_rows / --max-rows raises it."
         )
     left_out = len(job.part) - len(job.complete)
     if size + left_out < len(job.coreset):
@@ -382,7 +301,7 @@ def _notes(
         )
     if left_out:
         notes.append(f"Rows with NaN were left out, {left_out:,} of the subset's too.")
-    if tests:
+    if len(split.test):
         notes.append("Tested on rows of the source that were not selected.")
     else:
         notes.append(
@@ -391,4 +310,4 @@ def _notes(
         )
     seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)
     notes.append(f"{len(trials)} trainings of at most {most:,} rows took {seconds:.0f} s of CPU.")
-    return tuple(notes)
+    return (*notes, *([] if split.until is None else [_FORWARD]))

@@ -22,10 +22,12 @@ from dask_distill.evaluation.splits import (
     Split,
     finite_rows,
     first_by_hash,
+    forward_cuts,
     gather_features,
     gather_labels,
     hashed_rows,
     pool_rows,
+    split_rows,
     valid_rows,
     weights_here,
 )
@@ -33,8 +35,6 @@ from dask_distill.evaluation.statistics import rarest_classes
 from dask_distill.evaluation.training import Table
 from dask_distill.kernels.streams import Stream
 from dask_distill.subset.subset import Subset
-
-_FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
 
 @dataclass
@@ -101,7 +101,26 @@ class Gathering:
         self.complete = np.flatnonzero(complete)
         return found, features
 
-    def with_complete(self, splits: Sequence[Split]) -> list[Split]:
+    @property
+    def size(self) -> int:
+        """Rows of the subset that one training takes."""
+        return min(len(self.complete), self.max_rows)
+
+    def splits(
+        self, codes: Any, seeds: int, test_rows: int | None, held_out: Dataset | None
+    ) -> list[Split]:
+        """Each seed's rows, those tested on later than those trained on where rows have times."""
+        forward = [None] * seeds if held_out else forward_cuts(self.times(), seeds)
+        pool, chosen = self.usable(codes), self.coreset.indices
+        rows = self.size, self.max_rows, test_rows, held_out
+        return self._with_complete(
+            [
+                split_rows(pool, codes, chosen, one, *rows, cut)
+                for one, cut in enumerate(forward, self.seed)
+            ]
+        )
+
+    def _with_complete(self, splits: Sequence[Split]) -> list[Split]:
         """Splits that train on the subset's complete rows alone, as on the pool's."""
         if len(self.complete) == len(self.part):
             return list(splits)

@@ -50,6 +50,8 @@ class Split:
         To train on; none is in ``test``.
     subset : (s,) int64 array or None
         Positions in the subset at hand that may be trained on; None for all.
+    until : float or None
+        Time of the last row that may be trained on; None for any.
     """
 
     seed: int
@@ -58,15 +60,17 @@ class Split:
     stratified: Rows
     everything: Rows
     subset: Rows | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Train before, test after: masks over the pool, and positions in the subset."""
+    """Train up to a time, test after it: masks over the pool, and positions in the subset."""
 
     before: npt.NDArray[np.bool_]
     after: npt.NDArray[np.bool_]
     subset: Rows
+    until: float
 
 
 def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
@@ -98,7 +102,7 @@ def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
                 f"selected rows up to {start:g} and {int(after.sum())} rows after it; give test "
                 "rows of your own with test= / --test"
             )
-        cuts.append(Cut(pool <= start, after, before))
+        cuts.append(Cut(pool <= start, after, before, float(start)))
     return cuts
 
 
@@ -170,6 +174,7 @@ def split_rows(
         np.sort(by_class[place < quota[codes[by_class]]]),
         np.sort(order[:max_rows]),
         None if cut is None else cut.subset,
+        None if cut is None else cut.until,
     )
 
 

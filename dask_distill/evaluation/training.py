@@ -1,7 +1,8 @@
 """One training: a model on some rows, judged on test rows. Knows arrays and models, no Dask."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,8 +117,36 @@ def standard_models() -> dict[str, Any]:
     }
 
 
+def block_models() -> dict[str, Any]:
+    """Three models of different kinds that learn block by block, for all rows.
+
+    Returns
+    -------
+    dict of scikit-learn classifiers by name
+        Logistic regression by averaged stochastic gradient descent, naive Bayes, whose moments
+        are those of all rows in any order, and a small neural network.
+
+    Examples
+    --------
+    >>> list(block_models())
+    ['sgd', 'naive bayes', 'neural network']
+    """
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    descent = SGDClassifier(loss="log_loss", average=True)
+    return {
+        "sgd": make_pipeline(StandardScaler(), descent),
+        "naive bayes": GaussianNB(),
+        "neural network": make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=40)),
+    }
+
+
 def standard_models_named(names: Iterable[str]) -> dict[str, Any]:
-    """Some of the standard models; hyphens may stand for spaces.
+    """Some of the standard models, or of `block_models`; hyphens may stand for spaces.
 
     Raises
     ------
@@ -128,12 +157,13 @@ def standard_models_named(names: Iterable[str]) -> dict[str, Any]:
     >>> list(standard_models_named(["logistic-regression"]))
     ['logistic regression']
     """
-    known = standard_models()
+    known = block_models() | standard_models()
     found = {}
     for name in names:
         plain = name.replace("-", " ")
         if plain not in known:
-            listed = ", ".join(each.replace(" ", "-") for each in known)
+            ordered = [*standard_models(), *block_models()]
+            listed = ", ".join(dict.fromkeys(each.replace(" ", "-") for each in ordered))
             raise InputError(f"model must be one of {listed}, got '{name}'")
         found[plain] = known[plain]
     return found
@@ -197,44 +227,108 @@ def train_and_test(
     InputError
         Where a model cannot learn from such rows, or a scorer of the user's fails.
     """
-    from sklearn.base import clone
     from sklearn.dummy import DummyClassifier
 
     single = len(np.unique(training.codes)) == 1
     # a draw that missed all classes but one can only repeat it
-    fresh = DummyClassifier() if single else clone(model)
-    seeds = {key: seed for key in fresh.get_params() if key.rpartition("__")[2] == "random_state"}
-    fresh.set_params(**seeds)
+    fresh = fresh_copy(DummyClassifier() if single else model, seed)
     parameters = {}
     weight_name = None if training.weights is None else weight_parameter(fresh)
     if weight_name is not None and training.weights is not None:
         parameters[weight_name] = training.weights / training.weights.mean()
-    wanted = measures or Measures(range(classes))
     # that a model has not converged is no news of the subset
-    with single_threaded(), without_warnings():
-        try:
-            started = time.thread_time()
-            fresh.fit(training.X, training.codes, **parameters)
-            seconds = time.thread_time() - started
-            answer = answer_of(fresh, test.X, training.codes, classes)
-        except ValueError as error:
-            raise InputError(
-                f"models must learn from as few rows as are selected, but {name} on "
-                f"{len(training.codes):,} rows raised {type(error).__name__}: {error}; select "
-                "more rows, or choose models without it (models= / --model)"
-            ) from error
-        found, recalls = metrics_of(answer, test.codes, test.weights, classes, wanted.rarest)
-        own = wanted.own(fresh, answer, test.X, test.codes, test.weights)
-    return Trial(
-        way=way,
-        model=name,
-        seed=seed,
-        rows=len(training.codes),
-        recalls=tuple(recalls.tolist()),
-        seconds=seconds,
-        own=own,
-        **found,
-    )
+    with single_threaded(), without_warnings(), refusing(name, len(training.codes)):
+        started = time.thread_time()
+        fresh.fit(training.X, training.codes, **parameters)
+        seconds = time.thread_time() - started
+    trained = Trained(way, name, seed, fresh, len(training.codes), seconds)
+    return trained.judged(test, measures or Measures(range(classes)), training.codes)
+
+
+def fresh_copy(model: Any, seed: int) -> Any:
+    """An unfitted copy, with the seed where it takes one."""
+    from sklearn.base import clone
+
+    fresh = clone(model)
+    seeds = {key: seed for key in fresh.get_params() if key.rpartition("__")[2] == "random_state"}
+    fresh.set_params(**seeds)
+    return fresh
+
+
+@contextmanager
+def refusing(name: str, rows: int) -> Iterator[None]:
+    """Say in one sentence which model cannot learn from its rows.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"models must learn from as few rows as are selected, but {name} on "
+            f"{rows:,} rows raised {type(error).__name__}: {error}; select "
+            "more rows, or choose models without it (models= / --model)"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was fitted on class numbers, and what that took.
+
+    Attributes
+    ----------
+    way, name : str
+    seed : int
+    model : fitted estimator
+    rows : int
+        Trained on.
+    seconds : float
+        CPU time.
+    """
+
+    way: str
+    name: str
+    seed: int
+    model: Any
+    rows: int
+    seconds: float
+
+    def judged(self, test: Table, measures: Measures, known: Codes | None = None) -> Trial:
+        """Measure how good its answers are.
+
+        Parameters
+        ----------
+        test : Table
+        measures : Measures
+        known : int array, optional
+            Class numbers that it was fitted on, for a model that does not tell; all unless given.
+
+        Raises
+        ------
+        InputError
+            Where a scorer of the user's fails.
+        """
+        classes = len(measures.labels)
+        known = np.arange(classes) if known is None else known
+        with single_threaded(), without_warnings():
+            with refusing(self.name, self.rows):
+                answer = answer_of(self.model, test.X, known, classes)
+            found, recalls = metrics_of(answer, test.codes, test.weights, classes, measures.rarest)
+            own = measures.own(self.model, answer, test.X, test.codes, test.weights)
+        return Trial(
+            way=self.way,
+            model=self.name,
+            seed=self.seed,
+            rows=self.rows,
+            recalls=tuple(recalls.tolist()),
+            seconds=self.seconds,
+            own=own,
+            **found,
+        )
 
 
 def majority() -> dict[str, Any]:

@@ -59,3 +59,4 @@ class Generator(IntEnum):
     AUTO_POOL = 2**32
     AUTO_SAMPLE = 2**32 + 1
     REGIME = 2**32 + 2
+    EVERYTHING = 2**32 + 3

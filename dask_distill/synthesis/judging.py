@@ -13,8 +13,9 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.evaluation.evaluate import labelled_source, labelled_test, run_trials
+from dask_distill.evaluation.evaluate import run_trials
 from dask_distill.evaluation.gathering import Gathering
+from dask_distill.evaluation.origin import labelled_source, labelled_test
 from dask_distill.evaluation.splits import (
     Rows,
     Split,

@@ -117,11 +117,12 @@ def distill(
         They are not selected again; fraction and weights are of the others. ``kcenter`` and
         ``active`` cover what these do not; a certificate is for both together.
     reduce : str, Reduction, fitted transformer or callable, optional
-        Brings features into the space where scores and distances are taken: "pca:32",
-        "random-projection:64", "autoencoder:32" (see `dask_distill.spaces.reductions`), something
-        with ``transform``, or a function of a block's (m, ...) rows that gives (m, p) numbers,
-        each row for itself. The output holds the rows as they were. One of your own may fill in
-        NaN, such as a fitted pipeline with an imputer: rows are then valid if what it gives is.
+        Brings features into the space where scores and distances are taken: "pca:32", "svd:32",
+        "pca:32:all" (fitted on all rows), "random-projection:64", "autoencoder:32" (see
+        `dask_distill.spaces.reductions`), something with ``transform``, or a function of a
+        block's (m, ...) rows that gives (m, p) numbers, each row for itself. The output holds the
+        rows as they were. One of your own may fill in NaN, such as a fitted pipeline with an
+        imputer: rows are then valid if what it gives is.
     time : (n,) array of numbers or dates, or str, optional
         When each row was: for strategies that ask for it, ``time_scale``, and `evaluate`, which
         tests on later rows. Carried as "time"; or the name of a carried array, or of a column.

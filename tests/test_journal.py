@@ -21,8 +21,9 @@ from dask_distill.selection import choose as selecting
 from dask_distill.selection.certify import _Certifier
 from dask_distill.selection.request import Request
 from dask_distill.spaces.fitted import Linear
+from dask_distill.spaces.own import Function
 from dask_distill.spaces.reduce import Reducing
-from dask_distill.spaces.reductions import PCA, Function
+from dask_distill.spaces.reductions import PCA
 from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
 

@@ -79,6 +79,7 @@ class Tasks(Callback):
         (4, {"certify": True, "initial": FEW, "protect": "mask"}),
         (2, {"certify": True, "reduce": "pca:2", "protect": FEW}),
         (3, {"reduce": "pca:2", "protect": first_column}),
+        (3, {"reduce": "pca:2:all"}),
         (3, {"time": "when", "strategy": "periods", "protect": FEW}),
     ],
 )

@@ -143,7 +143,8 @@ SOURCE_OPTIONS = options(
     click.option(
         "--reduce",
         metavar="SPEC",
-        help="Space to select in: pca:32, random-projection:64, autoencoder:32, module:function.",
+        help="Space to select in: pca:32, svd:32, random-projection:64, autoencoder:32, "
+        "module:function; pca:32:all and svd:32:all are fitted on all rows.",
     ),
     click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
     click.option(

@@ -44,12 +44,67 @@ def principal_components(
     from sklearn.decomposition import PCA
 
     model = PCA(count, random_state=seed % 2**32).fit(Z)
-    components = model.components_
-    largest = np.abs(components).argmax(axis=1)
-    signs = np.sign(components[np.arange(count), largest])
-    components = components * np.where(signs == 0, 1, signs)[:, None]
     explained = np.nan_to_num(model.explained_variance_ratio_.astype(np.float64))
-    return np.ascontiguousarray(components, np.float32), explained
+    return upright(model.components_), explained
+
+
+def singular_directions(
+    Z: npt.NDArray[np.floating], count: int, seed: int
+) -> tuple[Float32, npt.NDArray[np.float64]]:
+    """Directions along which rows are longest, by scikit-learn: as above, about 0.
+
+    Parameters
+    ----------
+    Z : (n, d) float array
+    count : int
+        At most min(n, d).
+    seed : int
+        Of the randomised solver.
+
+    Returns
+    -------
+    components : (count, d) float32 array
+        Orthonormal rows; the largest entry of each is positive.
+    explained : (count,) float64 array
+        Part of all squares that each direction has.
+
+    References
+    ----------
+    Halko, Martinsson, Tropp (2011), Finding structure with randomness.
+
+    Examples
+    --------
+    >>> components, explained = singular_directions(np.array([[0.0, 3], [0, 4], [1, 0]]), 1, 0)
+    >>> components.round(2), explained.round(2)
+    (array([[0., 1.]], dtype=float32), array([0.96]))
+    """
+    from sklearn.decomposition import TruncatedSVD
+
+    model = TruncatedSVD(count, n_iter=7, random_state=seed % 2**32).fit(Z)
+    total = max(float(np.square(Z, dtype=np.float64).sum()), np.finfo(np.float64).tiny)
+    return upright(model.components_), np.square(model.singular_values_, dtype=np.float64) / total
+
+
+def upright(components: npt.NDArray[np.floating]) -> Float32:
+    """Directions with the sign that makes the largest entry of each positive.
+
+    Parameters
+    ----------
+    components : (p, d) float array
+
+    Returns
+    -------
+    (p, d) float32 array
+
+    Examples
+    --------
+    >>> upright(np.array([[0.6, -0.8]]))
+    array([[-0.6,  0.8]], dtype=float32)
+    """
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[np.arange(len(components)), largest])
+    components = components * np.where(signs == 0, 1, signs)[:, None]
+    return np.ascontiguousarray(components, np.float32)
 
 
 def random_directions(d: int, count: int, seed: int) -> Float32:

@@ -7,7 +7,7 @@ from typing import Any
 from dask_distill.data.weights import UNNAMED, weight_line
 from dask_distill.selection.provenance import shown_filled
 from dask_distill.selection.subsets import shown_subsets
-from dask_distill.spaces.words import SIZED
+from dask_distill.spaces.words import SIZED, word_of
 from dask_distill.storage.ours import STRATUM
 from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.subset.subset import Subset
@@ -145,7 +145,7 @@ def _words(coreset: Subset, place: str) -> list[Any]:
         "--sample-weight": _weight_name(coreset),
         "--time-scale": parameters.get("time_scale"),
         "--scale": _unless(parameters.get("scale"), "auto"),
-        "--reduce": None if reduce is None else f"{reduce['name']}:{reduce['components']}",
+        "--reduce": None if reduce is None else word_of(reduce),
     }
     if summary is not None:
         more |= {
@@ -213,7 +213,7 @@ def _call(coreset: Subset, given: dict[str, Any]) -> str:
     words += [f"subsets={parameters['subsets']}"] if "subsets" in parameters else []
     reduce = parameters.get("reduce")
     if reduce is not None and "reduce" not in given:
-        words.append(f"reduce='{reduce['name']}:{reduce['components']}'")
+        words.append(f"reduce={word_of(reduce)!r}")
     task = _unless(parameters.get("task"), "classification")
     words += [f"task={task!r}"] if task else []
     time = told.get("input", {}).get("time")
@@ -317,6 +317,8 @@ def _space(reduction: dict[str, Any]) -> str:
     words = [f"{reduction['space']}, {reduction['features']} features"]
     if reduction.get("explained_variance") is not None:
         words.append(f"{reduction['explained_variance']:.0%} of the variance")
+    if reduction.get("explained_squares") is not None:
+        words.append(f"{reduction['explained_squares']:.0%} of the squares")
     if reduction.get("time_scale") is not None:
         words.append(f"alike for {reduction['time_scale']:g} of time")
     return ", ".join(words)

@@ -33,6 +33,8 @@ _PROCESS_BYTES = 512 * 2**20
 _BLOCK_COPIES = 4
 # a block, and the rows of it that are not set apart
 _APART_COPIES = 1
+# decomposed in float64: scaled, as LAPACK works on it, and what comes out of that
+_DECOMPOSED_COPIES = 6
 # questions of which rows are set apart, with a task a block before and after them
 _APART_ROUNDS = 3
 # the group of each row; and its number, where numbers have gaps
@@ -147,6 +149,8 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
     fit = 0
     if strategy.uses_proxy and dataset.labels is not None:
         fit = fit_bytes(min(n, SAMPLE_ROWS + SAMPLE_FLOOR * assumed), d, classes)
+    if request.reduce is not None:
+        fit = max(fit, request.reduce.meeting_bytes(n, d))
     blockwise, writing = _lane_bytes(asked), written_lane_bytes(dataset, selected)
     # one after the other; footprints are for float32
     state = max(need.state_bytes_per_row for need in needs) * value / 4
@@ -155,7 +159,7 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
     held = (state + 4 * reduced + noted) * n / max(1, workers)
     worker = int(_PROCESS_BYTES + max(blockwise + held, writing))
     rounds = 1 + sum(need.rounds for need in needs)
-    rounds += (1 if reduced else 0) + (_APART_ROUNDS if request.sets_apart else 0)
+    rounds += bool(reduced) + request.fits_all_rows + (_APART_ROUNDS if request.sets_apart else 0)
     # and a row's weight in each of several subsets
     written = written_row_bytes(dataset) + (4 * request.subsets if request.subsets > 1 else 0)
     return Plan(
@@ -196,6 +200,8 @@ def _lane_bytes(asked: Asked) -> int:
     dataset = asked.dataset
     value = max(4, dataset.features.dtype.itemsize)
     copies = _BLOCK_COPIES + (_APART_COPIES if asked.request.sets_apart else 0)
+    if asked.request.fits_all_rows:
+        copies += _DECOMPOSED_COPIES
     rows = min(block_rows(dataset.n, dataset.d), dataset.n)
     block = copies * rows * dataset.d * value
     features = dataset.features

@@ -86,11 +86,17 @@ class Request:
         return fitted or self.strategy.uses_seed
 
     @property
+    def fits_all_rows(self) -> bool:
+        """Whether a reduction is fitted on all rows, for which they are read once more."""
+        return self.reduce is not None and self.reduce.fits_all_rows
+
+    @property
     def passes(self) -> int:
         """Times that features and labels are read before the selected rows are written."""
         if self.reduce is not None or self.time_scale is not None:
             # reduced blocks are held; a function of the user's sees rows as they are
-            return 2 + (callable(self.protect) and not hasattr(self.protect, "__array__"))
+            plain = callable(self.protect) and not hasattr(self.protect, "__array__")
+            return 2 + plain + self.fits_all_rows
         return 2 + self.certify + self.sets_apart
 
     def of(self, dataset: Dataset) -> "Asked":

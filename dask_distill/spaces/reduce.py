@@ -27,8 +27,9 @@ from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Reducer, Unchanged
-from dask_distill.spaces.reductions import Reduction
+from dask_distill.spaces.reductions import Directions, Reduction
 from dask_distill.spaces.timeline import Timeline
+from dask_distill.spaces.whole import fit_on_all
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -251,6 +252,10 @@ def reduce_blocks(
     handle, journal = run.constant(space), run.journal.shared.of("reduce")
     if journal.has("reducer"):
         reducer = run.call("reduce-fitted", journal.get, "reducer")
+    elif isinstance(space.reduction, Directions) and space.reduction.fits_all_rows:
+        fitted = fit_on_all(space.reduction, blocks, run.fetch(schema), run)
+        reducer = run.constant(fitted)
+        journal.put("reducer", fitted)
     elif space.reduction is not None and space.reduction.fits_at_home:
         # the one fit that needs a package which workers need not have
         reducer = run.constant(_fit(space, run.fetch(schema), journal))

@@ -4,26 +4,26 @@ A `Reduction` is what the user asks for. Fitted on the survey's sample it become
 which travels to the blocks. Knows nothing of Dask; `dask_distill.spaces.reduce` takes it there.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.projection import (
     forward,
     principal_components,
     random_directions,
+    singular_directions,
     squared_error,
 )
 from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.autoencoder import fit_autoencoder, require_torch
-from dask_distill.spaces.fitted import Applied, Linear, Network, Reducer, Transform
+from dask_distill.spaces.fitted import Linear, Network, Reducer
 from dask_distill.survey.schema import Schema
 
 # rows of more features are fitted in float32: their float64 copy would be too large
@@ -43,6 +43,15 @@ class Reduction:
     fills: ClassVar[bool] = False
     # whether fitting needs more than workers are sure to have
     fits_at_home: ClassVar[bool] = False
+
+    @property
+    def fits_all_rows(self) -> bool:
+        """Whether it is fitted on all rows, not on the sample: see `spaces.whole`."""
+        return False
+
+    def meeting_bytes(self, n: int, d: int) -> int:
+        """What one worker takes to fit it, beside the sample."""
+        return 0
 
     def check(self, dataset: Dataset) -> None:
         """Refuse what cannot work, without reading a row.
@@ -117,29 +126,43 @@ class Sized(Reduction):
 
 
 @dataclass(frozen=True)
-class PCA(Sized):
-    """The directions in which the rows vary most.
+class Directions(Sized):
+    """Base of those that keep orthonormal directions, found in a sample or in all rows.
 
-    Fitted on the survey's sample of some 10,000 rows, in one thread, by scikit-learn: the PCA
-    of dask-ml works on all rows, but its bits change with the chunks, and so would the
-    selected rows.
-
-    Parameters
-    ----------
-    components : int
-        Features to keep.
-    scale : "standard" or "none"
-        Whether each feature is divided by its standard deviation first: for columns of
-        different units. With "none" the features must be in one unit, e.g. pixels.
-
-    Examples
-    --------
-    >>> PCA(32).label
-    'pca:32'
+    All rows go through dask-ml's `TruncatedSVD`, block by block: its `PCA` would hold all of them
+    in memory. Blocks are cut at fixed multiples of the row number, so that the bits do not change
+    with the chunks of the input.
     """
 
-    name: ClassVar[str] = "pca"
+    rows: str = "sample"
+
     reconstructs: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rows not in ("sample", "all"):
+            raise InputError(
+                f'reduce={self.name}: rows must be "sample" or "all", got {self.rows!r}'
+            )
+
+    @property
+    def label(self) -> str:
+        """As on the command line."""
+        return f"{super().label}:all" if self.fits_all_rows else super().label
+
+    @property
+    def fits_all_rows(self) -> bool:
+        """As asked for."""
+        return self.rows == "all"
+
+    def meeting_bytes(self, n: int, d: int) -> int:
+        """A triangle of each block, and what their decomposition takes."""
+        return 3 * 8 * d * d * len(block_bounds(n, d)) if self.fits_all_rows else 0
+
+    def describe(self) -> dict[str, Any]:
+        """Of rows nothing is told where it is the sample."""
+        found = super().describe()
+        return found if self.fits_all_rows else {k: v for k, v in found.items() if k != "rows"}
 
     def check(self, dataset: Dataset) -> None:
         """No more directions than rows, either."""
@@ -149,9 +172,14 @@ class PCA(Sized):
                 f"reduce={self.label} must keep at most as many directions as there are rows "
                 f"({dataset.n}), got {self.components}; lower it"
             )
+        if self.fits_all_rows and self.components == dataset.d:
+            raise InputError(
+                f"reduce={self.label} must keep fewer than the {dataset.d} features there are, "
+                f"got {self.components}; lower it"
+            )
 
     def fit(self, schema: Schema, shape: tuple[int, ...]) -> Linear:
-        """Of the sample's correlations, or covariances."""
+        """On the sample."""
         assert schema.sample is not None
         if self.components > len(schema.sample.X):
             raise InputError(
@@ -161,11 +189,87 @@ class PCA(Sized):
         scaling = self.scaling(schema)
         Z = scaling(schema.sample.X)
         exact = Z.astype(np.float64) if Z.shape[1] <= _EXACT_FEATURES else Z
-        components, explained = principal_components(exact, self.components, schema.seed)
-        told = {
-            "explained_variance": round(float(explained.sum()), 6),
-            "fitted_on": len(Z),
-        }
+        return self.found(scaling, *self.directions(exact, schema.seed), len(Z))
+
+    def directions(self, Z: Any, seed: int) -> tuple[Any, Any]:
+        """(p, d) directions of scaled rows, and the part of their squares that each has."""
+        raise NotImplementedError
+
+    def found(self, scaling: Scaling, components: Any, parts: Any, rows: int) -> Linear:
+        """What is applied to blocks."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class PCA(Directions):
+    """The directions in which the rows vary most.
+
+    Fitted on the survey's sample of some 10,000 rows, in one thread, by scikit-learn; or on all
+    rows, for one more pass over the data.
+
+    Parameters
+    ----------
+    components : int
+        Features to keep.
+    scale : "standard" or "none"
+        Whether each feature is divided by its standard deviation first: for columns of
+        different units. With "none" the features must be in one unit, e.g. pixels.
+    rows : "sample" or "all"
+        What it is fitted on.
+
+    Examples
+    --------
+    >>> PCA(32).label, PCA(32, rows="all").label
+    ('pca:32', 'pca:32:all')
+    """
+
+    name: ClassVar[str] = "pca"
+
+    def directions(self, Z: Any, seed: int) -> tuple[Any, Any]:
+        """Of the correlations, or covariances."""
+        return principal_components(Z, self.components, seed)
+
+    def found(self, scaling: Scaling, components: Any, parts: Any, rows: int) -> Linear:
+        """With the part of the variance."""
+        told = {"explained_variance": round(float(parts.sum()), 6), "fitted_on": rows}
+        return Linear(scaling, components, True, told)
+
+
+@dataclass(frozen=True)
+class SVD(Directions):
+    """The directions along which rows are longest, from where all features are 0.
+
+    As `PCA`, but without taking the mean off: for counts and n-grams, of which most are 0.
+
+    Parameters
+    ----------
+    components : int
+        Features to keep.
+    scale : "standard" or "none"
+        As for `PCA`.
+    rows : "sample" or "all"
+        What it is fitted on.
+
+    Examples
+    --------
+    >>> SVD(32).label, SVD(32, rows="all").label
+    ('svd:32', 'svd:32:all')
+    """
+
+    name: ClassVar[str] = "svd"
+
+    def scaling(self, schema: Schema) -> Scaling:
+        """Features as far from 0 as they are."""
+        made = super().scaling(schema)
+        return replace(made, mean=np.zeros_like(made.mean))
+
+    def directions(self, Z: Any, seed: int) -> tuple[Any, Any]:
+        """Of the second moments."""
+        return singular_directions(Z, self.components, seed)
+
+    def found(self, scaling: Scaling, components: Any, parts: Any, rows: int) -> Linear:
+        """With the part of the squares, which is not one of the variance."""
+        told = {"explained_squares": round(float(parts.sum()), 6), "fitted_on": rows}
         return Linear(scaling, components, True, told)
 
 
@@ -262,84 +366,6 @@ class Autoencoder(Sized):
                 "judged_on": len(held),
             }
         return Network(scaling, encoder, decoder, told)
-
-
-@dataclass(frozen=True)
-class Transformer(Reduction):
-    """A fitted transformer of the user's, with ``transform``."""
-
-    estimator: Any
-
-    name: ClassVar[str] = "transformer"
-    fills: ClassVar[bool] = True
-
-    @property
-    def label(self) -> str:
-        """The class's name."""
-        return type(self.estimator).__name__
-
-    @property
-    def code(self) -> Any:
-        """The estimator."""
-        return self.estimator
-
-    def check(self, dataset: Dataset) -> None:
-        """Fitted, and on as many features."""
-        from sklearn.exceptions import NotFittedError
-        from sklearn.utils.validation import check_is_fitted
-
-        # of others than scikit-learn's, only their answers tell
-        if hasattr(self.estimator, "get_params") and hasattr(self.estimator, "fit"):
-            try:
-                check_is_fitted(self.estimator)
-            except NotFittedError:
-                raise InputError(
-                    f"reduce must be a fitted transformer, got a {self.label} that is not fitted; "
-                    'call its fit first, or use reduce="pca:32"'
-                ) from None
-        features = getattr(self.estimator, "n_features_in_", dataset.d)
-        if features != dataset.d:
-            raise InputError(
-                f"reduce must know the data's {dataset.d} features, got a {self.label} fitted on "
-                f"{features}; fit it on these features"
-            )
-
-    def fit(self, schema: Schema, shape: tuple[int, ...]) -> Applied:
-        """Nothing but to see what it makes of the sample."""
-        return Applied.tried(Transform(self.estimator), schema, (schema.d,), self.label)
-
-    def describe(self) -> dict[str, Any]:
-        """Its parameters, if they are plain."""
-        return {"name": self.name, "class": self.label}
-
-
-@dataclass(frozen=True)
-class Function(Reduction):
-    """A function of the user's: (m, ...) rows of a block as they are in the source -> (m, p)."""
-
-    function: Callable[[Any], Any]
-
-    name: ClassVar[str] = "function"
-    fills: ClassVar[bool] = True
-
-    @property
-    def label(self) -> str:
-        """Its name."""
-        inner = self.function.func if isinstance(self.function, partial) else self.function
-        return str(getattr(inner, "__qualname__", type(inner).__name__))
-
-    @property
-    def code(self) -> Any:
-        """The function."""
-        return self.function
-
-    def fit(self, schema: Schema, shape: tuple[int, ...]) -> Applied:
-        """Nothing but to see what it makes of the sample."""
-        return Applied.tried(self.function, schema, shape, self.label)
-
-    def describe(self) -> dict[str, Any]:
-        """By name: functions cannot be compared."""
-        return {"name": self.name, "function": self.label}
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -2,21 +2,24 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.spaces.own import Function, Transformer
 from dask_distill.spaces.reductions import (
     PCA,
+    SVD,
     Autoencoder,
-    Function,
+    Directions,
     RandomProjection,
     Reduction,
-    Transformer,
 )
 
-_KINDS: dict[str, type[PCA] | type[RandomProjection] | type[Autoencoder]] = {
+_KINDS: dict[str, type[PCA] | type[SVD] | type[RandomProjection] | type[Autoencoder]] = {
     PCA.name: PCA,
+    SVD.name: SVD,
     RandomProjection.name: RandomProjection,
     Autoencoder.name: Autoencoder,
 }
@@ -31,7 +34,8 @@ def make_reduction(reduce: Any) -> Reduction | None:
     Parameters
     ----------
     reduce : None, str, Reduction, fitted transformer or callable
-        Strings as on the command line: "pca:32", "random-projection:64", "autoencoder:32".
+        Strings as on the command line: "pca:32", "pca:32:all", "svd:32", "random-projection:64",
+        "autoencoder:32".
 
     Raises
     ------
@@ -40,7 +44,7 @@ def make_reduction(reduce: Any) -> Reduction | None:
     Examples
     --------
     >>> make_reduction("pca:32")
-    PCA(components=32, scale='standard')
+    PCA(components=32, scale='standard', rows='sample')
     """
     if reduce is None or isinstance(reduce, Reduction):
         return reduce
@@ -63,14 +67,34 @@ def make_reduction(reduce: Any) -> Reduction | None:
 
 def _named(text: str) -> Reduction:
     """The reduction that a word and a number name."""
-    name, _, count = text.partition(":")
-    if name not in _KINDS or not count.isdecimal():
+    name, count, rows = (*text.split(":", 2), "", "")[:3]
+    kind = _KINDS.get(name)
+    if kind is None or not count.isdecimal() or rows not in ("", "all"):
         known = ", ".join(f"{kind}:32" for kind in _KINDS)
         raise InputError(
             f"reduce must be one of {known} (any number), a fitted transformer or a function, "
             f"got {text!r}; on the command line module:function names a function"
         )
-    return _KINDS[name](int(count))
+    if not rows:
+        return kind(int(count))
+    if not issubclass(kind, Directions):
+        raise InputError(
+            f"reduce={name} cannot be fitted on all rows, got {text!r}; take {name}:{count}, "
+            f"or pca:{count}:all"
+        )
+    return kind(int(count), rows=rows)
+
+
+def word_of(described: Mapping[str, Any]) -> str:
+    """The word for a reduction of ours, from what its ``describe`` gives.
+
+    Examples
+    --------
+    >>> word_of(PCA(32, rows="all").describe())
+    'pca:32:all'
+    """
+    word = f"{described['name']}:{described['components']}"
+    return f"{word}:all" if described.get("rows") == "all" else word
 
 
 def named_function(text: str | None) -> Reduction | None:

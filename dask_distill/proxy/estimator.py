@@ -47,7 +47,8 @@ class EstimatorProxy:
 
     def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
         """What ``predict_proba`` says, checked."""
-        P = np.asarray(self.estimator.predict_proba(X))
+        # a copy: a scaler before the model may work in place
+        P = np.asarray(self.estimator.predict_proba(X.copy()))
         wanted = (len(X), len(self.columns))
         if P.shape != wanted:
             raise InputError(

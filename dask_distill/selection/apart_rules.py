@@ -73,7 +73,8 @@ class Rules:
             labels = None
             if block.codes is not None and self.labels is not None:
                 labels = self.labels[block.codes]
-            told = np.asarray(self.function((unreduced or block).X, labels))
+            # a copy: it may work in place
+            told = np.asarray(self.function((unreduced or block).X.copy(), labels))
             if told.shape != mask.shape or told.dtype != bool:
                 raise InputError(
                     f"protect must give a boolean for each of {len(mask)} rows, got {told.dtype} "

@@ -179,7 +179,8 @@ def _refuse_gaps(
 def _answer(function: Callable[[Any], Any], rows: Features, label: str) -> Features:
     """What the user's function makes of rows, checked."""
     try:
-        found = np.asarray(function(rows))
+        # a copy: functions may work in place, as some transformers of dask-ml do
+        found = np.asarray(function(rows.copy()))
     except (InputError, MemoryError, OSError):
         raise
     except Exception as error:

@@ -11,6 +11,9 @@ from dask_distill.spaces.fitted import Applied, Transform
 from dask_distill.spaces.reductions import Reduction
 from dask_distill.survey.schema import Schema
 
+# of dask-ml
+_OF_FRAMES = ("Categorizer", "DummyEncoder", "OrdinalEncoder")
+
 
 @dataclass(frozen=True)
 class Transformer(Reduction):
@@ -36,6 +39,11 @@ class Transformer(Reduction):
         from sklearn.exceptions import NotFittedError
         from sklearn.utils.validation import check_is_fitted
 
+        if self.label in _OF_FRAMES and type(self.estimator).__module__.startswith("dask_ml."):
+            raise InputError(
+                f"reduce must work on arrays of numbers, got a {self.label}, which takes frames; "
+                "give what it makes of the frame as features"
+            )
         # of others than scikit-learn's, only their answers tell
         if hasattr(self.estimator, "get_params") and hasattr(self.estimator, "fit"):
             try:

@@ -157,8 +157,8 @@ def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
 def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:
     """What reads a chunk, where that is all that is done to it."""
     node = graph.get(key)
-    # a name for another task, in either form that Dask has for it
-    while isinstance(node, Alias | tuple):
+    # a name for another task, in either form that Dask has for it; a call is a tuple, too
+    while isinstance(node, Alias) or (isinstance(node, tuple) and not callable(node[0])):
         node = graph.get(node.target if isinstance(node, Alias) else node)
     function = node.func if isinstance(node, Task) else None
     return function if isinstance(function, RowReader) else None

@@ -82,7 +82,8 @@ class Space:
 
 def _reduced(X: Features, reduce: Callable[[Any], Any]) -> Features:
     """What the user's function makes of the rows, checked."""
-    Z = np.asarray(reduce(X))
+    # a copy: it may work in place
+    Z = np.asarray(reduce(X.copy()))
     if Z.ndim != 2 or len(Z) != len(X) or Z.shape[1] == 0:
         raise InputError(
             f"reduce must give {len(X)} rows with at least one column for as many rows, got shape "

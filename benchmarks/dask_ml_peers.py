@@ -1,4 +1,4 @@
-"""Beside dask-ml, where it does what a part of ours does: k-means, and text as numbers.
+"""Beside dask-ml, where it does what a part of ours does; and what it costs where it is called.
 
     python benchmarks/dask_ml_peers.py [--rows N] [--clusters K] [--repeat R]
 
@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 import warnings
+from itertools import pairwise
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
@@ -24,8 +25,14 @@ import pyarrow as pa
 from dask_ml.cluster import KMeans
 from dask_ml.feature_extraction.text import HashingVectorizer
 from mixture import mixture
+from sklearn.naive_bayes import GaussianNB
 
 from dask_distill import distill
+from dask_distill.conversation.run import Run
+from dask_distill.data.blocks import block_bounds
+from dask_distill.data.dataset import as_dataset
+from dask_distill.evaluation.learner import Learner
+from dask_distill.evaluation.whole import learnt
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies import make_strategy
 from dask_distill.tables.ngrams import ngram_features
@@ -56,7 +63,7 @@ def kmeans(rows, clusters, repeat):
 
     def ours():
         strategy = make_strategy("kmeans", options)
-        return distill(parts, size=clusters, strategy=strategy).indices
+        return distill(parts, size=clusters, strategy=strategy)
 
     def theirs(chunks=parts):
         with warnings.catch_warnings():
@@ -64,15 +71,17 @@ def kmeans(rows, clusters, repeat):
             model = KMeans(clusters, max_iter=ROUNDS, random_state=0)
             return model.fit(chunks).cluster_centers_
 
-    one, other, indices, centers = in_turns(ours, theirs, repeat)
+    one, other, coreset, centers = in_turns(ours, theirs, repeat)
+    indices, wanted = coreset.indices, inertia(X, centers)
     print(
         f"k-means, {rows:,} x 16, {clusters:,} clusters, ours / dask-ml: {one / other:.2f} "
         f"({one:.2f} s / {other:.2f} s)"
     )
-    # rows stand in for ours: a center lies nearer to its cluster
+    own = coreset.provenance["selection"]["inertia"] / rows
+    rows_for_centers = inertia(X, X[indices]) / wanted
     print(
-        f"mean squared distance to our rows / to dask-ml's centers: "
-        f"{inertia(X, X[indices]) / inertia(X, centers):.3f}"
+        f"mean squared distance to the nearest center, ours / dask-ml's: {own / wanted:.3f}; to "
+        f"the rows that stand in for ours / to dask-ml's centers: {rows_for_centers:.3f}"
     )
     again = theirs(da.from_array(X, chunks=(2**13, 16)))
     same = np.array_equal(np.sort(again, axis=0), np.sort(centers, axis=0))
@@ -101,6 +110,43 @@ def text(rows, repeat):
     )
 
 
+def directions(rows, repeat):
+    X = da.from_array(mixture(rows, 64), chunks=(2**15, 64))
+    how = {"size": 100, "strategy": "random"}
+    all_rows, sample, _, _ = in_turns(
+        lambda: distill(X, reduce="pca:8:all", **how),
+        lambda: distill(X, reduce="pca:8", **how),
+        repeat,
+    )
+    print(
+        f"a selection in pca:8:all / in pca:8, {rows:,} x 64: {all_rows / sample:.2f} "
+        f"({all_rows:.2f} s / {sample:.2f} s)"
+    )
+
+
+def everything(rows, repeat):
+    """Learning from all rows, beside a loop over them in memory: what Dask and dask-ml cost."""
+    X, y = mixture(rows, 64), np.arange(rows) % 10
+    dataset = as_dataset(da.from_array(X, chunks=(2**15, 64)), da.from_array(y, chunks=2**15))
+    starts = np.cumsum([0, *block_bounds(rows, 64)])
+
+    def ours():
+        none = np.empty(0, np.int64)
+        learner = Learner("nb", 0, GaussianNB(), [], none, None, None, np.zeros(10))
+        return learnt(Run.here(), dataset, [learner], range(10), 0, 1)
+
+    def loop():
+        model = GaussianNB()
+        for start, stop in pairwise(starts):
+            model.partial_fit(X[start:stop], y[start:stop], classes=np.arange(10))
+
+    one, other, _, _ = in_turns(ours, loop, repeat)
+    print(
+        f"naive Bayes on all of {rows:,} x 64 by evaluate(everything='all') / by a loop over "
+        f"blocks in memory: {one / other:.2f} ({one:.2f} s / {other:.2f} s)"
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=200_000)
@@ -110,6 +156,8 @@ def main():
     with dask.config.set(scheduler="sync"):
         kmeans(asked.rows, asked.clusters, asked.repeat)
         text(asked.rows, asked.repeat)
+        directions(2 * asked.rows, asked.repeat)
+        everything(2 * asked.rows, asked.repeat)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Arrow's tables and attributes alone.
 
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import (
     broken_invariants,
     changed_attributes,
+    holds_scores,
     open_content,
     uncommitted,
 )
@@ -29,6 +30,7 @@ from dask_distill.storage.parts import (
     PartReceipt,
     Rows,
     check_part,
+    find_part,
     part_name,
     write_part,
 )
@@ -55,10 +57,19 @@ class Part:
     """The rows of one file: what gives them, and the parts of a table that it takes them from.
 
     ``parts`` travel as they are; those that are dask tasks are done first.
+
+    Attributes
+    ----------
+    rows : Rows
+    parts : tuple
+    compared : bool
+        Whether a file that a run before has left is compared with these rows. Otherwise nothing of
+        it is made again.
     """
 
     rows: Rows
     parts: tuple[Any, ...]
+    compared: bool = True
 
 
 def write(
@@ -85,8 +96,8 @@ def write(
     parts : sequence of Part
         Of each file.
     attributes, overwrite, storage_options, run, amend
-        As for a zarr group; files that a run before has left are compared, and stay if they are
-        what would be written now.
+        As for a zarr group. Of the files that a run before has left those stay that are what would
+        be written now; or, where they are not `compared`, those that are whole.
     on_part : callable, optional
         Told how many files are still to be written: all before the first, 0 after the last.
 
@@ -112,7 +123,11 @@ def write(
             there = set() if run is None else _names_in(work)
             # tasks that nobody awaits any more look for it
             _put_root(work, {"format_version": FORMAT_VERSION})
-        receipts = run_tasks(_writing_tasks(work, schema, step, parts, there), on_part)
+        known = _found(work, schema, step, there, parts)
+        tasks = _writing_tasks(work, schema, step, parts, there, known)
+        written = {receipt.name: receipt for receipt in run_tasks(tasks, on_part)}
+        names = [part_name(number) for number in range(len(parts))]
+        receipts = [known.get(name) or written[name] for name in names]
         if amend is not None:
             content = amend(content)
         content |= _sealed(receipts, content["columns"])
@@ -129,7 +144,12 @@ def write(
 
 
 def _writing_tasks(
-    work: Location, schema: Any, step: int, parts: Sequence[Part], there: set[str]
+    work: Location,
+    schema: Any,
+    step: int,
+    parts: Sequence[Part],
+    there: set[str],
+    known: Collection[str],
 ) -> list[Delayed]:
     write_one = delayed(write_part, pure=False, traverse=False)
     return [
@@ -144,7 +164,19 @@ def _writing_tasks(
             dask_key_name=f"distill-write-part-{number}-of-{len(parts)}-{uuid.uuid4().hex}",
         )
         for number, part in enumerate(parts)
+        if part_name(number) not in known
     ]
+
+
+def _found(
+    work: Location, schema: Any, step: int, there: set[str], parts: Sequence[Part]
+) -> dict[str, PartReceipt]:
+    """Files of a run before that are whole, and need not be compared, by name."""
+    find_one = delayed(find_part, pure=False, traverse=False)
+    trusted = [part_name(number) for number, part in enumerate(parts) if not part.compared]
+    names = [name for name in trusted if name in there]
+    found = run_tasks([find_one(work, name, schema, step) for name in names], None)
+    return {receipt.name: receipt for receipt in found if receipt is not None}
 
 
 def _sealed(receipts: Sequence[PartReceipt], columns: Mapping[str, str]) -> dict[str, Any]:
@@ -242,7 +274,7 @@ def verify(location: Location, content: dict[str, Any]) -> Verification:
     problems += broken_invariants(layouts, findings, content, "column '_{}'")
     return Verification(
         not problems, tuple(problems), rows, len(content["columns"]), len(manifest),
-        content["digest"],
+        content["digest"], scores=holds_scores(content),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from dask_distill.storage.manifest import (
     SYNTHETIC,
     broken_digests,
     broken_invariants,
+    holds_scores,
     lay_out,
     make_manifest,
     misfit,
@@ -232,6 +233,7 @@ def verify(
         len(findings),
         digest if isinstance(digest, str) else None,
         bool(content.get(SYNTHETIC)),
+        holds_scores(content),
     )
 
 

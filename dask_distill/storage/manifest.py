@@ -15,11 +15,14 @@ from dask_distill.storage.form import ATTRIBUTE, FORMAT_VERSION, form_there
 from dask_distill.storage.location import Location
 from dask_distill.support.digest import combined_digest
 
-__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "STAGED", "SUBSET_WEIGHT", "SUMMARY", "SYNTHETIC"]
+__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "KIND", "SCORES", "STAGED", "SUBSET_WEIGHT", "SUMMARY"]
+__all__ += ["SYNTHETIC"]
 __all__ += ["broken_digests", "broken_invariants", "changed_attributes", "lay_out", "lengths"]
 __all__ += ["make_manifest", "misfit", "open_content", "parse_manifest", "selected_rows"]
-__all__ += ["uncommitted"]
+__all__ += ["holds_scores", "uncommitted"]
 
+# what a target is, where that is no subset: the scores of all rows
+KIND, SCORES = "kind", "scores"
 # of groups whose rows were made, not selected
 SYNTHETIC = "synthetic"
 # of groups that are being put in their place: the name of the neighbour that is whole
@@ -73,6 +76,11 @@ def open_content(location: Location) -> dict[str, Any] | None:
             "update dask-distill"
         )
     return content
+
+
+def holds_scores(content: Mapping[str, Any]) -> bool:
+    """Whether a target says that it has the scores of all rows, and no rows."""
+    return content.get(KIND) == SCORES
 
 
 def make_manifest(

@@ -108,6 +108,57 @@ def write_part(
     return receipt
 
 
+def find_part(work: Location, name: str, schema: Any, step: int) -> PartReceipt | None:
+    """The receipt of a file that an earlier run has written; None where it must be written.
+
+    Runs on a worker.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    digest, values = _digest_of_file(work, name), ValueDigest()
+    if digest is None:
+        return None
+    system, path = work.filesystem()
+    try:
+        with (
+            work.guard(f"file {name} must be readable"),
+            system.open(f"{path.rstrip('/')}/{name}", "rb") as file,
+        ):
+            end = _tail(file, _END)
+            length = _END + int.from_bytes(end[: _END // 2], "little")
+            footer, size = _tail(file, length), file.tell()
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            if parquet.schema_arrow != schema:
+                return None
+            numbers = range(parquet.num_row_groups)
+            groups = tuple(parquet.metadata.row_group(i).num_rows for i in numbers)
+            for number in numbers:
+                # with the metadata that each table had
+                table = pa.table(parquet.read_row_group(number).columns, schema=schema)
+                for rows in in_steps([table], step):
+                    values.add(rows)
+    except DistillError:
+        return None
+    return PartReceipt(
+        name=name,
+        groups=groups,
+        digest=values.hexdigest(),
+        nbytes=values.nbytes,
+        file_bytes=size,
+        file_digest=digest,
+        footer=(digest_of(footer), length),
+    )
+
+
+def _tail(file: Any, length: int) -> bytes:
+    """The last bytes of a file, which is at its end then."""
+    file.seek(0, io.SEEK_END)
+    file.seek(max(0, file.tell() - length))
+    found: bytes = file.read()
+    return found
+
+
 def _written_here(
     work: Location, name: str, encoded: Callable[["_Sink"], PartReceipt]
 ) -> PartReceipt:

@@ -15,7 +15,7 @@ from dask_distill.errors import IncompleteOutput, InputError
 from dask_distill.storage.form import ATTRIBUTE, FOLDER, Form, form_there, form_wanted
 from dask_distill.storage.local import staged
 from dask_distill.storage.location import Location
-from dask_distill.storage.manifest import open_content
+from dask_distill.storage.manifest import holds_scores, open_content
 from dask_distill.storage.remote import beside, discard_anywhere, staged_remotely
 from dask_distill.support.digest import jsonable
 
@@ -38,6 +38,8 @@ class Verification:
         Digest of the whole content, where the manifest could be read.
     synthetic : bool
         Whether rows were made, not selected.
+    scores : bool
+        Whether it has the scores of all rows of a source, and no rows.
     """
 
     ok: bool
@@ -47,6 +49,7 @@ class Verification:
     chunks: int
     digest: str | None
     synthetic: bool = False
+    scores: bool = False
 
 
 def check_target(
@@ -56,6 +59,7 @@ def check_target(
     storage_options: Mapping[str, Any] | None = None,
     sources: Sequence[str] = (),
     ours: Callable[[Location], bool] | None = None,
+    what: str = "a subset",
 ) -> None:
     """Refuse a target that cannot be written, before any work; creates nothing.
 
@@ -70,6 +74,8 @@ def check_target(
         Paths and URLs that are read from; the target must keep clear of them.
     ours : callable, optional
         Whether what is there may be replaced; a subset in either form unless given.
+    what : str
+        What ``ours`` looks for, in words.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def check_target(
         if location.path is None:
             beside(location, "partial")
         if location.exists():
-            _refuse_existing(location, overwrite, ours or is_ours)
+            _refuse_existing(location, overwrite, ours or is_ours, what)
     if location.path is not None:
         parent = os.path.dirname(os.path.realpath(location.path))
         while not os.path.lexists(parent):
@@ -147,6 +153,20 @@ def unwritten(location: Location, problems: Sequence[str]) -> IncompleteOutput:
     )
 
 
+def refuse_scores(location: Location, content: Mapping[str, Any]) -> None:
+    """Refuse a target without rows where a subset is to be opened.
+
+    Raises
+    ------
+    InputError
+    """
+    if holds_scores(content):
+        raise InputError(
+            f"target '{location.shown}' must hold selected rows, got the scores of all rows; open "
+            "it with open_scores"
+        )
+
+
 @contextmanager
 def storing(location: Location) -> Iterator[None]:
     """A disk that fails on the way, as one sentence; what else goes wrong is told as it is."""
@@ -165,7 +185,9 @@ def located(target: str | os.PathLike[str], storage_options: Mapping[str, Any] |
     return Location(url.rstrip("/") or "/", dict(storage_options or {}))
 
 
-def _refuse_existing(location: Location, overwrite: bool, ours: Callable[[Location], bool]) -> None:
+def _refuse_existing(
+    location: Location, overwrite: bool, ours: Callable[[Location], bool], what: str
+) -> None:
     if not overwrite:
         raise InputError(
             f"target '{location.shown}' exists; choose another, or pass overwrite=True / "
@@ -173,7 +195,7 @@ def _refuse_existing(location: Location, overwrite: bool, ours: Callable[[Locati
         )
     if not ours(location):
         raise InputError(
-            f"target '{location.shown}' must be a subset written by dask-distill to be "
+            f"target '{location.shown}' must be {what} written by dask-distill to be "
             "overwritten, got something else; choose another, or remove it yourself"
         )
 

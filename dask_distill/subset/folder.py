@@ -27,6 +27,7 @@ from dask_distill.storage.ours import (
     own_columns,
 )
 from dask_distill.storage.parts import digest_of
+from dask_distill.storage.targets import refuse_scores
 from dask_distill.subset.columns import ArrayColumns
 from dask_distill.subset.features import not_there, numbers_of, unwritten
 from dask_distill.subset.subset import Certificate, Subset
@@ -69,13 +70,14 @@ class WrittenGroup(RowGroup):
 def open_folder(location: Location) -> Subset:
     """The subset, of which features, labels and all columns stay on disk until computed."""
     content = folder.read(location)
+    refuse_scores(location, content)
     place = location.resolved()
     names, told = content["names"], content["provenance"]
-    schema = _schema(place, next(iter(content["manifest"])))
+    whole = all_columns(place, content)
+    schema = whole.schema
     ours = own_columns(schema.metadata)
     metadata = {key: value for key, value in (schema.metadata or {}).items() if key != METADATA}
     table = _table(place, content["manifest"], _without(schema, ours, metadata))
-    whole = _table(place, content["manifest"], schema)
     small = _small(whole, schema, ours)
     features = ArrayColumns.parse(names["features"])
     labels = None if names["labels"] is None else ArrayColumns.parse(names["labels"])
@@ -100,6 +102,11 @@ def open_folder(location: Location) -> Subset:
         subset_weights=small.get(SUBSET_WEIGHTS),
         table=table,
     )
+
+
+def all_columns(place: Location, content: Mapping[str, Any]) -> Table:
+    """All columns of a folder that we have written, ours too; they stay on disk."""
+    return _table(place, content["manifest"], _schema(place, next(iter(content["manifest"]))))
 
 
 def _features(

@@ -138,9 +138,7 @@ def write_parquet(
 def cut(subset: Subset, found: Written) -> tuple[int, list[folder.Part]]:
     """Rows that are taken at a time, and the parts of the folder."""
     k = len(subset)
-    step = int(max(1, min(_STEP_ROWS, _STEP_BYTES // _row_bytes(k, found))))
-    full, rest = divmod(k, step * _STEPS)
-    bounds = (step * _STEPS,) * full + ((rest,) if rest else ())
+    step, bounds = steps(k, _row_bytes(k, found))
     edges = np.cumsum((0, *bounds)).tolist()
     arrays = parts_of_arrays(found.arrays, bounds) if found.arrays else [None] * len(bounds)
     parts = []
@@ -156,6 +154,13 @@ def cut(subset: Subset, found: Written) -> tuple[int, list[folder.Part]]:
         blocks = () if block is None else (block,)
         parts.append(folder.Part(rows, (*blocks, *(part for part, _, _ in pieces))))
     return step, parts
+
+
+def steps(rows: int, row_bytes: int) -> tuple[int, tuple[int, ...]]:
+    """Rows that are taken at a time, and rows of each file: by the rows alone, not by chunks."""
+    step = int(max(1, min(_STEP_ROWS, _STEP_BYTES // max(1, row_bytes))))
+    full, rest = divmod(rows, step * _STEPS)
+    return step, (step * _STEPS,) * full + ((rest,) if rest else ())
 
 
 def _row_bytes(k: int, found: Written) -> int:

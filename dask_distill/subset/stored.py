@@ -19,7 +19,7 @@ from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
-from dask_distill.storage.targets import form_of, located
+from dask_distill.storage.targets import form_of, located, refuse_scores
 from dask_distill.subset.arrays import Written, table_fields, written_arrays
 from dask_distill.subset.folder import open_folder
 from dask_distill.subset.names import ArrayNames
@@ -168,6 +168,7 @@ def open_subset(
     if form_of(location) is FOLDER:
         return open_folder(location)
     arrays, attributes = store.read(target, storage_options=dict(storage_options or {}))
+    refuse_scores(location, attributes)
     if attributes.get(SYNTHETIC):
         raise InputError(
             f"target '{Location(os.fspath(target)).shown}' must hold selected rows, got synthetic "

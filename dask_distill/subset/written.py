@@ -126,8 +126,9 @@ def attributes_of(
 def with_bytes_sent(attributes: dict[str, Any], wire: Wire) -> dict[str, Any]:
     """The attributes once rows are written: with what was sent for that."""
     wire.mark("write")
-    told = attributes["provenance"]
-    sent = joined(told.get("bytes_on_the_wire"), wire.figures())
+    told, sent = attributes["provenance"], wire.figures()
+    if "bytes_on_the_wire" in told:
+        sent = joined(told["bytes_on_the_wire"], sent)
     return {**attributes, "provenance": told | {"bytes_on_the_wire": sent}}
 
 

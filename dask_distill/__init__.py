@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dask_distill.pipeline import distill, distill_to_zarr
     from dask_distill.rounds.first import candidates
     from dask_distill.rounds.second import merge_candidates
-    from dask_distill.scoring import Scores, score
+    from dask_distill.scoring import score
     from dask_distill.search.result import StrategySearch
     from dask_distill.search.run import search_strategy
     from dask_distill.selection.decision import explain
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dask_distill.selection.select import SelectionWarning
     from dask_distill.sources.open import open_dataset
     from dask_distill.storage.group import Verification, verify
+    from dask_distill.subset.scores import Scores, open_scores
     from dask_distill.subset.subset import Certificate
     from dask_distill.synthesis.judged import SyntheticEvaluation
     from dask_distill.synthesis.judging import evaluate_synthetic
@@ -44,7 +45,7 @@ _HOMES = {
     "InputWarning": "errors",
     "Plan": "selection.plan",
     "Request": "selection.request",
-    "Scores": "scoring",
+    "Scores": "subset.scores",
     "SelectionWarning": "selection.select",
     "StrategySearch": "search.result",
     "SizeCurve": "evaluation.curve_result",
@@ -61,6 +62,7 @@ _HOMES = {
     "merge_candidates": "rounds.second",
     "open_coreset": "coreset",
     "open_dataset": "sources.open",
+    "open_scores": "subset.scores",
     "open_synthetic": "synthesis.synthetic",
     "score": "scoring",
     "search_strategy": "search.run",

@@ -16,15 +16,13 @@ from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.labels import UNSET
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.data.written import beside_table
-from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.search.run import with_strategy_found
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
 from dask_distill.selection.marks import columns_named
 from dask_distill.selection.request import TASKS, Asked, Request
-from dask_distill.selection.resume import open_checkpoint
+from dask_distill.selection.resume import going_on, open_checkpoint, refuse_changed
 from dask_distill.selection.select import SelectionWarning, select
 from dask_distill.selection.task import as_target, labels_of, with_task
 from dask_distill.selection.warned import warned_after, warned_before
@@ -37,7 +35,6 @@ from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.subset.names import names_in_output
 from dask_distill.subset.stored import write_subset
-from dask_distill.survey.reading import content_fingerprint, raw_blocks
 from dask_distill.survey.validity import OnInvalid
 
 
@@ -299,11 +296,9 @@ def select_and_write(
     ------
     InputError, DistillError
     """
-    try:
+    with going_on(checkpoint):
         if checkpoint.complete:
-            runner = DaskRunner(progress)
-            raw = raw_blocks(asked.dataset, runner)
-            checkpoint.check(content_fingerprint(asked.dataset, raw, runner))
+            refuse_changed(asked.dataset, checkpoint, progress)
             coreset = open_coreset(target, storage_options)
             found = store.summary(target, storage_options=storage_options)
             receipt = found | {"seconds": 0.0}
@@ -322,16 +317,4 @@ def select_and_write(
                 **how,
             )
             receipt["seconds"] = round(time.perf_counter() - started, 3)
-    except InputError:
-        # what is finished stays for who resumes: only this call may have been wrong
-        checkpoint.close(keep=checkpoint.lasting)
-        raise
-    except BaseException as error:
-        checkpoint.close(keep=True)
-        if isinstance(error, DistillError) and checkpoint.begun:
-            raise type(error)(
-                f"{error}; what is finished is kept: run again with resume=True / --resume"
-            ) from error.__cause__
-        raise
-    checkpoint.close()
     return coreset, receipt

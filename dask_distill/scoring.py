@@ -5,7 +5,7 @@ with the functions by which strategies score their blocks.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ from dask_distill.spaces.scales import Scales, scaled_block, stray_warning
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.ranking import REPORTED, Scorer
-from dask_distill.support.html import facts_table
+from dask_distill.subset.scores import Scores
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import valid_rows
@@ -47,67 +47,6 @@ from dask_distill.survey.validity import OnInvalid
 from dask_distill.tables.profile import likely
 
 CRITERIA = (*REPORTED, "doubt", "trust_gap")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Scores(Mapping[str, da.Array]):
-    """Scores of all rows, by criterion.
-
-    Attributes
-    ----------
-    table : (n, c) float32 dask array
-        All criteria side by side: what computes them, once for all.
-    criteria : tuple of str
-        Names of its columns.
-    provenance : dict
-        How they came about, JSON-able.
-    """
-
-    table: da.Array
-    criteria: tuple[str, ...]
-    provenance: dict[str, Any]
-
-    def __getitem__(self, name: str) -> da.Array:
-        if name not in self.criteria:
-            raise KeyError(name)
-        return da.map_blocks(
-            _column,
-            self.table,
-            self.criteria.index(name),
-            drop_axis=1,
-            dtype=np.float32,
-            meta=np.empty(0, np.float32),
-            name=f"score-{name}-{tokenize(self.table.name)}",
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.criteria)
-
-    def __len__(self) -> int:
-        return len(self.criteria)
-
-    def persist(self) -> "Scores":
-        """The same, computed and kept where they were made: by workers, where there are some."""
-        return Scores(self.table.persist(), self.criteria, self.provenance)
-
-    def to_frame(self) -> Any:
-        """A Dask DataFrame of all criteria, a partition for each chunk.
-
-        Returns
-        -------
-        dask.dataframe.DataFrame
-            Its index is the row number.
-        """
-        import dask.dataframe as dd
-
-        return dd.from_dask_array(self.table, columns=list(self.criteria))
-
-    def __repr__(self) -> str:
-        chunks = self.table.numblocks[0]
-        return f"Scores({', '.join(self.criteria)}: {self.table.shape[0]:,} rows, {chunks} chunks)"
-
-    def _repr_html_(self) -> str:
-        return facts_table("Scores", [(name, repr(self[name])) for name in self])
 
 
 def score(
@@ -181,11 +120,7 @@ def score(
     >>> hard.chunks == (X.chunks[0],), bool(hard.mean() < 0.2)
     (True, True)
     """
-    wanted, kind = _checked(criteria), proxy if isinstance(proxy, str) else "linear"
-    if kind not in PROXIES:
-        raise InputError(
-            f"proxy must be one of {', '.join(PROXIES)}, or a fitted estimator, got {proxy!r}"
-        )
+    wanted, kind = checked_criteria(criteria), checked_proxy(proxy)
     proxy = None if isinstance(proxy, str) else proxy
     given = named(
         Given(
@@ -199,17 +134,8 @@ def score(
     features = beside_table(given.features, given.labels, given.arrays)
     dataset = as_dataset(features, given.labels, carry=given.carry)
     dataset = with_weights(dataset, given.sample_weight)
-    _refuse_unlabelled(wanted, dataset, proxy)
-    request = Request(
-        strategy=Gradient() if dataset.labels is not None else Entropy(),
-        size=1,
-        seed=seed,
-        proxy=proxy,
-        on_invalid=on_invalid,
-        scale=scale,
-        missing_label=missing_label,
-    )
-    asked = request.of(dataset)
+    words = {"on_invalid": on_invalid, "scale": scale, "missing_label": missing_label}
+    asked = asked_for(dataset, wanted, seed=seed, proxy=proxy, **words)
     refuse_asynchronous()
     with measured_run(progress) as run:
         scores = scores_of(asked, wanted, run, kind=kind)
@@ -218,12 +144,36 @@ def score(
     return scores
 
 
-def scores_of(asked: Asked, criteria: tuple[str, ...], run: Run, *, kind: str = "linear") -> Scores:
-    """What `score` gives, of a request that is checked; makes the survey."""
+def asked_for(
+    dataset: Dataset, criteria: tuple[str, ...], *, proxy: Any = None, **words: Any
+) -> Asked:
+    """What `score` asks of a data set, checked; ``words`` are those of a `Request`.
+
+    Raises
+    ------
+    InputError
+    """
+    _refuse_unlabelled(criteria, dataset, proxy)
+    strategy = Gradient() if dataset.labels is not None else Entropy()
+    return Request(strategy=strategy, size=1, proxy=proxy, **words).of(dataset)
+
+
+def scores_of(
+    asked: Asked,
+    criteria: tuple[str, ...],
+    run: Run,
+    receipts: Receipts | None = None,
+    *,
+    kind: str = "linear",
+) -> Scores:
+    """What `score` gives, of a request that is checked; makes the survey.
+
+    ``receipts`` are those of a run that may be resumed.
+    """
     asked = replace(asked, dataset=measured(asked.dataset))
     dataset = asked.dataset
     raw = raw_blocks(dataset, run.runner)
-    ground = scaled(surveyed(raw, asked, run, Receipts()), asked, run)
+    ground = scaled(surveyed(raw, asked, run, receipts or Receipts()), asked, run)
     judge = ground.judge
     if judge is None and asked.request.proxy is not None:
         judge = run.constant(asked.request.proxy)
@@ -341,16 +291,33 @@ def _as_column(labels: Any) -> Any:
     return labels[:, None]
 
 
-def _column(table: npt.NDArray[np.float32], number: int) -> npt.NDArray[np.float32]:
-    return table[:, number]
-
-
 def _scorer(schema: Schema, judge: Any, kind: str) -> Scorer:
     with single_threaded():
         return Scorer(judge_of(schema, kind, judge), Scaling.of(schema))
 
 
-def _checked(criteria: Sequence[str]) -> tuple[str, ...]:
+def checked_proxy(proxy: Any) -> str:
+    """Which built-in proxy judges the rows, where no estimator does.
+
+    Raises
+    ------
+    InputError
+    """
+    kind = proxy if isinstance(proxy, str) else "linear"
+    if kind not in PROXIES:
+        raise InputError(
+            f"proxy must be one of {', '.join(PROXIES)}, or a fitted estimator, got {proxy!r}"
+        )
+    return kind
+
+
+def checked_criteria(criteria: Sequence[str]) -> tuple[str, ...]:
+    """Criteria by name, each once.
+
+    Raises
+    ------
+    InputError
+    """
     wanted = (criteria,) if isinstance(criteria, str) else tuple(criteria)
     if not wanted:
         raise InputError(f"criteria must name at least one of {', '.join(CRITERIA)}, got none")

@@ -270,6 +270,23 @@ def subset_and_source():
     good()
 
 
+def scores_and_source(target="out.zarr"):
+    import dask.array as da
+
+    from dask_distill.subset.scores_target import write_scores
+
+    good()
+    write_scores({"entropy": da.from_array(np.ones(20, "f4"))}, {}, target)
+
+
+def scores_beside():
+    scores_and_source("out.scores.zarr")
+
+
+def score(*more):
+    return ("score", "in.zarr", "out.zarr", "--quiet", *more)
+
+
 def synthesize(*more):
     return ("synthesize", "subset.zarr", "out.zarr", *more)
 
@@ -1000,6 +1017,74 @@ BAD: dict[str, Bad] = {
         command=("search", "in.zarr", "--size", "3", "--model", "forest"),
     ),
     "search without size": Bad("exactly one of fraction and size", command=("search", "in.zarr")),
+    # ------------------------------------------------ scores of all rows
+    "score by an unknown criterion": Bad(
+        r"criteria must be of gradient, .*, got 'gradiant' \(did you mean 'gradient'\?\)",
+        command=score("--criteria", "entropy,gradiant"),
+    ),
+    "score by nothing": Bad(
+        "criteria must name at least one of gradient, .*, got none",
+        command=score("--criteria", " , "),
+    ),
+    "score by one criterion twice": Bad(
+        "criteria must be named once each, got entropy, entropy",
+        command=score("--criteria", "entropy,entropy"),
+    ),
+    "score by an unknown model": Bad(
+        "proxy must be one of linear, ensemble, or a fitted estimator, got 'trees'",
+        command=score("--proxy", "trees"),
+    ),
+    "score without labels": Bad(
+        "labels must be given for gradient, el2n, got none; pass --labels",
+        group(X=X),
+        command=score("--criteria", "gradient,el2n,entropy"),
+    ),
+    "score the source itself": Bad(
+        "target 'in.zarr' must not be, hold or lie in the source '.*in.zarr'; choose another",
+        command=("score", "in.zarr", "in.zarr", "--overwrite"),
+    ),
+    "score where something is": Bad(
+        "target 'out.zarr' exists; choose another, or pass --overwrite",
+        scores_and_source,
+        command=score(),
+    ),
+    "score over a subset": Bad(
+        "target 'subset.zarr' must be scores written by dask-distill to be overwritten",
+        subset_and_source,
+        command=("score", "in.zarr", "subset.zarr", "--overwrite"),
+    ),
+    "score both anew and on": Bad(
+        "at most one of resume and overwrite may be given",
+        command=score("--resume", "--overwrite"),
+    ),
+    "judge scores": Bad(
+        "target 'out.zarr' must hold selected rows, got the scores of all rows; open it with",
+        scores_and_source,
+        command=("evaluate", "out.zarr", "--source", "in.zarr"),
+    ),
+    "select rows of scores": Bad(
+        "features must be in '.*out.zarr', got 'X'; there are: score/entropy",
+        scores_and_source,
+        source="out.zarr",
+        target="other.zarr",
+    ),
+    "scores of all rows in a space": Bad(
+        "--scores all must be asked for without --reduce",
+        more=size("--scores", "all", "--reduce", "pca:1"),
+    ),
+    "scores of all rows by numbers": Bad(
+        "--scores all must be asked for where labels are classes, got --task regression",
+        group(X=X, y=np.linspace(0, 1, 20)),
+        more=size("--scores", "all", "--task", "regression"),
+    ),
+    "scores of all rows where something is": Bad(
+        "target 'out.scores.zarr' exists; choose another, or pass --overwrite",
+        scores_beside,
+        more=size("--scores", "all"),
+    ),
+    "scores by another word": Bad(
+        "'some' is not one of 'selected', 'all'", more=size("--scores=some")
+    ),
     # ------------------------------------------------ other commands
     "plan without source": Bad(
         "does not exist; check the path", nothing, command=("plan", "in.zarr", "--size", "3")

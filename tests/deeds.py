@@ -13,10 +13,11 @@ import pyarrow.pandas_compat
 import zarr
 from fsspec.core import url_to_fs
 
-from dask_distill import distill, grow as begun, open_coreset, open_dataset
+from dask_distill import distill, grow as begun, open_coreset, open_dataset, open_scores
 from dask_distill.errors import IncompleteOutput, InputError
 from dask_distill.follow import follow as followed
 from dask_distill.pipeline import distill_to_zarr
+from dask_distill.scoring_run import score_and_write, scoring_run
 from dask_distill.selection.request import Request
 from dask_distill.storage import group as store
 from dask_distill.strategies import make_strategy
@@ -113,6 +114,13 @@ def follow(target, source, settings, remote=None):
     return [batch.new_rows for batch in batches]
 
 
+def score(target, source, seed, remote=None, **how):
+    how["storage_options"] = _options(remote)
+    words = {"seed": seed}
+    job = scoring_run(open_dataset(source), target, ("gradient", "entropy"), words, **how)
+    return score_and_write(job)[1]["digest"]
+
+
 def table(target, source, request, overwrite=False):
     strategy, seed = REQUESTS[request]
     dataset = open_dataset(source)
@@ -126,6 +134,22 @@ def table(target, source, request, overwrite=False):
 def read(target, remote=None):
     """What is there, to the last value; what lies beside it."""
     return _seen(target, _options(remote)) | {"beside": beside(target, remote)}
+
+
+def read_scores(target, remote=None):
+    """What is there, to the last value, or that nothing whole is; and what lies beside it."""
+    told = {"beside": _names_beside(target, remote)}
+    try:
+        scores = open_scores(target, _options(remote))
+    except (IncompleteOutput, InputError) as error:
+        return told | {"nothing": str(error)}
+    found = store.verify(target, storage_options=_options(remote))
+    values = dask.compute(dict(scores))[0]
+    assert found.ok, found.problems
+    return told | {
+        "digest": found.digest,
+        "values": {name: each.tolist() for name, each in values.items()},
+    }
 
 
 def _seen(target, options):
@@ -163,12 +187,8 @@ def values_of(coreset):
 def beside(target, remote=None):
     """Names of hidden neighbours, and what unfinished runs among them were asked for."""
     system, path = url_to_fs(target, **_options(remote))
-    head, _, name = path.rpartition("/")
-    try:
-        found = [entry.rstrip("/").rpartition("/")[2] for entry in system.ls(head, detail=False)]
-    except FileNotFoundError:
-        found = []
-    names = sorted(entry for entry in found if entry.startswith(f".{name}."))
+    head = path.rpartition("/")[0]
+    names = _names_beside(target, remote)
     noted = []
     for entry in names:
         if entry.endswith((".bin", ".turn")):
@@ -182,6 +202,16 @@ def beside(target, remote=None):
         (request,) = [name for name, known in REQUESTS.items() if known == asked]
         noted.append([request, told["overwrite"]])
     return {"names": names, "noted": noted}
+
+
+def _names_beside(target, remote):
+    system, path = url_to_fs(target, **_options(remote))
+    head, _, name = path.rpartition("/")
+    try:
+        found = [entry.rstrip("/").rpartition("/")[2] for entry in system.ls(head, detail=False)]
+    except FileNotFoundError:
+        found = []
+    return sorted(entry for entry in found if entry.startswith(f".{name}."))
 
 
 def read_table(target):

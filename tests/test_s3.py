@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import zarr
 
-from dask_distill import distill, grow, open_coreset, open_dataset
+from dask_distill import distill, grow, open_coreset, open_dataset, open_scores, score
 from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.follow import follow
 from dask_distill.pipeline import distill_to_zarr
+from dask_distill.scoring_run import score_and_write, scoring_run
 from dask_distill.selection.request import Request
 from dask_distill.storage import chunks as _chunks, group as store
 from dask_distill.storage.location import Location
@@ -103,6 +104,40 @@ def test_follow__from_and_to_s3_goes_on_where_it_was(bucket, port, labelled):
     assert not debris(system, url)
     stored = [system.cat_file(key).decode("latin-1") for key in keys(system, f"{url}/t")]
     assert not any(SECRET in text for text in (*stored, repr(done), repr(read)))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t"])
+def test_scores__are_written_gone_on_with_and_opened(bucket, port, labelled, name, small_chunks):
+    """A target of scores dies in its commit: nothing is taken for whole, and it is resumed."""
+    url, system = bucket
+    target, storage = f"{url}/{name}", options(port)
+    dataset = as_dataset(labelled.X[:900], labelled.y[:900])
+
+    def job(**how):
+        how.setdefault("storage_options", storage)
+        return scoring_run(dataset, target, ("gradient", "margin"), {"seed": 0}, **how)
+
+    copies = []
+
+    def stop(number, method, path):
+        if method == "PUT" and f"/{name}/" in path and f"/.{name}." not in path:
+            copies.append(path)
+        return "503" if len(copies) > 1 else None
+
+    with proxy(port) as (onward, faults):
+        faults.rule = stop
+        quick = options(onward, config_kwargs={"retries": {"max_attempts": 1}})
+        with pytest.raises(DistillError, match="holds the whole subset"):
+            score_and_write(job(storage_options=quick))
+    with pytest.raises(IncompleteOutput, match="commit marker is missing"):
+        open_scores(target, storage)
+    scores, receipt = score_and_write(job(resume=True))
+    expected = score(dataset, criteria=("gradient", "margin")).table.compute()
+    assert np.array_equal(scores.table.compute(), expected)
+    assert store.verify(target, storage_options=storage).digest == receipt["digest"]
+    assert not [key for key in keys(system, url) if f"/.{name}." in key]
+    stored = [system.cat_file(key).decode("latin-1") for key in keys(system, target)]
+    assert not any(SECRET in text for text in (*stored, repr(scores)))
 
 
 def test_parquet__is_committed_as_a_group_is(bucket, port, labelled):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,14 +16,16 @@ import zarr
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from dask_distill import distill, open_coreset, verify
+from dask_distill import Scores, distill, open_coreset, open_scores, score, verify
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.storage import chunks as _chunks
 from dask_distill.subset import parquet as _parquet
-from dask_distill.subset.scored import read_scores, write_scores
+from dask_distill.subset.scores_target import read_scores, write_scores
 
 sys.path.insert(0, str(Path(__file__).parent))
+import deeds
 from bucket import PROTOCOL
+from mortal import Host, Strike
 
 N = 5_000
 TARGETS = ("scores.zarr", "scores.parquet")
@@ -145,6 +148,49 @@ def test_write__same_digest_by_workers(target, local_client):
     assert write(target, chunks=333)["digest"] == _expected(target)
     found, _ = read_scores(target)
     np.testing.assert_array_equal(found["gradient"].compute(), values()["gradient"])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_scores__write_and_open(target):
+    X = da.random.default_rng(0).normal(size=(3000, 4), chunks=(700, 2))
+    scores = score(X, (X[:, 0] > 0).astype(int))
+    receipt = scores.write(target)
+    assert verify(target).digest == receipt["digest"]
+    found = open_scores(target)
+    assert isinstance(found, Scores)
+    assert list(found) == list(scores)
+    assert found.provenance["input"] == json.loads(json.dumps(scores.provenance["input"]))
+    table = scores.table.compute()
+    np.testing.assert_array_equal(found.table.compute(), table)
+    np.testing.assert_array_equal(found["margin"].compute(), table[:, list(scores).index("margin")])
+    assert list(found.to_frame().columns) == list(scores)
+    other = score(X.rechunk((111, -1)), (X[:, 0] > 0).astype(int))
+    assert other.write(target, overwrite=True)["digest"] == receipt["digest"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_scores__are_written_in_one_pass(target):
+    read = []
+
+    def note(block, block_info=None):
+        read.append(block_info[0]["chunk-location"][0])
+        return block
+
+    X = da.random.default_rng(0).normal(size=(3000, 4), chunks=(700, 4))
+    y = (X[:, 0] > 0).astype(int).compute()
+    scores = score(X.map_blocks(note, dtype=X.dtype, meta=np.empty((0, 0))), y)
+    read.clear()
+    scores.write(target)
+    assert sorted(read) == [0, 1, 2, 3, 4]
+
+
+def test_open_scores__each_is_read_for_itself():
+    write("scores.zarr")
+    scores = open_scores("scores.zarr")
+    shutil.rmtree("scores.zarr/score/gradient/c")
+    np.testing.assert_array_equal(scores["entropy"].compute(), values()["entropy"])
+    with pytest.raises(IncompleteOutput, match=r"array 'score/gradient', chunk \d+: missing"):
+        scores.table.compute()
 
 
 # ---------------------------------------------------------------- what is not whole, or not ours
@@ -302,3 +348,60 @@ def test_write__of_an_object_store_that_outlives_us(folder):
     found, told = read_scores(f"{PROTOCOL}://b/scores.zarr", **where)
     assert str(folder) not in json.dumps(told)
     np.testing.assert_array_equal(found["gradient"].compute(), values()["gradient"])
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory):
+    """A source, and processes that may die."""
+    folder = tmp_path_factory.mktemp("hosts")
+    deeds.make_source(folder / "in.zarr")
+    with Host() as host:
+        yield host, str(folder / "in.zarr")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="deaths are those of forks")
+@pytest.mark.parametrize("place", [*TARGETS, f"{PROTOCOL}://out/scores"])
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.soak)])
+def test_score__a_death_anywhere_leaves_nothing_half_and_is_resumed(hosts, folder, place, step):
+    host, source = hosts
+    remote = place.startswith(PROTOCOL)
+
+    def do(deed, at, **more):
+        home = folder / str(at)
+        home.mkdir(exist_ok=True)
+        target = place if remote else str(home / place)
+        where = {"folder": home, "target": target} | ({"remote": str(home)} if remote else {})
+        return host.do(deed, number=at, **where, **more)
+
+    how = {"source": source, "seed": 0}
+    assert "done" in do("score", 0, **how)
+    expected = do("read_scores", 0)["done"]
+    assert len(expected["values"]["gradient"]) == deeds.ROWS
+    at, resumed = 1, 0
+    while "died" in (told := do("score", at, strike=Strike("die", at), **how)):
+        seen = do("read_scores", at)["done"]
+        # whole, or nothing that could be taken for it
+        assert "nothing" in seen or seen["digest"] == expected["digest"], told["struck"]
+        resumed += bool(seen["beside"])
+        again = do("score", at, resume=True, **how)
+        assert again.get("done") == expected["digest"], (told["struck"], again)
+        assert do("read_scores", at)["done"] == expected, told["struck"]
+        other = do("score", at, resume=True, source=source, seed=1)
+        assert "must be resumed with what the run that wrote it was given" in other["refused"]
+        at += step
+    assert "done" in told
+    assert resumed > 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="deaths are those of forks")
+def test_score__a_death_is_told_to_who_begins_again(hosts, folder):
+    host, source = hosts
+    how = {"folder": folder, "target": str(folder / "scores.zarr"), "source": source, "seed": 0}
+    at = 1
+    while "resume" not in str(os.listdir(folder)):
+        assert "died" in host.do("score", number=at, strike=Strike("die", at), **how)
+        at += 4
+    refused = host.do("score", number=0, **how)["refused"]
+    assert "has an unfinished run beside it" in refused
+    assert "done" in host.do("score", number=0, overwrite=True, **how)
+    assert os.listdir(folder) == ["scores.zarr"]

@@ -17,6 +17,7 @@ from dask_distill.cli.follow import follow
 from dask_distill.cli.judge import curve, evaluate, report
 from dask_distill.cli.options import PROGRAM
 from dask_distill.cli.run import plan, run, verify
+from dask_distill.cli.score import score
 from dask_distill.cli.search import search
 from dask_distill.cli.synthesize import synthesize
 from dask_distill.cli.words import as_words
@@ -80,6 +81,7 @@ def cli() -> None:
 
 cli.add_command(run)
 cli.add_command(plan)
+cli.add_command(score)
 cli.add_command(verify)
 cli.add_command(demo)
 cli.add_command(evaluate)

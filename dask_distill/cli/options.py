@@ -52,6 +52,31 @@ def options(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+# by option: what it means alone, and the words it takes
+OPTIONAL_WORDS = {"--scores": ("selected", "all")}
+
+
+class OptionalWords(click.Command):
+    """A command of which some options may stand alone, or before one of a few words.
+
+    Any other word behind such an option is none of its.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """With the word that each such option means."""
+        found, rest = [], list(args)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                found += [word, *rest]
+                break
+            if word in OPTIONAL_WORDS:
+                known = OPTIONAL_WORDS[word]
+                word = f"{word}={rest.pop(0) if rest and rest[0] in known else known[0]}"
+            found.append(word)
+        return super().parse_args(ctx, found)
+
+
 METRICS = click.option(
     "--metric",
     "metrics",

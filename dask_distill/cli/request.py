@@ -51,21 +51,28 @@ def prepared(
         reduce=named_function(arguments.get("reduce")),
         **{name: arguments[name] for name in _NAMES if name in arguments},
     )
-    dataset = _opened(source, arguments)
+    dataset = opened(source, arguments)
     dataset = measured(dataset) if read else dataset
     words, storage = arguments.get("initial", ()), arguments["storage"]
     request = replace(made, initial=_initial(words, dataset, storage))
     if (word := arguments.get("missing_label")) is not None:
-        kind = "O" if dataset.labels is None else dataset.labels.dtype.kind
-        request = replace(request, missing_label=MissingLabel.worded(word, kind))
+        request = replace(request, missing_label=missing_label_of(word, dataset))
     if request.task not in TASKS[1:]:
         return dataset, request
     plain, labels = labels_of(dataset, None)
     return with_task(plain, as_target(labels, request.task), request, read=read)
 
 
-def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
+def missing_label_of(word: str, dataset: Dataset) -> MissingLabel:
+    """What stands for no label, as a label of this data set."""
+    kind = "O" if dataset.labels is None else dataset.labels.dtype.kind
+    return MissingLabel.worded(word, kind)
+
+
+def opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
+    """What is to be selected from, or scored."""
     time, task = arguments.get("time"), arguments.get("task", TASKS[0])
+    carry = arguments.get("carry", ())
     # masks are carried, too: they tell in the output who is there for them
     masks = [name for name in arguments.get("protect", ()) if "=" not in name]
     masks += [name for name in arguments.get("initial", ()) if not _is_place(name)]
@@ -73,7 +80,7 @@ def _opened(source: str | list[str], arguments: dict[str, Any]) -> Dataset:
         source,
         features=arguments["features"],
         labels=arguments["labels"],
-        carry=tuple(dict.fromkeys([*arguments["carry"], *([time] if time else []), *masks])),
+        carry=tuple(dict.fromkeys([*carry, *([time] if time else []), *masks])),
         storage_options=arguments["storage"],
         task=task,
         on_missing=arguments.get("on_missing", "fill"),

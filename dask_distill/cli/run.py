@@ -23,6 +23,7 @@ from dask_distill.cli.options import (
     TASK,
     WORKERS,
     WRITTEN,
+    OptionalWords,
     Place,
     progress_display,
     takes_place,
@@ -32,6 +33,8 @@ from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {2: "two", 3: "three", 4: "four"}
+# of a request, what scores hang on
+_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label")
 # of the provenance, what run --json prints
 _TOLD = (
     "rows",
@@ -53,7 +56,7 @@ _TOLD = (
 )
 
 
-@click.command()
+@click.command(cls=OptionalWords)
 @SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
@@ -73,7 +76,12 @@ _TOLD = (
 @click.option("--resume", is_flag=True, help="Go on with a run that died.")
 @click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
 @click.option(
-    "--scores", is_flag=True, help="Write each row's scores to parquet, too; zarr always has them."
+    "--scores",
+    type=click.Choice(["selected", "all"]),
+    metavar="[all]",
+    help="Write each selected row's scores to parquet, too; zarr always has them. With the word "
+    "all, the scores of all rows besides, to a target of their own: out.scores.parquet beside "
+    "out.parquet.",
 )
 @click.option(
     "--performance-report",
@@ -145,7 +153,8 @@ def plan(
     dataset, request = prepared(source, arguments, read=explain)
     if write_profile is not None:
         _write_profile(write_profile, dataset)
-    _tell_doubts(dataset, arguments["features"])
+    tell_doubts(dataset, arguments["features"])
+    _tell_names(dataset)
     made = make_plan(dataset, request, workers=workers or 1)
     decision = explained(dataset, request, workers, as_json) if explain else None
     if as_json:
@@ -209,7 +218,7 @@ def _written(made: Any) -> str:
 def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
     """Check that TARGET is complete and unchanged: digests, counts, invariants.
 
-    TARGET is a zarr group or a folder of parquet files.
+    TARGET is a zarr group or a folder of parquet files, of selected rows or of scores.
     """
     from dask_distill.storage import group as store
     from dask_distill.storage.form import FOLDER, form_wanted
@@ -221,10 +230,11 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
         click.echo(json.dumps(asdict(found)))
     elif found.ok:
         kind = "synthetic rows" if found.synthetic else "rows"
+        scores = "scores of all " if found.scores else ""
         part = "file" if form_wanted(target) is FOLDER else "chunk"
         parts = part if found.chunks == 1 else f"{part}s"
         click.echo(
-            f"{target}: complete, {found.rows:,} {kind}, {found.chunks} {parts} checked, "
+            f"{target}: complete, {scores}{found.rows:,} {kind}, {found.chunks} {parts} checked, "
             f"digest {found.digest}"
         )
     else:
@@ -242,7 +252,7 @@ def run_request(
     overwrite: bool,
     quiet: bool,
     resume: bool = False,
-    scores: bool = False,
+    scores: str | None = None,
     keep_encoded: bool = False,
     performance_report: str | None = None,
     **arguments: Any,
@@ -253,15 +263,18 @@ def run_request(
     from dask_distill.cli.request import prepared
     from dask_distill.clusters.performance import check_performance_report, performance_recorded
     from dask_distill.pipeline import select_and_write
+    from dask_distill.scoring_run import score_and_write
     from dask_distill.selection.resume import open_checkpoint
 
     started = time.perf_counter()
     check_performance_report(performance_report)
     dataset, request = prepared(source, arguments, read=True)
-    _tell_doubts(dataset, arguments["features"], target)
+    tell_doubts(dataset, arguments["features"])
+    _tell_names(dataset, target)
     storage = arguments["storage"]
     how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
-    how |= {"scores": scores, "keep_encoded": keep_encoded}
+    all_scores = None if scores != "all" else _of_all_rows(dataset, target, request, how)
+    how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
     asked, checkpoint = open_checkpoint(dataset, target, request, **how)
     with (
         place.connect() as client,
@@ -269,8 +282,10 @@ def run_request(
         warnings_as_lines(),
         performance_recorded(performance_report),
     ):
+        # first: where the subset is, they are
+        beside = None if all_scores is None else score_and_write(all_scores, progress)[1]
         coreset, receipt = select_and_write(
-            asked, target, checkpoint, storage, progress, scores=scores
+            asked, target, checkpoint, storage, progress, scores=bool(scores)
         )
         seconds = time.perf_counter() - started
         count = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -279,7 +294,35 @@ def run_request(
         **_told(coreset, receipt, seconds),
         "columns": [use.as_dict() for use in dataset.uses],
         "workers": count,
+        **({} if beside is None else {"scores_of_all": beside}),
     }
+
+
+def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -> Any:
+    """What is to be scored beside the selection, by the same model.
+
+    Raises
+    ------
+    InputError
+    """
+    from dask_distill.scoring_run import scoring_run
+    from dask_distill.strategies.parts.ranking import REPORTED
+    from dask_distill.subset.scores_target import scores_beside
+
+    for option, given in (("reduce", request.reduce), ("time-scale", request.time_scale)):
+        if given is not None:
+            raise InputError(
+                f"--scores all must be asked for without --{option}, whose space has no scores of "
+                "its own; leave one of both out"
+            )
+    if request.task != "classification":
+        raise InputError(
+            f"--scores all must be asked for where labels are classes, got --task {request.task}; "
+            "leave out the word all"
+        )
+    words = {name: getattr(request, name) for name in _SCORED_BY}
+    how = {**how, "proxy": request.strategy.judged_by}
+    return scoring_run(dataset, scores_beside(target), REPORTED, words, **how)
 
 
 def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -303,16 +346,20 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
     }
 
 
-def _tell_doubts(dataset: Any, features: str | None, target: str = "") -> None:
-    """Warn of chunks that are not there, of odd names, and of columns nobody named as features."""
+def tell_doubts(dataset: Any, features: str | None) -> None:
+    """Warn of chunks that are not there, and of columns nobody named as features."""
     from dask_distill.data.uses import doubtful_lines
-    from dask_distill.storage.form import GROUP, form_wanted
-    from dask_distill.subset.names import names_in_output
 
     for line in dataset.missing_lines():
         click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
-    odd = names_in_output(dataset).lines() if form_wanted(target) is GROUP else ()
-    for line in odd:
-        click.echo(f"{PROGRAM}: warning: {line}", err=True)
     for line in doubtful_lines(dataset.uses) if features is None else ():
+        click.echo(f"{PROGRAM}: warning: {line}", err=True)
+
+
+def _tell_names(dataset: Any, target: str = "") -> None:
+    """Warn of arrays that are written under another name."""
+    from dask_distill.storage.form import GROUP, form_wanted
+    from dask_distill.subset.names import names_in_output
+
+    for line in names_in_output(dataset).lines() if form_wanted(target) is GROUP else ():
         click.echo(f"{PROGRAM}: warning: {line}", err=True)

@@ -38,7 +38,7 @@ def print_result(result: dict[str, Any]) -> None:
         odd = [f"{', '.join(a)} of {name}" for name, a in result["attributes_left_out"].items()]
         lines.append(("attributes", f"not kept, as they need not hold of a part: {'; '.join(odd)}"))
     if result["rows_dropped"]:
-        lines += _left_out(result)
+        lines += left_out(result)
     if filled := shown_filled(result.get("filled")):
         lines.append(("filled in", f"{filled}, to compare rows; they are written as they are"))
     for number, entry in enumerate((result["classes"] or [])[:10]):
@@ -65,6 +65,9 @@ def print_result(result: dict[str, Any]) -> None:
         ("on the wire", _sent(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
+    if beside := result.get("scores_of_all"):
+        written = f"{shown_bytes(beside['bytes_written'])} to {beside['target']}"
+        lines.append(("", f"{written}: the scores of all rows"))
     print_table(lines)
 
 
@@ -135,7 +138,7 @@ def _rare(result: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _left_out(result: dict[str, Any]) -> list[tuple[str, str]]:
+def left_out(result: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows with invalid values: how many, in which columns, of which classes."""
     lines = [("left out", f"{result['rows_dropped']:,} rows with invalid values or no label")]
     dropped = result.get("dropped") or {"columns": [], "classes": [], "without_label": 0}

@@ -49,6 +49,8 @@ class Strategy:
     listed: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False
+    # which proxy that is, where its options do not say
+    judge: ClassVar[str] = "linear"
     needs_novelty: ClassVar[bool] = False
     needs_time: ClassVar[bool] = False
     # whether another seed can give other rows
@@ -77,6 +79,11 @@ class Strategy:
     def warning(self) -> str | None:
         """Why these options are known to hurt, for the user; None where they are not."""
         return None
+
+    @property
+    def judged_by(self) -> str:
+        """The built-in proxy by which it scores rows."""
+        return str(getattr(self, "proxy", self.judge))
 
     @property
     def first_round(self) -> str | None:

@@ -312,6 +312,7 @@ class Combined(SteppedRanking):
         "diversity": ("coverage", "medoids"),
     }
     uses_proxy: ClassVar[bool] = True
+    judge: ClassVar[str] = "ensemble"
     grouped: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

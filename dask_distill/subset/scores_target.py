@@ -153,6 +153,20 @@ def check_scores_target(target: str | os.PathLike[str], **where: Any) -> None:
     check_target(target, ours=_are_scores, what="scores", **where)
 
 
+def scores_beside(target: str | os.PathLike[str]) -> str:
+    """Where the scores of all rows go that are written beside a subset.
+
+    Examples
+    --------
+    >>> scores_beside("s3://bucket/out.parquet"), scores_beside("here/out/"), scores_beside("a.b")
+    ('s3://bucket/out.scores.parquet', 'here/out.scores', 'a.b.scores')
+    """
+    place = os.fspath(target).rstrip("/")
+    stem, dot, ending = place.rpartition(".")
+    known = dot and ending.lower() in ("parquet", "zarr")
+    return f"{stem}.scores.{ending}" if known else f"{place}.scores"
+
+
 def _are_scores(location: Location) -> bool:
     try:
         content = open_content(location)

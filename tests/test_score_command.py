@@ -1,0 +1,159 @@
+"""`dask-distill score` and `run --scores all` as users meet them."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from dask_distill import open_coreset, open_scores, score
+from dask_distill.cli.main import cli
+
+N = 3000
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, threads_for_a_cluster):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("dask_distill.clusters.connect.connect", threads_for_a_cluster)
+
+
+@pytest.fixture
+def source(labelled):
+    np.savez("in.npz", X=labelled.X[:N], y=labelled.y[:N])
+    return labelled.X[:N], labelled.y[:N]
+
+
+def run(*words, code=0):
+    done = CliRunner().invoke(cli, [*words])
+    assert done.exit_code == code, done.output
+    return done
+
+
+def told(*words):
+    return json.loads(run(*words, "--json").stdout)
+
+
+@pytest.mark.parametrize("target", ["out.zarr", "out.parquet"])
+def test_score__command_writes_what_the_function_gives(source, target):
+    result = told("score", "in.npz", target, "--seed", "3", "--criteria", "margin,gradient")
+    expected = score(*source, ("margin", "gradient"), seed=3)
+    found = open_scores(target)
+    assert list(found) == ["margin", "gradient"]
+    np.testing.assert_array_equal(found.table.compute(), expected.table.compute())
+    assert (result["rows"], result["seed"], result["resumed"]) == (N, 3, False)
+    assert result["parameters"]["criteria"] == ["margin", "gradient"]
+    assert {"survey", "write", "total"} == set(result["seconds"])
+    assert set(result["bytes_on_the_wire"]["phases"]) == {"survey", "write"}
+    # and once more: it is there
+    again = told(
+        "score", "in.npz", target, "--seed", "3", "--criteria", "margin,gradient", "--resume"
+    )
+    assert (again["digest"], again["bytes_written"]) == (result["digest"], 0)
+    refused = run("score", "in.npz", target, "--resume", "--seed", "4", code=2).stderr
+    assert "seed was 3, is 4" in refused
+    assert os.listdir() == sorted(["in.npz", target], key=os.listdir().index)
+
+
+def test_score__another_input_is_not_resumed(source):
+    run("score", "in.npz", "out.zarr", "--quiet")
+    X, y = source
+    np.savez("in.npz", X=X + 1, y=y)
+    refused = run("score", "in.npz", "out.zarr", "--resume", code=2).stderr
+    assert "must have the same input to be resumed, but the values have changed" in refused
+    assert run("verify", "out.zarr").stdout.startswith(
+        "out.zarr: complete, scores of all 3,000 rows"
+    )
+
+
+def test_score__rows_that_cannot_be_used_have_none_and_are_told(source):
+    X, y = source
+    X = X.copy()
+    X[7, 1] = np.nan
+    frame = pd.DataFrame(X, columns=list("abcdef")).assign(y=y)
+    frame.to_parquet("in.parquet")
+    words = ("--labels", "y", "--on-invalid", "drop")
+    lines = run("score", "in.parquet", "out.parquet", *words).stdout.splitlines()
+    assert lines[0] == "scored    2,999 rows by gradient, entropy, el2n, margin"
+    assert lines[1] == "left out  1 rows with invalid values or no label"
+    assert "          their scores are NaN" in lines
+    found = pd.read_parquet("out.parquet")
+    assert np.flatnonzero(found.isna().any(axis=1)).tolist() == [7]
+    assert len(found) == N
+
+
+JUDGES = ("auto:trust=confident", "auto:proxy=linear", "entropy", "combined")
+
+
+@pytest.mark.parametrize("strategy", JUDGES)
+def test_run__scores_of_all_rows_are_those_that_the_strategy_sees(source, strategy):
+    name, _, option = strategy.partition(":")
+    more = ("--option", option) if option else ()
+    words = ("--size", "60", "--strategy", name, *more, "--scores", "all", "--quiet")
+    run("run", "in.npz", "out.zarr", *words)
+    coreset, scores = open_coreset("out.zarr"), open_scores("out.scores.zarr")
+    seen = [name for name in coreset.scores if name in scores]
+    assert "entropy" in seen
+    for name in seen:
+        np.testing.assert_array_equal(
+            scores[name].compute()[coreset.indices], coreset.scores[name], err_msg=name
+        )
+
+
+@pytest.mark.parametrize("ending", [".zarr", ".parquet", ""])
+def test_run__scores_of_all_rows_beside_the_subset(source, ending):
+    words = ("in.npz", f"out{ending}", "--size", "50", "--strategy", "gradient")
+    result = told("run", *words, "--scores", "all")
+    beside = f"out.scores{ending}"
+    assert result["scores_of_all"]["target"] == beside
+    assert sorted(os.listdir()) == sorted(["in.npz", f"out{ending}", beside])
+    coreset, scores = open_coreset(f"out{ending}"), open_scores(beside)
+    # to the bit those that were selected by
+    for name, values in coreset.scores.items():
+        np.testing.assert_array_equal(scores[name].compute()[coreset.indices], values)
+    assert coreset.scores
+    for target in (f"out{ending}", beside):
+        assert run("verify", target)
+    # where nothing is to be done, nothing is
+    again = told("run", *words, "--scores", "all", "--resume")
+    assert again["digest"] == result["digest"]
+    assert again["scores_of_all"]["digest"] == result["scores_of_all"]["digest"]
+    assert again["scores_of_all"]["bytes_written"] == again["bytes_written"] == 0
+    # without them it is another run
+    assert 'scores was "all", is null' in run("run", *words, "--resume", code=2).stderr
+    # both are replaced
+    how = ("--scores", "all", "--overwrite", "--seed", "1", "--scale", "robust")
+    other = told("run", *words, *how)
+    assert other["scores_of_all"]["digest"] != result["scores_of_all"]["digest"]
+    assert open_scores(beside).provenance["seed"] == 1
+    assert open_coreset(f"out{ending}").provenance["seed"] == 1
+
+
+def test_run__scores_alone_are_those_of_the_selected_rows(source):
+    """As before the option took a word, wherever it stands."""
+    how = ("--size", "20", "--strategy", "gradient", "--quiet")
+    run("run", "--scores", "in.npz", "one.parquet", *how)
+    run("run", "in.npz", "two.parquet", *how, "--scores")
+    run("run", *how, "--scores", "--", "in.npz", "three.parquet")
+    run("run", "in.npz", "four.parquet", *how, "--scores=selected")
+    run("run", "in.npz", "none.parquet", *how)
+    for name in ("one", "two", "three", "four"):
+        assert "_score_gradient" in pd.read_parquet(f"{name}.parquet").columns
+        assert not Path(f"{name}.scores.parquet").exists()
+    assert "_score_gradient" not in pd.read_parquet("none.parquet").columns
+
+
+def test_score__a_table_and_its_missing_label():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"age": rng.normal(size=600), "town": ["Rome", "Oslo", None] * 200})
+    frame["paid"] = np.where(frame["age"] > 0, "yes", "no")
+    frame.loc[5, "paid"] = "?"
+    frame.to_parquet("in.parquet")
+    words = ("--labels", "paid", "--missing-label", "?", "--quiet")
+    run("score", "in.parquet", "out.parquet", *words, "--criteria", "entropy")
+    found = open_scores("out.parquet")
+    assert np.flatnonzero(np.isnan(found["entropy"].compute())).tolist() == [5]
+    assert found.provenance["input"]["labels"] == "paid"

@@ -223,8 +223,8 @@ def test_everything__few_blocks_are_in_memory_at_a_time_each_read_once(scheduler
         learners = learnt_from(X, y, learner(SGDClassifier()), learner(GaussianNB(), [3]))
     assert [one.counts.sum() for one in learners] == [n, n - 1]
     assert alive.made == len(bounds)
-    # those before are let go when those that follow are there
-    assert alive.most <= 2 * TOGETHER
+    # let go before the next ones are read; a thread may still hold its last one
+    assert alive.most <= TOGETHER + 2
 
 
 # ---------------------------------------------------------------- words

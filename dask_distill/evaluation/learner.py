@@ -168,7 +168,7 @@ class Learner:
             kept &= y["time"] <= self.until
         if not kept.any():
             return self
-        Z, about = X[kept], y[kept]
+        Z, about = (X, y) if kept.all() else (X[kept], y[kept])
         more = {} if self.weight is None else {"sample_weight": about["weight"] / self.weight}
         counts = np.bincount(about["code"], minlength=len(self.counts))
         with single_threaded(), without_warnings():

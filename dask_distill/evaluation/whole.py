@@ -7,6 +7,7 @@ time, for all models and seeds, and learnt from before the next ones are read.
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
 
 import dask
@@ -211,10 +212,16 @@ def learnt(
     with dask.config.set(large), ThreadPoolExecutor(run.runner.parallelism()) as threads:
         for X, about in blocks_of(dataset, classes, seed, passes):
             held = dask.persist(X, about)
-            list(threads.map(lambda job, held=held: job.partial_fit(*held), jobs))
+            list(threads.map(_learn, jobs, repeat(held)))
+            # before the next ones are read
+            del held
             run.progress.advance()
     run.progress.finish()
     return [job.estimator_ for job in jobs]
+
+
+def _learn(job: Any, held: tuple[da.Array, da.Array]) -> None:
+    job.partial_fit(*held)
 
 
 def _judged(
@@ -234,7 +241,7 @@ def _notes(dataset: Dataset, learner: Learner, passes: int) -> tuple[str, ...]:
     left = dataset.n - rows - len(learner.tests)
     notes = [f"Everything is {rows:,} of {dataset.n:,} rows, learnt block by block, {often}"]
     if learner.until is None and left:
-        notes[0] += f"; {left:,} have no class, or values that are missing"
+        notes[0] += f"; {left:,} have no class, no weight, or values that are missing"
     notes[0] += "."
     told = learner.sorted_by_class()
     if told > _SORTED:

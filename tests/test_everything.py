@@ -277,6 +277,14 @@ def test_everything__refuses_in_one_sentence(data, drawn, more, sentence):
         drawn.evaluate(*data, **HOW | more)
 
 
+def test_everything__a_model_that_fails_on_a_worker_ends_in_the_same_sentence(
+    data, drawn, local_client
+):
+    local_client(2)
+    with pytest.raises(InputError, match=r"but Stubborn on .* no block is good enough; choose"):
+        drawn.evaluate(*data, **HOW | {"models": Stubborn()})
+
+
 def test_command__everything_is_all_rows(data, tmp_path, monkeypatch):
     monkeypatch.setattr("dask_distill.clusters.connect.connect", lambda **places: nullcontext())
     monkeypatch.chdir(tmp_path)

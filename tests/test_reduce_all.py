@@ -150,6 +150,14 @@ def test_all__one_pass_more_and_few_blocks_in_memory():
     assert count["most"] <= 6 < len(bounds)
 
 
+def test_all__data_that_is_in_the_graph_is_not_warned_of(local_client):
+    """Arrays in memory go to the workers with the graph: of more than 10 MB distributed warns."""
+    X = da.from_array(np.zeros((400_000, 8), np.float32), chunks=(50_000, 8)) + da.arange(8)
+    local_client(workers=1)
+    coreset = distill(X, size=20, strategy="random", reduce="svd:2:all")
+    assert coreset.provenance["reduction"]["fitted_on"] == 400_000
+
+
 def test_all__is_told_in_the_words_that_ask_for_it(skewed):
     coreset = distill(skewed[0][:3000], size=20, reduce="svd:2:all", strategy="random")
     assert word_of(coreset.provenance["parameters"]["reduce"]) == "svd:2:all"

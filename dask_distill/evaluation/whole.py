@@ -23,6 +23,7 @@ from dask_distill.evaluation.metrics import Measures
 from dask_distill.evaluation.splits import Rows, Split
 from dask_distill.evaluation.training import Table, Trained, Trial, as_models, block_models
 from dask_distill.kernels.streams import Generator
+from dask_distill.runtime.silence import allowing_large_graphs
 
 # blocks in memory at a time, each of 32 MiB of float32
 TOGETHER = 4
@@ -208,8 +209,7 @@ def learnt(
     jobs = [Incremental(learner, shuffle_blocks=False) for learner in learners]
     blocks = -(-len(block_bounds(dataset.n, dataset.d)) // TOGETHER) * passes
     run.progress.start("train on all rows", blocks)
-    large = {"distributed.admin.large-graph-warning-threshold": "1GB"}
-    with dask.config.set(large), ThreadPoolExecutor(run.runner.parallelism()) as threads:
+    with allowing_large_graphs(), ThreadPoolExecutor(run.runner.parallelism()) as threads:
         for X, about in blocks_of(dataset, classes, seed, passes):
             held = dask.persist(X, about)
             list(threads.map(_learn, jobs, repeat(held)))

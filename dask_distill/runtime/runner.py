@@ -15,6 +15,7 @@ from dask_distill.runtime.client import active_client
 from dask_distill.runtime.failures import plain_failures
 from dask_distill.runtime.inline import Inline, detached, evaluate
 from dask_distill.runtime.progress import Progress, Silent
+from dask_distill.runtime.silence import allowing_large_graphs
 from dask_distill.runtime.threads import local_threads
 
 
@@ -163,8 +164,7 @@ class DaskRunner:
         """Persist: with a distributed client on its workers, otherwise in this process."""
         handles = [*watched, *kept]
         client = active_client()
-        # constants (a strategy with the user's model) enter a graph once, and are rebuilt with it
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+        with allowing_large_graphs():
             if client is None:
                 with _Watch({h.key for h in watched}, self.progress):
                     return list(dask.persist(*handles))

@@ -1,9 +1,12 @@
-"""No warnings while a model is fitted, in whatever thread: filters are the process's."""
+"""No warnings of what is meant: models that do not converge, graphs that hold data."""
 
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import dask
 
 _lock = threading.Lock()
 _depth = 0
@@ -30,3 +33,11 @@ def without_warnings() -> Iterator[None]:
             _depth -= 1
             if _depth == 0:
                 _silence.close()
+
+
+def allowing_large_graphs() -> Any:
+    """A context in which distributed takes graphs that hold a model, or the user's own arrays.
+
+    They enter a graph once, and are rebuilt with it where a worker is lost.
+    """
+    return dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"})

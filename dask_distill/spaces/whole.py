@@ -21,6 +21,7 @@ from dask_distill.kernels.projection import upright
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.failures import plain_failures
 from dask_distill.runtime.runner import Refusal
+from dask_distill.runtime.silence import allowing_large_graphs
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Linear
 from dask_distill.spaces.reductions import Directions
@@ -54,7 +55,7 @@ def fit_on_all(reduction: Directions, blocks: Sequence[Any], schema: Schema, run
     # not computed at once: that would make the rows' coordinates, too
     model = TruncatedSVD(reduction.components, algorithm="tsqr", compute=False).fit(Z)
     wanted = model.components_, model.singular_values_, da.square(Z).sum()
-    with single_threaded(), plain_failures(run.runner.rows):
+    with single_threaded(), allowing_large_graphs(), plain_failures(run.runner.rows):
         components, singular, total = dask.compute(*wanted)
     parts = np.square(singular) / max(float(total), np.finfo(np.float64).tiny)
     return reduction.found(scaling, upright(components), parts, schema.n)

@@ -102,7 +102,7 @@ def score(
     -----
     Arrays that are computed together are scored together: ``dask.compute(dict(scores))`` reads the
     data once, a ``compute()`` for each criterion once for each. `Scores.to_frame` and
-    `Scores.table` have all of them in one.
+    ``Scores.table`` have all of them in one.
 
     References
     ----------

@@ -337,13 +337,13 @@ def _refuse_unlabelled(criteria: Sequence[str], dataset: Dataset, proxy: Any) ->
         return
     if needy := [name for name in criteria if name in LABELLED]:
         raise InputError(
-            f"labels must be given for {', '.join(needy)}, got none; pass labels=, or "
-            'criteria=("entropy", "margin") with a fitted proxy'
+            f"labels must be given for {', '.join(needy)}, got none; pass labels=, or, from "
+            'Python, criteria=("entropy", "margin") with a fitted proxy'
         )
     if proxy is None:
         raise InputError(
             f"labels must be given to fit the proxy for {', '.join(criteria)}, got none; pass "
-            "labels=, or a fitted proxy"
+            "labels=, or, from Python, a fitted proxy"
         )
 
 

@@ -347,9 +347,8 @@ class Combined(SteppedRanking):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Fit the judge, where one is needed."""
-        judge: Proxy | None = None
-        if proxy is not None or schema.counts is not None:
-            judge = judge_of(schema, "ensemble", proxy)
+        judged = proxy is not None or schema.counts is not None
+        judge = judge_of(schema, self.judge, proxy) if judged else None
         counts, block_counts = schema.counts, schema.block_classes
         by_class = counts is not None and block_counts is not None
         if counts is None or block_counts is None:

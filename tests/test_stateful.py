@@ -499,7 +499,7 @@ def walk(machine, bench, number, steps):
     examples = -(-steps // STEPS)
     how = settings(
         # some end early
-        max_examples=examples + max(2, examples // 6),
+        max_examples=examples + max(2, examples // 4),
         stateful_step_count=STEPS,
         deadline=None,
         database=None,

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.storage import chunks as _chunks, group as store, local
 from dask_distill.storage.location import Location
-from dask_distill.storage.remote import finish
+from dask_distill.storage.remote import discard_remotely, finish
 
 SECRET = "correct-horse-battery"
 
@@ -909,3 +909,26 @@ def test_write__sweeps_up_what_a_removal_could_not_remove(tmp_path, monkeypatch)
     other.mkdir()
     store.write(target, arrays, {}, overwrite=True)
     assert other.exists()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_remote__a_removal_that_fails_once_is_made_again(memory, monkeypatch, failures):
+    """What stays of a run that is over would look like one to go on with."""
+    work = Location("memory://bucket/.t.resume-abc")
+    for name in ("request.json", "selection.npz"):
+        memory.pipe_file(f"/bucket/.t.resume-abc/{name}", b"{}")
+    left, plain = [failures], MemoryFileSystem.rm
+
+    def rm(self, path, **how):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(5, "the store is busy")
+        return plain(self, path, **how)
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", rm)
+    if failures == 1:
+        discard_remotely(work)
+        assert not memory.exists("/bucket/.t.resume-abc")
+        return
+    with pytest.raises(DistillError, match=r"must be removed.*the store is busy"):
+        discard_remotely(work)

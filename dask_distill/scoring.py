@@ -5,7 +5,8 @@ with the functions by which strategies score their blocks.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,8 @@ from dask_distill.survey.survey import valid_rows
 from dask_distill.survey.validity import OnInvalid
 from dask_distill.tables.profile import likely
 
+# how a survey begins to say that labels cannot be told apart
+_NO_CLASSES = ("labels must be classes", "labels must have at least two classes")
 CRITERIA = (*REPORTED, "doubt", "trust_gap")
 
 
@@ -173,7 +176,9 @@ def scores_of(
     asked = replace(asked, dataset=measured(asked.dataset))
     dataset = asked.dataset
     raw = raw_blocks(dataset, run.runner)
-    ground = scaled(surveyed(raw, asked, run, receipts or Receipts()), asked, run)
+    with _of_classes():
+        ground = surveyed(raw, asked, run, receipts or Receipts())
+    ground = scaled(ground, asked, run)
     judge = ground.judge
     if judge is None and asked.request.proxy is not None:
         judge = run.constant(asked.request.proxy)
@@ -330,6 +335,20 @@ def checked_criteria(criteria: Sequence[str]) -> tuple[str, ...]:
     if len(set(wanted)) < len(wanted):
         raise InputError(f"criteria must be named once each, got {', '.join(wanted)}")
     return wanted
+
+
+@contextmanager
+def _of_classes() -> Iterator[None]:
+    """Tell what can be done here about labels that are no classes, where selections can do more."""
+    try:
+        yield
+    except InputError as error:
+        found, sign, _ = str(error).partition("; ")
+        if not (sign and found.startswith(_NO_CLASSES)):
+            raise
+        raise InputError(
+            f"{found}; scores are of classes: of numbers, cut them into some, such as quantiles"
+        ) from None
 
 
 def _refuse_unlabelled(criteria: Sequence[str], dataset: Dataset, proxy: Any) -> None:

@@ -191,6 +191,11 @@ def test_scores__on_workers_of_a_cluster(tmp_path):
         ({"labels": None}, "labels must be given for gradient, el2n, got none"),
         ({"labels": None, "criteria": "entropy"}, "labels must be given to fit the proxy"),
         ({"proxy": LogisticRegression()}, "proxy must be a fitted estimator"),
+        (
+            {"labels": X[:, 10] / 7},
+            "labels must be classes.*; scores are of classes",
+        ),
+        ({"labels": Y * 0}, "two classes, got only 0.*; scores are of classes"),
         ({"proxy": "liner"}, "proxy must be one of linear, ensemble, or a fitted estimator"),
         ({"seed": -1}, "seed must be an int"),
     ],

@@ -4,6 +4,7 @@ Commands run here with the library's verbs replaced by ones that note what they 
 option that changes neither this, nor what is printed, nor whether the command is refused, is dead.
 """
 
+import copy
 import re
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -109,6 +110,29 @@ COMMANDS = {
             "as_json": ["--json"],
         },
     ),
+    "score": (
+        ["in.zarr", "scores.zarr"],
+        SEED
+        | ON_INVALID
+        | PLACE
+        | STORAGE
+        | SHOWN
+        | TABLES
+        | {
+            "features": ["--features", "Z"],
+            "labels": ["--labels", "z"],
+            "split": ["--split", "train"],
+            "where": ["--where", "year>2020"],
+            "sample_weight": ["--sample-weight", "t"],
+            "criteria": ["--criteria", "entropy"],
+            "proxy": ["--proxy", "ensemble"],
+            "missing_label": ["--missing-label", "1"],
+            "scale": ["--scale", "rank"],
+            "on_missing": ["--on-missing", "error"],
+            "resume": ["--resume"],
+            "overwrite": ["--overwrite"],
+        },
+    ),
     "verify": (["sub.zarr"], STORAGE | {"as_json": ["--json"]}),
     "demo": (["demo"], {"fraction": ["--fraction", "0.3"], "workers": ["--workers", "1"]}),
     "evaluate": (
@@ -119,6 +143,7 @@ COMMANDS = {
         | SHOWN
         | {
             "models": ["--model", "boosting"],
+            "everything": ["--everything", "all"],
             "metrics": ["--metric", "log_loss"],
             "source": ["--source", "other.zarr"],
             "subset": ["--subset", "sub.zarr"],
@@ -325,7 +350,19 @@ def seen(made, monkeypatch):
     monkeypatch.setattr("dask_distill.runtime.progress.show_progress", shown)
     receipt = {"target": "out.zarr", "digest": "", "bytes_written": 0, "seconds": 0.0}
     replace("dask_distill.pipeline.select_and_write", (coreset, receipt))
+    scores = SimpleNamespace(
+        provenance={"rows": 300, "rows_dropped": 0, "parameters": {"criteria": ["entropy"]}}
+    )
+    written = receipt | {"seconds": {"survey": 0.0, "write": 0.0}}
+    monkeypatch.setattr(
+        "dask_distill.scoring_run.score_and_write",
+        lambda job, progress: (
+            notes.append(("score", job.criteria, job.kind, job.checkpoint.request)),
+            (scores, copy.deepcopy(written)),
+        )[1],
+    )
     replace("dask_distill.selection.resume.open_checkpoint", keep=True)
+    replace("dask_distill.scoring_run.scoring_run", keep=True)
     replace("dask_distill.selection.plan.make_plan", keep=True)
     replace("dask_distill.cli.request.open_dataset", keep=True)
     replace("dask_distill.sources.open.open_dataset", keep=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import zarr
-from distributed import Client, wait
+from distributed import wait
 from hypothesis import given, settings, strategies as st
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -173,13 +173,13 @@ def test_scores__of_a_frame_stand_beside_it():
     np.testing.assert_array_equal(together["entropy"], scores["entropy"])
 
 
-def test_scores__on_workers_of_a_cluster(tmp_path):
-    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
-        scores = score(da.from_array(X, chunks=(300, 64)), Y).persist()
-        wait(scores.table)
-        assert len(client.who_has(scores.table)) == 6
-        there = scores.to_frame().compute()
-    np.testing.assert_array_equal(there["margin"], computed(score(X, Y))["margin"])
+def test_scores__on_workers_of_a_cluster(local_client):
+    wanted = computed(score(X, Y))["margin"]
+    client = local_client(2)
+    scores = score(da.from_array(X, chunks=(300, 64)), Y).persist()
+    wait(scores.table)
+    assert len(client.who_has(scores.table)) == 6
+    np.testing.assert_array_equal(scores.to_frame().compute()["margin"], wanted)
 
 
 @pytest.mark.parametrize(

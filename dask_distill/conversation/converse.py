@@ -122,8 +122,9 @@ def _asked(
         )
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
+    sent = f"{name.removesuffix('-answer')}-send"
     answers = [
-        run.runner.call(part(f"{name}-send", i, states), _send, state, at=place)
+        run.runner.call(part(sent, i, states), _send, state, at=place)
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
     return states, answers

@@ -18,6 +18,7 @@ import dask.array as da
 import numpy as np
 import psutil
 import zarr
+from memory import most_memory
 from mixture import mixture
 
 from dask_distill import open_dataset, score
@@ -72,16 +73,19 @@ def main(rows, features=64):
         print(f"graph for 10,000 chunks: {graph(scores):.2f} s")
 
 
+def scorer_of(scores):
+    """What judges the chunks, out of a graph."""
+    tasks = dict(scores.table.dask)
+    (scorer,) = [tasks[name].value for name in tasks if str(name).startswith("proxy-")]
+    return scorer
+
+
 def graph(scores, chunks=10_000):
     """Seconds to build what scores as many chunks, and to make its tasks."""
     features = da.zeros((1000 * chunks, 64), chunks=(1000, 64), dtype="f4")
     labels = da.zeros(1000 * chunks, chunks=1000, dtype="i8")
     dataset = as_dataset(features, labels)
-    (scorer,) = [
-        task.value
-        for name, task in dict(scores.table.dask).items()
-        if str(name).startswith("proxy-")
-    ]
+    scorer = scorer_of(scores)
     started = time.process_time()
     dict(scored(dataset, scorer).__dask_graph__())
     return time.process_time() - started
@@ -106,23 +110,12 @@ def _measure(place, sender):
         few = replace(dataset, features=dataset.features[:5000], labels=dataset.labels[:5000])
         scores = score(few)
         scores.table.sum().compute()
-        (scorer,) = [
-            task.value
-            for name, task in dict(scores.table.dask).items()
-            if str(name).startswith("proxy-")
-        ]
         chunks = dataset.features.chunks[0]
-        scorer = replace(scorer, starts=np.cumsum((0, *chunks[:-1])))
+        scorer = replace(scorer_of(scores), starts=np.cumsum((0, *chunks[:-1])))
         table = scored(dataset, scorer)
         before = psutil.Process().memory_info().rss
         table.sum(dtype=np.float64).compute()
-    sender.send(_highest() - before)
-
-
-def _highest():
-    """Bytes: the peak of this process alone, where getrusage begins with its parent's."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    sender.send(most_memory() - before)
 
 
 if __name__ == "__main__":

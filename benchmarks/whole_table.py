@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
 from encoding import mixed_table
+from memory import most_memory
 
 from dask_distill import SelectionWarning, distill, open_dataset
 
@@ -43,12 +44,6 @@ def read_file(path):
     """All columns of a file, on one thread."""
     pa.set_cpu_count(1)
     return pq.read_table(path, use_threads=False).num_rows
-
-
-def most_memory():
-    """The most that this process has held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main(rows, files, group, strategies, label):

@@ -152,4 +152,5 @@ def score_and_write(
         warnings.warn(line, SelectionWarning, stacklevel=2)
     ended = time.perf_counter()
     seconds = {"survey": round(surveyed - started, 3), "write": round(ended - surveyed, 3)}
-    return open_scores(*where), receipt | {"seconds": seconds}
+    found = scores if checkpoint.complete else open_scores(*where)
+    return found, receipt | {"seconds": seconds}

@@ -68,6 +68,12 @@ DRAWS = {
     "test_rows": ["--test-rows", "9"],
     "max_rows": ["--max-rows", "200"],
 }
+OPENED = {
+    "features": ["--features", "Z"],
+    "labels": ["--labels", "z"],
+    "split": ["--split", "train"],
+    "where": ["--where", "year>2020"],
+}
 SEED = {"seed": ["--seed", "3"]}
 ON_INVALID = {"on_invalid": ["--on-invalid", "drop"]}
 # command: what it is given anyway, and the words of each option
@@ -118,11 +124,8 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | TABLES
+        | OPENED
         | {
-            "features": ["--features", "Z"],
-            "labels": ["--labels", "z"],
-            "split": ["--split", "train"],
-            "where": ["--where", "year>2020"],
             "sample_weight": ["--sample-weight", "t"],
             "criteria": ["--criteria", "entropy"],
             "proxy": ["--proxy", "ensemble"],
@@ -160,6 +163,7 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | TABLES
+        | OPENED
         | {
             "output": ["-o", "curve.svg"],
             "sizes": ["--sizes", "20%"],
@@ -167,10 +171,6 @@ COMMANDS = {
             "models": ["--model", "boosting"],
             "metrics": ["--metric", "log_loss"],
             "tests": ["--test", "other.zarr"],
-            "features": ["--features", "Z"],
-            "labels": ["--labels", "z"],
-            "split": ["--split", "train"],
-            "where": ["--where", "year>2020"],
             "sample_weight": ["--sample-weight", "t"],
         },
     ),
@@ -181,6 +181,7 @@ COMMANDS = {
         | STORAGE
         | SHOWN
         | TABLES
+        | OPENED
         | {
             "fraction": ["--fraction", "0.3"],
             "size": ["--size", "7"],
@@ -188,10 +189,6 @@ COMMANDS = {
             "metrics": ["--metric", "log_loss"],
             "options": ["--option", "trials=5"],
             "output": ["-o", "front.svg"],
-            "features": ["--features", "Z"],
-            "labels": ["--labels", "z"],
-            "split": ["--split", "train"],
-            "where": ["--where", "year>2020"],
         },
     ),
     "report": (

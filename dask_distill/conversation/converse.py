@@ -78,8 +78,10 @@ def converse(
         number += 1
         started = time.perf_counter()
         run.progress.start(phase if number == 1 else f"{phase}, question {number}", len(states))
-        name = opening if opening and number == 1 else f"{phase}-answer"
-        states, answers = _asked(strategy, states, turn, run, name, journal, number - 1)
+        names = (f"{phase}-answer", f"{phase}-send")
+        if opening and number == 1:
+            names = (opening, f"{opening}-send")
+        states, answers = _asked(strategy, states, turn, run, names, journal, number - 1)
         combined = _tree(strategy, answers, run, phase)
         turn = run.call(f"{phase}-advance", _advance, strategy, turn, combined, journal, number)
         outcome = run.call(f"{phase}-outcome", _outcome, turn)
@@ -101,16 +103,20 @@ def _asked(
     states: Sequence[Any],
     turn: Any,
     run: Run,
-    name: str,
+    names: tuple[str, str],
     journal: Journal,
     number: int,
 ) -> tuple[list[Any], list[Any]]:
-    """Handles of the blocks' states after a question, and of their answers to it."""
+    """Handles of the blocks' states after a question, and of their answers to it.
+
+    ``names`` are those of the tasks that answer, and that send the answers.
+    """
     # what a block remembers stays where it is, whoever is idle
+    asked, sent = names
     places = run.runner.places([_holder(state) for state in states])
     states = [
         run.runner.call(
-            part(name, i, states),
+            part(asked, i, states),
             _step,
             strategy,
             state,
@@ -122,7 +128,6 @@ def _asked(
         )
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
-    sent = f"{name.removesuffix('-answer')}-send"
     answers = [
         run.runner.call(part(sent, i, states), _send, state, at=place)
         for i, (state, place) in enumerate(zip(states, places, strict=True))

@@ -103,11 +103,11 @@ class LocalRunner:
 
     def fetch(self, result: Any) -> Any:
         """It is here."""
-        return _accepted(result)
+        return accepted(result)
 
     def fetch_all(self, results: Sequence[Any]) -> list[Any]:
         """They are here."""
-        return [_accepted(result) for result in results]
+        return [accepted(result) for result in results]
 
 
 class DaskRunner:
@@ -185,12 +185,12 @@ class DaskRunner:
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""
         with plain_failures(self.rows):
-            return _accepted(_value(result))
+            return accepted(_value(result))
 
     def fetch_all(self, results: Sequence[Any]) -> list[Any]:
         """Bring small results here, in one computation."""
         with plain_failures(self.rows):
-            return [_accepted(result) for result in dask.compute(*results)]
+            return [accepted(result) for result in dask.compute(*results)]
 
 
 def _as_reader(result: Delayed) -> Delayed:
@@ -230,7 +230,13 @@ def _guarded(function: Callable[..., Any], *args: Any) -> Any:
         return Refusal(str(error))
 
 
-def _accepted(result: Any) -> Any:
+def accepted(result: Any) -> Any:
+    """A result, unless it is a refusal, which is raised.
+
+    Raises
+    ------
+    InputError
+    """
     if isinstance(result, Refusal):
         raise InputError(result.reason)
     return result

@@ -16,11 +16,10 @@ from dask.delayed import Delayed, delayed
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.projection import upright
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.failures import plain_failures
-from dask_distill.runtime.runner import Refusal
+from dask_distill.runtime.runner import accepted
 from dask_distill.runtime.silence import allowing_large_graphs
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Linear
@@ -68,7 +67,7 @@ def _all_rows(blocks: Sequence[Any], schema: Schema, scaling: Scaling, run: Run)
         if rows:
             handle = run.call("reduce-rows", _scaled, scaling, block)
             part = handle if isinstance(handle, Delayed) else delayed(handle, traverse=False)
-            part = delayed(_accepted, pure=False)(part)
+            part = delayed(accepted, pure=False)(part)
             parts.append(da.from_delayed(part, (rows, schema.d), dtype=dtype))
     whole: da.Array = da.concatenate(parts)
     return whole
@@ -79,9 +78,3 @@ def _scaled(scaling: Scaling, block: Block) -> npt.NDArray[np.float64]:
     if block.mass is not None:
         Z *= np.sqrt(block.mass)[:, None]
     return Z
-
-
-def _accepted(rows: Any) -> Any:
-    if isinstance(rows, Refusal):
-        raise InputError(rows.reason)
-    return rows

@@ -28,12 +28,12 @@ from dask_distill.strategies.parts.ranking import (
     Ranking,
     RankQuestion,
     Scorer,
+    Scores,
     highest_first,
 )
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
-Scores = dict[str, npt.NDArray[np.float32]]
 
 # desires are integers, so that sums are the same in any order: 1 is so many, and no more than that
 _UNIT = 2**20

@@ -23,7 +23,7 @@ import numpy as np
 
 from dask_distill import distill
 from dask_distill.evaluation.statistics import interval
-from dask_distill.evaluation.training import Table, standard_models_named, train_and_test
+from dask_distill.evaluation.training import LabelledRows, standard_models_named, train_and_test
 from dask_distill.synthesis.distances import all_distances
 from dask_distill.synthesis.judging import together
 
@@ -34,7 +34,7 @@ from sets import load
 def as_table(rows):
     """The rows as `train_and_test` takes them."""
     X, y = dask.compute(rows.features, rows.labels)
-    return Table(X, y, rows.weights)
+    return LabelledRows(X, y, rows.weights)
 
 
 def ways_of(X, y, fraction, seed):
@@ -60,9 +60,9 @@ def judge(name, rows, seeds, fraction):
     for seed in range(seeds):
         order = np.random.default_rng(seed).permutation(len(X))
         train, test = np.split(order[: 2 * rows], [min(rows, 2 * len(X) // 3)])
-        held_out = Table(X[test], y[test])
+        held_out = LabelledRows(X[test], y[test])
         ways = ways_of(X[train], y[train], fraction, seed)
-        ways["everything"] = Table(X[train], y[train])
+        ways["everything"] = LabelledRows(X[train], y[train])
         classes = int(y.max()) + 1
         for way, table in ways.items():
             trials = [

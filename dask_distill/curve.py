@@ -20,8 +20,8 @@ from dask_distill.data.size import resolve_size
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies, copies_across
-from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, Draw, points_of
-from dask_distill.evaluation.curve_pool import Pool
+from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, CurveDraw, points_of
+from dask_distill.evaluation.curve_pool import CurvePool
 from dask_distill.evaluation.curve_result import SizeCurve
 from dask_distill.evaluation.curve_verdict import judged_by, verdict_of
 from dask_distill.evaluation.losses import untold
@@ -44,7 +44,13 @@ from dask_distill.evaluation.splits import (
     weights_here,
 )
 from dask_distill.evaluation.statistics import MAJORITY
-from dask_distill.evaluation.training import Table, Trial, as_models, majority, train_and_test
+from dask_distill.evaluation.training import (
+    LabelledRows,
+    Trial,
+    as_models,
+    majority,
+    train_and_test,
+)
 from dask_distill.kernels.streams import Stream
 from dask_distill.pipeline import distill
 from dask_distill.runtime.progress import Progress
@@ -213,7 +219,7 @@ class _Job:
 
     def split(
         self, seeds: Sequence[int], max_rows: int, test_rows: int | None
-    ) -> tuple[Pool, list[Split], list[Any]]:
+    ) -> tuple[CurvePool, list[Split], list[Any]]:
         """Gather rows, and split them once for each seed."""
         rows = pool_rows(self.dataset.n, max_rows, seeds[0])
         chosen: list[tuple[Any, Rows]] = [(self.dataset, rows)]
@@ -244,15 +250,15 @@ class _Job:
             split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
             for one in seeds
         ]
-        return Pool(parts, codes, weights, self.dataset.d), splits, classes
+        return CurvePool(parts, codes, weights, self.dataset.d), splits, classes
 
     def select(
         self,
-        pool: Pool,
+        pool: CurvePool,
         splits: Sequence[Split],
         strategies: Mapping[str, Strategy],
         steps: Sequence[int],
-    ) -> list[Draw]:
+    ) -> list[CurveDraw]:
         """Every strategy at every size from what each seed leaves to select from."""
         draws = []
         progress = self.run.progress
@@ -260,7 +266,8 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            draws += [Draw(name, -1, split.seed, rows, own, 0.0) for name in (EVERYTHING, MAJORITY)]
+            whole = (split.seed, rows, own, 0.0)
+            draws += [CurveDraw(name, -1, *whole) for name in (EVERYTHING, MAJORITY)]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
@@ -268,16 +275,16 @@ class _Job:
                     found = distill(X, codes, size=size, strategy=strategy, **how)
                     seconds = float(found.provenance["seconds"]["total"])
                     mine = rows[found.indices]
-                    draws.append(Draw(name, step, split.seed, mine, found.weights, seconds))
+                    draws.append(CurveDraw(name, step, split.seed, mine, found.weights, seconds))
                     progress.advance()
         progress.finish()
         return draws
 
     def train(
         self,
-        pool: Pool,
+        pool: CurvePool,
         splits: Sequence[Split],
-        draws: Sequence[Draw],
+        draws: Sequence[CurveDraw],
         models: Mapping[str, Any],
         measures: Measures,
     ) -> list[list[Trial]]:
@@ -300,7 +307,7 @@ class _Job:
             list(islice(trials, 1 if draw.strategy == MAJORITY else len(models))) for draw in draws
         ]
 
-    def copies(self, pool: Pool, split: Split) -> Copies:
+    def copies(self, pool: CurvePool, split: Split) -> Copies:
         """Copies of test rows among those that are selected from."""
         table, *held_out = self._tables(pool)
         found: Copies = self.run.fetch(
@@ -308,28 +315,22 @@ class _Job:
         )
         return found
 
-    def _tables(self, pool: Pool) -> list[Any]:
+    def _tables(self, pool: CurvePool) -> list[Any]:
         return [
-            self.run.call("table", Table, *each)
+            self.run.call("table", LabelledRows, *each)
             for each in zip(pool.parts, pool.codes, pool.weights, strict=True)
         ]
 
 
 def _trial(
-    draw: Draw, test: Rows, name: str, model: Any, measures: Measures, pool: Table, *held_out: Table
+    draw: CurveDraw, test: Rows, name: str, model: Any, measures: Measures, *tables: LabelledRows
 ) -> Trial:
+    pool, *held_out = tables
     taken = pool.take(draw.rows)
-    training = Table(taken.X, taken.codes, draw.weights)
-    return train_and_test(
-        draw.strategy,
-        name,
-        model,
-        draw.seed,
-        training,
-        held_out[0] if held_out else pool.take(test),
-        len(measures.labels),
-        measures,
-    )
+    training = LabelledRows(taken.X, taken.codes, draw.weights)
+    tested = held_out[0] if held_out else pool.take(test)
+    told = (model, draw.seed, training, tested, len(measures.labels), measures)
+    return train_and_test(draw.strategy, name, *told)
 
 
 def _test_set(test: Any, source: Dataset) -> Dataset:

@@ -12,10 +12,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from dask_distill import Evaluation, SizeCurve, distill, size_curve
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import as_dataset
-from dask_distill.evaluation.copies import Copies, Found, copies_across, find_copies
+from dask_distill.evaluation.copies import Copies, CopiesFound, copies_across, find_copies
 from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.splits import Split, class_codes
-from dask_distill.evaluation.training import Table
+from dask_distill.evaluation.training import LabelledRows
 from dask_distill.report.page import render
 
 NOTHING = "This verdict is worth nothing: "
@@ -27,7 +27,7 @@ def split(X, y, seed=0):
     order = np.random.default_rng(seed).permutation(len(X))
     test, trained = order[: len(X) // 5], order[len(X) // 5 :]
     codes = np.unique(y, return_inverse=True)[1]
-    return Table(X[test], codes[test]), Table(X[trained], codes[trained])
+    return LabelledRows(X[test], codes[test]), LabelledRows(X[trained], codes[trained])
 
 
 def grouped(people, visits, d, noise, seed=0):
@@ -68,7 +68,7 @@ def test_copies__of_people_are_found_at_any_scale_and_size_of_group(people, visi
 def test_copies__of_people_held_out_together_are_none():
     X, y, person = grouped(1000, 20, 10, 0.05)
     test = person < 200
-    found = find_copies(Table(X[test], y[test]), Table(X[~test], y[~test]))
+    found = find_copies(LabelledRows(X[test], y[test]), LabelledRows(X[~test], y[~test]))
     assert found.near.share == 0
     assert found.verdict("It is.") == "It is."
 
@@ -166,7 +166,7 @@ def test_copies__of_rows_beside_a_wild_value_are_looked_for_without_a_warning(va
 def test_copies__of_few_rows_and_constant_ones_are_none():
     X = np.ones((30, 2))
     y = np.arange(30) % 2
-    assert find_copies(*split(X, y)) == Copies(6, Found(), Found())
+    assert find_copies(*split(X, y)) == Copies(6, CopiesFound(), CopiesFound())
     assert find_copies(*split(X[:5], y[:5])).looked_at == 1
 
 
@@ -213,9 +213,9 @@ def test_evaluate__with_other_people_to_test_on_has_a_verdict(people):
 
 def test_copies__are_looked_for_among_rows_of_the_subset_too(people):
     X, y, _ = people
-    test, trained = (Table(X[rows], y[rows]) for rows in (slice(1000), slice(1000, None)))
+    test, trained = (LabelledRows(X[rows], y[rows]) for rows in (slice(1000), slice(1000, None)))
     rng = np.random.default_rng(0)
-    strangers = Table(rng.normal(size=(3000, 10)), rng.integers(0, 2, 3000))
+    strangers = LabelledRows(rng.normal(size=(3000, 10)), rng.integers(0, 2, 3000))
     split = Split(0, np.empty(0, int), *(np.arange(10),) * 2, np.arange(3000))
     every = np.arange(len(trained.codes))
     with_them = copies_across(split, strangers, trained, every, test)

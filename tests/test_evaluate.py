@@ -20,7 +20,7 @@ from dask_distill.evaluation.result import verdict_of
 from dask_distill.evaluation.splits import hashed_rows, split_rows
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import (
-    Table,
+    LabelledRows,
     standard_models,
     train_and_test,
     weight_parameter,
@@ -199,9 +199,9 @@ def test_evaluation__figures_hang_together(found):
 def test_train__weights_reach_models_that_take_them():
     X = np.array([[0.0], [0.0], [1.0]])
     codes = np.array([0, 1, 1])
-    test = Table(X[:1], codes[:1])
-    heavy = Table(X, codes, np.array([10, 1, 1], np.float32))
-    light = Table(X, codes, np.array([1, 10, 1], np.float32))
+    test = LabelledRows(X[:1], codes[:1])
+    heavy = LabelledRows(X, codes, np.array([10, 1, 1], np.float32))
+    light = LabelledRows(X, codes, np.array([1, 10, 1], np.float32))
     tree = DecisionTreeClassifier()
     assert train_and_test("subset", "tree", tree, 0, heavy, test, 2).accuracy == 1
     assert train_and_test("subset", "tree", tree, 0, light, test, 2).accuracy == 0
@@ -215,8 +215,8 @@ def test_train__weights_reach_models_that_take_them():
 
 
 def test_train__one_class_alone_can_only_be_repeated():
-    training = Table(np.zeros((3, 1)), np.array([1, 1, 1]))
-    test = Table(np.zeros((4, 1)), np.array([0, 1, 1, 1]))
+    training = LabelledRows(np.zeros((3, 1)), np.array([1, 1, 1]))
+    test = LabelledRows(np.zeros((4, 1)), np.array([0, 1, 1, 1]))
     trial = train_and_test("random", "lr", LogisticRegression(), 0, training, test, 3)
     assert (trial.accuracy, trial.worst_class_recall) == (0.75, 0.0)
     assert np.isnan(trial.recalls[2])

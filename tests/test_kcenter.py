@@ -24,7 +24,7 @@ from dask_distill.selection.certify import lower_bound
 from dask_distill.strategies import Combined, KCenter, make_strategy
 from dask_distill.strategies.parts import exact_rounds, two_rounds
 from dask_distill.strategies.parts.exact_rounds import First
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import Covering, Followers, Traverse
 from dask_distill.survey.schema import Schema
 
@@ -191,7 +191,7 @@ def test_two_rounds__radius_is_nearly_that_of_the_sequential_traversal(k, order)
 
 def test_blocks__hold_their_rows_once_while_they_wait():
     X, _ = mixture(20_000, 32)
-    block, space = Block(0, np.arange(len(X)), X, None), Space("euclidean", None, None)
+    block, space = Block(0, np.arange(len(X)), X, None), MetricSpace("euclidean", None, None)
     aim = Covering(2000, len(X))
     select(X[:2000], [2000], 20, KCenter())
     tracemalloc.start()

@@ -32,7 +32,7 @@ from dask_distill.evaluation.losses import Losses
 from dask_distill.evaluation.metrics import (
     BINS,
     CLIP,
-    Answer,
+    Prediction,
     answer_of,
     calibration_error,
     measures_of,
@@ -41,7 +41,7 @@ from dask_distill.evaluation.metrics import (
 from dask_distill.evaluation.result import verdict_of
 from dask_distill.evaluation.splits import split_rows
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, rarest_classes
-from dask_distill.evaluation.training import Table, standard_models_named, train_and_test
+from dask_distill.evaluation.training import LabelledRows, standard_models_named, train_and_test
 from dask_distill.search.result import StrategySearch
 from dask_distill.support.metrics import METRICS, as_metrics, shown_value
 
@@ -98,7 +98,7 @@ def hand_made(classes, seed=0, m=300):
 def test_metrics__are_scikit_learns(classes, weighted):
     P, codes, weights = hand_made(classes)
     w = weights if weighted else None
-    found, recalls = metrics_of(Answer(P.argmax(axis=1), P, P), codes, w, classes, rarest=1)
+    found, recalls = metrics_of(Prediction(P.argmax(axis=1), P, P), codes, w, classes, rarest=1)
     right = P.argmax(axis=1)
     scores = P[:, 1] if classes == 2 else P
     expected = {
@@ -153,7 +153,7 @@ def test_metrics__a_class_that_was_not_trained_on_is_paid_for():
 
 def test_metrics__of_one_class_alone_rank_nothing():
     half = np.full((3, 2), 0.5)
-    found, recalls = metrics_of(Answer(np.zeros(3, int), half, half), np.zeros(3, int), None, 2)
+    found, recalls = metrics_of(Prediction(np.zeros(3, int), half, half), np.zeros(3, int), None, 2)
     assert np.isnan(found["roc_auc"])
     assert found["accuracy"] == 1
     assert np.isnan(recalls[1])
@@ -513,7 +513,10 @@ def test_train__weights_of_test_rows_reach_scorers(data):
     codes = (y == "late").astype(int)
     weights = np.where(codes == 1, 5.0, 1.0)
     measures = measures_of(as_metrics("f1_macro"), ["a", "b"], codes, 1)
-    training, test = Table(X[:500], codes[:500]), Table(X[500:], codes[500:], weights[500:])
+    training, test = (
+        LabelledRows(X[:500], codes[:500]),
+        LabelledRows(X[500:], codes[500:], weights[500:]),
+    )
     trial = train_and_test("subset", "m", LINEAR, 0, training, test, 2, measures)
     predicted = LINEAR.fit(X[:500], codes[:500]).predict(X[500:])
     expected = f1_score(codes[500:], predicted, average="macro", sample_weight=weights[500:])

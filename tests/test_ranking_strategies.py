@@ -30,7 +30,7 @@ from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
 from dask_distill.strategies.parts import ranking
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.ranking import REPORTED, RankQuestion
 from dask_distill.survey.survey import Survey, valid_block
 
@@ -405,7 +405,7 @@ def test_space__cosine_gives_rows_of_length_one_at_any_unit(kind, unit):
     X = (np.random.default_rng(0).normal(size=(50, 4)) * unit).astype(kind)
     X[7] = 0
     schema = survey(raw_blocks(np.ones((50, 4)), None, ()), 50)
-    Z = Space.of("cosine", "none", schema)(X)
+    Z = MetricSpace.of("cosine", "none", schema)(X)
     assert Z.dtype == kind
     length = np.linalg.norm(Z.astype(float), axis=1)
     np.testing.assert_allclose(np.delete(length, 7), 1, rtol=1e-6)
@@ -415,17 +415,17 @@ def test_space__cosine_gives_rows_of_length_one_at_any_unit(kind, unit):
 def test_space__standard_scales_with_the_surveys_moments():
     X = np.random.default_rng(0).normal(size=(500, 3)) * [1, 10, 100] + 5
     schema = survey(raw_blocks(X, None, ()), 500)
-    Z = Space.of("euclidean", "standard", schema)(X.astype(np.float32))
+    Z = MetricSpace.of("euclidean", "standard", schema)(X.astype(np.float32))
     assert Z.dtype == np.float32
     np.testing.assert_allclose(Z.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(Z.std(axis=0), 1, rtol=1e-5)
-    assert np.array_equal(Space.of("euclidean", "none", schema)(X), X)
-    assert Space.of("cosine", "none", schema)(X[:0]).shape == (0, 3)
+    assert np.array_equal(MetricSpace.of("euclidean", "none", schema)(X), X)
+    assert MetricSpace.of("cosine", "none", schema)(X[:0]).shape == (0, 3)
 
 
 def test_space__refuses_unknown_names():
     with pytest.raises(InputError, match="metric must be"):
-        Space.check("manhattan", "none")
+        MetricSpace.check("manhattan", "none")
     with pytest.raises(InputError, match="scale must be"):
-        Space.check("cosine", "robust")
-    Space.check("cosine", "standard")
+        MetricSpace.check("cosine", "robust")
+    MetricSpace.check("cosine", "standard")

@@ -15,7 +15,7 @@ from dask.utils import key_split
 from dask_distill import InputError, candidates, distill, merge_candidates
 from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import as_dataset
-from dask_distill.strategies.parts.two_rounds import Offer
+from dask_distill.strategies.parts.two_rounds import OfferPicks
 
 OURS = ["_index", "_block", "_insertion_radius", "_covering_radius", "_weight"]
 
@@ -104,11 +104,11 @@ def test_candidates__are_what_the_strategy_merges(monkeypatch):
     X = mixture(20_000, 4)
     merged = []
 
-    def watched(self, answer, _advance=Offer.advance):
+    def watched(self, answer, _advance=OfferPicks.advance):
         merged.append(answer.sorted())
         return _advance(self, answer)
 
-    monkeypatch.setattr(Offer, "advance", watched)
+    monkeypatch.setattr(OfferPicks, "advance", watched)
     with dask.config.set(scheduler="sync"):
         distill(X, size=400, strategy="kcenter")
     (pool,) = merged

@@ -18,7 +18,7 @@ from dask_distill.cli import cli
 from dask_distill.data.dataset import as_dataset
 from dask_distill.data.weighted import with_weights
 from dask_distill.data.weights import weighing_of
-from dask_distill.evaluation.training import Table, train_and_test
+from dask_distill.evaluation.training import LabelledRows, train_and_test
 from dask_distill.kernels.softmax import fit_all
 from dask_distill.pipeline import distill_to_zarr
 from dask_distill.report.words import circumstances, command
@@ -447,12 +447,12 @@ def test_training__weighted_is_as_with_repeated_rows(model):
         "model",
         model,
         0,
-        Table(X[:1000].astype(float), Y[:1000], weights[:1000].astype(float)),
-        Table(X[1000:].astype(float), Y[1000:], weights[1000:].astype(float)),
+        LabelledRows(X[:1000].astype(float), Y[:1000], weights[:1000].astype(float)),
+        LabelledRows(X[1000:].astype(float), Y[1000:], weights[1000:].astype(float)),
         3,
     )
     often = train_and_test(
-        "subset", "model", model, 0, *(Table(X[r].astype(float), Y[r]) for r in repeated), 3
+        "subset", "model", model, 0, *(LabelledRows(X[r].astype(float), Y[r]) for r in repeated), 3
     )
     assert np.isclose(once.accuracy, often.accuracy, atol=2e-3)
     np.testing.assert_allclose(once.recalls, often.recalls, atol=5e-3)

@@ -23,7 +23,7 @@ from dask_distill import (
 )
 from dask_distill.cli.main import cli
 from dask_distill.evaluation.statistics import Difference, Score
-from dask_distill.evaluation.training import Table
+from dask_distill.evaluation.training import LabelledRows
 from dask_distill.storage import group as store
 from dask_distill.synthesis.amounts import rows_to_make, weights_of
 from dask_distill.synthesis.distances import correlation_distance, fidelity, largest_step, privacy
@@ -315,30 +315,30 @@ def test_distances__are_those_of_scipy_and_numpy():
 
 def test_fidelity__grows_with_what_differs():
     rng = np.random.default_rng(0)
-    real = Table(rng.normal(size=(2000, 3)), rng.integers(0, 2, 2000))
-    same = Table(rng.normal(size=(2000, 3)), rng.integers(0, 2, 2000))
-    moved = Table(same.X + 1, np.zeros(2000, int))
+    real = LabelledRows(rng.normal(size=(2000, 3)), rng.integers(0, 2, 2000))
+    same = LabelledRows(rng.normal(size=(2000, 3)), rng.integers(0, 2, 2000))
+    moved = LabelledRows(same.X + 1, np.zeros(2000, int))
     one, other = (fidelity("synthetic", rows, real, 2) for rows in (same, moved))
     assert max(one.kinds) < 0.06
     assert other.wasserstein == pytest.approx(1, abs=0.1)
     assert other.total_variation == pytest.approx(0.5, abs=0.05)
-    weighted = Table(real.X[:1000], real.codes[:1000], np.ones(1000, np.float32))
+    weighted = LabelledRows(real.X[:1000], real.codes[:1000], np.ones(1000, np.float32))
     assert fidelity("subset", weighted, real, 2).wasserstein < 0.1
 
 
 def test_privacy__sees_copies_and_what_is_nearly_one():
     rng = np.random.default_rng(0)
     learnt, held_out, fresh = (
-        Table(X, np.zeros(400, int)) for X in rng.normal(size=(3, 400, 4)).astype(np.float32)
+        LabelledRows(X, np.zeros(400, int)) for X in rng.normal(size=(3, 400, 4)).astype(np.float32)
     )
     fair = privacy(fresh, learnt, held_out)
     assert fair.copies == fair.copies_held_out == 0
     assert fair.nearer == pytest.approx(0.05, abs=0.04)
     assert "no proof of privacy" in fair.verdict
-    near = privacy(Table(learnt.X + np.float32(1e-3), learnt.codes), learnt, held_out)
+    near = privacy(LabelledRows(learnt.X + np.float32(1e-3), learnt.codes), learnt, held_out)
     assert near.nearer == 1
     assert "not private: 100% are nearer" in near.verdict
-    half = Table(np.concatenate([learnt.X[:200], fresh.X[:200]]), learnt.codes)
+    half = LabelledRows(np.concatenate([learnt.X[:200], fresh.X[:200]]), learnt.codes)
     assert privacy(half, learnt, held_out).copies == 0.5
     assert "50.0% are copies" in privacy(half, learnt, held_out).verdict
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 # counted up whenever our classes move: what names others is not sound
-_MAGIC = b"dask_distill 3\n"
+_MAGIC = b"dask_distill 4\n"
 _DIGEST_BYTES = 16
 _PACKAGE = "dask_distill."
 

@@ -19,7 +19,7 @@ from dask_distill.conversation.journal import Journal, Recalled
 from dask_distill.conversation.ledger import Round
 from dask_distill.conversation.protocol import Conversation, Final
 from dask_distill.conversation.run import Run
-from dask_distill.conversation.turns import Message, Step, Turn, payload_bytes, remembered
+from dask_distill.conversation.turns import Message, Reply, Turn, payload_bytes, remembered
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.runner import part
 from dask_distill.runtime.threads import single_threaded
@@ -137,7 +137,7 @@ def _asked(
 
 def _plain(step: Any) -> Any:
     """A block's state without its last answer."""
-    return step.state if isinstance(step, Step) else Inline(remembered, step)
+    return step.state if isinstance(step, Reply) else Inline(remembered, step)
 
 
 def _holder(result: Any) -> Any:
@@ -194,12 +194,12 @@ def _open(question: Any, journal: Journal) -> Turn:
 
 def _step(
     strategy: Conversation, state: Any, turn: Turn, journal: Journal, name: str, number: int
-) -> Step:
+) -> Reply:
     """Observe and answer, in one task: between the two a state could move."""
     state = _observed(strategy, remembered(state), turn, journal, name, number)
     with single_threaded():
         answer = strategy.answer(state, turn.content)
-    return Step(state, Message(answer, payload_bytes(answer)))
+    return Reply(state, Message(answer, payload_bytes(answer)))
 
 
 def _observed(
@@ -228,7 +228,7 @@ def _recall(
     return _observed(strategy, recalled, turns[upto], Journal(), name, upto)
 
 
-def _send(step: Step) -> Message:
+def _send(step: Reply) -> Message:
     return step.message
 
 

@@ -23,7 +23,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Step:
+class Reply:
     """What a block remembers after a question, and its answer."""
 
     state: Any
@@ -37,7 +37,7 @@ def content(turn: Turn) -> Any:
 
 def remembered(state: Any) -> Any:
     """A block before the first question, what it remembers after that."""
-    return state.state if isinstance(state, Step) else state
+    return state.state if isinstance(state, Reply) else state
 
 
 def payload_bytes(value: Any) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.evaluation.splits import Split
-from dask_distill.evaluation.training import Table
+from dask_distill.evaluation.training import LabelledRows
 from dask_distill.runtime.threads import single_threaded
 
 Floats = npt.NDArray[np.floating]
@@ -46,7 +46,7 @@ _WAY_OUT = (
 
 
 @dataclass(frozen=True)
-class Found:
+class CopiesFound:
     """Test rows that have copies among the rows trained on, and what these tell.
 
     Attributes
@@ -81,31 +81,31 @@ class Copies:
     ----------
     looked_at : int
         Test rows.
-    near : Found
+    near : CopiesFound
         Far nearer than the neighbours behind them, by columns with a fine scale: rarely by nature.
-    equal : Found
+    equal : CopiesFound
         Alike in every column: natural where columns have few values.
     """
 
     looked_at: int
-    near: Found
-    equal: Found
+    near: CopiesFound
+    equal: CopiesFound
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any] | None) -> Self | None:
         """What was found, from its JSON; None where nothing was looked at."""
         if plain is None:
             return None
-        return cls(plain["looked_at"], Found(**plain["near"]), Found(**plain["equal"]))
+        return cls(plain["looked_at"], CopiesFound(**plain["near"]), CopiesFound(**plain["equal"]))
 
     def verdict(self, verdict: str) -> str:
         """A verdict, in the light of the copies: as it was, with a doubt, or none.
 
         Examples
         --------
-        >>> Copies(500, Found(), Found()).verdict("The subset is worth it.")
+        >>> Copies(500, CopiesFound(), CopiesFound()).verdict("The subset is worth it.")
         'The subset is worth it.'
-        >>> Copies(500, Found(1.0, 1.0, 0.5, 0.5, 0.4), Found()).verdict("It is.")[:32]
+        >>> Copies(500, CopiesFound(1.0, 1.0, 0.5, 0.5, 0.4), CopiesFound()).verdict("It is.")[:32]
         'This verdict is worth nothing: 1'
         """
         if self.near.telling:
@@ -136,22 +136,22 @@ class Copies:
 
 def copies_across(
     split: Split,
-    pool: Table,
-    subset: Table | None = None,
+    pool: LabelledRows,
+    subset: LabelledRows | None = None,
     fresh: Rows | None = None,
-    held_out: Table | None = None,
+    held_out: LabelledRows | None = None,
 ) -> Copies:
     """Copies across one seed's split of the rows at hand.
 
     Parameters
     ----------
     split : Split
-    pool : Table
-    subset : Table, optional
+    pool : LabelledRows
+    subset : LabelledRows, optional
         More rows that are trained on.
     fresh : (s,) int64 array, optional
         Positions in the subset of those that "everything" does not have.
-    held_out : Table, optional
+    held_out : LabelledRows, optional
         Rows to test on, instead of the pool's.
 
     Returns
@@ -161,13 +161,13 @@ def copies_across(
     trained = pool.take(split.everything)
     if subset is not None and fresh is not None and len(fresh):
         more = subset.take(fresh)
-        trained = Table(
+        trained = LabelledRows(
             np.concatenate([trained.X, more.X]), np.concatenate([trained.codes, more.codes])
         )
     return find_copies(pool.take(split.test) if held_out is None else held_out, trained)
 
 
-def find_copies(test: Table, trained: Table) -> Copies:
+def find_copies(test: LabelledRows, trained: LabelledRows) -> Copies:
     """Look for copies of test rows among the rows that models are trained on.
 
     A copy is a neighbour that is far nearer than those behind it: in ordinary data the distance
@@ -178,7 +178,7 @@ def find_copies(test: Table, trained: Table) -> Copies:
 
     Parameters
     ----------
-    test, trained : Table
+    test, trained : LabelledRows
         At most 500 of the test rows are looked at, in even steps; all that were trained on.
 
     Returns
@@ -196,7 +196,7 @@ def find_copies(test: Table, trained: Table) -> Copies:
     >>> person = np.repeat(np.arange(300), 10)
     >>> X = rng.normal(size=(300, 6))[person] + 0.01 * rng.normal(size=(3000, 6))
     >>> y = rng.integers(0, 2, 300)[person]
-    >>> found = find_copies(Table(X[::5], y[::5]), Table(X[1::5], y[1::5]))
+    >>> found = find_copies(LabelledRows(X[::5], y[::5]), LabelledRows(X[1::5], y[1::5]))
     >>> found.near.share > 0.9, found.near.telling, found.equal.share
     (True, True, 0.0)
     """
@@ -211,7 +211,7 @@ def find_copies(test: Table, trained: Table) -> Copies:
         scale = trained.X.std(axis=0, dtype=np.float64)
         used = np.flatnonzero((scale > 0) & np.isfinite(scale) & np.isfinite(center))
     if most < 1 or len(test.codes) == 0 or len(used) == 0:
-        return Copies(len(test.codes), Found(), Found())
+        return Copies(len(test.codes), CopiesFound(), CopiesFound())
     center, scale = center[used].astype(trained.X.dtype), scale[used].astype(trained.X.dtype)
     ours, theirs = ((table.X[:, used] - center) / scale for table in (test, trained))
     labels = _Labels(test.codes, trained.codes, np.bincount(trained.codes))
@@ -221,7 +221,7 @@ def find_copies(test: Table, trained: Table) -> Copies:
     fine = np.flatnonzero(steps <= _FINE_STEP)
     # on one line, neighbours are at all distances
     if len(fine) < 2:
-        return Copies(len(test.codes), Found(), equal)
+        return Copies(len(test.codes), CopiesFound(), equal)
     if len(fine) < len(used):
         whole = _neighbours(ours[:, fine], theirs[:, fine], most + _BEHIND)
     # nearer than values are to each other is as near as can be told
@@ -277,7 +277,7 @@ class _Labels:
     counts: Rows
 
 
-def _found(last: Rows, order: Rows, labels: _Labels) -> Found:
+def _found(last: Rows, order: Rows, labels: _Labels) -> CopiesFound:
     """How often copies, and those behind them, have the labels of test rows."""
     rows = np.arange(len(last))
     right = np.cumsum(labels.trained[order] == labels.test[:, None], axis=1)
@@ -286,13 +286,13 @@ def _found(last: Rows, order: Rows, labels: _Labels) -> Found:
     own = np.append(labels.counts, np.zeros(labels.test.max() + 1, np.int64))[labels.test]
     kept = np.flatnonzero((last >= 0) & (behind > last) & (2 * inside <= own))
     if len(kept) == 0:
-        return Found(float((last >= 0).mean()))
+        return CopiesFound(float((last >= 0).mean()))
     agree = inside[kept] / (last[kept] + 1)
     others = (right[kept, behind[kept]] - inside[kept]) / (behind[kept] - last[kept])
     told = np.zeros(len(last))
     told[kept] = agree - others
     mean, error = float(told.mean()), float(told.std()) / np.sqrt(len(told))
-    return Found(
+    return CopiesFound(
         float((last >= 0).mean()),
         float(agree.mean()),
         float(others.mean()),
@@ -301,5 +301,5 @@ def _found(last: Rows, order: Rows, labels: _Labels) -> Found:
     )
 
 
-def _agreement(found: Found) -> str:
+def _agreement(found: CopiesFound) -> str:
     return f"{found.agree:.0%} have it, {found.agree_others:.0%} of the nearest others"

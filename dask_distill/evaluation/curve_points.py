@@ -18,7 +18,7 @@ EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
-class Draw:
+class CurveDraw:
     """Rows to train on, as one seed, strategy and size give them.
 
     Attributes
@@ -154,7 +154,7 @@ class Point(Measured):
 
 
 def points_of(
-    draws: Sequence["Draw"],
+    draws: Sequence["CurveDraw"],
     trials: Sequence[Sequence[Trial]],
     names: Sequence[str],
     overlap: float,
@@ -164,7 +164,7 @@ def points_of(
 
     Parameters
     ----------
-    draws : (m,) sequence of Draw
+    draws : (m,) sequence of CurveDraw
     trials : (m, models) trials
         Of each draw.
     names : sequence of str
@@ -194,7 +194,7 @@ def points_of(
     return tuple(points)
 
 
-_Found = list[tuple[Draw, list[Trial]]]
+_Found = list[tuple[CurveDraw, list[Trial]]]
 
 
 @dataclass(frozen=True)

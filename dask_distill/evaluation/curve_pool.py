@@ -14,7 +14,7 @@ from dask_distill.evaluation.statistics import rarest_classes
 
 
 @dataclass(frozen=True)
-class Pool:
+class CurvePool:
     """Rows at hand: features where the tasks run, classes and weights here; test rows second."""
 
     parts: Sequence[Any]

@@ -23,7 +23,7 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import MAJORITY, MOST_RECALLS, summarise
 from dask_distill.evaluation.training import (
-    Table,
+    LabelledRows,
     Trial,
     majority,
     train_and_test,
@@ -266,9 +266,9 @@ def _trial(
     model: Any,
     split: Split,
     measures: Measures,
-    pool: Table,
-    subset: Table,
-    held_out: Table | None = None,
+    pool: LabelledRows,
+    subset: LabelledRows,
+    held_out: LabelledRows | None = None,
 ) -> Trial:
     if way in ("subset", "unweighted", MAJORITY):
         training = subset if split.subset is None else subset.take(split.subset)

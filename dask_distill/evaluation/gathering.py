@@ -32,7 +32,7 @@ from dask_distill.evaluation.splits import (
     weights_here,
 )
 from dask_distill.evaluation.statistics import rarest_classes
-from dask_distill.evaluation.training import Table
+from dask_distill.evaluation.training import LabelledRows
 from dask_distill.kernels.streams import Stream
 from dask_distill.subset.subset import Subset
 
@@ -144,7 +144,7 @@ class Gathering:
         own = (self.weights, self.coreset.weights[self.part], self.held_weights)
         weights = own[: len(codes)]
         return [
-            self.run.call("table", Table, *each)
+            self.run.call("table", LabelledRows, *each)
             for each in zip(handles, codes, weights, strict=True)
         ]
 

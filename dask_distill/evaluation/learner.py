@@ -14,7 +14,7 @@ from dask_distill.data.times import as_times
 from dask_distill.data.weights import as_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.splits import Rows, Split
-from dask_distill.evaluation.training import Table, Trained, fresh_copy
+from dask_distill.evaluation.training import LabelledRows, Trained, fresh_copy
 from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
 
@@ -106,7 +106,7 @@ class Learner:
 
     @classmethod
     def prepared(
-        cls, name: str, model: Any, split: Split, pool: Table, tests: Rows, classes: int
+        cls, name: str, model: Any, split: Split, pool: LabelledRows, tests: Rows, classes: int
     ) -> "Learner":
         """Unfitted, but for the steps before it, which are fitted on the rows at hand.
 
@@ -114,7 +114,7 @@ class Learner:
         ----------
         name, model
         split : Split
-        pool : Table
+        pool : LabelledRows
             Its rows of ``split.everything`` are a random part of all rows.
         tests : (t,) int64 array
             Global numbers.

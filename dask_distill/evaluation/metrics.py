@@ -27,7 +27,7 @@ _OF_PROBABILITIES = frozenset(
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model says of test rows.
 
     Attributes
@@ -62,7 +62,7 @@ class Measures:
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
     def own(
-        self, model: Any, answer: Answer, X: Any, codes: Codes, weights: Floats | None
+        self, model: Any, answer: Prediction, X: Any, codes: Codes, weights: Floats | None
     ) -> dict[str, float]:
         """What the user's scorers say of a model that was fitted on class numbers.
 
@@ -149,7 +149,7 @@ def measures_of(
     return measures
 
 
-def answer_of(model: Any, X: Any, trained: Codes, classes: int) -> Answer:
+def answer_of(model: Any, X: Any, trained: Codes, classes: int) -> Prediction:
     """Ask a fitted model once, where its classes are those of the highest probability.
 
     Parameters
@@ -162,7 +162,7 @@ def answer_of(model: Any, X: Any, trained: Codes, classes: int) -> Answer:
 
     Returns
     -------
-    Answer
+    Prediction
 
     Examples
     --------
@@ -178,15 +178,15 @@ def answer_of(model: Any, X: Any, trained: Codes, classes: int) -> Answer:
         usable = bool((probabilities >= 0).all() and (sums > 0).all())
         probabilities = probabilities / sums if usable else None
     if probabilities is not None and _tells_classes(model):
-        return Answer(probabilities.argmax(axis=1), probabilities, probabilities)
+        return Prediction(probabilities.argmax(axis=1), probabilities, probabilities)
     predicted = np.asarray(model.predict(X)).astype(np.int64)
     if probabilities is not None:
-        return Answer(predicted, probabilities, probabilities)
+        return Prediction(predicted, probabilities, probabilities)
     values = _asked(model, "decision_function", X)
     if values is not None and values.ndim == 1 and len(known) == 2:
         values = np.stack([-values, values], axis=1)
     lowest = 0.0 if values is None or values.size == 0 else float(values.min()) - 1
-    return Answer(predicted, None, _columns(values, known, classes, lowest))
+    return Prediction(predicted, None, _columns(values, known, classes, lowest))
 
 
 def _asked(model: Any, method: str, X: Any) -> Any:
@@ -222,7 +222,11 @@ def _draws(model: Any) -> bool:
 
 
 def metrics_of(
-    answer: Answer, codes: Codes, weights: Floats | None, classes: int, rarest: int | None = None
+    answer: Prediction,
+    codes: Codes,
+    weights: Floats | None,
+    classes: int,
+    rarest: int | None = None,
 ) -> tuple[dict[str, float], Floats]:
     """All metrics by name, NaN for what cannot be told, and the recall of each class.
 
@@ -236,7 +240,7 @@ def metrics_of(
 
     Parameters
     ----------
-    answer : Answer
+    answer : Prediction
     codes : (m,) int64 array
         Class numbers of the test rows.
     weights : (m,) float array, or None
@@ -256,7 +260,8 @@ def metrics_of(
     Examples
     --------
     >>> half = np.full((2, 2), 0.5)
-    >>> found, recalls = metrics_of(Answer(np.zeros(2, int), half, half), np.array([0, 1]), None, 2)
+    >>> first = Prediction(np.zeros(2, int), half, half)
+    >>> found, recalls = metrics_of(first, np.array([0, 1]), None, 2)
     >>> {name: round(value, 3) for name, value in found.items() if value != 0.5}
     {'worst_class_recall': 0.0, 'log_loss': 0.693, 'brier': 0.25, 'calibration_error': 0.0}
     """
@@ -297,7 +302,7 @@ def _ranking(
 
 
 def _probable(
-    answer: Answer, codes: Codes, weights: Floats | None, classes: int
+    answer: Prediction, codes: Codes, weights: Floats | None, classes: int
 ) -> dict[str, float]:
     from sklearn.metrics import brier_score_loss, log_loss
 
@@ -349,7 +354,7 @@ def calibration_error(P: Floats, codes: Codes, weights: Floats | None = None) ->
 class _Speaking:
     """A model fitted on class numbers, as one of the user's labels that knows all classes."""
 
-    def __init__(self, model: Any, X: Any, answer: Answer, labels: Any) -> None:
+    def __init__(self, model: Any, X: Any, answer: Prediction, labels: Any) -> None:
         self._model, self._X, self._answer = model, X, answer
         self.classes_ = labels
 
@@ -388,7 +393,7 @@ class _Speaking:
             values = np.stack([-values, values], axis=1)
         return _columns(values, known, len(self.classes_), float(values.min()) - 1)
 
-    def _of(self, X: Any) -> Answer:
+    def _of(self, X: Any) -> Prediction:
         if X is self._X:
             return self._answer
         known = np.asarray(getattr(self._model, "classes_", np.arange(len(self.classes_))))

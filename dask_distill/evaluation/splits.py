@@ -64,7 +64,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Cut:
+class ForwardSplit:
     """Train up to a time, test after it: masks over the pool, and positions in the subset."""
 
     before: npt.NDArray[np.bool_]
@@ -73,7 +73,7 @@ class Cut:
     until: float
 
 
-def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
+def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[ForwardSplit | None]:
     """One cut in time for each seed, at 60 to 80 per cent; rows of one time stay on one side.
 
     Parameters
@@ -90,7 +90,7 @@ def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
     if times is None:
         return [None] * seeds
     pool, subset = times
-    cuts: list[Cut | None] = []
+    cuts: list[ForwardSplit | None] = []
     for share in np.linspace(_FIRST_CUT, 1 - _TEST_SHARE, seeds):
         # of times that there are, so that equal ones fall on the same side
         start, end = np.quantile(pool, [share, share + _TEST_SHARE], method="inverted_cdf")
@@ -102,7 +102,7 @@ def forward_cuts(times: tuple[Any, Any] | None, seeds: int) -> list[Cut | None]:
                 f"selected rows up to {start:g} and {int(after.sum())} rows after it; give test "
                 "rows of your own with test= / --test"
             )
-        cuts.append(Cut(pool <= start, after, before, float(start)))
+        cuts.append(ForwardSplit(pool <= start, after, before, float(start)))
     return cuts
 
 
@@ -115,7 +115,7 @@ def split_rows(
     max_rows: int,
     test_rows: int | None,
     held_out: Any = None,
-    cut: Cut | None = None,
+    cut: ForwardSplit | None = None,
 ) -> Split:
     """Draw one seed's test rows and random subsets by hash.
 
@@ -129,7 +129,7 @@ def split_rows(
     test_rows : int, optional
     held_out : object, optional
         Anything but None: no test rows are drawn.
-    cut : Cut, optional
+    cut : ForwardSplit, optional
         Test rows come from after it, all others from before.
 
     Returns

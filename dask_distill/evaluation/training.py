@@ -19,7 +19,7 @@ Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelledRows:
     """Rows to train or test on.
 
     Attributes
@@ -33,10 +33,10 @@ class Table:
     codes: Codes
     weights: npt.NDArray[np.floating] | None = None
 
-    def take(self, rows: npt.NDArray[np.int64]) -> "Table":
+    def take(self, rows: npt.NDArray[np.int64]) -> "LabelledRows":
         """Some of the rows."""
         weights = None if self.weights is None else self.weights[rows]
-        return Table(self.X[rows], self.codes[rows], weights)
+        return LabelledRows(self.X[rows], self.codes[rows], weights)
 
 
 @dataclass(frozen=True)
@@ -199,8 +199,8 @@ def train_and_test(
     name: str,
     model: Any,
     seed: int,
-    training: Table,
-    test: Table,
+    training: LabelledRows,
+    test: LabelledRows,
     classes: int,
     measures: Measures | None = None,
 ) -> Trial:
@@ -213,7 +213,7 @@ def train_and_test(
     model : estimator
         Is cloned; gets the seed where it takes one, and the weights where it takes them.
     seed : int
-    training, test : Table
+    training, test : LabelledRows
     classes : int
     measures : Measures, optional
         The user's scorers, and the class of which the average precision is told.
@@ -297,12 +297,12 @@ class Trained:
     rows: int
     seconds: float
 
-    def judged(self, test: Table, measures: Measures, known: Codes | None = None) -> Trial:
+    def judged(self, test: LabelledRows, measures: Measures, known: Codes | None = None) -> Trial:
         """Measure how good its answers are.
 
         Parameters
         ----------
-        test : Table
+        test : LabelledRows
         measures : Measures
         known : int array, optional
             Class numbers that it was fitted on, for a model that does not tell; all unless given.

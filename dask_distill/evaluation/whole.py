@@ -21,7 +21,7 @@ from dask_distill.errors import InputError
 from dask_distill.evaluation.learner import ABOUT, Learner, about_rows
 from dask_distill.evaluation.metrics import Measures
 from dask_distill.evaluation.splits import Rows, Split
-from dask_distill.evaluation.training import Table, Trained, Trial, as_models, block_models
+from dask_distill.evaluation.training import LabelledRows, Trained, Trial, as_models, block_models
 from dask_distill.kernels.streams import Generator
 from dask_distill.runtime.silence import allowing_large_graphs
 
@@ -162,7 +162,7 @@ def train_on_all(
     splits : sequence of Split
     pool_rows : (p,) int64 array
         Global numbers of the rows at hand.
-    fixed : handles of `Measures`, of the `Table` of the rows at hand, and more
+    fixed : handles of `Measures`, of the `LabelledRows` of the rows at hand, and more
         As `run_trials` has them.
     passes : int
 
@@ -228,9 +228,9 @@ def _judged(
     trained: Trained,
     split: Split,
     measures: Measures,
-    pool: Table,
-    subset: Table,
-    held_out: Table | None = None,
+    pool: LabelledRows,
+    subset: LabelledRows,
+    held_out: LabelledRows | None = None,
 ) -> Trial:
     return trained.judged(pool.take(split.test) if held_out is None else held_out, measures)
 

@@ -20,7 +20,7 @@ from dask_distill.growing.tables import Listed
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.reservoir import priorities, thinned
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.survey.fingerprint import block_checksum
 from dask_distill.survey.validity import (
@@ -115,7 +115,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Reservoir:
     """Rows that may be kept, numbered from the start of all batches."""
 
     rule: Rule
@@ -123,7 +123,7 @@ class Drawn:
     priority: Floats
     labels: Labels | None
 
-    def thinned(self) -> "Drawn":
+    def thinned(self) -> "Reservoir":
         """As few as the rule allows."""
         codes = class_codes(self.labels, len(self.rows))
         kept, least = thinned(
@@ -135,14 +135,15 @@ class Drawn:
             floor=self.rule.floor,
         )
         labels = None if self.labels is None else self.labels[kept]
-        return Drawn(replace(self.rule, least=least), self.rows[kept], self.priority[kept], labels)
+        rule = replace(self.rule, least=least)
+        return Reservoir(rule, self.rows[kept], self.priority[kept], labels)
 
-    def merge(self, other: "Drawn") -> "Drawn":
+    def merge(self, other: "Reservoir") -> "Reservoir":
         """Together, and thinned: no part may have kept a row that both would not."""
         labels = None
         if self.labels is not None and other.labels is not None:
             labels = joined_labels(self.labels, other.labels)
-        return Drawn(
+        return Reservoir(
             replace(self.rule, least=max(self.rule.least, other.rule.least)),
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.priority, other.priority]),
@@ -151,15 +152,15 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Told:
+class SampleAnswer:
     """Facts and rows of some blocks."""
 
     facts: Facts
-    drawn: Drawn
+    drawn: Reservoir
 
-    def merge(self, other: "Told") -> "Told":
+    def merge(self, other: "SampleAnswer") -> "SampleAnswer":
         """Each with its like."""
-        return Told(self.facts.merge(other.facts), self.drawn.merge(other.drawn))
+        return SampleAnswer(self.facts.merge(other.facts), self.drawn.merge(other.drawn))
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,11 @@ class Sampled(Final):
     """What a batch brings, where rows are kept by chance."""
 
     facts: Facts
-    drawn: Drawn
+    drawn: Reservoir
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleBatch:
     """What are you, and which of your rows may be kept? ``first`` is the batch's first row."""
 
     rule: Rule
@@ -185,21 +186,21 @@ class Sample:
         """The block is the state."""
         return state
 
-    def answer(self, state: RawBlock) -> Told:
+    def answer(self, state: RawBlock) -> SampleAnswer:
         """Rows by the hash of their numbers: features need not be seen, but must be valid."""
         facts, rows, _, labels = Facts.of(state, self.categories)
         rows = self.first + rows
         priority = priorities(rows, np.ones(len(rows)), self.seed, half_life=self.half_life)
-        return Told(facts, Drawn(self.rule, rows, priority, labels).thinned())
+        return SampleAnswer(facts, Reservoir(self.rule, rows, priority, labels).thinned())
 
-    def advance(self, answer: Told) -> Sampled:
+    def advance(self, answer: SampleAnswer) -> Sampled:
         """Nothing more to ask."""
         refuse_invalid(answer.facts.invalid, self.on_invalid)
         return Sampled(answer.facts, answer.drawn)
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldArrivals:
     """A block that waits for the second question: valid rows where distances are taken."""
 
     facts: Facts
@@ -210,16 +211,16 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Offered:
+class OutlyingRows:
     """Facts, and rows far from all that is kept and from each other."""
 
     facts: Facts
     rows: Rows
     X: Features
 
-    def merge(self, other: "Offered") -> "Offered":
+    def merge(self, other: "OutlyingRows") -> "OutlyingRows":
         """Side by side."""
-        return Offered(
+        return OutlyingRows(
             self.facts.merge(other.facts),
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.X, other.X]),
@@ -238,7 +239,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Spread:
+class OfferOutlying:
     """What are you, and which of your rows are far from all that is kept?
 
     ``share`` is what one block may offer, ``most`` what may be kept in the end, of which ``size``
@@ -246,7 +247,7 @@ class Spread:
     """
 
     kept: Kept
-    space: Space
+    space: MetricSpace
     first: int
     share: int
     most: int
@@ -254,17 +255,17 @@ class Spread:
     on_invalid: OnInvalid
     categories: tuple[Listed, ...] = ()
 
-    def observe(self, state: RawBlock | Held) -> Held:
+    def observe(self, state: RawBlock | HeldArrivals) -> HeldArrivals:
         """How far is each row from what is kept?"""
-        if isinstance(state, Held):
+        if isinstance(state, HeldArrivals):
             return state
         facts, rows, X, _ = Facts.of(state, self.categories)
         Z = self.space(X)
         squared, nearest = np.full(len(Z), np.inf), np.full(len(Z), -1)
         update_squared_distances(Z, squared, self.kept.X, nearest)
-        return Held(facts, self.first + rows, Z, squared, nearest)
+        return HeldArrivals(facts, self.first + rows, Z, squared, nearest)
 
-    def answer(self, state: Held) -> Offered:
+    def answer(self, state: HeldArrivals) -> OutlyingRows:
         """Farthest first, until what is left is near enough."""
         limit = max(self.kept.separation**2, self.space.same(state.X))
         far = np.flatnonzero(state.squared > limit)
@@ -275,9 +276,9 @@ class Spread:
             traversal = FarthestFirst.resume(X, state.squared[far]) if started else FarthestFirst(X)
             traversal.extend(self.share, stop_squared=limit)
             picks = np.sort(far[traversal.indices])
-        return Offered(state.facts, state.rows[picks], state.X[picks])
+        return OutlyingRows(state.facts, state.rows[picks], state.X[picks])
 
-    def advance(self, answer: Offered) -> "Measure":
+    def advance(self, answer: OutlyingRows) -> "AssignBatch":
         """Keep all, or half of what may be kept, so that this is seldom done."""
         refuse_invalid(answer.facts.invalid, self.on_invalid)
         kept = self.kept
@@ -291,7 +292,7 @@ class Spread:
         left = thinned_out(together, self.most, self.size)
         # distances to these are known, unless some were given up
         known = len(kept.rows) if left is together else 0
-        return Measure(answer.facts, left, known)
+        return AssignBatch(answer.facts, left, known)
 
 
 def thinned_out(kept: Kept, most: int, size: int) -> Kept:
@@ -316,24 +317,24 @@ def thinned_out(kept: Kept, most: int, size: int) -> Kept:
 
 
 @dataclass(frozen=True)
-class Assigned:
+class BatchAssignment:
     """Rows of the batch nearest to each kept row, and the squared distance of the farthest."""
 
     at: Rows
     masses: Floats
     squared: Floats
 
-    def merge(self, other: "Assigned") -> "Assigned":
+    def merge(self, other: "BatchAssignment") -> "BatchAssignment":
         """Counts added, the larger of the distances."""
         at, inverse = np.unique(np.concatenate([self.at, other.at]), return_inverse=True)
         masses, squared = np.zeros(len(at)), np.zeros(len(at))
         np.add.at(masses, inverse, np.concatenate([self.masses, other.masses]))
         np.maximum.at(squared, inverse, np.concatenate([self.squared, other.squared]))
-        return Assigned(at, masses, squared)
+        return BatchAssignment(at, masses, squared)
 
 
 @dataclass(frozen=True)
-class Measure:
+class AssignBatch:
     """Which of these is each of your rows nearest to, and how far?
 
     Of the first ``known`` of them, blocks know it.
@@ -343,7 +344,7 @@ class Measure:
     kept: Kept
     known: int
 
-    def observe(self, state: Held) -> Held:
+    def observe(self, state: HeldArrivals) -> HeldArrivals:
         """Against those that are new; or against all, where what was nearest may be left out."""
         if not self.known:
             nearest, squared = nearest_center(state.X, self.kept.X)
@@ -353,17 +354,17 @@ class Measure:
         update_squared_distances(state.X, squared, fresh, nearest, first=self.known)
         return replace(state, nearest=nearest, squared=squared)
 
-    def answer(self, state: Held) -> Assigned:
+    def answer(self, state: HeldArrivals) -> BatchAssignment:
         """By row that is kept, if any of the block is nearest to it."""
         if len(state.rows) == 0:
-            return Assigned(state.nearest, np.empty(0), np.empty(0))
+            return BatchAssignment(state.nearest, np.empty(0), np.empty(0))
         at, inverse = np.unique(state.nearest, return_inverse=True)
         masses = np.bincount(inverse).astype(np.float64)
         squared = np.zeros(len(at))
         np.maximum.at(squared, inverse, state.squared)
-        return Assigned(at, masses, squared)
+        return BatchAssignment(at, masses, squared)
 
-    def advance(self, answer: Assigned) -> "Covered":
+    def advance(self, answer: BatchAssignment) -> "Covered":
         """What each kept row stands for now."""
         masses, reach = self.kept.masses.copy(), self.kept.reach.copy()
         masses[answer.at] += answer.masses

@@ -15,7 +15,7 @@ from dask_distill.kernels.nearest import nearest_center
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import select
 from dask_distill.selection.shares import underrepresented
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.random import Random
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.subset.summary import Summary
@@ -110,7 +110,7 @@ def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate 
     """
     assert summary.dataset is not None
     assert found.certificate is not None
-    space = Space(found.certificate.metric, None, None, None)
+    space = MetricSpace(found.certificate.metric, None, None, None)
     parts = summary.dataset.features.to_delayed().ravel()
     run = Run.here()
     call = run.call(
@@ -127,7 +127,7 @@ def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate 
 
 
 def _stand_for(
-    space: Space, at: Rows, masses: Floats, reach: Floats, *parts: Any
+    space: MetricSpace, at: Rows, masses: Floats, reach: Floats, *parts: Any
 ) -> tuple[Floats, float]:
     """Rows nearest to each selected one, and how far any is at most; runs as a task."""
     X = space(flat(*parts))

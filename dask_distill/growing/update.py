@@ -23,10 +23,10 @@ from dask_distill.growing.arrivals import (
     Covered,
     Facts,
     Kept,
+    OfferOutlying,
     Rule,
-    Sample,
+    SampleBatch,
     Sampled,
-    Spread,
     class_codes,
     joined_labels,
 )
@@ -39,7 +39,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.wire import joined
 from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.strategies.kcenter import KCenter
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.random import Random
 from dask_distill.subset.kept import is_plain, of_table
 from dask_distill.subset.subset import Subset
@@ -171,13 +171,13 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
         # those of the batch are not known yet
         floor = settings.floor(len(summary.classes or ()))
         rule = Rule(least, most, floor)
-        return Sample(rule, first, settings.seed, settings.half_life, *more)
+        return SampleBatch(rule, first, settings.seed, settings.half_life, *more)
     assert most is not None
     share = math.ceil(_SHARES * most / blocks)
     size = settings.wanted(summary.n + dataset.n)
     strategy = settings.made_strategy()
     assert isinstance(strategy, KCenter)
-    space = Space(strategy.metric, None, None, None)
+    space = MetricSpace(strategy.metric, None, None, None)
     kept = Kept(
         summary.rows,
         np.empty((0, dataset.d)),
@@ -187,11 +187,11 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
     )
     parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
     return run.call(
-        "question", _spread, Spread(kept, space, first, share, most, size, *more), *parts
+        "question", _spread, OfferOutlying(kept, space, first, share, most, size, *more), *parts
     )
 
 
-def _spread(question: Spread, *parts: Any) -> Spread:
+def _spread(question: OfferOutlying, *parts: Any) -> OfferOutlying:
     """With the rows that are kept; runs as a task."""
     if not parts:
         return question

@@ -62,7 +62,7 @@ def lowest_within(Z: Floats, labels: Ints, queries: Floats, eps: float, none: in
     return lowest
 
 
-class Groups:
+class DisjointSets:
     """Cells that hang together: a partition that only ever joins."""
 
     def __init__(self, count: int) -> None:

@@ -69,7 +69,7 @@ def unique_cells(cells: Ints, counts: Ints | None = None) -> tuple[Ints, Ints, I
 
 
 @dataclass(frozen=True)
-class Table:
+class CellTable:
     """All cells that are not empty, as sorted numbers; neighbours are at fixed steps.
 
     Along each axis, gaps longer than any neighbourhood are cut short, so that numbers stay small.
@@ -87,7 +87,7 @@ class Table:
     strides: Ints
 
     @classmethod
-    def of(cls, cells: Ints) -> "Table":
+    def of(cls, cells: Ints) -> "CellTable":
         """Number distinct cells that are in lexicographic order.
 
         Raises

@@ -23,7 +23,7 @@ from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.rounds.table import checked_block, coordinate_names, frame_of
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.strategies.parts.held import Held
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING
 
 States = npt.NDArray[np.object_]
@@ -107,10 +107,10 @@ def candidates(
     """
     dataset = as_dataset(features)
     size = resolve_size(None, size, dataset.n)
-    Space.check(metric, "none")
+    MetricSpace.check(metric, "none")
     if not isinstance(common_radius, bool | np.bool_):
         raise InputError(f"common_radius must be True or False, got {common_radius!r}")
-    names, space = coordinate_names(dataset), Space(metric, None, None)
+    names, space = coordinate_names(dataset), MetricSpace(metric, None, None)
     bounds = block_bounds(dataset.n, dataset.d)
     wanted = int(np.ceil(OVERSAMPLING * size))
     share = _SHARE * wanted / dataset.n
@@ -148,7 +148,7 @@ def candidates(
 def _begun(
     X: Any,
     rows: int,
-    space: Space,
+    space: MetricSpace,
     columns: tuple[str, ...] | None,
     share: float | None,
     most: int,

@@ -32,7 +32,7 @@ from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.strategies.parts.held import Pool
 from dask_distill.strategies.parts.merging import Centers, Repair
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.survey.reading import raw_blocks
 
 
@@ -105,12 +105,12 @@ def merge_candidates(
     >>> sorted(repaired["_index"]) == coreset.indices.tolist()
     True
     """
-    Space.check(metric, "none")
+    MetricSpace.check(metric, "none")
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise InputError(f"size must be an int of at least 1, got {size!r}")
     offered = as_candidates(candidates)
     names = [name for name in offered.columns if name not in OURS]
-    space = Space(metric, None, None)
+    space = MetricSpace(metric, None, None)
     if features is not None:
         dataset = as_dataset(features)
         if dataset.d != len(names):
@@ -127,7 +127,9 @@ def merge_candidates(
     return dd.from_delayed([merged], meta=meta, prefix="merge-candidates", verify_meta=False)
 
 
-def _merged(size: int, space: Space, names: Sequence[str], *parts: pd.DataFrame) -> pd.DataFrame:
+def _merged(
+    size: int, space: MetricSpace, names: Sequence[str], *parts: pd.DataFrame
+) -> pd.DataFrame:
     """Centers of the candidates of all blocks."""
     frame = pd.concat(parts).sort_values(ROW, kind="stable")
     X = coordinates(frame, names, space)
@@ -147,7 +149,7 @@ def _merged(size: int, space: Space, names: Sequence[str], *parts: pd.DataFrame)
     return centers.assign(**made)
 
 
-def _repaired(offered: Any, size: int, dataset: Dataset, space: Space) -> pd.DataFrame:
+def _repaired(offered: Any, size: int, dataset: Dataset, space: MetricSpace) -> pd.DataFrame:
     """Centers of the candidates, and of the worst rows: a conversation with all blocks."""
     names = [name for name in offered.columns if name not in OURS]
     refuse_asynchronous()
@@ -178,7 +180,7 @@ def _conversed(
     return Centers.of(run.fetch(run.call("centers", content, final)), chosen)
 
 
-def _pool(space: Space, names: Sequence[str], n: int, *parts: pd.DataFrame) -> Pool:
+def _pool(space: MetricSpace, names: Sequence[str], n: int, *parts: pd.DataFrame) -> Pool:
     frame = pd.concat(parts)
     rows = frame[ROW].to_numpy()
     if len(rows) == 0 or rows.min() < 0 or rows.max() >= n:

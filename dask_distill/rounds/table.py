@@ -12,7 +12,7 @@ from dask_distill.data.blocks import Block, RawBlock
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.survey.validity import invalid_rows
 
 Features = npt.NDArray[np.floating]
@@ -60,7 +60,7 @@ def coordinate_names(dataset: Dataset) -> tuple[str, ...]:
     return names
 
 
-def coordinates(frame: pd.DataFrame, names: Sequence[str], space: Space) -> Features:
+def coordinates(frame: pd.DataFrame, names: Sequence[str], space: MetricSpace) -> Features:
     """(p, d) coordinates, which must be of the metric."""
     X = np.ascontiguousarray(frame[list(names)].to_numpy())
     if space.metric == "cosine":
@@ -90,7 +90,7 @@ def frame_of(
     return pd.concat([ours, pd.DataFrame(X, columns=list(names))], axis=1)
 
 
-def checked_block(raw: RawBlock, space: Space, columns: tuple[str, ...] | None) -> Block:
+def checked_block(raw: RawBlock, space: MetricSpace, columns: tuple[str, ...] | None) -> Block:
     """The block, where distances can be taken of all its rows."""
     _, invalid = invalid_rows(raw)
     if invalid.first is not None:

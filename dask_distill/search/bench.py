@@ -28,7 +28,7 @@ from dask_distill.evaluation.splits import (
     valid_rows,
 )
 from dask_distill.evaluation.statistics import MAJORITY, rarest_classes
-from dask_distill.evaluation.training import Table, Trial, majority, train_and_test
+from dask_distill.evaluation.training import LabelledRows, Trial, majority, train_and_test
 from dask_distill.kernels.streams import Stream
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
@@ -47,7 +47,7 @@ class Bench:
 
     Attributes
     ----------
-    table : handle of a `Table`
+    table : handle of a `LabelledRows`
     splits : list of Split
         One for each held-out part that trials are judged on.
     reserve : (r,) int64 array
@@ -116,7 +116,7 @@ def gather(
         split_rows(pool, codes, _NOTHING, seed + number, 1, search.max_rows, None)
         for number in range(search.seeds)
     ]
-    (table,) = run.held(run.call("table", Table, X, codes))
+    (table,) = run.held(run.call("table", LabelledRows, X, codes))
     digest = run.fetch(run.call("digest", _digest, table))
     asked = as_metrics(search.metric)
     measures = measures_of(asked, classes, codes, _rarest(splits, reserve, codes, len(classes)))
@@ -130,7 +130,7 @@ def _rarest(splits: list[Split], reserve: Rows, codes: Rows, classes: int) -> in
     return next((code for code in found if all((part == code).any() for part in parts)), found[0])
 
 
-def _digest(table: Table) -> str:
+def _digest(table: LabelledRows) -> str:
     content = hashlib.blake2b(table.X.tobytes(), digest_size=16)
     content.update(table.codes.tobytes())
     return content.hexdigest()
@@ -140,7 +140,7 @@ def judge(
     strategy: Strategy,
     size: int,
     split: Split,
-    table: Table,
+    table: LabelledRows,
     models: Mapping[str, Any],
     measures: Measures,
     metric: str,
@@ -153,7 +153,7 @@ def judge(
     except InputError as error:
         return Judged(size, (), 0, 0.0, str(error))
     seconds = time.thread_time() - started
-    mine = Table(training.X[found.rows], training.codes[found.rows], found.weights)
+    mine = LabelledRows(training.X[found.rows], training.codes[found.rows], found.weights)
     trials = [
         train_and_test(
             strategy.name, name, model, split.seed, mine, test, len(measures.labels), measures
@@ -185,7 +185,7 @@ def scores_of(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
     return told
 
 
-def baseline(split: Split, table: Table, measures: Measures, metric: str) -> float:
+def baseline(split: Split, table: LabelledRows, measures: Measures, metric: str) -> float:
     """What the most frequent class of the rows to select from reaches, signed as scores are."""
     training, test, classes = table.take(split.everything), table.take(split.test), measures.labels
     (model,) = majority().values()

@@ -22,7 +22,7 @@ from dask_distill.survey.survey import Survey, valid_block
 
 
 @dataclass(frozen=True)
-class Selected:
+class SelectedInMemory:
     """Rows of arrays at hand.
 
     Attributes
@@ -46,7 +46,7 @@ def select_in_memory(
     *,
     seed: int = 0,
     proxy: Any = None,
-) -> Selected:
+) -> SelectedInMemory:
     """Select rows of arrays that fit in memory, in the calling thread.
 
     Parameters
@@ -58,7 +58,7 @@ def select_in_memory(
 
     Returns
     -------
-    Selected
+    SelectedInMemory
         The rows that `distill` selects.
 
     Raises
@@ -97,7 +97,7 @@ def select_in_memory(
     final, states = converse(strategy, states, question, run, phase="select")
     chosen: list[Selection] = run.fetch_all(choose(strategy, states, final, run))
     weights = np.concatenate([one.weights for one in chosen])
-    return Selected(
+    return SelectedInMemory(
         np.concatenate([one.rows for one in chosen]),
         (weights * (schema.n / math.fsum(weights))).astype(np.float32),
         run.ledger.bytes_moved(),

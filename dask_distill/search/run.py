@@ -24,7 +24,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.search.bench import Bench, Judged, baseline, gather, judge
 from dask_distill.search.ranges import check_optuna, strategy_of
 from dask_distill.search.result import LAST_SEEDS, StrategySearch, TrialResult, verdict_of
-from dask_distill.search.study import Journal, Proposal, Record, propose
+from dask_distill.search.study import Proposal, Record, StudyFile, propose
 from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
@@ -130,7 +130,7 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
         "seed": int(request.seed),
         "rows": bench.digest,
     }
-    journal = Journal(Path(search.study) if search.study else None, told)
+    journal = StudyFile(Path(search.study) if search.study else None, told)
     records = job.records(journal, int(request.seed), started)
     return job.outcome(records, int(request.seed), started)
 
@@ -150,7 +150,7 @@ class _Job:
         """What trials are judged by."""
         return next(iter(as_metrics(self.search.metric)))
 
-    def records(self, journal: Journal, seed: int, started: float) -> list[Record]:
+    def records(self, journal: StudyFile, seed: int, started: float) -> list[Record]:
         """Batch after batch, each kept once it is finished."""
         search = self.search
         records = journal.read()[: search.trials]

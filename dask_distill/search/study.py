@@ -152,7 +152,7 @@ def _quiet() -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Journal:
+class StudyFile:
     """A file of finished records, a JSON line each; the first line says of which search.
 
     Attributes

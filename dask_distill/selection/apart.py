@@ -17,7 +17,7 @@ from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.runtime.runner import part
-from dask_distill.selection.apart_questions import Apart, Count, Marked, Parted, rows_kept
+from dask_distill.selection.apart_questions import Apart, CountApart, Marked, Parted, rows_kept
 from dask_distill.selection.apart_rules import Emptiness, Rules
 from dask_distill.selection.marks import Marks, Protection
 from dask_distill.selection.request import Asked
@@ -109,7 +109,9 @@ class _Wanted:
         return self.__dict__ | {"protection": protection, "initial": Marks(rows=self.initial.rows)}
 
 
-def _ask(wanted: _Wanted, schema: Schema, groups: Groups, features: bool, times: bool) -> Count:
+def _ask(
+    wanted: _Wanted, schema: Schema, groups: Groups, features: bool, times: bool
+) -> CountApart:
     protection = wanted.protection
     marks = protection.marks
     emptiness = Emptiness.of(protection.sparse, schema) if protection.sparse else None
@@ -122,7 +124,9 @@ def _ask(wanted: _Wanted, schema: Schema, groups: Groups, features: bool, times:
         schema.classes,
     )
     classes = 1 if schema.classes is None else len(schema.classes)
-    return Count(rules, schema.n, classes, wanted.fraction, wanted.size, features, times, groups)
+    return CountApart(
+        rules, schema.n, classes, wanted.fraction, wanted.size, features, times, groups
+    )
 
 
 def _class_codes(protection: Protection, schema: Schema) -> Rows:

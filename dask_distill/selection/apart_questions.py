@@ -173,7 +173,7 @@ class Counted:
 
 
 @dataclass(frozen=True, eq=False)
-class Count:
+class CountApart:
     """How many of your rows are set apart?"""
 
     rules: Rules
@@ -232,7 +232,7 @@ class Count:
             masses,
         )
 
-    def advance(self, answer: Counted) -> "Collect":
+    def advance(self, answer: Counted) -> "CollectApart":
         """Refuse more than fit, and rows that cannot be kept."""
         if answer.invalid:
             raise InputError(
@@ -257,7 +257,7 @@ class Count:
         masses = None
         if answer.masses:
             masses = np.stack([answer.masses[number] for number in sorted(answer.masses)])
-        return Collect(counts, self.features or self.times, answer.groups, masses)
+        return CollectApart(counts, self.features or self.times, answer.groups, masses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +276,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, eq=False)
-class Collect:
+class CollectApart:
     """Which are they?"""
 
     counts: npt.NDArray[np.int64]

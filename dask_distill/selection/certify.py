@@ -15,8 +15,8 @@ from dask_distill.kernels.streams import Generator
 from dask_distill.selection.ground import Ground
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.kcenter import KCenter
-from dask_distill.strategies.parts.held import Chosen, Held, Pool
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.held import Held, OrderedCenters, Pool
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Traverse
 from dask_distill.subset.subset import Certificate
 from dask_distill.survey.schema import Schema
@@ -39,7 +39,7 @@ class Spreading:
     # rows that are one point are bounds of nothing, but do no harm
     same: float = 0.0
 
-    def after(self, chosen: Chosen, rounds: int, moved: int) -> "Fetch":
+    def after(self, chosen: OrderedCenters, rounds: int, moved: int) -> "Fetch":
         """Fetch what is to be measured."""
         return Fetch(self.indices, _random_rows(self.n, self.indices), chosen.squared_radii)
 
@@ -107,14 +107,14 @@ class Measure:
             *(covering_distance(state.X, centers) for centers in (self.selected, self.random))
         )
 
-    def advance(self, answer: Farthest) -> "Radii":
+    def advance(self, answer: Farthest) -> "MeasuredRadii":
         """All is known."""
         radii = np.sqrt([answer.selected, answer.random]).tolist()
-        return Radii(radii[0], radii[1], self.squared_radii)
+        return MeasuredRadii(radii[0], radii[1], self.squared_radii)
 
 
 @dataclass(frozen=True)
-class Radii(Final):
+class MeasuredRadii(Final):
     """Covering radii, and the squared insertion radii that prove the bound."""
 
     selected: float
@@ -146,7 +146,7 @@ def certify_rows(ground: Ground, indices: Rows, strategy: Strategy, run: Run) ->
     handle = run.constant(certifier)
     question = run.call("certify-question", _ask, handle, ground.outline, len(indices))
     final, _ = converse(handle, ground.blocks, question, run, phase="certify", written=True)
-    radii: Radii = run.fetch(run.call("certificate", content, final))
+    radii: MeasuredRadii = run.fetch(run.call("certificate", content, final))
     bound = lower_bound(radii.squared_radii, len(indices))
     found = Certificate.of(radii.selected, bound, radii.random, metric=certifier.metric)
     return found if ground.space is None else replace(found, space=ground.space)
@@ -200,7 +200,7 @@ class _Certifier(KCenter):
         assert self.indices is not None
         wanted = int(np.ceil(OVERSAMPLING * min(schema.n, size + 1)))
         aim = Spreading(size, schema.n, self.indices, wanted)
-        space = Space.of(self.metric, self.scale, schema, self.reduce)
+        space = MetricSpace.of(self.metric, self.scale, schema, self.reduce)
         return Traverse.begin(aim, space, wanted, schema.block_counts)
 
 

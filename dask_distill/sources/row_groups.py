@@ -30,7 +30,7 @@ _TOGETHER_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class RowGroupRange:
     """Consecutive row groups of one file, and what its folders say of them."""
 
     path: str
@@ -40,19 +40,19 @@ class Part:
 
 
 # what one task reads
-Piece = tuple[Part, ...]
+Piece = tuple[RowGroupRange, ...]
 
 
 def pieces_of(footers: Sequence[Footer], row_bytes: int) -> list[Piece]:
     """Runs of row groups of about a chunk's rows; small files share a task."""
     limit = chunk_rows(row_bytes, sum(sum(footer.rows) for footer in footers))
-    pieces: list[list[Part]] = []
+    pieces: list[list[RowGroupRange]] = []
     room = 0
     for footer in footers:
         for number, rows in enumerate(footer.rows):
             if rows == 0:
                 continue
-            part = Part(footer.path, (number,), rows, footer.partition)
+            part = RowGroupRange(footer.path, (number,), rows, footer.partition)
             if rows > room or not _join(pieces[-1], part):
                 pieces.append([part])
                 room = limit
@@ -60,7 +60,7 @@ def pieces_of(footers: Sequence[Footer], row_bytes: int) -> list[Piece]:
     return [tuple(piece) for piece in pieces]
 
 
-def _join(piece: list[Part], part: Part) -> bool:
+def _join(piece: list[RowGroupRange], part: RowGroupRange) -> bool:
     """Append to a piece, unless that has too many files."""
     last = piece[-1]
     if last.path == part.path:
@@ -148,7 +148,7 @@ def fill_in(values: npt.NDArray[Any], fill: tuple[float, ...]) -> None:
 def _fill(
     rows: npt.NDArray[np.generic],
     location: Location,
-    part: Part,
+    part: RowGroupRange,
     columns: Mapping[int, Column],
     exact: str | None,
 ) -> None:

@@ -100,7 +100,7 @@ class TextFormat:
 
 
 @dataclass(frozen=True)
-class Run:
+class ByteRange:
     """Rows that are read together: their first byte, how many bytes and rows."""
 
     start: int
@@ -115,7 +115,7 @@ class TextFile:
     path: str
     format: TextFormat
     kinds: Kinds
-    runs: tuple[Run, ...]
+    runs: tuple[ByteRange, ...]
 
     @property
     def rows(self) -> int:
@@ -134,7 +134,7 @@ class TextPart(TablePart):
     format : TextFormat
     names : tuple of str
         Columns that the file has.
-    runs : tuple of Run
+    runs : tuple of ByteRange
     first : int
         Number in the file of the first row.
     partition : tuple of (name, value)
@@ -147,7 +147,7 @@ class TextPart(TablePart):
     path: str
     format: TextFormat
     names: tuple[str, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[ByteRange, ...]
     first: int
     partition: tuple[tuple[str, str | None], ...]
     whole: Any
@@ -307,14 +307,14 @@ _KEPT: OrderedDict[str, TextFile] = OrderedDict()
 
 def _read_through(location: Location, form: TextFormat, threads: int, path: str) -> TextFile:
     """Reads a file from its beginning to its end; some runs of rows are looked at at once."""
-    waiting: deque[tuple[Run, Future[tuple[Kinds, int]]]] = deque()
+    waiting: deque[tuple[ByteRange, Future[tuple[Kinds, int]]]] = deque()
     with opened(location, path) as stream, ThreadPoolExecutor(threads) as pool:
         head = read_up_to(stream, _HEAD_BYTES)
         form, skipped = form.begun(head, path)
         text = TextFile(path, form, {}, ())
         rest = Begun(head[skipped:], stream)
         for start, data in cut(rest, path, form.delimiter, skipped):
-            waiting.append((Run(start, len(data), 0), pool.submit(form.kinds, data)))
+            waiting.append((ByteRange(start, len(data), 0), pool.submit(form.kinds, data)))
             while len(waiting) > threads:
                 text = _with_run(text, *waiting.popleft())
         for run, future in waiting:
@@ -322,7 +322,7 @@ def _read_through(location: Location, form: TextFormat, threads: int, path: str)
     return text
 
 
-def _with_run(text: TextFile, run: Run, future: "Future[tuple[Kinds, int]]") -> TextFile:
+def _with_run(text: TextFile, run: ByteRange, future: "Future[tuple[Kinds, int]]") -> TextFile:
     try:
         kinds, rows = future.result()
     except BadRowError as bad:

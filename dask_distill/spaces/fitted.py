@@ -75,7 +75,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Network:
+class FittedAutoencoder:
     """An autoencoder's layers."""
 
     scaling: Scaling

@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Question:
+class SpaceQuestion:
     """Reduce your rows; how are they spread?
 
     Attributes
@@ -67,7 +67,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Spread:
+class BlockMoments:
     """One block's moments, and the sum of its reconstruction errors; merged in block order.
 
     ``mass`` is what its rows stand for: their number, where they are alike.
@@ -133,7 +133,7 @@ class Reducing:
 
     notes: Notes | None = None
 
-    def observe(self, block: Block, question: Question) -> Block:
+    def observe(self, block: Block, question: SpaceQuestion) -> Block:
         """From here on a block is its reduced form."""
         if self.notes is None:
             return self._reduced(block, question)
@@ -143,7 +143,7 @@ class Reducing:
             self.notes.keep(reduced, time.perf_counter() - started)
         return reduced
 
-    def _reduced(self, block: Block, question: Question) -> Block:
+    def _reduced(self, block: Block, question: SpaceQuestion) -> Block:
         try:
             Z, novelty = question.reduced(block.X, block.time)
         except InputError as error:
@@ -159,19 +159,21 @@ class Reducing:
             judged = question.judge.judged(block.X, block.rows)
         return replace(block, X=Z, novelty=novelty, probabilities=judged)
 
-    def answer(self, block: Block, question: Question) -> tuple[Spread, ...]:
+    def answer(self, block: Block, question: SpaceQuestion) -> tuple[BlockMoments, ...]:
         """In fixed tiles."""
         mean, spread = moments(block.X, tile_rows(block.X.shape[1]), block.mass)
         novelty = None if block.novelty is None else float(block.novelty.sum(dtype=np.float64))
         rows = len(block.rows)
         mass = rows if block.mass is None else int(block.mass.sum())
-        return (Spread(block.number, rows, mass, mean, spread, novelty),)
+        return (BlockMoments(block.number, rows, mass, mean, spread, novelty),)
 
-    def combine(self, left: tuple[Spread, ...], right: tuple[Spread, ...]) -> tuple[Spread, ...]:
+    def combine(
+        self, left: tuple[BlockMoments, ...], right: tuple[BlockMoments, ...]
+    ) -> tuple[BlockMoments, ...]:
         """Side by side."""
         return left + right
 
-    def advance(self, question: Question, answer: tuple[Spread, ...]) -> Moments:
+    def advance(self, question: SpaceQuestion, answer: tuple[BlockMoments, ...]) -> Moments:
         """In the order of the blocks."""
         parts = sorted(answer, key=lambda part: part.number)
         mean, scale = pool_moments(
@@ -309,19 +311,19 @@ def _code(code: CodeType | None) -> bytes:
     return b"\0".join(parts)
 
 
-def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> Question:
+def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> SpaceQuestion:
     judge = None if proxy is None else use_estimator(proxy, schema)
     if not space.timed:
-        return Question(reducer, judge)
+        return SpaceQuestion(reducer, judge)
     sample = schema.sample
     assert sample is not None
     assert sample.time is not None
     with single_threaded():
         timeline = Timeline.fit(sample.time, reducer(sample.X)[0], space.time_scale)
-    return Question(reducer, judge, timeline)
+    return SpaceQuestion(reducer, judge, timeline)
 
 
-def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Schema:
+def _reduced(schema: Schema, question: SpaceQuestion, final: Any, space: Space) -> Schema:
     """The schema of the reduced space: what strategies are told of the data."""
     found: Moments = content(final)
     sample = schema.sample
@@ -349,6 +351,6 @@ def _reduced(schema: Schema, question: Question, final: Any, space: Space) -> Sc
     )
 
 
-def _judge(question: Question) -> EstimatorProxy:
+def _judge(question: SpaceQuestion) -> EstimatorProxy:
     assert question.judge is not None
     return question.judge.spoken()

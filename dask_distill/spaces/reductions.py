@@ -23,7 +23,7 @@ from dask_distill.kernels.streams import Generator
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.autoencoder import fit_autoencoder, require_torch
-from dask_distill.spaces.fitted import Linear, Network, Reducer
+from dask_distill.spaces.fitted import FittedAutoencoder, Linear, Reducer
 from dask_distill.survey.schema import Schema
 
 # rows of more features are fitted in float32: their float64 copy would be too large
@@ -340,7 +340,7 @@ class Autoencoder(Sized):
         super().check(dataset)
         require_torch()
 
-    def fit(self, schema: Schema, shape: tuple[int, ...]) -> Network:
+    def fit(self, schema: Schema, shape: tuple[int, ...]) -> FittedAutoencoder:
         """On nine tenths of the sample; the rest tells how well rows are made again."""
         assert schema.sample is not None
         scaling = self.scaling(schema)
@@ -365,7 +365,7 @@ class Autoencoder(Sized):
                 "fitted_on": len(Z) - len(judged),
                 "judged_on": len(held),
             }
-        return Network(scaling, encoder, decoder, told)
+        return FittedAutoencoder(scaling, encoder, decoder, told)
 
 
 def _check_count(name: str, value: Any) -> None:

@@ -102,14 +102,14 @@ class Pressing:
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankTransform:
     """Columns of which the rank in the sample counts."""
 
     columns: Columns
     knots: tuple[tuple[Floats, Floats], ...]
 
     @classmethod
-    def of(cls, columns: Columns, sample: Features) -> "Ranking":
+    def of(cls, columns: Columns, sample: Features) -> "RankTransform":
         """From the sample."""
         return cls(columns, tuple(rank_knots(sample[:, column]) for column in columns))
 
@@ -129,12 +129,12 @@ class Scales:
 
     Attributes
     ----------
-    parts : tuple of Pressing or Ranking
+    parts : tuple of Pressing or RankTransform
     kinds : dict
         Kind by column number.
     """
 
-    parts: tuple[Pressing | Ranking, ...]
+    parts: tuple[Pressing | RankTransform, ...]
     kinds: dict[int, str]
 
     @classmethod
@@ -147,10 +147,10 @@ class Scales:
             # those that are scaled together are indicators, waves and the like
             together = {n for group in schema.groups for n in range(group.start, group.stop)}
             kinds = {n: scale for n in range(schema.d) if n not in together}
-        made: dict[str, Callable[[Columns, Features], Pressing | Ranking]] = {
+        made: dict[str, Callable[[Columns, Features], Pressing | RankTransform]] = {
             "robust": Pressing.robust,
             "log": Pressing.log,
-            "rank": Ranking.of,
+            "rank": RankTransform.of,
         }
         parts = []
         for kind in KINDS:

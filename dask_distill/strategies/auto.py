@@ -31,8 +31,8 @@ from dask_distill.strategies.base import TARGETS, Footprint, Ranges, Strategy
 from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
 from dask_distill.strategies.parts.candidates import (
     Chosen,
-    Cut,
     Picked,
+    Representatives,
     cut,
     generator,
     pooled,
@@ -257,7 +257,7 @@ class Auto(Strategy):
             state.rows, question.reserve.rows
         )
         none = np.zeros(int(known.sum()))
-        made = [Cut(np.flatnonzero(known), none, none)]
+        made = [Representatives(np.flatnonzero(known), none, none)]
         room = Room()
         for code in np.flatnonzero(question.allocation.cells[state.number]):
             wanted = int(question.allocation.cells[state.number, code])

@@ -19,12 +19,12 @@ from dask_distill.strategies.base import NUMBERS, Footprint, Ranges
 from dask_distill.strategies.parts.exemplars import (
     CHEAP,
     Exemplars,
-    Offer,
+    OfferExemplars,
     check_oversample,
     targets,
 )
 from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, chosen_before
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.ranking import (
     REPORTED,
     Counts,
@@ -34,7 +34,7 @@ from dask_distill.strategies.parts.ranking import (
     Scores,
     highest_first,
 )
-from dask_distill.strategies.parts.stepwise import Picks, SteppedRanking, Tally
+from dask_distill.strategies.parts.stepwise import RowChoice, SteppedRanking, Tally
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.survey.schema import Schema
 
@@ -79,7 +79,7 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Judged(Ranked):
+class RankedInSpace(Ranked):
     """A block's memory while the pool is drawn: keys, and rows in the metric space."""
 
     X: Features
@@ -105,11 +105,11 @@ class Judge:
     """Score your rows; how many of each class do you trust?"""
 
     aim: Mixture
-    space: Space
+    space: MetricSpace
     judge: Proxy | None
     scaling: Scaling
 
-    def observe(self, block: Block) -> Judged:
+    def observe(self, block: Block) -> RankedInSpace:
         """Keys put trusted rows first, then the criterion's highest."""
         scores: Scores = {}
         distrusted = np.zeros(len(block.rows), bool)
@@ -132,18 +132,11 @@ class Judge:
             keys = highest_first(scores[self.aim.criterion])
         keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
         reported = {name: values for name, values in scores.items() if name in REPORTED}
-        return Judged(
-            block.number,
-            block.rows,
-            keys,
-            groups,
-            block.codes,
-            reported,
-            self.space(block.X),
-            mass=block.mass,
-        )
+        X = self.space(block.X)
+        told = (block.number, block.rows, keys, groups, block.codes, reported, X)
+        return RankedInSpace(*told, mass=block.mass)
 
-    def answer(self, state: Judged) -> Tally:
+    def answer(self, state: RankedInSpace) -> Tally:
         """Of this block."""
         trusted = state.keys >> np.uint32(31) == 0
         mass = None if state.mass is None else state.mass[trusted]
@@ -200,7 +193,7 @@ class Reduce:
     pool: RankChoice
     asked: PoolQuestion
 
-    def observe(self, state: Judged) -> Pooled:
+    def observe(self, state: RankedInSpace) -> Pooled:
         """Rows in the pool, in the metric space."""
         taken = self.pool.taken(state)
         return Pooled(
@@ -221,7 +214,7 @@ class Reduce:
         counts = counted(groups, classes)
         return PoolRows({state.number: counts}, counted(groups, classes, state.mass))
 
-    def advance(self, answer: PoolRows) -> Offer | Traverse:
+    def advance(self, answer: PoolRows) -> OfferExemplars | Traverse:
         """Exemplars or centers of the pool."""
         aim, asked = self.asked.aim, self.asked
         blocks = np.zeros_like(aim.block_counts)
@@ -229,7 +222,7 @@ class Reduce:
             blocks[number] = counts
         pool = blocks.sum(axis=0)
         # rows are in the metric space already: nothing is left to do there
-        nowhere = Space("euclidean", None, None)
+        nowhere = MetricSpace("euclidean", None, None)
         if aim.diversity == "kcenter":
             before = 0 if aim.initial is None else len(aim.initial.rows)
             covering = Covering(aim.size, int(pool.sum()), initial=before, same=aim.same)
@@ -244,7 +237,8 @@ class Reduce:
             aim.shares / np.maximum(answer.masses, 1),
             {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
-        return Offer(exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False))
+        by_block = targets(asked.final, _OVERSAMPLE, blocks, full=False)
+        return OfferExemplars(exemplars, nowhere, by_block)
 
 
 @dataclass(frozen=True)
@@ -316,7 +310,7 @@ class Combined(SteppedRanking):
     grouped: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         if self.floor < 0:
             raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
         if not self.trust >= 0:
@@ -353,7 +347,7 @@ class Combined(SteppedRanking):
         by_class = counts is not None and block_counts is not None
         if counts is None or block_counts is None:
             counts, block_counts = np.array([schema.n], np.int64), schema.block_counts[:, None]
-        space = Space.of(self.metric, self.scale, schema)
+        space = MetricSpace.of(self.metric, self.scale, schema)
         aim = Mixture(
             size,
             self.trust,
@@ -379,13 +373,13 @@ class Combined(SteppedRanking):
             return Reduce(following, question)
         return following
 
-    def choose(self, state: Pooled, choice: Picks) -> Selection:  # type: ignore[override]
+    def choose(self, state: Pooled, choice: RowChoice) -> Selection:  # type: ignore[override]
         """The block's share of the choice, with its scores."""
         selection = choice.of_block(state)
         at = np.searchsorted(state.rows, selection.rows)
         return replace(selection, scores={name: v[at] for name, v in state.scores.items()})
 
-    def facts(self, choice: Picks) -> dict[str, Any]:
+    def facts(self, choice: RowChoice) -> dict[str, Any]:
         """As the last step has it."""
         return choice.told
 

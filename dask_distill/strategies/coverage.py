@@ -9,8 +9,13 @@ from dask_distill.data.blocks import block_bounds
 from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import TARGETS, Footprint, Ranges
-from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.exemplars import (
+    CHEAP,
+    OfferExemplars,
+    check_oversample,
+    first_question,
+)
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.survey.schema import Schema
 
@@ -75,7 +80,7 @@ class Coverage(Stepwise):
     }
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         if self.balance not in ("proportional", "sqrt", "equal"):
             raise InputError(
                 f'balance must be "proportional", "sqrt" or "equal", got {self.balance!r}; leave '
@@ -83,7 +88,7 @@ class Coverage(Stepwise):
             )
         check_oversample(self.oversample)
 
-    def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
+    def ask(self, schema: Schema, size: int, proxy: Any) -> OfferExemplars:
         """Quotas of the classes, and shares of the blocks."""
         counts = schema.counts
         if counts is None:
@@ -92,7 +97,7 @@ class Coverage(Stepwise):
         if self.balance != "proportional":
             shares = np.sqrt(shares) if self.balance == "sqrt" else np.ones(len(counts))
         quotas = class_quotas(size, shares, counts, 1)
-        space = Space.of(self.metric, self.scale, schema)
+        space = MetricSpace.of(self.metric, self.scale, schema)
         return first_question(schema, space, quotas, self.oversample, swap=False, full=self.full)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:

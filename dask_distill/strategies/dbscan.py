@@ -24,7 +24,7 @@ _WORKED_BYTES = 110
 
 
 @dataclass(frozen=True)
-class Draw:
+class DrawPlan:
     """How rows are drawn in the end: so many, by this balance."""
 
     size: int
@@ -40,7 +40,7 @@ class Label:
     """How many of your rows are in each group? Cells tell of dense rows, a list of others."""
 
     aim: Density
-    draw: Draw
+    draw: DrawPlan
     labels: Ints
     clusters: int
     border_rows: Ints
@@ -193,7 +193,7 @@ class DBSCAN(SteppedRanking):
         eps = self.eps
         if isinstance(eps, str):
             eps = guess_eps(Z, schema.n, self.min_samples)
-        draw = Draw(size, self.balance)
+        draw = DrawPlan(size, self.balance)
         return Grid(Density(float(eps), self.min_samples, schema.seed, draw), projection)
 
     def advance(self, question: Any, answer: Any) -> Any:

@@ -13,7 +13,7 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import DRAWS, Clustering, begin
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
@@ -24,7 +24,7 @@ _ROWS_A_LEAF = 20
 
 
 @dataclass(frozen=True)
-class Tree(Clustering):
+class ClusterTree(Clustering):
     """Leaves to find, and what to draw from them."""
 
     wanted: int
@@ -45,7 +45,7 @@ class Tree(Clustering):
 class Leaves:
     """How many of your rows are nearest to each of these centers?"""
 
-    aim: Tree
+    aim: ClusterTree
     centers: Features
 
     def observe(self, state: Held) -> Ranked:
@@ -145,7 +145,7 @@ class Hierarchical(SteppedRanking):
     ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         for name, low, high, default in (
             ("levels", 1, 6, 3),
             ("shrink", 2, 1000, 10),
@@ -161,8 +161,8 @@ class Hierarchical(SteppedRanking):
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Begin as k-means does."""
         leaves = min(self._leaves(schema.n), schema.n)
-        space = Space.of(self.metric, self.scale, schema)
-        aim = Tree(leaves, schema.seed, 0, size, self.levels, self.shrink, self.resample)
+        space = MetricSpace.of(self.metric, self.scale, schema)
+        aim = ClusterTree(leaves, schema.seed, 0, size, self.levels, self.shrink, self.resample)
         return begin(aim, space, schema)
 
     def advance(self, question: Any, answer: Any) -> Any:

@@ -11,7 +11,7 @@ from dask_distill.errors import InputError
 from dask_distill.strategies.base import TARGETS, Footprint
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.held import Held, chosen_before
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.strategies.parts.two_rounds import (
     MOST_WITH_OUTLIERS,
@@ -78,7 +78,7 @@ class KCenter(Stepwise):
     uses_seed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         if self.outliers < 0:
             raise InputError(f"outliers must be at least 0, got {self.outliers}; 0 covers all rows")
         if self.outliers and self.exact:
@@ -110,7 +110,7 @@ class KCenter(Stepwise):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> First | Traverse:
         """Begin the one traversal, or one in each block."""
-        space = Space.of(self.metric, self.scale, schema, self.reduce)
+        space = MetricSpace.of(self.metric, self.scale, schema, self.reduce)
         initial = chosen_before(schema, space)
         before = 0 if initial is None else len(initial.rows)
         if before and self.outliers:

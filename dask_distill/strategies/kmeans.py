@@ -22,8 +22,8 @@ from dask_distill.strategies.parts.clustering import (
     check_iterations,
 )
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
-from dask_distill.strategies.parts.metric import Space
-from dask_distill.strategies.parts.stepwise import Picks, Stepwise
+from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
 from dask_distill.survey.schema import Schema
 
 
@@ -84,12 +84,12 @@ class Nearest:
             return Fill(self, answer, self.aim.size - len(answer.clusters))
         return self.choice(answer, Far.none())
 
-    def choice(self, answer: Closest, far: "Far") -> Picks:
+    def choice(self, answer: Closest, far: "Far") -> RowChoice:
         """A row that stands in takes its own from the weight of its cluster."""
         counts = answer.counts.copy()
         np.subtract.at(counts, np.searchsorted(answer.clusters, far.clusters), far.masses)
         distances = np.sqrt(np.concatenate([answer.squared, far.squared]))
-        return Picks.of(
+        return RowChoice.of(
             np.concatenate([answer.rows, far.rows]),
             np.concatenate([counts, far.masses]).astype(np.float64),
             {"center_distance": distances.astype(np.float32)},
@@ -155,7 +155,7 @@ class Fill:
         far = Far(state.rows, state.nearest, state.squared, masses, self.missing)
         return far.kept(free).farthest()
 
-    def advance(self, answer: Far) -> Picks:
+    def advance(self, answer: Far) -> RowChoice:
         """The choice."""
         return self.last.choice(self.closest, answer)
 
@@ -211,12 +211,12 @@ class KMeans(Stepwise):
     ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         check_iterations(self.iterations)
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Approach:
         """Begin with rows of the survey's sample as candidates."""
-        space = Space.of(self.metric, self.scale, schema, centred=True)
+        space = MetricSpace.of(self.metric, self.scale, schema, centred=True)
         return begin(Means(size, schema.seed, self.iterations), space, schema)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:

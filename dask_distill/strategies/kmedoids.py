@@ -6,8 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.strategies.base import TARGETS, Footprint
-from dask_distill.strategies.parts.exemplars import CHEAP, Offer, check_oversample, first_question
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.exemplars import (
+    CHEAP,
+    OfferExemplars,
+    check_oversample,
+    first_question,
+)
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.survey.schema import Schema
 
@@ -46,12 +51,12 @@ class KMedoids(Stepwise):
     grows: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        Space.check(self.metric, self.scale)
+        MetricSpace.check(self.metric, self.scale)
         check_oversample(self.oversample)
 
-    def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
+    def ask(self, schema: Schema, size: int, proxy: Any) -> OfferExemplars:
         """All rows are one group."""
-        space = Space.of(self.metric, self.scale, schema)
+        space = MetricSpace.of(self.metric, self.scale, schema)
         return first_question(schema, space, np.array([size], np.int64), self.oversample, swap=True)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:

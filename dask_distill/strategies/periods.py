@@ -53,7 +53,7 @@ class Occupied:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PeriodAim:
     """What is wanted; ``taken`` are the times of rows that were chosen before.
 
     ``weighed`` is whether rows stand for other numbers than one.
@@ -89,7 +89,7 @@ class Asked:
 class When:
     """When are your first and last rows?"""
 
-    asked: Asked
+    asked: PeriodAim
 
     def observe(self, state: Block) -> Block:
         """Nothing changes."""
@@ -100,18 +100,18 @@ class When:
         assert state.time is not None
         return Ends(float(state.time.min(initial=np.inf)), float(state.time.max(initial=-np.inf)))
 
-    def advance(self, answer: Ends) -> "Count":
+    def advance(self, answer: Ends) -> "CountPeriods":
         """Cut time into equal spans, that of rows chosen before too."""
         taken = self.asked.taken
         ends = answer.merge(Ends(taken.min(initial=np.inf), taken.max(initial=-np.inf)))
-        return Count(self.asked, ends)
+        return CountPeriods(self.asked, ends)
 
 
 @dataclass(frozen=True)
-class Count:
+class CountPeriods:
     """How many rows do you have of each period and class?"""
 
-    asked: Asked
+    asked: PeriodAim
     ends: Ends | None = None
 
     def observe(self, state: Block) -> Block:
@@ -124,7 +124,7 @@ class Count:
         counts = counted(place, len(groups))
         return Occupied(groups, counts, counted(place, len(groups), state.mass))
 
-    def advance(self, answer: Occupied) -> "Draw":
+    def advance(self, answer: Occupied) -> "DrawPeriods":
         """Quotas of the periods, then of the classes in each."""
         asked = self.asked
         period = answer.groups // asked.classes
@@ -152,7 +152,7 @@ class Count:
         if asked.weighed:
             counts, masses = answer.counts, _shared(answer.masses, quotas, place, len(number), 1)
         prefixes = np.zeros(len(quotas), np.uint32)
-        return Draw(
+        return DrawPeriods(
             quotas,
             counts,
             quotas,
@@ -168,10 +168,10 @@ class Count:
 
 
 @dataclass(frozen=True)
-class Draw(RankQuestion):
+class DrawPeriods(RankQuestion):
     """A ranking by hash in each group."""
 
-    asked: Asked
+    asked: PeriodAim
     ends: Ends | None
     occupied: Counts
 
@@ -247,7 +247,7 @@ class Periods(SteppedRanking):
         """Begin with the ends of time, or with the calendar."""
         classes = 1 if schema.classes is None else len(schema.classes)
         calendar, chosen = isinstance(self.period, str), schema.chosen
-        asked = Asked(
+        asked = PeriodAim(
             size,
             str(self.period) if calendar else "",
             0 if calendar else int(self.period),
@@ -257,13 +257,13 @@ class Periods(SteppedRanking):
             np.empty(0) if chosen is None or chosen.time is None else chosen.time,
             schema.block_masses is not None,
         )
-        return Count(asked) if calendar else When(asked)
+        return CountPeriods(asked) if calendar else When(asked)
 
     def observe(self, state: Any, question: Any) -> Any:
         """As the question has it, the draw's too."""
         return (
             question.observe(state)
-            if isinstance(question, Draw)
+            if isinstance(question, DrawPeriods)
             else super().observe(state, question)
         )
 

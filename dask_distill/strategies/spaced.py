@@ -13,12 +13,12 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
-from dask_distill.strategies.parts.stepwise import Picks, Stepwise
+from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
 from dask_distill.survey.schema import Schema
 
 
 @dataclass(frozen=True)
-class Candidates:
+class StretchCandidates:
     """One row of each stretch of time, ascending: that of lowest hash which is not too near.
 
     Attributes
@@ -41,13 +41,15 @@ class Candidates:
     counts: npt.NDArray[np.int64]
     masses: npt.NDArray[np.int64]
 
-    def merge(self, other: "Candidates") -> "Candidates":
+    def merge(self, other: "StretchCandidates") -> "StretchCandidates":
         """Of both, those of lowest hash."""
-        names = [column.name for column in fields(Candidates)]
+        names = [column.name for column in fields(StretchCandidates)]
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
-        return Candidates(**{name: np.concatenate(pair) for name, pair in pairs.items()}).lowest()
+        return StretchCandidates(
+            **{name: np.concatenate(pair) for name, pair in pairs.items()}
+        ).lowest()
 
-    def lowest(self) -> "Candidates":
+    def lowest(self) -> "StretchCandidates":
         """One for each stretch; of equal hashes the lowest row."""
         order = np.lexsort((self.rows, self.hashes, self.near, self.stretches))
         stretches, first, place = np.unique(
@@ -58,11 +60,11 @@ class Candidates:
         np.add.at(masses, place, self.masses[order])
         kept = order[first]
         own = (self.hashes[kept], self.rows[kept], self.times[kept], self.near[kept])
-        return Candidates(stretches, *own, counts, masses)
+        return StretchCandidates(stretches, *own, counts, masses)
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferStretches:
     """Which row do you have of each stretch of time?
 
     ``taken`` are the times of rows that were chosen before, ascending.
@@ -77,7 +79,7 @@ class Offer:
         """Nothing changes."""
         return state
 
-    def answer(self, state: Block) -> Candidates:
+    def answer(self, state: Block) -> StretchCandidates:
         """Stretches as long as the gap, counted from time 0."""
         assert state.time is not None
         alone = np.ones(len(state.rows), np.int64)
@@ -85,7 +87,7 @@ class Offer:
         if state.mass is not None:
             drawn = draw_keys(state.rows, self.seed, stream=Stream.SPACED, mass=state.mass)
             hashes, masses = drawn.astype(np.uint64), state.mass.astype(np.int64)
-        return Candidates(
+        return StretchCandidates(
             np.floor(state.time / self.gap).astype(np.int64),
             hashes,
             state.rows,
@@ -95,7 +97,7 @@ class Offer:
             masses,
         ).lowest()
 
-    def advance(self, answer: Candidates) -> Picks:
+    def advance(self, answer: StretchCandidates) -> RowChoice:
         """Leave out what is too near to the one before it, and draw among the rest."""
         open_ = np.flatnonzero(~answer.near)
         kept = open_[spaced_positions(answer.times[open_], self.gap)]
@@ -113,7 +115,7 @@ class Offer:
             np.searchsorted(middles, answer.times), answer.masses, minlength=len(chosen)
         ).astype(np.float64)
         told = {"rows_far_enough_apart": len(kept)}
-        return Picks.of(answer.rows[chosen], weights, {}, told)
+        return RowChoice.of(answer.rows[chosen], weights, {}, told)
 
 
 @dataclass(frozen=True)
@@ -148,12 +150,12 @@ class Spaced(Stepwise):
         """Hours need dates."""
         Span.of(self.min_gap, "min_gap").check("min_gap", dates)
 
-    def ask(self, schema: Schema, size: int, proxy: Any) -> Offer:
+    def ask(self, schema: Schema, size: int, proxy: Any) -> OfferStretches:
         """The one question."""
         taken = np.empty(0)
         if schema.chosen is not None and schema.chosen.time is not None:
             taken = np.sort(schema.chosen.time)
-        return Offer(size, Span.of(self.min_gap, "min_gap").length, schema.seed, taken)
+        return OfferStretches(size, Span.of(self.min_gap, "min_gap").length, schema.seed, taken)
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Candidates meet: as many as there are stretches, some times the size."""

@@ -78,13 +78,13 @@ class Range:
             float(values.max(initial=-np.inf)),
         )
 
-    def advance(self, answer: Extremes) -> "Count":
+    def advance(self, answer: Extremes) -> "CountStrata":
         """Cut the range into strata of equal width."""
-        return Count(answer.low, answer.high, self.asked)
+        return CountStrata(answer.low, answer.high, self.asked)
 
 
 @dataclass(frozen=True)
-class Count:
+class CountStrata:
     """How many of your rows are in each stratum?"""
 
     low: float

@@ -41,7 +41,7 @@ _PIECE_BYTES, _PIECE_ROWS = 32 * 2**20, 2**18
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenArrays:
     """Arrays of a group, by name, and what is said of them.
 
     Attributes
@@ -83,7 +83,7 @@ def check_columns(table: Table) -> None:
 
 def written_arrays(
     subset: Subset, table: Table, names: ArrayNames, *, keep_encoded: bool
-) -> Written:
+) -> WrittenArrays:
     """All arrays of the rows: columns and masks, what is carried beside them, and features.
 
     Parameters
@@ -117,7 +117,9 @@ def written_arrays(
         known = source.get("columns") or ()
         fits = len(known) == int(np.prod(subset.features.shape[1:], dtype=np.int64))
         about[names.features] = {"features": list(known)} if fits else {}
-    return Written(arrays | others, compared, {name: told for name, told in about.items() if told})
+    return WrittenArrays(
+        arrays | others, compared, {name: told for name, told in about.items() if told}
+    )
 
 
 def table_fields(

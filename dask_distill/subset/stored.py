@@ -20,7 +20,7 @@ from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
 from dask_distill.storage.targets import form_of, located, refuse_scores
-from dask_distill.subset.arrays import Written, table_fields, written_arrays
+from dask_distill.subset.arrays import WrittenArrays, table_fields, written_arrays
 from dask_distill.subset.folder import open_folder
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.parquet import write_parquet
@@ -126,12 +126,12 @@ def write_group(
     return receipt | {"bytes_on_the_wire": wire.figures()}
 
 
-def _of_rows(subset: Subset, names: ArrayNames, keep_encoded: bool) -> Written:
+def _of_rows(subset: Subset, names: ArrayNames, keep_encoded: bool) -> WrittenArrays:
     """The arrays of the rows themselves: columns of a table, or features, labels and the like."""
     if subset.table is not None:
         return written_arrays(subset, subset.table, names, keep_encoded=keep_encoded)
     found = names.arrays(subset.features, subset.labels, subset.carry, subset.without_nulls)
-    return Written(*found, subset.provenance.get("input", {}).get("attributes", {}))
+    return WrittenArrays(*found, subset.provenance.get("input", {}).get("attributes", {}))
 
 
 def names_of(subset: Subset) -> ArrayNames:

@@ -51,7 +51,7 @@ _OFFER = 1.5
 
 
 @dataclass(frozen=True)
-class Question:
+class SurveyQuestion:
     """What the survey asks of every block."""
 
     n: int
@@ -90,7 +90,7 @@ class BlockFacts:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SurveyAnswer:
     """Facts by block, invalid values, and the rows offered for the sample."""
 
     facts: tuple[BlockFacts, ...]
@@ -114,15 +114,15 @@ class Survey:
         size: int = SAMPLE_ROWS,
         floor: int = SAMPLE_FLOOR,
         weighing: Weighing | None = None,
-    ) -> Question:
+    ) -> SurveyQuestion:
         """The one question."""
-        return Question(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
+        return SurveyQuestion(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
 
-    def observe(self, block: RawBlock, question: Question) -> RawBlock:
+    def observe(self, block: RawBlock, question: SurveyQuestion) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
         return block
 
-    def answer(self, block: RawBlock, question: Question) -> Answer:
+    def answer(self, block: RawBlock, question: SurveyQuestion) -> SurveyAnswer:
         """Count, measure and offer."""
         bad, invalid = unused_rows(block, filled=question.filled, none=question.none)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
@@ -161,11 +161,11 @@ class Survey:
         offer = _offer(rows, X, labels, time, inverse, question)
         if mass is not None:
             offer = replace(offer, mass=mass[np.searchsorted(rows, offer.rows)])
-        return Answer((facts,), invalid, offer)
+        return SurveyAnswer((facts,), invalid, offer)
 
-    def combine(self, left: Answer, right: Answer) -> Answer:
+    def combine(self, left: SurveyAnswer, right: SurveyAnswer) -> SurveyAnswer:
         """Facts side by side; of the rows offered, those that are still lowest."""
-        merged = Answer(
+        merged = SurveyAnswer(
             left.facts + right.facts,
             merge_invalid(left.invalid, right.invalid),
             merge_offers(left.offer, right.offer),
@@ -180,7 +180,7 @@ class Survey:
             )
         return merged
 
-    def advance(self, question: Question, answer: Answer) -> Schema:
+    def advance(self, question: SurveyQuestion, answer: SurveyAnswer) -> Schema:
         """Judge the input, and make the schema of it."""
         refuse_invalid(answer.invalid, question.on_invalid)
         facts = sorted(answer.facts, key=lambda f: f.number)
@@ -289,7 +289,7 @@ def _offer(
     labels: npt.NDArray[np.generic] | None,
     time: Floats | None,
     inverse: npt.NDArray[np.intp] | None,
-    question: Question,
+    question: SurveyQuestion,
 ) -> Offer:
     """The rows of this block that may be in the sample."""
     share = min(1.0, _OFFER * question.size / question.n)
@@ -328,7 +328,7 @@ def _sample(
     offer: Offer,
     classes: npt.NDArray[np.generic] | None,
     counts: npt.NDArray[np.int64] | None,
-    question: Question,
+    question: SurveyQuestion,
 ) -> Sample:
     """Of the rows offered, the lowest hashes, class by class in proportion."""
     order = np.lexsort((offer.rows, offer.hashes))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.evaluation.training import Table
+from dask_distill.evaluation.training import LabelledRows
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.synthesis.judged import Fidelity, Privacy
 
@@ -21,14 +21,14 @@ _MOST_ROWS = 5_000
 _NEAR = 0.05
 
 
-def fidelity(way: str, rows: Table, real: Table, classes: int) -> Fidelity:
+def fidelity(way: str, rows: LabelledRows, real: LabelledRows, classes: int) -> Fidelity:
     """Distances between what rows and real rows say about the data.
 
     Parameters
     ----------
     way : str
         What the rows are.
-    rows, real : Table
+    rows, real : LabelledRows
         Weights count, where there are some.
     classes : int
 
@@ -57,7 +57,7 @@ def fidelity(way: str, rows: Table, real: Table, classes: int) -> Fidelity:
     )
 
 
-def _wasserstein(x: Floats, y: Floats, rows: Table, real: Table) -> float:
+def _wasserstein(x: Floats, y: Floats, rows: LabelledRows, real: LabelledRows) -> float:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(x, y, rows.weights, real.weights))
@@ -88,7 +88,7 @@ def _below(points: Floats, x: Floats, weights: Any) -> Floats:
     return found
 
 
-def class_shares(rows: Table, classes: int) -> Floats:
+def class_shares(rows: LabelledRows, classes: int) -> Floats:
     """(C,) part of the weight in each class."""
     counts = np.bincount(rows.codes, weights=rows.weights, minlength=classes)
     return counts / counts.sum()
@@ -119,7 +119,7 @@ def _correlation(X: Floats, weights: Any) -> Floats:
     return covariance / np.outer(spread, spread)
 
 
-def privacy(made: Table, learnt: Table, held_out: Table) -> Privacy:
+def privacy(made: LabelledRows, learnt: LabelledRows, held_out: LabelledRows) -> Privacy:
     """How near made rows are to those they were learnt from, beside real rows that were not seen.
 
     Distances are between standardised rows. A row nearer than nearly all held-out ones are may
@@ -127,7 +127,7 @@ def privacy(made: Table, learnt: Table, held_out: Table) -> Privacy:
 
     Parameters
     ----------
-    made, learnt, held_out : Table
+    made, learnt, held_out : LabelledRows
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _copies(rows: Any, others: Any) -> float:
 
 
 def all_distances(
-    ways: Mapping[str, Table], learnt: Table, held_out: Table, classes: int
+    ways: Mapping[str, LabelledRows], learnt: LabelledRows, held_out: LabelledRows, classes: int
 ) -> tuple[tuple[Fidelity, ...], Privacy]:
     """Fidelity of each way of choosing rows, and the privacy of the first."""
     found = tuple(fidelity(way, rows, held_out, classes) for way, rows in ways.items())

@@ -23,7 +23,7 @@ _ROWS_PER_LEVEL = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class EncodedColumn:
     """One feature.
 
     Attributes
@@ -47,7 +47,7 @@ class Column:
     whole: bool
 
     @classmethod
-    def of(cls, x: npt.NDArray[np.floating], weights: Floats) -> "Column":
+    def of(cls, x: npt.NDArray[np.floating], weights: Floats) -> "EncodedColumn":
         """How one column is told, from its rows and their weights."""
         values, place, counts = np.unique(
             x.astype(np.float64), return_inverse=True, return_counts=True
@@ -109,7 +109,7 @@ class Encoder:
     True
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[EncodedColumn, ...]
 
     @classmethod
     def fit(cls, X: npt.NDArray[np.floating], weights: npt.ArrayLike) -> "Encoder":
@@ -126,7 +126,7 @@ class Encoder:
             raise InputError(
                 f"features must be finite, got {bad} rows with NaN or infinite values; clean them"
             )
-        encoder = cls(tuple(Column.of(x, share) for x in X.T))
+        encoder = cls(tuple(EncodedColumn.of(x, share) for x in X.T))
         if encoder.width == 0:
             raise InputError(
                 "features must have a column that varies, got none; nothing can be learnt from "

@@ -32,7 +32,7 @@ from dask_distill.evaluation.statistics import (
     interval,
     summarise,
 )
-from dask_distill.evaluation.training import Table, Trial, as_models, train_and_test
+from dask_distill.evaluation.training import LabelledRows, Trial, as_models, train_and_test
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
@@ -100,7 +100,7 @@ def evaluate_synthetic(
     used = _evenly(len(synthetic), max_rows)
     X, its_labels = _rows_of(synthetic, used)
     codes, classes = class_codes([*found, its_labels])
-    made = Table(X, codes.pop(), synthetic.weights[used])
+    made = LabelledRows(X, codes.pop(), synthetic.weights[used])
     pool = job.usable(codes[0])
     size = min(len(made.codes), len(job.part))
     every_seed = tuple(range(seed, seed + seeds))
@@ -186,14 +186,14 @@ def _rows_of(synthetic: SyntheticRows, used: npt.NDArray[np.int64]) -> tuple[Any
 
 
 def _distances(
-    made: Table,
+    made: LabelledRows,
     part: npt.NDArray[np.int64],
     unseen: npt.NDArray[np.int64] | None,
     split: Split,
     classes: int,
-    pool: Table,
-    subset: Table,
-    held_out: Table | None = None,
+    pool: LabelledRows,
+    subset: LabelledRows,
+    held_out: LabelledRows | None = None,
 ) -> Any:
     ways = {
         "synthetic": made,
@@ -210,11 +210,11 @@ def _trial(
     model: Any,
     split: Split,
     classes: int,
-    made: Table,
+    made: LabelledRows,
     part: npt.NDArray[np.int64],
-    pool: Table,
-    subset: Table,
-    held_out: Table | None = None,
+    pool: LabelledRows,
+    subset: LabelledRows,
+    held_out: LabelledRows | None = None,
 ) -> Trial:
     if way == "synthetic":
         training = made
@@ -228,12 +228,12 @@ def _trial(
     return train_and_test(way, name, model, split.seed, training, test, classes)
 
 
-def together(one: Table, other: Table) -> Table:
+def together(one: LabelledRows, other: LabelledRows) -> LabelledRows:
     """Both tables' rows; each row keeps its part of its table's weight by the table's rows.
 
     Examples
     --------
-    >>> one = Table(np.zeros((1, 2)), np.array([0]), np.array([5.0], np.float32))
+    >>> one = LabelledRows(np.zeros((1, 2)), np.array([0]), np.array([5.0], np.float32))
     >>> together(one, one).weights
     array([1., 1.], dtype=float32)
     """
@@ -243,7 +243,7 @@ def together(one: Table, other: Table) -> Table:
         else table.weights / table.weights.mean()
         for table in (one, other)
     ]
-    return Table(
+    return LabelledRows(
         np.concatenate([one.X, other.X]),
         np.concatenate([one.codes, other.codes]),
         np.concatenate(weights),

@@ -11,7 +11,7 @@ from sklearn.datasets import make_moons
 
 from dask_distill import InputError, distill
 from dask_distill.kernels.density import guess_eps
-from dask_distill.kernels.grid import Table, cells_of, unique_cells
+from dask_distill.kernels.grid import CellTable, cells_of, unique_cells
 from dask_distill.strategies import DBSCAN, make_strategy
 from dask_distill.strategies.parts import density as dense_steps
 
@@ -42,7 +42,7 @@ def test_grid__neighbours_within_eps_are_in_neighbouring_cells(axes, n, seed, ep
     Z = np.random.default_rng(seed).normal(size=(n, axes)) * 3
     cells, counts, place = unique_cells(cells_of(Z, eps))
     assert counts.sum() == n
-    table = Table.of(cells)
+    table = CellTable.of(cells)
     assert np.array_equal(table.place(cells), np.arange(len(cells)))
     near = np.eye(len(cells), dtype=bool)
     for left, right in table.neighbors():

@@ -109,7 +109,7 @@ def pooled(parts: list[Picked], reserve: Picked) -> Picked:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Representatives:
     """Representatives of one class: positions, what their cells stand for, and their mass."""
 
     positions: Rows
@@ -126,7 +126,7 @@ def cut(
     rng: np.random.Generator,
     room: Room,
     unit: float | None = None,
-) -> Cut:
+) -> Representatives:
     """Halve rows into so many cells, and pick one row of each.
 
     Parameters
@@ -148,7 +148,7 @@ def cut(
     cells = halve(Z, wanted, rng, mass, room)
     # of rows that are alike any two are equally near to their mean
     weight = None if unit is None else times / unit
-    return Cut(
+    return Representatives(
         rows[representatives(Z, cells, rng, weight, picking.near, room, picking.choices)],
         totals(cells, times),
         totals(cells, mass),

@@ -14,7 +14,7 @@ from dask_distill.kernels.nearest import nearest_center, update_squared_distance
 from dask_distill.kernels.sampling import uniforms
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, Rows
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.survey.schema import Schema
 
 # draws of k-means||, each of as many rows as there are centers, about
@@ -39,15 +39,15 @@ class Clustering:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Inertia:
     """By candidate what the rows nearest to it stand for, and the sum of squared distances."""
 
     counts: Rows
     squared: float
 
-    def merge(self, other: "Spread") -> "Spread":
+    def merge(self, other: "Inertia") -> "Inertia":
         """They add up."""
-        return Spread(self.counts + other.counts, self.squared + other.squared)
+        return Inertia(self.counts + other.counts, self.squared + other.squared)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Approach:
     """Bring your distances up to date with the last candidates; how far are you from them?"""
 
     aim: Clustering
-    space: Space
+    space: MetricSpace
     pool: Features
     known: int
     draw: int = 0
@@ -71,14 +71,14 @@ class Approach:
         update_squared_distances(held.X, squared, fresh, nearest=nearest, first=self.known)
         return replace(held, nearest=nearest, squared=squared)
 
-    def answer(self, state: Held) -> Spread:
+    def answer(self, state: Held) -> Inertia:
         """Rows by candidate, and the sum of squares."""
         assert state.nearest is not None
         assert state.squared is not None
         counts = counted(state.nearest, len(self.pool), state.mass)
-        return Spread(counts, float(state.weighed(state.squared).sum()))
+        return Inertia(counts, float(state.weighed(state.squared).sum()))
 
-    def advance(self, answer: Spread) -> Any:
+    def advance(self, answer: Inertia) -> Any:
         """Draw more, or cluster the candidates."""
         if self.draw < DRAWS and answer.squared > 0:
             return Oversample(self, self.aim.size / answer.squared)
@@ -120,14 +120,14 @@ class Oversample:
 
 
 @dataclass(frozen=True)
-class Sums:
+class ClusterSums:
     """Of each cluster that is not empty: rows, and their sum."""
 
     clusters: Rows
     counts: Floats
     sums: Floats
 
-    def merge(self, other: "Sums") -> "Sums":
+    def merge(self, other: "ClusterSums") -> "ClusterSums":
         """They add up."""
         both = np.concatenate([self.clusters, other.clusters])
         clusters, place = np.unique(both, return_inverse=True)
@@ -137,7 +137,7 @@ class Sums:
             at = place[: len(part.clusters)] if part is self else place[len(self.clusters) :]
             counts[at] += part.counts
             sums[at] += part.sums
-        return Sums(clusters, counts, sums)
+        return ClusterSums(clusters, counts, sums)
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,12 @@ class Lloyd:
         nearest, squared = nearest_center(state.X, self.centers)
         return replace(state, nearest=nearest, squared=squared)
 
-    def answer(self, state: Held) -> Sums:
+    def answer(self, state: Held) -> ClusterSums:
         """Clusters of this block."""
         assert state.nearest is not None
-        return Sums(*cluster_sums(state.X, state.nearest, state.mass))
+        return ClusterSums(*cluster_sums(state.X, state.nearest, state.mass))
 
-    def advance(self, answer: Sums) -> Any:
+    def advance(self, answer: ClusterSums) -> Any:
         """Move the centers; an empty cluster's stays where it is."""
         centers = self.centers.copy()
         centers[answer.clusters] = (answer.sums / answer.counts[:, None]).astype(centers.dtype)
@@ -167,7 +167,7 @@ class Lloyd:
         return self.aim.then(centers)
 
 
-def begin(aim: Clustering, space: Space, schema: Schema) -> Approach:
+def begin(aim: Clustering, space: MetricSpace, schema: Schema) -> Approach:
     """The first question of a clustering."""
     assert schema.sample is not None
     hashes = row_hash(schema.sample.rows, schema.seed, stream=Stream.KMEANS_FIRST)

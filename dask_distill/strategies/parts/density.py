@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
-from dask_distill.kernels.density import Groups, count_within, lowest_within
-from dask_distill.kernels.grid import Table, cells_of, unique_cells
+from dask_distill.kernels.density import DisjointSets, count_within, lowest_within
+from dask_distill.kernels.grid import CellTable, cells_of, unique_cells
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection, Sent
@@ -32,17 +32,17 @@ _NOBODY = 2**62
 
 
 @dataclass(frozen=True)
-class Cells:
+class CellCounts:
     """Distinct cells with their rows."""
 
     cells: Ints
     counts: Ints
 
-    def merge(self, other: "Cells") -> "Cells":
+    def merge(self, other: "CellCounts") -> "CellCounts":
         """Counts add up."""
         both = np.concatenate([self.cells, other.cells])
         counts = np.concatenate([self.counts, other.counts])
-        return Cells(*unique_cells(both, counts)[:2])
+        return CellCounts(*unique_cells(both, counts)[:2])
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,16 @@ class Grid:
         cells, _, place = unique_cells(cells_of(Z, self.aim.eps))
         return Gridded(block.number, block.rows, block.codes, Z, cells, place, mass=block.mass)
 
-    def answer(self, state: Gridded) -> Cells:
+    def answer(self, state: Gridded) -> CellCounts:
         """Of this block."""
         counts = np.bincount(state.place, minlength=len(state.cells)).astype(np.int64)
-        return Cells(state.cells, counts)
+        return CellCounts(state.cells, counts)
 
-    def advance(self, answer: Cells) -> Any:
+    def advance(self, answer: CellCounts) -> Any:
         """Cells with enough rows are dense; those whose surroundings have too few are not."""
         self.aim.refuse("cells", len(answer.cells), MOST_CELLS)
         try:
-            table = Table.of(answer.cells)
+            table = CellTable.of(answer.cells)
         except OverflowError:
             self.aim.refuse("cells", 2**62, MOST_CELLS)
             raise
@@ -94,7 +94,7 @@ class Doubt:
     """Send your rows in cells that may be dense in part."""
 
     aim: Density
-    table: Table
+    table: CellTable
     counts: Ints
     dense: npt.NDArray[np.bool_]
     open_: npt.NDArray[np.bool_]
@@ -107,9 +107,9 @@ class Doubt:
         """The rows."""
         return Sent.of(state, self.open_[state.place])
 
-    def advance(self, answer: Sent) -> "Count":
+    def advance(self, answer: Sent) -> "CountNeighbors":
         """Ask everybody."""
-        return Count(self, answer)
+        return CountNeighbors(self, answer)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
-class Count:
+class CountNeighbors:
     """How many of your rows are within eps of each of these?"""
 
     last: Doubt
@@ -182,7 +182,7 @@ class Core:
     """Which cells have dense rows of yours?"""
 
     aim: Density
-    table: Table
+    table: CellTable
     counts: Ints
     dense: npt.NDArray[np.bool_]
     rows: Ints
@@ -206,7 +206,7 @@ class Core:
         core_rows[answer.cells], first[answer.cells] = answer.counts, answer.first
         some = fewest(answer.some)
         starts = np.searchsorted(some.place, np.arange(cells + 1))
-        groups = Groups(cells)
+        groups = DisjointSets(cells)
         near_core = core_rows > 0
         left = right = np.empty(0, np.int64)
         for one, other in self.table.neighbors():
@@ -221,7 +221,7 @@ class Core:
             # pairs there are by the hundred a cell, but few stay apart
             apart = groups.of[left] != groups.of[right]
             left, right = left[apart], right[apart]
-        found = Found(self.aim, self.counts, core_rows, first, near_core)
+        found = CellFacts(self.aim, self.counts, core_rows, first, near_core)
         if not len(left):
             return found.borders(groups)
         open_ = np.zeros(cells, bool)
@@ -231,7 +231,7 @@ class Core:
 
 
 @dataclass(frozen=True)
-class Found:
+class CellFacts:
     """What the coordinator knows of the cells."""
 
     aim: Density
@@ -240,7 +240,7 @@ class Found:
     first: Ints
     near_core: npt.NDArray[np.bool_]
 
-    def borders(self, groups: Groups) -> "Border":
+    def borders(self, groups: DisjointSets) -> "Border":
         """Number the groups by their first row, and ask who is near them."""
         core = self.core_rows > 0
         _, members = np.unique(groups.of[core], return_inverse=True)
@@ -259,7 +259,7 @@ class Found:
 class Resolve:
     """Send all your dense rows of these cells."""
 
-    found: Found
+    found: CellFacts
     open_: npt.NDArray[np.bool_]
     groups: Ints
     left: Ints
@@ -279,7 +279,7 @@ class Resolve:
         cells, starts = np.unique(answer.place[order], return_index=True)
         parts = np.split(answer.Z[order], starts[1:])
         rows = dict(zip(cells.tolist(), parts, strict=True))
-        groups = Groups(0)
+        groups = DisjointSets(0)
         groups.of = self.groups.copy()
         pairs = zip(self.left.tolist(), self.right.tolist(), strict=True)
         groups.join_exactly(pairs, rows, self.found.aim.eps)

@@ -17,8 +17,8 @@ from dask_distill.errors import DistillError
 from dask_distill.kernels.composable import above
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.ranking import add_histograms
-from dask_distill.strategies.parts.held import Aim, Chosen, Floats, Held, Pool, Rows
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.held import Aim, Floats, Held, OrderedCenters, Pool, Rows
+from dask_distill.strategies.parts.metric import MetricSpace
 
 # a pool is this part of the picks: fewer rounds against fewer rows moved
 _POOL_PART = 8
@@ -86,7 +86,7 @@ class First:
 
     aim: Aim
     cut: float | None = None
-    space: Space | None = None
+    space: MetricSpace | None = None
     initial: Pool | None = None
 
     def observe(self, state: Block | Held) -> Held:
@@ -105,9 +105,9 @@ class First:
     def advance(self, answer: Pool) -> Any:
         """It is the first pick."""
         first = answer.sorted()
-        chosen = Chosen(first.rows[:1], np.array([np.inf]), first.X[:1])
+        chosen = OrderedCenters(first.rows[:1], np.array([np.inf]), first.X[:1])
         if self.initial is not None:
-            chosen = Chosen.before(self.initial)
+            chosen = OrderedCenters.before(self.initial)
         rows = min(self.aim.picks // _POOL_PART, _POOL_BYTES // (8 * first.X.shape[1]))
         return _following(Push(self.aim, chosen, -1.0, max(_LEAST_POOL, rows)))
 
@@ -127,7 +127,7 @@ class Push:
     """
 
     aim: Aim
-    chosen: Chosen
+    chosen: OrderedCenters
     threshold: float
     pool_rows: int
     oversampling: float = _OVERSAMPLING

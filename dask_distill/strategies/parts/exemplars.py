@@ -19,8 +19,8 @@ from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.quotas import systematic
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
-from dask_distill.strategies.parts.metric import Space
-from dask_distill.strategies.parts.stepwise import Picks
+from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.stepwise import RowChoice
 
 # rows among which a block chooses at once: the cost is its square
 GROUP = 1024
@@ -78,14 +78,14 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferExemplars:
     """Which rows of yours are exemplars of your own, so many of each group?
 
     ``targets`` is (B, G).
     """
 
     aim: Exemplars
-    space: Space
+    space: MetricSpace
     targets: Rows
 
     def observe(self, state: Block | Held) -> Held:
@@ -200,12 +200,12 @@ class Assign:
             distance += float((apart if own_mass is None else apart * own_mass).sum())
         return Assigned(counts, distance)
 
-    def advance(self, answer: Assigned) -> Picks:
+    def advance(self, answer: Assigned) -> RowChoice:
         """Each exemplar weighs the rows it stands for."""
         weights = answer.counts.astype(np.float64)
         if self.aim.factors is not None:
             weights *= self.aim.factors[self.groups]
-        return Picks(
+        return RowChoice(
             self.rows,
             weights,
             {},
@@ -238,10 +238,16 @@ def targets(
 
 
 def first_question(
-    schema: Any, space: Space, quotas: Rows, oversample: float, *, swap: bool, full: bool = False
-) -> Offer:
+    schema: Any,
+    space: MetricSpace,
+    quotas: Rows,
+    oversample: float,
+    *,
+    swap: bool,
+    full: bool = False,
+) -> OfferExemplars:
     """The conversation's beginning; quotas of one group mean that classes play no part."""
     by_class = len(quotas) > 1 and schema.block_classes is not None
     block_groups = schema.block_classes if by_class else schema.block_counts[:, None]
     aim = Exemplars(quotas, by_class, swap, schema.seed)
-    return Offer(aim, space, targets(quotas, oversample, block_groups, full=full))
+    return OfferExemplars(aim, space, targets(quotas, oversample, block_groups, full=full))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import Frontier
-from dask_distill.strategies.parts.metric import Space
+from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -53,12 +53,12 @@ class Held:
     mass: Floats | None = None
 
     @classmethod
-    def of(cls, block: Block, space: Space) -> Self:
+    def of(cls, block: Block, space: MetricSpace) -> Self:
         """Bring a block where distances are what was asked for."""
         return cls(block.number, block.rows, space(block.X), block.codes, mass=block.mass)
 
     @classmethod
-    def joined(cls, blocks: list[Block], space: Space) -> Self:
+    def joined(cls, blocks: list[Block], space: MetricSpace) -> Self:
         """Neighbouring blocks as one; they are taken from the list, so that none is held twice."""
         number, rows = blocks[0].number, np.concatenate([block.rows for block in blocks])
         codes = [block.codes for block in blocks if block.codes is not None]
@@ -124,7 +124,7 @@ class Pool:
         return Pool(self.rows[order], self.X[order], self.squared[order])
 
 
-def chosen_before(schema: Schema, space: Space) -> Pool | None:
+def chosen_before(schema: Schema, space: MetricSpace) -> Pool | None:
     """Rows that are chosen before the strategy begins, where distances are what was asked for."""
     if schema.chosen is None:
         return None
@@ -133,7 +133,7 @@ def chosen_before(schema: Schema, space: Space) -> Pool | None:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class OrderedCenters:
     """Centers in the order of choice, with the squared radius at which each was picked.
 
     ``fresh`` holds the features of the last ones, which the blocks do not know yet.
@@ -152,22 +152,22 @@ class Chosen:
         return len(self.rows) - len(self.fresh)
 
     @classmethod
-    def before(cls, initial: Pool) -> "Chosen":
+    def before(cls, initial: Pool) -> "OrderedCenters":
         """Centers that were there before a traversal began: none was picked at a radius."""
         return cls(initial.rows, np.full(len(initial.rows), np.inf), initial.X)
 
-    def joined(self, others: "Chosen") -> "Chosen":
+    def joined(self, others: "OrderedCenters") -> "OrderedCenters":
         """And others; the blocks know neither."""
-        return Chosen(
+        return OrderedCenters(
             np.concatenate([self.rows, others.rows]),
             np.concatenate([self.squared_radii, others.squared_radii]),
             np.concatenate([self.fresh, others.fresh]),
         )
 
-    def plus(self, pool: Pool, traversal: FarthestFirst) -> "Chosen":
+    def plus(self, pool: Pool, traversal: FarthestFirst) -> "OrderedCenters":
         """And the picks of a traversal of a pool."""
         picks = traversal.indices
-        return Chosen(
+        return OrderedCenters(
             np.concatenate([self.rows, pool.rows[picks]]),
             np.concatenate([self.squared_radii, traversal.squared_radii]),
             np.ascontiguousarray(pool.X[picks]),
@@ -185,5 +185,5 @@ class Aim(Protocol):
     def same(self) -> float:
         """Squared distance within which rows are one point."""
 
-    def after(self, chosen: Chosen, rounds: int, moved: int) -> Any:
+    def after(self, chosen: OrderedCenters, rounds: int, moved: int) -> Any:
         """The step that follows when they are chosen, in so many rounds of so many rows."""

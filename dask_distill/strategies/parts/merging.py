@@ -9,22 +9,22 @@ import numpy as np
 from dask_distill.conversation.protocol import Final
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
-from dask_distill.strategies.parts.held import Chosen, Features, Floats, Held, Pool, Rows
-from dask_distill.strategies.parts.metric import Space
-from dask_distill.strategies.parts.stepwise import Picks
-from dask_distill.strategies.parts.two_rounds import Cover, Covering, Offer
+from dask_distill.strategies.parts.held import Features, Floats, Held, OrderedCenters, Pool, Rows
+from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.stepwise import RowChoice
+from dask_distill.strategies.parts.two_rounds import Cover, Covering, OfferPicks
 
 
 @dataclass(frozen=True)
 class Ordered(Final):
     """The rows that are selected, and the order in which they were."""
 
-    picks: Picks
-    chosen: Chosen
+    picks: RowChoice
+    chosen: OrderedCenters
 
 
 @dataclass(frozen=True)
-class Part:
+class BlockCenters:
     """What a block has of the centers.
 
     Attributes
@@ -68,7 +68,7 @@ class Centers:
     covering_radius: float
 
     @classmethod
-    def of(cls, last: Ordered, parts: Sequence[Part]) -> Self:
+    def of(cls, last: Ordered, parts: Sequence[BlockCenters]) -> Self:
         """Put together what blocks have, in the order of choice."""
         there = [part for part in parts if len(part.rows)]
         rows = np.concatenate([part.rows for part in there])
@@ -88,12 +88,12 @@ class Centers:
 class Repair:
     """The conversation of k-center from the merge on; blocks were asked nothing before."""
 
-    space: Space
+    space: MetricSpace
 
     def merge(self, pool: Pool, size: int, n: int) -> Cover:
         """Its first question: all centers but those for the worst rows, to be measured."""
         aim = Covering(size, n, same=self.space.same(pool.X))
-        cover: Cover = Offer(aim, 0.0).advance(pool)
+        cover: Cover = OfferPicks(aim, 0.0).advance(pool)
         return cover
 
     def observe(self, state: Block | Held, question: Any) -> Held:
@@ -115,18 +115,18 @@ class Repair:
     def advance(self, question: Any, answer: Any) -> Any:
         """As the step has it; and in which order, at last."""
         following = question.advance(answer)
-        if isinstance(following, Picks):
+        if isinstance(following, RowChoice):
             return Ordered(following, question.chosen)
         return following
 
-    def choose(self, state: Held, choice: Ordered) -> Part:
+    def choose(self, state: Held, choice: Ordered) -> BlockCenters:
         """The centers that lie in this block."""
         mine = choice.picks.of_block(state)
         X = state.X[np.searchsorted(state.rows, mine.rows)]
-        return Part(state.number, mine.rows, X, mine.weights)
+        return BlockCenters(state.number, mine.rows, X, mine.weights)
 
 
-def _refuse_others(state: Held, chosen: Chosen) -> None:
+def _refuse_others(state: Held, chosen: OrderedCenters) -> None:
     """End where the centers that lie in a block are other rows there."""
     mine = np.flatnonzero(np.isin(chosen.rows, state.rows))
     rows = chosen.rows[mine]

@@ -18,7 +18,7 @@ _ROUNDING = 8
 
 
 @dataclass(frozen=True)
-class Space:
+class MetricSpace:
     """Brings rows where Euclidean distance is the distance that was asked for."""
 
     metric: str
@@ -43,7 +43,7 @@ class Space:
         reduce: Callable[[Any], Any] | None = None,
         *,
         centred: bool = False,
-    ) -> "Space":
+    ) -> "MetricSpace":
         """With the survey's moments, where they are needed.
 
         ``centred`` takes the mean off in any case: means and inner products of rows far from the

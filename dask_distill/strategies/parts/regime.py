@@ -60,7 +60,7 @@ _T = 1.86
 
 
 @dataclass(frozen=True)
-class Judged:
+class TrialSample:
     """The survey's sample as a trial needs it.
 
     Attributes
@@ -127,7 +127,12 @@ class Decision:
 
 
 def decide(
-    judged: Judged, noise: LabelNoise, proxy: Proxy, size: int | None, pick: float | str, seed: int
+    judged: TrialSample,
+    noise: LabelNoise,
+    proxy: Proxy,
+    size: int | None,
+    pick: float | str,
+    seed: int,
 ) -> Decision:
     """Try each way on the sample.
 
@@ -239,7 +244,7 @@ class _Trial:
 
     def __init__(
         self,
-        judged: Judged,
+        judged: TrialSample,
         noise: LabelNoise,
         proxy: Proxy,
         size: int,

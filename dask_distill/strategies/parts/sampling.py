@@ -171,14 +171,14 @@ class Draw(RankQuestion):
 
 
 @dataclass(frozen=True)
-class Sums:
+class DrawSums:
     """Sums over the sample; added up in block order."""
 
     values: Floats
 
-    def merge(self, other: "Sums") -> "Sums":
+    def merge(self, other: "DrawSums") -> "DrawSums":
         """They add up."""
-        return Sums(self.values + other.values)
+        return DrawSums(self.values + other.values)
 
 
 @dataclass(frozen=True)
@@ -192,14 +192,14 @@ class SampleChoice(RankChoice):
 
 
 @dataclass(frozen=True)
-class Tally:
+class AssessDraw:
     """What is the draw worth: sums over its rows."""
 
     choice: RankChoice
     criterion: str
     mean: float
 
-    def answer(self, state: Drawn) -> Sums:
+    def answer(self, state: Drawn) -> DrawSums:
         """Sums of the weights, their squares, and of the score's deviations."""
         taken = self.choice.taken(state)
         p = state.chances[taken]
@@ -209,9 +209,9 @@ class Tally:
         open_ = 1 - p
         weighed = (times / p, times**2 * p**-2.0, times * score / p)
         parts = (*weighed, open_, open_ * expanded, open_ * expanded**2)
-        return Sums(np.array([len(p), *(part.sum() for part in parts)]))
+        return DrawSums(np.array([len(p), *(part.sum() for part in parts)]))
 
-    def advance(self, answer: Sums) -> SampleChoice:
+    def advance(self, answer: DrawSums) -> SampleChoice:
         """Kish's effective size, and the standard error of the weighted mean.
 
         References
@@ -283,25 +283,29 @@ class Scored(Ranking):
         """As the question has it."""
         if isinstance(question, Value | Draw):
             return question.observe(state)
-        return state if isinstance(question, Tally) else super().observe(state, question)
+        return state if isinstance(question, AssessDraw) else super().observe(state, question)
 
     def answer(self, state: Any, question: Any) -> Any:
         """As the question has it."""
-        if isinstance(question, Value | Tally):
+        if isinstance(question, Value | AssessDraw):
             return question.answer(state)
         return super().answer(state, question)
 
     def combine(self, left: Any, right: Any) -> Any:
         """As the answers have it."""
-        return left.merge(right) if isinstance(left, Worth | Sums) else super().combine(left, right)
+        return (
+            left.merge(right)
+            if isinstance(left, Worth | DrawSums)
+            else super().combine(left, right)
+        )
 
     def advance(self, question: Any, answer: Any) -> Any:
         """From values to the draw, from the draw to what it is worth."""
-        if isinstance(question, Value | Tally):
+        if isinstance(question, Value | AssessDraw):
             return question.advance(answer)
         following = super().advance(question, answer)
         if isinstance(question, Draw) and isinstance(following, RankChoice):
-            return Tally(following, self.criterion, question.mean)
+            return AssessDraw(following, self.criterion, question.mean)
         return following
 
     def choose(self, state: Any, choice: RankChoice) -> Selection:

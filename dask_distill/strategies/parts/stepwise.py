@@ -33,7 +33,7 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True)
-class Picks(Final):
+class RowChoice(Final):
     """The rows that are selected.
 
     Attributes
@@ -58,7 +58,7 @@ class Picks(Final):
         weights: npt.NDArray[np.float64],
         scores: dict[str, npt.NDArray[np.float32]],
         told: dict[str, Any],
-    ) -> "Picks":
+    ) -> "RowChoice":
         """In row order."""
         order = np.argsort(rows)
         ordered = {name: values[order] for name, values in scores.items()}
@@ -131,11 +131,11 @@ class Stepwise(Strategy):
         """As the step has it."""
         return question.advance(answer)
 
-    def choose(self, state: Any, choice: Picks) -> Selection:
+    def choose(self, state: Any, choice: RowChoice) -> Selection:
         """The selected rows that lie in this block."""
         return choice.of_block(state)
 
-    def facts(self, choice: Picks) -> dict[str, Any]:
+    def facts(self, choice: RowChoice) -> dict[str, Any]:
         """As the last step has it."""
         return choice.told
 

@@ -16,7 +16,7 @@ from dask_distill.kernels.label_noise import (
 from dask_distill.proxy.fitting import folds_of
 from dask_distill.proxy.models import Proxy, probabilities, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.strategies.parts.regime import TRUSTED, Decision, Judged, decide
+from dask_distill.strategies.parts.regime import TRUSTED, Decision, TrialSample, decide
 from dask_distill.survey.schema import Sample, Schema
 
 Floats = npt.NDArray[np.float64]
@@ -170,7 +170,7 @@ def judge_sample(
         noise = label_noise(P, codes, times)
         thresholds = trust_limits(gap, codes, counts, noise.by_label, times)
         if trust == "auto":
-            judged = Judged(
+            judged = TrialSample(
                 scaling(sample.X),
                 codes,
                 counts,

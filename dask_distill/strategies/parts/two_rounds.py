@@ -22,9 +22,9 @@ from dask_distill.kernels.nearest import update_squared_distances
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.exact_rounds import First, candidates
-from dask_distill.strategies.parts.held import Aim, Chosen, Floats, Held, Pool, Rows
-from dask_distill.strategies.parts.metric import Space
-from dask_distill.strategies.parts.stepwise import Picks
+from dask_distill.strategies.parts.held import Aim, Floats, Held, OrderedCenters, Pool, Rows
+from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.stepwise import RowChoice
 
 # candidates for each center, and the part of the centers that is kept for the worst rows
 OVERSAMPLING = 1.9
@@ -61,7 +61,7 @@ class Covering:
         kept_back = 0 if self.exact or self.outliers else int(_REPAIR * self.size)
         return self.initial + max(1, self.size - kept_back)
 
-    def after(self, chosen: Chosen, rounds: int, moved: int) -> "Cover":
+    def after(self, chosen: OrderedCenters, rounds: int, moved: int) -> "Cover":
         """Measure."""
         return Cover(self, chosen, rounds, moved)
 
@@ -90,7 +90,7 @@ class Traverse:
     """Extend your own traversal to so many picks, and tell the radii."""
 
     aim: Aim
-    space: Space
+    space: MetricSpace
     candidates: int
     targets: dict[int, int]
     told: Radii = field(default_factory=Radii)
@@ -100,7 +100,7 @@ class Traverse:
     def begin(
         cls,
         aim: Aim,
-        space: Space,
+        space: MetricSpace,
         candidates: int,
         block_counts: Rows,
         initial: Pool | None = None,
@@ -148,11 +148,11 @@ class Traverse:
         above = int((every > cut).sum())
         if above > SPREAD_ROWS:
             return First(self.aim, cut, initial=self.initial)
-        return Offer(self.aim, cut, self.initial)
+        return OfferPicks(self.aim, cut, self.initial)
 
 
 @dataclass(frozen=True)
-class Offer:
+class OfferPicks:
     """Send the rows that your traversal picked at a squared radius above the cut."""
 
     aim: Aim
@@ -182,16 +182,16 @@ class Offer:
                 apart.extend(len(picks), stop_squared=aim.same)
                 picks = picks[np.sort(apart.indices)]
             radii = np.full(len(picks), radius**2)
-            chosen = Chosen(pool.rows[picks], radii, pool.X[picks])
+            chosen = OrderedCenters(pool.rows[picks], radii, pool.X[picks])
         else:
             known, before = self.initial, 0 if self.initial is None else len(self.initial.rows)
             centers = None if known is None else known.X
             traversal = traversed(
                 pool.X, aim.picks - before, centers=centers, stop_squared=aim.same
             )
-            chosen = Chosen().plus(pool, traversal)
+            chosen = OrderedCenters().plus(pool, traversal)
             if known is not None:
-                chosen = Chosen.before(known).joined(chosen)
+                chosen = OrderedCenters.before(known).joined(chosen)
         return self.aim.after(chosen, 1, len(pool.rows))
 
 
@@ -266,7 +266,7 @@ class Cover:
     """Bring your rows' distances up to date with the new centers, and tell the largest."""
 
     aim: Covering
-    chosen: Chosen
+    chosen: OrderedCenters
     rounds: int = 0
     moved: int = 0
 
@@ -364,7 +364,7 @@ class Worst:
         return Cover(cover.aim, chosen, cover.rounds + 1, cover.moved + len(pool.rows))
 
 
-def _choice(cover: Cover, answer: Distances) -> Picks:
+def _choice(cover: Cover, answer: Distances) -> RowChoice:
     """When all centers are measured: each weighs the rows nearest to it."""
     chosen, aim = cover.chosen, cover.aim
     radii = np.sqrt(chosen.squared_radii)
@@ -382,4 +382,4 @@ def _choice(cover: Cover, answer: Distances) -> Picks:
         told["initial"] = aim.initial
     weights = answer.followers.dense(len(chosen)).astype(np.float64)
     new = slice(aim.initial, None)
-    return Picks.of(chosen.rows[new], weights[new], {"insertion_radius": radii[new]}, told)
+    return RowChoice.of(chosen.rows[new], weights[new], {"insertion_radius": radii[new]}, told)

@@ -189,11 +189,11 @@ def scores_of(
         ]
     )
     before = () if ground.scales is None else (*made[1:], None)[:2]
-    facts = ground.facts
+    outline = ground.outline
     chunks = dataset.features.chunks[0]
     starts = np.cumsum((0, *chunks[:-1]))
     scorer = ChunkScorer(
-        made[0], facts, tuple(before), criteria, starts, facts.n == dataset.n, dataset.d
+        made[0], outline, tuple(before), criteria, starts, outline.n == dataset.n, dataset.d
     )
     told = _provenance(asked, ground, criteria)
     if asked.request.proxy is None:
@@ -208,7 +208,7 @@ class ChunkScorer:
     Attributes
     ----------
     scorer : Scorer
-    facts : Schema
+    outline : Schema
         What the survey found, without its sample.
     scales : tuple
         `Scales` and the user's model that judges before them; empty where features stay as they
@@ -221,7 +221,7 @@ class ChunkScorer:
     """
 
     scorer: Scorer
-    facts: Schema
+    outline: Schema
     scales: tuple[Scales, EstimatorProxy | None] | tuple[()]
     criteria: tuple[str, ...]
     starts: npt.NDArray[np.int64]
@@ -235,7 +235,7 @@ class ChunkScorer:
         labels = None if y is None else as_labels(y).reshape(-1)
         start = int(self.starts[number])
         block = valid_rows(
-            RawBlock(number, start, as_features(X), labels), self.facts, self.all_valid
+            RawBlock(number, start, as_features(X), labels), self.outline, self.all_valid
         )
         if self.scales:
             block = scaled_block(block, *self.scales)
@@ -374,9 +374,9 @@ def _provenance(asked: Asked, ground: Ground, criteria: tuple[str, ...]) -> dict
         "parameters": {name: parameters[name] for name in told if name in parameters}
         | {"criteria": list(criteria)},
         "versions": versions(),
-        "input": input_facts(dataset, ground.facts),
-        "rows": ground.facts.n,
-        "rows_dropped": ground.facts.dropped,
-        "dropped": dropped_facts(ground.facts, dataset.columns),
+        "input": input_facts(dataset, ground.outline),
+        "rows": ground.outline.n,
+        "rows_dropped": ground.outline.dropped,
+        "dropped": dropped_facts(ground.outline, dataset.columns),
         "scaling": ground.scaling,
     }

@@ -34,7 +34,7 @@ class Parting:
 
     apart: Apart
     schema: Any
-    facts: Schema
+    outline: Schema
     blocks: list[Any] = field(default_factory=list)
 
 
@@ -84,13 +84,13 @@ def set_apart(
     found = run.call("apart", content, final)
     apart: Apart = run.fetch(found)
     rest = run.call("rest", Apart.rest, found, schema)
-    facts: Schema = run.fetch(run.call("rest-outline", Schema.outline, rest))
+    outline: Schema = run.fetch(run.call("rest-outline", Schema.outline, rest))
     # the rows of a block are read again, not held: only which of them are set apart is
     left = [
         run.call(part("rest", i, blocks), _rest, block, state)
         for i, (block, state) in enumerate(zip(blocks, states, strict=True))
     ]
-    return Parting(apart, rest, facts, left)
+    return Parting(apart, rest, outline, left)
 
 
 @dataclass(frozen=True, eq=False)

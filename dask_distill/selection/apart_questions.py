@@ -81,10 +81,10 @@ class Apart(Final):
         """For the provenance."""
         return {"rows_protected": len(self.protected), "rows_initial": len(self.initial)}
 
-    def pool(self, facts: Schema) -> Schema:
+    def pool(self, outline: Schema) -> Schema:
         """The outline without rows that were chosen already: what the subset stands for."""
         masses = None if self.masses is None else self.masses[:, 1]
-        return _without(facts, self.counts[:, 1], masses)
+        return _without(outline, self.counts[:, 1], masses)
 
     def rest(self, schema: Schema) -> Schema:
         """What the strategy sees: neither protected nor chosen rows."""

@@ -144,7 +144,7 @@ def certify_rows(ground: Ground, indices: Rows, strategy: Strategy, run: Run) ->
             strategy.metric, strategy.scale, reduce=strategy.reduce, indices=indices
         )
     handle = run.constant(certifier)
-    question = run.call("certify-question", _ask, handle, ground.outline, len(indices))
+    question = run.call("certify-question", _ask, handle, ground.held_outline, len(indices))
     final, _ = converse(handle, ground.blocks, question, run, phase="certify", written=True)
     radii: MeasuredRadii = run.fetch(run.call("certificate", content, final))
     bound = lower_bound(radii.squared_radii, len(indices))

@@ -90,7 +90,7 @@ class Offered:
     Attributes
     ----------
     schema : handle of `Schema`
-    facts : Schema
+    outline : Schema
     blocks : list of handles of `Block`
     pool : Schema
         What the subset stands for.
@@ -100,7 +100,7 @@ class Offered:
     """
 
     schema: Any
-    facts: Schema
+    outline: Schema
     blocks: list[Any]
     pool: Schema
     wanted: int
@@ -110,16 +110,16 @@ class Offered:
 def offered(ground: Ground, asked: Asked, run: Run) -> Offered:
     """What a request lets its strategy choose from."""
     schema, blocks = score_blocks(asked, ground.schema, ground.blocks, run)
-    pool = ground.facts
+    pool = ground.outline
     if not asked.request.sets_apart:
         wanted = asked.rows(pool.n)
-        return Offered(schema=schema, facts=pool, blocks=blocks, pool=pool, wanted=wanted)
+        return Offered(schema=schema, outline=pool, blocks=blocks, pool=pool, wanted=wanted)
     groups = run.fetch(ground.groups)
     parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
     pool = parting.apart.pool(pool)
     return Offered(
         schema=parting.schema,
-        facts=parting.facts,
+        outline=parting.outline,
         blocks=parting.blocks,
         pool=pool,
         wanted=asked.rows(pool.n) - len(parting.apart.protected),
@@ -130,7 +130,7 @@ def offered(ground: Ground, asked: Asked, run: Run) -> Offered:
 def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     """The rows that a request asks for; goes on from what a journal has."""
     offer, strategy = offered(ground, asked, run), asked.request.strategy
-    facts, pool, apart = offer.facts, offer.pool, offer.apart
+    outline, pool, apart = offer.outline, offer.pool, offer.apart
     selections: list[Selection] = []
     shown: dict[str, Any] = {}
     if offer.wanted:
@@ -138,7 +138,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         # made meanwhile
         watched = Watched(strategy, run.fetch(ground.groups))
         selections, shown = select_rows(watched, offer.blocks, question, run)
-    indices, weights, scores = assemble(selections, facts, offer.wanted, strategy)
+    indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool)
@@ -146,10 +146,10 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         selections = [*selections, apart.selection()]
         initial = apart.initial
     codes, taken = None, None
-    if facts.classes is not None:
+    if outline.classes is not None:
         rows = np.concatenate([selection.rows for selection in selections])
         codes = np.concatenate([selection.codes for selection in selections])[np.argsort(rows)]
-        taken = np.bincount(codes, minlength=len(facts.classes))
+        taken = np.bincount(codes, minlength=len(outline.classes))
     return Selected(
         indices=indices,
         weights=weights,
@@ -194,7 +194,7 @@ def select_rows(
 
 
 def assemble(
-    selections: list[Selection], facts: Schema, size: int, strategy: Strategy
+    selections: list[Selection], outline: Schema, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
     if size == 0:
@@ -207,7 +207,7 @@ def assemble(
             "this is a fault of the strategy"
         )
     # what rounding left: one factor, the same whatever the blocks
-    weights = (weights * (facts.weight / math.fsum(weights))).astype(np.float32)
+    weights = (weights * (outline.weight / math.fsum(weights))).astype(np.float32)
     if not (np.all(np.isfinite(weights)) and np.all(weights > 0)):
         raise DistillError(f"strategy {strategy.name} must give weights above 0")
     names = selections[0].scores

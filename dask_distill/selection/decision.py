@@ -79,8 +79,8 @@ def explain(
     asked = replace(asked, dataset=measured(dataset))
     with measured_run(progress) as run:
         ground = surveyed(raw_blocks(asked.dataset, run.runner), asked, run, Receipts())
-        if ground.facts.counts is not None:
-            refuse_unfit_here(asked, len(ground.facts.counts))
+        if ground.outline.counts is not None:
+            refuse_unfit_here(asked, len(ground.outline.counts))
         ground = reduced(scaled(ground, asked, run), asked, run)
         offer = offered(ground, asked, run)
         if not offer.wanted:

@@ -38,10 +38,10 @@ class Ground:
     ----------
     schema : handle of `Schema`
         What the survey found, its sample too.
-    outline : handle of `Schema`
-        The same without the sample.
-    facts : Schema
-        The outline, here.
+    held_outline : handle of `Schema`
+        Its outline: the same without the sample.
+    outline : Schema
+        That, here.
     blocks : list of handles of `Block`
         In the space where rows are compared.
     space : str or None
@@ -60,8 +60,8 @@ class Ground:
     """
 
     schema: Any
-    outline: Any
-    facts: Schema
+    held_outline: Any
+    outline: Schema
     blocks: list[Any]
     space: str | None = None
     unreduced: list[Any] | None = None
@@ -75,20 +75,20 @@ class Ground:
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
     """The first pass; or what it found before the run died, where the values are still the same."""
     journal = run.journal.shared
-    known: Schema | None = journal.get("outline") if journal.has("schema") else None
-    if known is None:
+    outline: Schema | None = journal.get("outline") if journal.has("schema") else None
+    if outline is None:
         with columns_named(asked.dataset.columns):
-            schema, outline = _survey(raw, asked, run)
-            known = run.fetch(outline)
-        receipts.begin(known.fingerprint)
+            schema, held_outline = _survey(raw, asked, run)
+            outline = run.fetch(held_outline)
+        receipts.begin(outline.fingerprint)
         # the outline last: a run that resumes looks for it
-        run.write(journal, schema=schema, outline=outline)
+        run.write(journal, schema=schema, outline=held_outline)
     else:
         receipts.begin(content_fingerprint(asked.dataset, raw, run.runner))
         schema = run.call("schema", journal.get, "schema")
-        outline = run.call("outline", journal.get, "outline")
-    blocks = [Inline(valid_block, block, outline) for block in raw]
-    return Ground(schema=schema, outline=outline, facts=known, blocks=blocks)
+        held_outline = run.call("outline", journal.get, "outline")
+    blocks = [Inline(valid_block, block, held_outline) for block in raw]
+    return Ground(schema=schema, held_outline=held_outline, outline=outline, blocks=blocks)
 
 
 def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
@@ -101,27 +101,31 @@ def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
     InputError
         Where no distance can be taken of values so large.
     """
-    request, stray = asked.request, ground.facts.stray
+    request, stray = asked.request, ground.outline.stray
     scale = request.scale
     if scale == "none":
-        schema, outline = run.held(*_outlined(run.call("unscaled", unscaled, ground.schema), run))
-        ground = replace(ground, schema=schema, outline=outline, facts=run.fetch(outline))
+        schema, held_outline = run.held(
+            *_outlined(run.call("unscaled", unscaled, ground.schema), run)
+        )
+        ground = replace(
+            ground, schema=schema, held_outline=held_outline, outline=run.fetch(held_outline)
+        )
     touched = scale in KINDS or (scale == "auto" and request.standardises and bool(stray))
     told = told_scales(stray, scale, asked.dataset.columns, touched=touched) if stray else None
     if not touched:
-        _refuse_huge(asked, ground.facts)
+        _refuse_huge(asked, ground.outline)
         return replace(ground, scaling=told)
     scales = run.call("scales", Scales.of, ground.schema, scale)
     judge = None
     if request.proxy is not None:
         judge = run.call("judge-raw", use_estimator, run.constant(request.proxy), ground.schema)
     schema = run.call("scaled-schema", scaled_schema, scales, ground.schema, judge)
-    scales, schema, outline = run.held(scales, *_outlined(schema, run))
+    scales, schema, held_outline = run.held(scales, *_outlined(schema, run))
     return replace(
         ground,
         schema=schema,
-        outline=outline,
-        facts=run.fetch(outline),
+        held_outline=held_outline,
+        outline=run.fetch(held_outline),
         blocks=[Inline(scaled_block, block, scales, judge) for block in ground.blocks],
         space="scaled features",
         unreduced=ground.blocks,
@@ -132,11 +136,11 @@ def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
     )
 
 
-def _refuse_huge(asked: Asked, facts: Schema) -> None:
+def _refuse_huge(asked: Asked, outline: Schema) -> None:
     """End the run where squares of distances would be infinite."""
     request = asked.request
-    assert facts.largest is not None
-    column, value = facts.largest
+    assert outline.largest is not None
+    column, value = outline.largest
     plain = getattr(request.strategy, "scale", None) == "none" or request.certify
     # a model that is fitted to features as they are adds up their squares, and scores, in float32
     judged = request.scale == "none" and request.strategy.uses_proxy
@@ -164,11 +168,11 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
         ground = replace(ground, judge=None if proxy is None else run.constant(proxy))
     elif space is not None:
         blocks, schema, judge = reduce_blocks(space, ground.blocks, ground.schema, proxy, run)
-        schema, outline = run.held(*_outlined(schema, run))
+        schema, held_outline = run.held(*_outlined(schema, run))
         ground = Ground(
             schema=schema,
-            outline=outline,
-            facts=run.fetch(outline),
+            held_outline=held_outline,
+            outline=run.fetch(held_outline),
             blocks=blocks,
             space=space.label,
             unreduced=ground.unreduced or ground.blocks,
@@ -176,7 +180,7 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
             scaling=ground.scaling,
         )
     run.wire.mark("survey")
-    size = asked.rows(ground.facts.n)
+    size = asked.rows(ground.outline.n)
     # made while the strategy makes its first question
     (groups,) = run.held(run.call("groups", Groups.of, ground.schema, size))
     return replace(ground, groups=groups)

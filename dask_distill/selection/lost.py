@@ -17,7 +17,7 @@ _EXPECTED = 5
 
 
 def lost(
-    groups: Groups, counts: Counts, facts: Schema, taken: Counts | None, size: int
+    groups: Groups, counts: Counts, outline: Schema, taken: Counts | None, size: int
 ) -> dict[str, Any]:
     """For the provenance: classes and dense groups without a selected row.
 
@@ -26,7 +26,7 @@ def lost(
     groups : Groups
     counts : (2, G) int64 array
         Rows of each group, all and selected.
-    facts : Schema
+    outline : Schema
     taken : (C,) int64 array or None
         Rows selected of each class.
     size : int
@@ -39,14 +39,14 @@ def lost(
         and that row's ``label``, the largest first; ``groups_measured`` and ``measure``.
     """
     classes: list[Any] = []
-    if taken is not None and facts.classes is not None and facts.counts is not None:
-        classes = facts.classes[(taken == 0) & (facts.counts > 0)].tolist()
+    if taken is not None and outline.classes is not None and outline.counts is not None:
+        classes = outline.classes[(taken == 0) & (outline.counts > 0)].tolist()
     found = []
     if counts.shape[1]:
         every, selected = counts
-        dense = every * size >= _EXPECTED * facts.n
+        dense = every * size >= _EXPECTED * outline.n
         missing = np.flatnonzero(dense & (selected == 0))
-        found = [_described(groups, int(g), int(every[g]), facts) for g in missing]
+        found = [_described(groups, int(g), int(every[g]), outline) for g in missing]
     found.sort(key=lambda entry: (-entry["rows"], entry["near_row"]))
     return {
         "classes": classes,
@@ -85,8 +85,8 @@ def shown(told: dict[str, Any] | None) -> str:
     return "; ".join(parts)
 
 
-def _described(groups: Groups, group: int, rows: int, facts: Schema) -> dict[str, Any]:
+def _described(groups: Groups, group: int, rows: int, outline: Schema) -> dict[str, Any]:
     label = None
-    if groups.codes is not None and facts.classes is not None:
-        label = facts.classes[groups.codes[group]].item()
+    if groups.codes is not None and outline.classes is not None:
+        label = outline.classes[groups.codes[group]].item()
     return {"rows": rows, "near_row": int(groups.near[group]), "label": label}

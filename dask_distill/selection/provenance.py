@@ -26,9 +26,9 @@ def make_provenance(
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
     dataset, request = asked.dataset, asked.request
-    facts, taken, size = found.pool, found.taken, len(found.indices)
-    dropped = dropped_facts(facts, dataset.columns)
-    missing = lost(run.fetch(ground.groups), found.counts, facts, taken, size)
+    outline, taken, size = found.pool, found.taken, len(found.indices)
+    dropped = dropped_facts(outline, dataset.columns)
+    missing = lost(run.fetch(ground.groups), found.counts, outline, taken, size)
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]
     labels = None
@@ -37,29 +37,29 @@ def make_provenance(
         names = label_names(dataset.uses, target.shape[1])
         labels = label_table(target, found.indices, names)
         missing["labels"] = lost_labels(labels)
-    classes = _class_table(facts, taken)
+    classes = _class_table(outline, taken)
     free = size - found.told.get("rows_protected", 0)
-    each = size if request.subsets == 1 else request.each(facts.n)
+    each = size if request.subsets == 1 else request.each(outline.n)
     parameters = request.describe() | {"size": each}
     return {
         "seed": parameters.pop("seed"),
         "parameters": parameters,
         "versions": versions(),
-        "input": input_facts(dataset, facts),
-        "rows": facts.n,
-        "rows_dropped": facts.dropped,
+        "input": input_facts(dataset, outline),
+        "rows": outline.n,
+        "rows_dropped": outline.dropped,
         "dropped": dropped,
-        "filled": _filled(facts, dataset.columns),
+        "filled": _filled(outline, dataset.columns),
         "selected": size,
         "classes": classes,
         "labels": labels,
-        "underrepresented": _underrepresented(request, classes, labels, free, facts),
+        "underrepresented": _underrepresented(request, classes, labels, free, outline),
         "bytes_read": request.passes * int(dataset.n * read_row_bytes(dataset)),
         "bytes_moved": run.ledger.bytes_moved(),
         "bytes_on_the_wire": run.wire.figures(),
         "bytes_to_gather_everything": dataset.nbytes,
         "rounds": len(run.ledger.rounds),
-        "reduction": facts.reduction,
+        "reduction": outline.reduction,
         "scaling": ground.scaling,
         "selection": found.told,
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
@@ -73,16 +73,16 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def input_facts(dataset: Dataset, facts: Schema) -> dict[str, Any]:
+def input_facts(dataset: Dataset, outline: Schema) -> dict[str, Any]:
     """What was read, JSON-able."""
     return {
-        "fingerprint": facts.fingerprint,
+        "fingerprint": outline.fingerprint,
         "sources": list(dataset.sources),
         **{"split": dataset.split, "where": dataset.where},
         "shape": list(dataset.features.shape),
         "dtype": str(dataset.features.dtype),
         "columns": None if dataset.columns is None else list(dataset.columns),
-        "blocks": len(facts.block_counts),
+        "blocks": len(outline.block_counts),
         "time": dataset.time_name,
         "renamed": dict(dataset.renamed),
         **_attributes(dataset),
@@ -90,7 +90,7 @@ def input_facts(dataset: Dataset, facts: Schema) -> dict[str, Any]:
         "carry": list(dataset.carry),
         **_table(dataset),
         "chunks_missing": {name: count for name, (count, _) in dataset.missing.items()},
-        "sample_weight": _weights(facts, dataset),
+        "sample_weight": _weights(outline, dataset),
     }
 
 
@@ -107,27 +107,27 @@ def _underrepresented(
     classes: list[dict[str, Any]] | None,
     labels: list[dict[str, Any]] | None,
     size: int,
-    facts: Schema,
+    outline: Schema,
 ) -> list[dict[str, Any]] | None:
     """Classes, or labels of several, that are kept far below their share; None without any."""
     if labels is not None:
         # what the rows of a label weigh is not counted
-        if facts.weighing is not None:
+        if outline.weighing is not None:
             return None
-        return underrepresented_labels(labels, classes or [], size, request.strategy, facts.n)
+        return underrepresented_labels(labels, classes or [], size, request.strategy, outline.n)
     # of numbers there are strata alone, which are no classes
     if classes is None or request.task == "regression":
         return None
     return underrepresented(classes, size, request.strategy)
 
 
-def _filled(facts: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:
+def _filled(outline: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:
     """Rows with NaN that the reduction fills in, by column."""
-    if facts.filled is None:
+    if outline.filled is None:
         return None
     return [
         {"column": columns[number] if columns is not None else number, "rows": rows}
-        for number, rows in facts.filled["columns"].items()
+        for number, rows in outline.filled["columns"].items()
     ]
 
 
@@ -142,34 +142,34 @@ def _attributes(dataset: Dataset) -> dict[str, dict[str, Any]]:
     }
 
 
-def _weights(facts: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
+def _weights(outline: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
     """Which sample weights, and their sum; None where there are none, False for none wanted."""
-    if facts.weighing is None:
+    if outline.weighing is None:
         return None if dataset.weight_name else False
     return {
         "name": dataset.weight_name,
-        "sum": facts.weight,
-        "rows_of_weight_0": facts.weightless,
+        "sum": outline.weight,
+        "rows_of_weight_0": outline.weightless,
     }
 
 
-def dropped_facts(facts: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
+def dropped_facts(outline: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
     """Of the rows left out: how many by column and by class, and what is left of each class."""
-    if facts.invalid is None:
+    if outline.invalid is None:
         return None
     left: dict[Any, int] = {}
-    if facts.classes is not None and facts.counts is not None:
-        left = dict(zip(facts.classes.tolist(), facts.counts.tolist(), strict=True))
+    if outline.classes is not None and outline.counts is not None:
+        left = dict(zip(outline.classes.tolist(), outline.counts.tolist(), strict=True))
     return {
         "columns": [
             {"column": columns[number] if columns is not None else number, "rows": rows}
-            for number, rows in facts.invalid["columns"].items()
+            for number, rows in outline.invalid["columns"].items()
         ],
         "classes": [
             {"label": label, "rows": rows, "left": left.get(label, 0)}
-            for label, rows in facts.invalid["classes"].items()
+            for label, rows in outline.invalid["classes"].items()
         ],
-        "without_label": facts.invalid["without_label"],
+        "without_label": outline.invalid["without_label"],
     }
 
 
@@ -186,15 +186,19 @@ def gone_classes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in dropped["classes"] if entry["left"] == 0]
 
 
-def _class_table(facts: Schema, taken: npt.NDArray[np.int64] | None) -> list[dict[str, Any]] | None:
+def _class_table(
+    outline: Schema, taken: npt.NDArray[np.int64] | None
+) -> list[dict[str, Any]] | None:
     """Rows of each class, all and selected, in order of first appearance."""
-    if facts.classes is None or facts.counts is None or taken is None:
+    if outline.classes is None or outline.counts is None or taken is None:
         return None
     table = [
         {"label": label, "rows": int(rows), "selected": int(selected)}
-        for label, rows, selected in zip(facts.classes.tolist(), facts.counts, taken, strict=True)
+        for label, rows, selected in zip(
+            outline.classes.tolist(), outline.counts, taken, strict=True
+        )
     ]
-    if facts.weighing is None:
+    if outline.weighing is None:
         return table
-    masses = (facts.masses * facts.unit).tolist()
+    masses = (outline.masses * outline.unit).tolist()
     return [entry | {"weight": mass} for entry, mass in zip(table, masses, strict=True)]

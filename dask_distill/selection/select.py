@@ -59,8 +59,8 @@ def select(
         receipts.check(content_fingerprint(asked.dataset, raw, run.runner))
         return Subset(**saved, **rows_of(asked.dataset, saved["indices"]))
     ground = surveyed(raw, asked, run, receipts)
-    if ground.facts.counts is not None:
-        refuse_unfit_here(asked, len(ground.facts.counts))
+    if ground.outline.counts is not None:
+        refuse_unfit_here(asked, len(ground.outline.counts))
     ground = scaled(ground, asked, run)
     ground = reduced(ground, asked, run)
     found = chosen(ground, asked, run)

@@ -120,7 +120,7 @@ def tile_rows(d: int) -> int:
     >>> tile_rows(64), tile_rows(100_000)
     (4096, 16)
     """
-    return int(min(4096, max(16, 2 ** int(np.log2(max(1, _TILE_VALUES // d))))))
+    return int(min(4096, max(16, 2 ** int(np.log2(max(1, _TILE_VALUES // max(1, d)))))))
 
 
 def block_bounds(n: int, d: int) -> tuple[int, ...]:

@@ -22,9 +22,11 @@ from dask_distill.selection.apart_questions import Apart
 from dask_distill.selection.ground import Ground
 from dask_distill.selection.request import Asked
 from dask_distill.selection.task import score_blocks
-from dask_distill.selection.watched import Watched, group_counts, selected_groups
+from dask_distill.selection.watched import Watched, group_counts, sampled_counts, selected_groups
 from dask_distill.strategies.base import Strategy
+from dask_distill.survey.reading import unread_blocks
 from dask_distill.survey.schema import Schema
+from dask_distill.survey.survey import valid_block
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,6 +48,8 @@ class Selected:
         Group of each row; None where some were protected.
     counts : (2, G) int64 array
         Rows of each group, all and selected; see `watched`.
+    sampled : bool
+        Whether these are of the survey's sample alone.
     told : dict
         For the provenance.
     rounds : list of Round
@@ -60,6 +64,7 @@ class Selected:
     taken: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.uint8] | None
     counts: npt.NDArray[np.int64]
+    sampled: bool
     told: dict[str, Any]
     rounds: list[Round]
 
@@ -133,12 +138,19 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     outline, pool, apart = offer.outline, offer.pool, offer.apart
     selections: list[Selection] = []
     shown: dict[str, Any] = {}
+    unread = False
     if offer.wanted:
         (question,) = run.held(first_question(ground, offer, asked, run))
-        # made meanwhile
-        watched = Watched(strategy, run.fetch(ground.groups))
-        selections, shown = select_rows(watched, offer.blocks, question, run)
-    indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
+        unread = _goes_unread(ground, asked, question, run)
+        if unread:
+            raw = unread_blocks(asked.dataset, run.runner)
+            blocks = [Inline(valid_block, block, ground.outline) for block in raw]
+            selections, shown = select_rows(strategy, strategy, blocks, question, run)
+        else:
+            # made meanwhile
+            watched = Watched(strategy, run.fetch(ground.groups))
+            selections, shown = select_rows(watched, strategy, offer.blocks, question, run)
+    indices, weights, scores = assemble(selections, facts, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool)
@@ -149,7 +161,12 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     if outline.classes is not None:
         rows = np.concatenate([selection.rows for selection in selections])
         codes = np.concatenate([selection.codes for selection in selections])[np.argsort(rows)]
-        taken = np.bincount(codes, minlength=len(outline.classes))
+        taken = np.bincount(codes, minlength=len(facts.classes))
+    counts = group_counts(selections, None if apart is None else apart.groups)
+    if unread:
+        counts = run.fetch(
+            run.call("sampled", sampled_counts, ground.groups, ground.schema, indices)
+        )
     return Selected(
         indices=indices,
         weights=weights,
@@ -159,10 +176,29 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         codes=codes,
         taken=taken,
         groups=selected_groups(selections),
-        counts=group_counts(selections, None if apart is None else apart.groups),
+        counts=counts,
+        sampled=unread,
         told=shown,
         rounds=list(run.ledger.rounds),
     )
+
+
+def _goes_unread(ground: Ground, asked: Asked, question: Any, run: Run) -> bool:
+    """Whether the rest is chosen without a look at features."""
+    request = asked.request
+    strategy = request.strategy
+    if type(strategy).reads_features is Strategy.reads_features:
+        return False
+    # who sets rows apart, or deals them out by their groups, looks at them; and of rows that were
+    # left out for a feature it is not known which these are
+    looks = request.sets_apart or request.subsets > 1
+    if looks or (ground.facts.invalid or {}).get("columns"):
+        return False
+    return not run.fetch(run.call("reads", _reads_features, run.constant(strategy), question))
+
+
+def _reads_features(strategy: Strategy, question: Any) -> bool:
+    return strategy.reads_features(question)
 
 
 def first_question(ground: Ground, offer: Offered, asked: Asked, run: Run) -> Any:
@@ -179,13 +215,13 @@ def _first_question(journal: Journal) -> Any:
 
 
 def select_rows(
-    watched: Watched, blocks: list[Any], question: Any, run: Run
+    speaker: Watched | Strategy, strategy: Strategy, blocks: list[Any], question: Any, run: Run
 ) -> tuple[list[Selection], dict[str, Any]]:
-    """What each block selects, and what the provenance tells."""
-    handle, states = run.constant(watched), blocks
-    if watched.strategy.joins:
+    """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy."""
+    handle, states = run.constant(speaker), blocks
+    if strategy.joins:
         states = _joined(handle, blocks, question, run)
-    opening = watched.strategy.first_round
+    opening = strategy.first_round
     final, states = converse(
         handle, states, question, run, phase="select", written=True, opening=opening
     )

@@ -17,7 +17,13 @@ _EXPECTED = 5
 
 
 def lost(
-    groups: Groups, counts: Counts, outline: Schema, taken: Counts | None, size: int
+    groups: Groups,
+    counts: Counts,
+    facts: Schema,
+    taken: Counts | None,
+    size: int,
+    *,
+    sampled: bool = False,
 ) -> dict[str, Any]:
     """For the provenance: classes and dense groups without a selected row.
 
@@ -31,6 +37,8 @@ def lost(
         Rows selected of each class.
     size : int
         Rows selected.
+    sampled : bool
+        Whether groups are counted in the survey's sample alone; their rows are an estimate then.
 
     Returns
     -------
@@ -44,9 +52,11 @@ def lost(
     found = []
     if counts.shape[1]:
         every, selected = counts
-        dense = every * size >= _EXPECTED * outline.n
+        among, drawn = (int(every.sum()), int(selected.sum())) if sampled else (facts.n, size)
+        dense = every * drawn >= _EXPECTED * among
         missing = np.flatnonzero(dense & (selected == 0))
-        found = [_described(groups, int(g), int(every[g]), outline) for g in missing]
+        rows = {int(g): round(int(every[g]) * facts.n / among) for g in missing}
+        found = [_described(groups, g, rows[g], facts) for g in rows]
     found.sort(key=lambda entry: (-entry["rows"], entry["near_row"]))
     return {
         "classes": classes,
@@ -55,6 +65,7 @@ def lost(
         "measure": (
             f"groups by k-means of the survey's sample, standardised; lost are those of which a "
             f"random subset would hold {_EXPECTED} rows or more and this one holds none"
+            + (", counted among the rows of that sample" if sampled else "")
         ),
     }
 

@@ -2,7 +2,8 @@
 
 Groups are a few cells of the survey's sample. A wrapper of the conversation notes the group of
 every row while the strategy sees the rows, and counts when the choice is made: no pass over the
-data, and nothing that the choice could depend on.
+data, and nothing that the choice could depend on. Where the strategy looks at no features, these
+are not read for it: the rows of the sample are counted.
 """
 
 from dataclasses import dataclass, field, replace
@@ -186,6 +187,14 @@ def group_counts(selections: list[Selection], apart: Counts | None) -> Counts:
         return np.zeros((2, 0), np.int64)
     total: Counts = np.sum(noted, axis=0)
     return total if apart is None else total + apart
+
+
+def sampled_counts(groups: Groups, schema: Schema, selected: Rows) -> Counts:
+    """(2, G) rows of each group in the survey's sample, all and selected: features are not read."""
+    assert schema.sample is not None
+    near, mine = groups(schema.sample.X), np.isin(schema.sample.rows, selected)
+    number = len(groups)
+    return np.stack([np.bincount(part, minlength=number)[:number] for part in (near, near[mine])])
 
 
 def selected_groups(selections: list[Selection]) -> npt.NDArray[np.uint8] | None:

@@ -223,6 +223,10 @@ class Auto(Strategy):
             decision,
         )
 
+    def reads_features(self, question: CellQuestion | StratifiedQuestion) -> bool:
+        """Cells are made of them; a stratified sample is drawn by row numbers."""
+        return isinstance(question, CellQuestion)
+
     def observe(self, state: Any, question: Any) -> Any:
         """Of a block, the representatives of its cells; of a stratified sample, keys."""
         if isinstance(question, CellQuestion):

@@ -139,6 +139,13 @@ class Strategy:
         """On a worker: neighbouring blocks as one state; the list may be emptied on the way."""
         raise NotImplementedError
 
+    def reads_features(self, question: Any) -> bool:
+        """Whether blocks look at features for an answer to this first question; runs as a task.
+
+        Where they do not, none are read: rows of such a block have no column.
+        """
+        return True
+
     def facts(self, choice: Any) -> dict[str, Any]:
         """What the provenance tells of the choice, JSON-able."""
         return {}

@@ -32,29 +32,40 @@ def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
     Each chunk of the source is read once a pass. Those that lie in one block, and share nothing
     with others, are computed by the block's task: no task of their own, nothing to send.
     """
-    bounds = block_bounds(dataset.n, dataset.d)
-    features, held = _by_blocks(dataset.features, bounds, runner)
-    labels: list[Any] = [None] * len(bounds)
-    if dataset.labels is not None:
-        labels, _ = _by_blocks(dataset.labels, bounds, runner)
-    times: list[Any] = [None] * len(bounds)
-    if dataset.time is not None:
-        times, _ = _by_blocks(dataset.time, bounds, runner)
-    weights: list[Any] = [None] * len(bounds)
-    if dataset.sample_weight is not None:
-        assert dataset.weighing is not None
-        weights, _ = _by_blocks(dataset.sample_weight, bounds, runner)
+    features, held = _by_blocks(dataset.features, block_bounds(dataset.n, dataset.d), runner)
+    times = _beside(dataset.time, dataset, runner)
     # beside them, some workers would have nothing to do
     few = held < runner.parallelism()
+    # beside its features, or by whoever has time where these are not there yet
+    return _raw_blocks(dataset, features, times, runner, [few or not X.waits for X in features])
+
+
+def unread_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
+    """The same without features, which are not read: blocks whose rows have no column, no time."""
+    none: list[Any] = [None] * len(block_bounds(dataset.n, dataset.d))
+    return _raw_blocks(dataset, none, none, runner, [True] * len(none))
+
+
+def _raw_blocks(
+    dataset: Dataset, features: list[Any], times: list[Any], runner: Runner, anywhere: list[bool]
+) -> list[Any]:
+    assert dataset.sample_weight is None or dataset.weighing is not None
+    labels = _beside(dataset.labels, dataset, runner)
+    weights = _beside(dataset.sample_weight, dataset, runner)
+    bounds = block_bounds(dataset.n, dataset.d)
     starts = np.cumsum((0, *bounds[:-1])).tolist()
     runner.rows = [(start, start + rows) for start, rows in zip(starts, bounds, strict=True)]
+    each = zip(features, labels, times, weights, starts, bounds, anywhere, strict=True)
     return [
-        # beside its features, or by whoever has time where these are not there yet
-        Inline(_raw_block, X, y, t, w, number, start, rows, dataset.d, anywhere=few or not X.waits)
-        for number, (X, y, t, w, start, rows) in enumerate(
-            zip(features, labels, times, weights, starts, bounds, strict=True)
-        )
+        Inline(_raw_block, X, y, t, w, number, start, rows, dataset.d, anywhere=free)
+        for number, (X, y, t, w, start, rows, free) in enumerate(each)
     ]
+
+
+def _beside(array: da.Array | None, dataset: Dataset, runner: Runner) -> list[Any]:
+    """What rows have beside their features, by block; None where they have none."""
+    bounds = block_bounds(dataset.n, dataset.d)
+    return [None] * len(bounds) if array is None else _by_blocks(array, bounds, runner)[0]
 
 
 def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
@@ -201,8 +212,8 @@ def _raw_block(
     X: Any, y: Any, t: Any, w: Any, number: int, start: int, rows: int, d: int
 ) -> RawBlock:
     """Check what the source gave, on the worker, and bring it into form."""
-    values = as_features(X)
-    if values.shape != (rows, d):
+    values = np.empty((rows, 0), np.float32) if X is None else as_features(X)
+    if X is not None and values.shape != (rows, d):
         raise DistillError(
             f"features must have {rows} rows and {d} columns in rows {start} to {start + rows - 1},"
             f" got shape {values.shape}; the source is not what its metadata says"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dask_distill.data.compact import CompactRows
 from dask_distill.data.labels import dense
 
 _BLOCK_BYTES = 32 * 2**20
@@ -37,6 +38,8 @@ class RawBlock:
         Dates in seconds since 1970.
     weight : (m,) float64 array or None
         Sample weights.
+    compact : CompactRows or None
+        Features in a smaller form, all of them finite; X has no column then.
     """
 
     number: int
@@ -45,6 +48,7 @@ class RawBlock:
     y: npt.NDArray[np.generic] | None
     time: npt.NDArray[np.float64] | None = None
     weight: npt.NDArray[np.float64] | None = None
+    compact: CompactRows | None = None
 
 
 @dataclass(frozen=True)

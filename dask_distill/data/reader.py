@@ -1,7 +1,6 @@
 """A task that reads rows, and can be told to read only some of them."""
 
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 
 class RowReader:
@@ -12,13 +11,18 @@ class RowReader:
         """Tasks that may each read a part; None where a part costs no more than its rows."""
         return None
 
-    def __call__(self) -> npt.NDArray[np.generic]:
+    def __call__(self) -> Any:
         """Read, on a worker."""
         raise NotImplementedError
 
     def part(self, start: int, stop: int) -> "RowReader":
         """Reads rows from ``start`` to ``stop`` of these."""
         raise NotImplementedError
+
+    @property
+    def compacted(self) -> "RowReader | None":
+        """Reads the same rows in a smaller form, a `CompactRows`; None where there is none."""
+        return None
 
     def followed_by(self, other: "RowReader") -> "RowReader | None":
         """Reads these rows and then those in one go; None where they are not one run."""

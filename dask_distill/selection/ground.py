@@ -22,7 +22,7 @@ from dask_distill.spaces.scales import (
     told_scales,
     unscaled,
 )
-from dask_distill.survey.reading import content_fingerprint
+from dask_distill.survey.reading import content_fingerprint, looked_at
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import Survey, valid_block
 from dask_distill.survey.validity import columns_named
@@ -78,9 +78,9 @@ def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Grou
     outline: Schema | None = journal.get("outline") if journal.has("schema") else None
     if outline is None:
         with columns_named(asked.dataset.columns):
-            schema, held_outline = _survey(raw, asked, run)
-            outline = run.fetch(held_outline)
-        receipts.begin(outline.fingerprint)
+            schema, outline = _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
+            known = run.fetch(outline)
+        receipts.begin(known.fingerprint)
         # the outline last: a run that resumes looks for it
         run.write(journal, schema=schema, outline=held_outline)
     else:
@@ -199,6 +199,6 @@ def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
         none=asked.request.none,
         weighing=dataset.weighing,
     )
-    question = replace(question, groups=dataset.groups)
+    question = replace(question, groups=dataset.groups, sampled=dataset.profile is not None)
     final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
     return run.held(*_outlined(run.call("schema", content, final), run))

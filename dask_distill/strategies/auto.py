@@ -2,9 +2,8 @@
 
 Per class, rows are halved into as many cells of equal mass as the class has quota; a row of each
 stands for its cell, taken such that neighbours make up for each other. Rows whose labels look
-wrong are left out before, where models do better without them: classes that overlap by nature look
-alike, and that is told from the survey's sample. Where cells do no better than a stratified sample
-there, that is drawn.
+wrong are left out before, where models trained on the survey's sample do better without them: by
+nature overlapping classes look alike. Where cells do no better there, a stratified sample is drawn.
 Quotas come from exact counts, trust from the survey's sample, so that one question is enough. A
 block finishes its cells alone where its share of a class is large. Small quotas are met from
 the sample itself, before any block is asked; for the classes between, blocks offer candidates,
@@ -224,7 +223,7 @@ class Auto(Strategy):
         )
 
     def reads_features(self, question: CellQuestion | StratifiedQuestion) -> bool:
-        """Cells are made of them; a stratified sample is drawn by row numbers."""
+        """Cells are made of them; a stratified sample is not."""
         return isinstance(question, CellQuestion)
 
     def observe(self, state: Any, question: Any) -> Any:

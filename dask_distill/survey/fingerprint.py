@@ -11,7 +11,10 @@ from dask_distill.data.blocks import RawBlock
 
 def block_checksum(block: RawBlock) -> int:
     """Checksum of a block's values and labels, whatever width the source gave the labels."""
-    checksum = zlib.crc32(_memory(block.X))
+    if block.compact is not None:
+        checksum = block.compact.checksum()
+    else:
+        checksum = zlib.crc32(_memory(block.X))
     if block.y is not None:
         checksum = zlib.crc32(_memory(_narrowest(block.y)), checksum)
     if block.time is not None:

@@ -12,6 +12,7 @@ from dask.delayed import Delayed, delayed
 from dask.sizeof import sizeof
 
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
+from dask_distill.data.compact import is_compact, stacked
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.labels import as_labels, dense
 from dask_distill.data.reader import RowReader
@@ -38,6 +39,27 @@ def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
     few = held < runner.parallelism()
     # beside its features, or by whoever has time where these are not there yet
     return _raw_blocks(dataset, features, times, runner, [few or not X.waits for X in features])
+
+
+def looked_at(dataset: Dataset, raw: list[Any], runner: Runner) -> list[Any]:
+    """The blocks as the survey reads them: in a smaller form, where all of the source has one.
+
+    It looks at few rows, and of the others it takes a checksum.
+    """
+    if not is_compacted(dataset):
+        return raw
+    bounds = block_bounds(dataset.n, dataset.d)
+    features, _ = _by_blocks(dataset.features, bounds, runner, compacted=True)
+    times = _beside(dataset.time, dataset, runner)
+    return _raw_blocks(dataset, features, times, runner, [not X.waits for X in features])
+
+
+def is_compacted(dataset: Dataset) -> bool:
+    """Whether all chunks of the source have a smaller form."""
+    array = dataset.features
+    plain = dict(array.__dask_graph__())
+    readers = (_reader(plain, handle.key) for handle in array.to_delayed().ravel())
+    return all(reader is not None and reader.compacted is not None for reader in readers)
 
 
 def unread_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
@@ -89,7 +111,7 @@ def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
 
 
 def _by_blocks(
-    array: da.Array, bounds: tuple[int, ...], runner: Runner
+    array: da.Array, bounds: tuple[int, ...], runner: Runner, *, compacted: bool = False
 ) -> tuple[list[Inline], int]:
     """The rows of each block, put together from the chunks that they lie in.
 
@@ -103,7 +125,7 @@ def _by_blocks(
     users = np.zeros(len(edges) - 1, np.int64)
     for start, stop in zip(first, last, strict=True):
         users[start:stop] += 1
-    chunks = _chunks(array, users)
+    chunks = _compacted(array, users) if compacted else _chunks(array, users)
     blocks = []
     for number in range(len(bounds)):
         parts: list[Any] = []
@@ -165,6 +187,19 @@ def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
     return [chunk(*each) for each in zip(handles, parts, users.tolist(), strict=True)]
 
 
+def _compacted(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
+    """Chunks as readers of a smaller form, or as tasks of such where several blocks need one."""
+    plain = dict(array.__dask_graph__())
+    chunks: list[Any] = []
+    for handle, blocks in zip(array.to_delayed().ravel(), users.tolist(), strict=True):
+        reader = _reader(plain, handle.key)
+        small = None if reader is None else reader.compacted
+        assert small is not None
+        shared = blocks > (small.most_readers or blocks)
+        chunks.append(delayed(small, pure=False, traverse=False)() if shared else small)
+    return chunks
+
+
 def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:
     """What reads a chunk, where that is all that is done to it."""
     node = graph.get(key)
@@ -205,6 +240,8 @@ def _rows(chunk: Any, start: int, stop: int) -> Any:
 def _stacked(*parts: Any) -> Any:
     if len(parts) == 1:
         return parts[0]
+    if is_compact(parts[0]):
+        return stacked(parts)
     return np.concatenate([dense(part, "features and labels") for part in parts])
 
 
@@ -212,11 +249,13 @@ def _raw_block(
     X: Any, y: Any, t: Any, w: Any, number: int, start: int, rows: int, d: int
 ) -> RawBlock:
     """Check what the source gave, on the worker, and bring it into form."""
-    values = np.empty((rows, 0), np.float32) if X is None else as_features(X)
-    if X is not None and values.shape != (rows, d):
+    compact = X if is_compact(X) else None
+    values = as_features(X) if compact is None and X is not None else None
+    shape = (rows, d) if X is None else X.shape if values is None else values.shape
+    if shape != (rows, d):
         raise DistillError(
             f"features must have {rows} rows and {d} columns in rows {start} to {start + rows - 1},"
-            f" got shape {values.shape}; the source is not what its metadata says"
+            f" got shape {shape}; the source is not what its metadata says"
         )
     labels = None if y is None else as_labels(y)
     if labels is not None and len(labels) != rows:
@@ -242,10 +281,13 @@ def _raw_block(
             f"sample_weight must have {rows} values from row {start} on, got {len(weights)}; the "
             "source is not what its metadata says"
         )
-    return RawBlock(number, start, values, labels, times, weights)
+    if values is None:
+        values = np.empty((rows, 0), np.float32)
+    return RawBlock(number, start, values, labels, times, weights, compact)
 
 
 def content_fingerprint(dataset: Dataset, raw: list[Any], runner: Runner) -> str:
     """Digest of a data set's values, as the survey has it: one pass over its `raw_blocks`."""
-    checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in raw])
+    blocks = looked_at(dataset, raw, runner)
+    checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in blocks])
     return fingerprint_of(dataset.n, dataset.d, checksums)

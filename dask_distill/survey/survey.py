@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
+from dask_distill.data.compact import is_compact
 from dask_distill.data.groups import Group, grouped_scale
 from dask_distill.data.labels import MissingLabel, as_labels
 from dask_distill.data.weights import Weighing
@@ -22,6 +23,7 @@ from dask_distill.kernels.masses import counted
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
+from dask_distill.survey.compacted import ends_of, looked_over, moments_of_sample
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 from dask_distill.survey.offer import (
     FLOOR_ROWS,
@@ -68,6 +70,8 @@ class SurveyQuestion:
     weighing: Weighing | None = None
     # features that are scaled together
     groups: tuple[Group, ...] = ()
+    # whether mean and scale are those of the sample: rows of tables are not all encoded for them
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,15 +128,22 @@ class Survey:
 
     def answer(self, block: RawBlock, question: SurveyQuestion) -> SurveyAnswer:
         """Count, measure and offer."""
+        checksum = block_checksum(block)
+        block, ends = looked_over(block)
         bad, invalid = unused_rows(block, filled=question.filled, none=question.none)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
-        X, labels, time, mass = block.X, block.y, block.time, _masses(block, question.weighing)
+        X: Any = block.X if block.compact is None else block.compact
+        labels, time, mass = block.y, block.time, _masses(block, question.weighing)
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
             labels = None if labels is None else labels[~bad]
             time = None if time is None else time[~bad]
             mass = None if mass is None else mass[~bad]
-        mean, spread = moments(X, tile_rows(X.shape[1]), mass)
+        d = X.shape[1]
+        mean = spread = np.zeros(d)
+        if not question.sampled:
+            mean, spread = moments(X, tile_rows(d), mass)
+        least, greatest = ends or ends_of(X)
         names = counts = first = inverse = masses = None
         if labels is not None:
             labels = as_labels(labels)
@@ -143,15 +154,14 @@ class Survey:
         if mass is not None:
             groups = np.zeros(len(rows), np.int64) if inverse is None else inverse
             masses = counted(groups, 1 if names is None else len(names), mass)
-        checksum = block_checksum(block)
         facts = BlockFacts(
             block.number,
             block.start,
             len(rows),
             mean,
             spread,
-            X.min(axis=0, initial=np.inf).astype(np.float64),
-            X.max(axis=0, initial=-np.inf).astype(np.float64),
+            least,
+            greatest,
             checksum,
             names,
             counts,
@@ -199,12 +209,18 @@ class Survey:
             masses = side_by_side([f.masses for f in facts])
             block_masses = None if masses is None else masses[:, None]
         shares = block_counts if block_masses is None else block_masses.sum(axis=1)
-        mean, scale = pool_moments(
-            shares.tolist(), [f.mean for f in facts], [f.spread for f in facts]
-        )
         sample = _sample(answer.offer, classes, counts, question)
         least = np.min([f.least for f in facts], axis=0)
         greatest = np.max([f.greatest for f in facts], axis=0)
+        means, spreads = [f.mean for f in facts], [f.spread for f in facts]
+        if question.sampled:
+            of_classes = np.array([n]) if counts is None else counts
+            if block_masses is not None:
+                of_classes = block_masses.sum(axis=0)
+            shares, means, spreads = moments_of_sample(sample, of_classes)
+            least = np.minimum(least, sample.X.min(axis=0))
+            greatest = np.maximum(greatest, sample.X.max(axis=0))
+        mean, scale = pool_moments(shares.tolist(), means, spreads)
         scale = grouped_scale(scale, least == greatest, question.groups)
         return Schema(
             n_source=question.n,
@@ -285,7 +301,7 @@ def class_codes(
 
 def _offer(
     rows: npt.NDArray[np.int64],
-    X: npt.NDArray[np.floating],
+    X: Any,
     labels: npt.NDArray[np.generic] | None,
     time: Floats | None,
     inverse: npt.NDArray[np.intp] | None,
@@ -295,7 +311,9 @@ def _offer(
     share = min(1.0, _OFFER * question.size / question.n)
     limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
     hashes = row_hash(rows, question.seed, stream=Stream.SURVEY)
-    return lowest_offer(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
+    found = lowest_offer(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
+    rows_offered: Any = found.X
+    return replace(found, X=rows_offered.dense()) if is_compact(rows_offered) else found
 
 
 def _classes(

@@ -5,7 +5,7 @@ any chunk. What is not said by a column of its own (categories, n-grams, embeddi
 numbers, which counts as one column; see `Group`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,10 +118,26 @@ class Encoding:
         InputError
             Where a value is not what the profile says.
         """
-        found = [reader.numbers(values_at(table, reader.column.name)) for reader in self.readers]
+        return self.dense(self.columns(table), table.num_rows)
+
+    def columns(self, table: Any) -> tuple[Numbers, ...]:
+        """Of m rows, before they are numbers side by side.
+
+        Raises
+        ------
+        InputError
+        """
+        names = [reader.column.name for reader in self.readers]
+        return tuple(
+            reader.numbers(values_at(table, name))
+            for reader, name in zip(self.readers, names, strict=True)
+        )
+
+    def dense(self, found: Sequence[Numbers], rows_there: int) -> Out:
+        """(m, width) numbers of columns."""
         edges = np.cumsum([0, *(len(reader.names) for reader in self.readers)]).tolist()
         columns = [slice(start, stop) for start, stop in pairwise(edges)]
-        out = np.zeros((table.num_rows, self.width), self.dtype)
+        out = np.zeros((rows_there, self.width), self.dtype)
         step = max(1, _AT_ONCE // max(1, self.width * out.itemsize))
         for first in range(0, len(out), step):
             last = min(first + step, len(out))
@@ -138,6 +154,8 @@ class Reader:
 
     # whether float32 would lose what matters
     fine = False
+    # whether numbers may be of any size
+    unbounded = False
 
     def __init__(self, column: ColumnProfile) -> None:
         self.column = column
@@ -176,6 +194,8 @@ class Reader:
 
 class Number(Reader):
     """As it is; missing ones are the median."""
+
+    unbounded = True
 
     @property
     def fine(self) -> bool:  # type: ignore[override]
@@ -275,6 +295,8 @@ class Text(Reader):
 
 class Embedding(Reader):
     """Numbers as they are; a missing one is the mean."""
+
+    unbounded = True
 
     @property
     def plain_names(self) -> list[str]:

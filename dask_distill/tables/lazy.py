@@ -1,5 +1,6 @@
 """The columns of a table as a dask array of numbers, and a column of it as an array."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from dask_distill.data.rows import chunk_rows, join_rows
 from dask_distill.data.table import Table, TablePart
 from dask_distill.errors import InputError
 from dask_distill.tables.columns import as_text, is_text, undictionaried, values_at
+from dask_distill.tables.compact import CompactTable
 from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.profile import Profile
 
@@ -38,18 +40,26 @@ class EncodedRows(RowReader):
     def __call__(self) -> npt.NDArray[np.generic]:
         """Read, on a worker: (m, width) numbers."""
         out = np.empty((self.stop - self.start, self.encoding.width), self.encoding.dtype)
+        at = 0
+        for table in self.tables():
+            out[at : at + table.num_rows] = self.encoding(table)
+            at += table.num_rows
+        return out
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The rows, some at a time: texts may be long, and those of all rows are not held."""
         before = 0
         for part in self.parts:
             first, last = max(self.start, before), min(self.stop, before + part.rows)
             if first < last:
                 columns = self.encoding.sources(part.schema)
-                at = first - self.start
-                # texts may be long: those of a batch are held, not those of all rows
-                for table in part.batches(np.arange(first - before, last - before), columns):
-                    out[at : at + table.num_rows] = self.encoding(table)
-                    at += table.num_rows
+                yield from part.batches(np.arange(first - before, last - before), columns)
             before += part.rows
-        return out
+
+    @property
+    def compacted(self) -> "CompactedRows | None":
+        """Reads columns before they are encoded; None where gaps in them stay NaN."""
+        return CompactedRows(self) if self.encoding.profile.filled else None
 
     @property
     def most_readers(self) -> int:
@@ -66,6 +76,28 @@ class EncodedRows(RowReader):
                 skipped += part.rows
             before += part.rows
         return replace(self, parts=tuple(kept), start=start - skipped, stop=stop - skipped)
+
+
+@dataclass(frozen=True, eq=False)
+class CompactedRows(RowReader):
+    """Reads some rows of a table, and gives them as a `CompactTable`."""
+
+    rows: EncodedRows
+
+    def __call__(self) -> CompactTable:
+        """Read, on a worker."""
+        encoding = self.rows.encoding
+        pieces = [(t.num_rows, encoding.columns(t)) for t in self.rows.tables()]
+        return CompactTable(encoding, tuple(pieces))
+
+    @property
+    def most_readers(self) -> int:
+        """As if they were encoded."""
+        return self.rows.most_readers
+
+    def part(self, start: int, stop: int) -> "CompactedRows":
+        """Parts that have none of the rows are not read."""
+        return CompactedRows(self.rows.part(start, stop))
 
 
 def encoded(table: Table, profile: Profile) -> da.Array:

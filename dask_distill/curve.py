@@ -266,8 +266,9 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            whole = (split.seed, rows, own, 0.0)
-            draws += [CurveDraw(name, -1, *whole) for name in (EVERYTHING, MAJORITY)]
+            draws += [
+                CurveDraw(name, -1, split.seed, rows, own, 0.0) for name in (EVERYTHING, MAJORITY)
+            ]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
@@ -323,14 +324,27 @@ class _Job:
 
 
 def _trial(
-    draw: CurveDraw, test: Rows, name: str, model: Any, measures: Measures, *tables: LabelledRows
+    draw: CurveDraw,
+    test: Rows,
+    name: str,
+    model: Any,
+    measures: Measures,
+    pool: LabelledRows,
+    *held_out: LabelledRows,
 ) -> Trial:
     pool, *held_out = tables
     taken = pool.take(draw.rows)
     training = LabelledRows(taken.X, taken.codes, draw.weights)
-    tested = held_out[0] if held_out else pool.take(test)
-    told = (model, draw.seed, training, tested, len(measures.labels), measures)
-    return train_and_test(draw.strategy, name, *told)
+    return train_and_test(
+        draw.strategy,
+        name,
+        model,
+        draw.seed,
+        training,
+        held_out[0] if held_out else pool.take(test),
+        len(measures.labels),
+        measures,
+    )
 
 
 def _test_set(test: Any, source: Dataset) -> Dataset:

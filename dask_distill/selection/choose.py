@@ -150,7 +150,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
             # made meanwhile
             watched = Watched(strategy, run.fetch(ground.groups))
             selections, shown = select_rows(watched, strategy, offer.blocks, question, run)
-    indices, weights, scores = assemble(selections, facts, offer.wanted, strategy)
+    indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
         indices, weights, scores = apart.join(indices, weights, scores, pool)
@@ -161,7 +161,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     if outline.classes is not None:
         rows = np.concatenate([selection.rows for selection in selections])
         codes = np.concatenate([selection.codes for selection in selections])[np.argsort(rows)]
-        taken = np.bincount(codes, minlength=len(facts.classes))
+        taken = np.bincount(codes, minlength=len(outline.classes))
     counts = group_counts(selections, None if apart is None else apart.groups)
     if unread:
         counts = run.fetch(
@@ -192,7 +192,7 @@ def _goes_unread(ground: Ground, asked: Asked, question: Any, run: Run) -> bool:
     # who sets rows apart, or deals them out by their groups, looks at them; and of rows that were
     # left out for a feature it is not known which these are
     looks = request.sets_apart or request.subsets > 1
-    if looks or (ground.facts.invalid or {}).get("columns"):
+    if looks or (ground.outline.invalid or {}).get("columns"):
         return False
     return not run.fetch(run.call("reads", _reads_features, run.constant(strategy), question))
 

@@ -78,9 +78,9 @@ def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Grou
     outline: Schema | None = journal.get("outline") if journal.has("schema") else None
     if outline is None:
         with columns_named(asked.dataset.columns):
-            schema, outline = _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
-            known = run.fetch(outline)
-        receipts.begin(known.fingerprint)
+            schema, held_outline = _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
+            outline = run.fetch(held_outline)
+        receipts.begin(outline.fingerprint)
         # the outline last: a run that resumes looks for it
         run.write(journal, schema=schema, outline=held_outline)
     else:

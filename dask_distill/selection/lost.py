@@ -19,7 +19,7 @@ _EXPECTED = 5
 def lost(
     groups: Groups,
     counts: Counts,
-    facts: Schema,
+    outline: Schema,
     taken: Counts | None,
     size: int,
     *,
@@ -52,11 +52,11 @@ def lost(
     found = []
     if counts.shape[1]:
         every, selected = counts
-        among, drawn = (int(every.sum()), int(selected.sum())) if sampled else (facts.n, size)
+        among, drawn = (int(every.sum()), int(selected.sum())) if sampled else (outline.n, size)
         dense = every * drawn >= _EXPECTED * among
         missing = np.flatnonzero(dense & (selected == 0))
-        rows = {int(g): round(int(every[g]) * facts.n / among) for g in missing}
-        found = [_described(groups, g, rows[g], facts) for g in rows]
+        rows = {int(g): round(int(every[g]) * outline.n / among) for g in missing}
+        found = [_described(groups, g, rows[g], outline) for g in rows]
     found.sort(key=lambda entry: (-entry["rows"], entry["near_row"]))
     return {
         "classes": classes,

@@ -26,10 +26,10 @@ def make_provenance(
 ) -> dict[str, Any]:
     """How the subset came about, JSON-able."""
     dataset, request = asked.dataset, asked.request
-    facts, taken, size = found.pool, found.taken, len(found.indices)
-    dropped = dropped_facts(facts, dataset.columns)
+    outline, taken, size = found.pool, found.taken, len(found.indices)
+    dropped = dropped_facts(outline, dataset.columns)
     missing = lost(
-        run.fetch(ground.groups), found.counts, facts, taken, size, sampled=found.sampled
+        run.fetch(ground.groups), found.counts, outline, taken, size, sampled=found.sampled
     )
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]

@@ -132,9 +132,16 @@ class Judge:
             keys = highest_first(scores[self.aim.criterion])
         keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
         reported = {name: values for name, values in scores.items() if name in REPORTED}
-        X = self.space(block.X)
-        told = (block.number, block.rows, keys, groups, block.codes, reported, X)
-        return RankedInSpace(*told, mass=block.mass)
+        return RankedInSpace(
+            block.number,
+            block.rows,
+            keys,
+            groups,
+            block.codes,
+            reported,
+            self.space(block.X),
+            mass=block.mass,
+        )
 
     def answer(self, state: RankedInSpace) -> Tally:
         """Of this block."""
@@ -237,8 +244,9 @@ class Reduce:
             aim.shares / np.maximum(answer.masses, 1),
             {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
-        by_block = targets(asked.final, _OVERSAMPLE, blocks, full=False)
-        return OfferExemplars(exemplars, nowhere, by_block)
+        return OfferExemplars(
+            exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False)
+        )
 
 
 @dataclass(frozen=True)

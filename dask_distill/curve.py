@@ -266,9 +266,8 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            draws += [
-                CurveDraw(name, -1, split.seed, rows, own, 0.0) for name in (EVERYTHING, MAJORITY)
-            ]
+            whole = (split.seed, rows, own, 0.0)
+            draws += [CurveDraw(name, -1, *whole) for name in (EVERYTHING, MAJORITY)]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
@@ -324,27 +323,14 @@ class _Job:
 
 
 def _trial(
-    draw: CurveDraw,
-    test: Rows,
-    name: str,
-    model: Any,
-    measures: Measures,
-    pool: LabelledRows,
-    *held_out: LabelledRows,
+    draw: CurveDraw, test: Rows, name: str, model: Any, measures: Measures, *tables: LabelledRows
 ) -> Trial:
     pool, *held_out = tables
     taken = pool.take(draw.rows)
     training = LabelledRows(taken.X, taken.codes, draw.weights)
-    return train_and_test(
-        draw.strategy,
-        name,
-        model,
-        draw.seed,
-        training,
-        held_out[0] if held_out else pool.take(test),
-        len(measures.labels),
-        measures,
-    )
+    tested = held_out[0] if held_out else pool.take(test)
+    told = (model, draw.seed, training, tested, len(measures.labels), measures)
+    return train_and_test(draw.strategy, name, *told)
 
 
 def _test_set(test: Any, source: Dataset) -> Dataset:

@@ -32,7 +32,7 @@ from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
 
-_PASSES = {2: "two", 3: "three", 4: "four"}
+_PASSES = {1: "one pass", 2: "two passes", 3: "three passes", 4: "four passes"}
 # of a request, what scores hang on
 _SCORED_BY = ("seed", "on_invalid", "scale", "missing_label")
 # of the provenance, what run --json prints
@@ -177,8 +177,8 @@ def plan(
             ("memory of the coordinator", f"up to {shown_bytes(made.coordinator_bytes)}"),
             (
                 "read",
-                f"{shown_bytes(made.bytes_read)}, in {_PASSES[made.passes]} passes; to write, up "
-                f"to {shown_bytes(made.bytes_read_to_write)} more",
+                f"{shown_bytes(made.bytes_read)}, in {_PASSES[made.passes]}; to write, up to "
+                f"{shown_bytes(made.bytes_read_to_write)} more",
             ),
             (
                 "moved",

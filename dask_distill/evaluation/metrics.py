@@ -260,7 +260,8 @@ def metrics_of(
     Examples
     --------
     >>> half = np.full((2, 2), 0.5)
-    >>> found, recalls = metrics_of(Prediction(np.zeros(2, int), half, half), np.array([0, 1]), None, 2)
+    >>> first = Prediction(np.zeros(2, int), half, half)
+    >>> found, recalls = metrics_of(first, np.array([0, 1]), None, 2)
     >>> {name: round(value, 3) for name, value in found.items() if value != 0.5}
     {'worst_class_recall': 0.0, 'log_loss': 0.693, 'brier': 0.25, 'calibration_error': 0.0}
     """

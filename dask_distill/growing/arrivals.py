@@ -135,9 +135,8 @@ class Reservoir:
             floor=self.rule.floor,
         )
         labels = None if self.labels is None else self.labels[kept]
-        return Reservoir(
-            replace(self.rule, least=least), self.rows[kept], self.priority[kept], labels
-        )
+        rule = replace(self.rule, least=least)
+        return Reservoir(rule, self.rows[kept], self.priority[kept], labels)
 
     def merge(self, other: "Reservoir") -> "Reservoir":
         """Together, and thinned: no part may have kept a row that both would not."""

@@ -48,8 +48,8 @@ class Selected:
         Group of each row; None where some were protected.
     counts : (2, G) int64 array
         Rows of each group, all and selected; see `watched`.
-    sampled : bool
-        Whether these are of the survey's sample alone.
+    unread : bool
+        Whether features were not read for them: counts are of the sample then.
     told : dict
         For the provenance.
     rounds : list of Round
@@ -64,7 +64,7 @@ class Selected:
     taken: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.uint8] | None
     counts: npt.NDArray[np.int64]
-    sampled: bool
+    unread: bool
     told: dict[str, Any]
     rounds: list[Round]
 
@@ -141,10 +141,10 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     unread = False
     if offer.wanted:
         (question,) = run.held(first_question(ground, offer, asked, run))
-        unread = _goes_unread(ground, asked, question, run)
+        unread = _goes_unread(asked, question, run)
         if unread:
             raw = unread_blocks(asked.dataset, run.runner)
-            blocks = [Inline(valid_block, block, ground.outline) for block in raw]
+            blocks = [Inline(valid_block, block, ground.held_outline) for block in raw]
             selections, shown = select_rows(strategy, strategy, blocks, question, run)
         else:
             # made meanwhile
@@ -177,22 +177,16 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         taken=taken,
         groups=selected_groups(selections),
         counts=counts,
-        sampled=unread,
+        unread=unread,
         told=shown,
         rounds=list(run.ledger.rounds),
     )
 
 
-def _goes_unread(ground: Ground, asked: Asked, question: Any, run: Run) -> bool:
+def _goes_unread(asked: Asked, question: Any, run: Run) -> bool:
     """Whether the rest is chosen without a look at features."""
-    request = asked.request
-    strategy = request.strategy
-    if type(strategy).reads_features is Strategy.reads_features:
-        return False
-    # who sets rows apart, or deals them out by their groups, looks at them; and of rows that were
-    # left out for a feature it is not known which these are
-    looks = request.sets_apart or request.subsets > 1
-    if looks or (ground.outline.invalid or {}).get("columns"):
+    strategy = asked.request.strategy
+    if not (asked.request.allows_unread and strategy.may_draw_by_number):
         return False
     return not run.fetch(run.call("reads", _reads_features, run.constant(strategy), question))
 

@@ -228,11 +228,14 @@ def _rows_apart(asked: Asked, selected: int) -> int:
 
 def _bytes_beside(asked: Asked) -> int:
     """Of what is read beside features: masks, sample weights, and a target that is checked."""
+    request, dataset = asked.request, asked.dataset
     marks = (asked.protection.marks, asked.initial)
     masks = [None if marked is None else marked.mask for marked in marks]
     # weights are measured before the passes
-    weights = (asked.request.passes + 1) * _bytes(asked.dataset.sample_weight)
-    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(asked.request.target) + weights
+    weights = (request.passes + 1) * _bytes(dataset.sample_weight)
+    if request.goes_unread:
+        weights += _bytes(dataset.sample_weight) + _bytes(dataset.labels)
+    return sum(_bytes(mask) for mask in masks) + 2 * _bytes(request.target) + weights
 
 
 def _bytes(array: da.Array | None) -> int:

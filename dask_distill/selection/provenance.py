@@ -29,7 +29,7 @@ def make_provenance(
     outline, taken, size = found.pool, found.taken, len(found.indices)
     dropped = dropped_facts(outline, dataset.columns)
     missing = lost(
-        run.fetch(ground.groups), found.counts, outline, taken, size, sampled=found.sampled
+        run.fetch(ground.groups), found.counts, outline, taken, size, sampled=found.unread
     )
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]
@@ -56,7 +56,7 @@ def make_provenance(
         "classes": classes,
         "labels": labels,
         "underrepresented": _underrepresented(request, classes, labels, free, outline),
-        "bytes_read": request.passes * int(dataset.n * read_row_bytes(dataset)),
+        "bytes_read": _bytes_read(found, asked),
         "bytes_moved": run.ledger.bytes_moved(),
         "bytes_on_the_wire": run.wire.figures(),
         "bytes_to_gather_everything": dataset.nbytes,
@@ -67,6 +67,15 @@ def make_provenance(
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
     }
+
+
+def _bytes_read(found: Selected, asked: Asked) -> int:
+    dataset, request = asked.dataset, asked.request
+    row = read_row_bytes(dataset)
+    if not found.unread:
+        return request.passes * int(dataset.n * row)
+    label = dataset.row_bytes - dataset.d * dataset.features.dtype.itemsize
+    return (1 + request.certify) * int(dataset.n * row) + dataset.n * label
 
 
 def versions() -> dict[str, str]:

@@ -91,13 +91,31 @@ class Request:
         return self.reduce is not None and self.reduce.fits_all_rows
 
     @property
+    def allows_unread(self) -> bool:
+        """Whether a strategy that draws rows by their numbers need not look at features.
+
+        Who sets rows apart, or deals them out by their groups, looks at them; and of rows that are
+        left out for a feature it is not known which these are.
+        """
+        reduced = self.reduce is not None or self.time_scale is not None
+        return not (self.sets_apart or self.subsets > 1 or reduced or self.on_invalid == "drop")
+
+    @property
+    def goes_unread(self) -> bool:
+        """Whether features are read for the survey alone, and for a certificate."""
+        return self.allows_unread and self.strategy.draws_by_number
+
+    @property
     def passes(self) -> int:
-        """Times that features and labels are read before the selected rows are written."""
+        """Times that features are read before the selected rows are written, and labels too.
+
+        Where it `goes_unread`, labels are read once more.
+        """
         if self.reduce is not None or self.time_scale is not None:
             # reduced blocks are held; a function of the user's sees rows as they are
             plain = callable(self.protect) and not hasattr(self.protect, "__array__")
             return 2 + plain + self.fits_all_rows
-        return 2 + self.certify + self.sets_apart
+        return 2 + self.certify + self.sets_apart - self.goes_unread
 
     def of(self, dataset: Dataset) -> "Asked":
         """What is asked of this data set; refuses what cannot work, without reading a row.

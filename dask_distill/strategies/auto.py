@@ -86,9 +86,8 @@ class Auto(Strategy):
         The part of a cell, nearest to its mean, of which a row is taken; 0 takes the nearest.
         "auto" goes from half of it to all of it, where many rows stand for many more.
     proxy : "ensemble" or "linear"
-        The built-in judge: three softmax models on random Fourier features, each without the
-        rows that it judges in the sample; or one on the features alone, which is faster, and
-        takes what is not linear for wrong labels.
+        The built-in judge: three softmax models on random Fourier features, each without the rows
+        of the sample that it judges; or one on the features alone, faster, but blind to curves.
     floor : int
         Rows that every class gets at least (or all it has), while size allows; 0 is 10, or half
         of an equal share where that is less.
@@ -128,6 +127,7 @@ class Auto(Strategy):
     }
     takes_weights: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
+    may_draw_by_number: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.balance not in ("proportional", "sqrt", "equal"):

@@ -63,6 +63,10 @@ class Strategy:
     takes_strata: ClassVar[bool] = False
     # whether it can go on from a sample of what came before, where data grows
     grows: ClassVar[bool] = False
+    # whether rows are drawn by their numbers and classes, whatever their features; and whether they
+    # may be, as the sample decides
+    draws_by_number: ClassVar[bool] = False
+    may_draw_by_number: ClassVar[bool] = False
     # what a search tries of its options beside their defaults; None where it is not searched
     ranges: ClassVar[Ranges | None] = None
     # options that it is searched with
@@ -144,7 +148,7 @@ class Strategy:
 
         Where they do not, none are read: rows of such a block have no column.
         """
-        return True
+        return not self.draws_by_number
 
     def facts(self, choice: Any) -> dict[str, Any]:
         """What the provenance tells of the choice, JSON-able."""

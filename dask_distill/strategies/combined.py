@@ -132,16 +132,9 @@ class Judge:
             keys = highest_first(scores[self.aim.criterion])
         keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
         reported = {name: values for name, values in scores.items() if name in REPORTED}
-        return RankedInSpace(
-            block.number,
-            block.rows,
-            keys,
-            groups,
-            block.codes,
-            reported,
-            self.space(block.X),
-            mass=block.mass,
-        )
+        X = self.space(block.X)
+        told = (block.number, block.rows, keys, groups, block.codes, reported, X)
+        return RankedInSpace(*told, mass=block.mass)
 
     def answer(self, state: RankedInSpace) -> Tally:
         """Of this block."""
@@ -244,9 +237,8 @@ class Reduce:
             aim.shares / np.maximum(answer.masses, 1),
             {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
-        return OfferExemplars(
-            exemplars, nowhere, targets(asked.final, _OVERSAMPLE, blocks, full=False)
-        )
+        by_block = targets(asked.final, _OVERSAMPLE, blocks, full=False)
+        return OfferExemplars(exemplars, nowhere, by_block)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dask_distill.strategies.base import TARGETS
-from dask_distill.strategies.parts.ranking import Ranking, RankQuestion
+from dask_distill.strategies.parts.ranking import Ranking
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,5 @@ class Random(Ranking):
     name: ClassVar[str] = "random"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
-
-    def reads_features(self, question: RankQuestion) -> bool:
-        """Rows are drawn by their numbers."""
-        return False
+    draws_by_number: ClassVar[bool] = True
+    may_draw_by_number: ClassVar[bool] = True

@@ -6,7 +6,7 @@ from typing import ClassVar
 from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import NUMBERS, Ranges
-from dask_distill.strategies.parts.ranking import Counts, Ranking, RankQuestion
+from dask_distill.strategies.parts.ranking import Counts, Ranking
 from dask_distill.survey.schema import Schema
 
 
@@ -31,14 +31,12 @@ class Stratified(Ranking):
     ranges: ClassVar[Ranges | None] = {}
     needs_labels: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
+    draws_by_number: ClassVar[bool] = True
+    may_draw_by_number: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.floor < 1:
             raise InputError(f"floor must be at least 1, got {self.floor}; 1 keeps every class")
-
-    def reads_features(self, question: RankQuestion) -> bool:
-        """Rows of each class are drawn by their numbers."""
-        return False
 
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """In proportion to the classes' rows."""

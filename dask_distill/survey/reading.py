@@ -56,6 +56,8 @@ def looked_at(dataset: Dataset, raw: list[Any], runner: Runner) -> list[Any]:
 
 def is_compacted(dataset: Dataset) -> bool:
     """Whether all chunks of the source have a smaller form."""
+    if dataset.profile is None:
+        return False
     array = dataset.features
     plain = dict(array.__dask_graph__())
     readers = (_reader(plain, handle.key) for handle in array.to_delayed().ravel())

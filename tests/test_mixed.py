@@ -213,7 +213,7 @@ def test_embedding__of_many_numbers_counts_as_one_column(folder):
     assert [(g.start, g.stop) for g in dataset.groups] == [(2, 66)]
     asked = Request(strategy=make_strategy("random", None), size=9).of(dataset)
     run = Run.here(None)
-    schema = surveyed(raw_blocks(dataset, run.runner), asked, run, Receipts()).facts
+    schema = surveyed(raw_blocks(dataset, run.runner), asked, run, Receipts()).outline
     X = (dataset.features.compute() - schema.mean) / schema.scale
     variance = X.var(axis=0)
     assert variance[:2] == pytest.approx(1, abs=1e-3)

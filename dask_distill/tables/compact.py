@@ -91,11 +91,9 @@ class CompactTable:
             start = 0
             for reader, column in zip(self.encoding.readers, columns, strict=True):
                 if rows and reader.unbounded:
-                    stop = start + len(reader.plain_names)
-                    np.minimum(least[start:stop], column.values.min(axis=0), least[start:stop])
-                    np.maximum(
-                        greatest[start:stop], column.values.max(axis=0), greatest[start:stop]
-                    )
+                    own = slice(start, start + len(reader.plain_names))
+                    least[own] = np.minimum(least[own], column.values.min(axis=0))
+                    greatest[own] = np.maximum(greatest[own], column.values.max(axis=0))
                 start += len(reader.names)
         return least, greatest
 

@@ -329,7 +329,8 @@ def large(tmp_path):
     return [str(PROGRAM), *words, "--strategy", "kcenter", "--workers", "1"]
 
 
-def test_interrupt__is_one_line_and_no_traceback(large):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupt__is_one_line_and_no_traceback(large, number, code):
     """As a terminal sends it: to all processes at once."""
     run = subprocess.Popen(
         large, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -339,11 +340,42 @@ def test_interrupt__is_one_line_and_no_traceback(large):
         lines.append(line)
         if "survey" in line:
             break
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, number)
     rest = run.communicate(timeout=100)[1]
-    assert run.returncode == 1
+    assert run.returncode == code
     assert "Traceback" not in "".join(lines) + rest
     assert rest.rstrip().endswith("stopped; what is finished is kept for --resume")
+
+
+DROPPED = """
+import gc, signal, sys, weakref
+from dask_distill.runtime import runner
+
+class Thing:
+    pass
+
+def struck(self, watched, kept, settle=runner.DaskRunner.settle):
+    # where it cannot be raised: Python drops what a weak reference's callback raises
+    thing = Thing()
+    kept_alive = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    del thing
+    return settle(self, watched, kept)
+
+if __name__ == "__main__":
+    runner.DaskRunner.settle = struck
+    from dask_distill.cli.main import main
+    main()
+"""
+
+
+def test_interrupt__that_python_drops_ends_the_run_all_the_same(large, tmp_path):
+    (tmp_path / "dropped.py").write_text(DROPPED)
+    done = subprocess.run(
+        [sys.executable, "dropped.py", *large[1:]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.rstrip().endswith("stopped; what is finished is kept for --resume")
 
 
 def test_closed_pipe__ends_without_a_word(tmp_path):

@@ -22,6 +22,7 @@ from dask_distill.cli.search import search
 from dask_distill.cli.synthesize import synthesize
 from dask_distill.cli.words import as_words
 from dask_distill.errors import DistillError, InputError, InputWarning
+from dask_distill.runtime.stopping import exit_code, stoppable
 
 
 class _Group(click.Group):
@@ -95,13 +96,15 @@ cli.add_command(follow)
 def main() -> None:
     """Entry point of ``dask-distill``."""
     try:
-        sys.exit(cli.main(prog_name=PROGRAM, standalone_mode=False))
+        with stoppable():
+            code = cli.main(prog_name=PROGRAM, standalone_mode=False)
+        sys.exit(code)
     except click.UsageError as error:
         click.echo(f"{PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo(f"{PROGRAM}: stopped; what is finished is kept for --resume", err=True)
-        sys.exit(1)
+        sys.exit(exit_code())
     except BrokenPipeError:
         # who was reading has enough; what is left in the buffer must not be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

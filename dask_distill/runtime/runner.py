@@ -16,6 +16,7 @@ from dask_distill.runtime.failures import plain_failures
 from dask_distill.runtime.inline import Inline, detached, evaluate
 from dask_distill.runtime.progress import Progress, Silent
 from dask_distill.runtime.silence import allowing_large_graphs
+from dask_distill.runtime.stopping import refuse_stopped
 from dask_distill.runtime.threads import local_threads
 
 
@@ -162,6 +163,7 @@ class DaskRunner:
 
     def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
+        refuse_stopped()
         handles = [*watched, *kept]
         client = active_client()
         with allowing_large_graphs():
@@ -172,6 +174,7 @@ class DaskRunner:
 
             persisted = list(dask.persist(*handles))
             for _ in as_completed(futures_of(persisted[: len(watched)])):
+                refuse_stopped()
                 self.progress.advance()
             return persisted
 
@@ -184,11 +187,13 @@ class DaskRunner:
 
     def fetch(self, result: Any) -> Any:
         """Compute one small result."""
+        refuse_stopped()
         with plain_failures(self.rows):
             return accepted(_value(result))
 
     def fetch_all(self, results: Sequence[Any]) -> list[Any]:
         """Bring small results here, in one computation."""
+        refuse_stopped()
         with plain_failures(self.rows):
             return [accepted(result) for result in dask.compute(*results)]
 

@@ -22,6 +22,7 @@ from dask_distill.conversation.journal import Journal
 from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.selection.request import Asked
 from dask_distill.selection.task import target_digest
+from dask_distill.storage.form import is_committed
 from dask_distill.storage.local import BIN, sync
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import FORMAT_VERSION, open_content
@@ -384,7 +385,7 @@ def _recorded(target: Location) -> dict[str, Any] | None:
         content = open_content(target)
     except IncompleteOutput:
         return None
-    if content is None or not isinstance(content.get("commit"), dict):
+    if content is None or not is_committed(content):
         return None
     request = content.get("request")
     return dict(request) if isinstance(request, dict) else {}

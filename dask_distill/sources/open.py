@@ -7,7 +7,7 @@ options.
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,17 +26,20 @@ from dask_distill.sources.files import (
     of_split,
 )
 from dask_distill.sources.npy import open_npy, open_npz
-from dask_distill.sources.own import is_former_table
 from dask_distill.sources.parquet import open_parquet
 from dask_distill.sources.reader import is_web, open_filesystem, within
 from dask_distill.sources.splits import usual_split
 from dask_distill.sources.text_tables import open_text_table
 from dask_distill.sources.where import of_partitions, usual_where
 from dask_distill.sources.zarr import open_zarr
+from dask_distill.storage.form import is_former
 from dask_distill.storage.location import Location
 
 _OWN = "those of the subset that the source is; --sample-weight '' counts rows alike"
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+# files of arrays by the end of their names, and what opens them: location, features, labels, what
+# is carried and sample weights, by name; tables are told by `kind_of`, folders are zarr's
+READERS: dict[str, Callable[..., Dataset]] = {".npz": open_npz, ".npy": open_npy}
 
 
 def open_dataset(
@@ -235,7 +238,7 @@ def _is_table(location: Location) -> bool:
     """Whether it is a file of parquet, CSV or JSON lines, or a folder that is nothing else."""
     system, path = open_filesystem(location)
     name = path.partition("?")[0] if is_web(location) else path
-    if name.endswith((".npz", ".npy")):
+    if name.endswith(tuple(READERS)):
         return False
     if system.isfile(path):
         return kind_of(name) is not None or holds_parquet(system, path)
@@ -254,7 +257,7 @@ def _table(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Da
         return open_text_table(location, files, features, named, asked.carry, *told), warning
     # a subset that we have written brings weights, row numbers and scores
     weight = None if asked.weight is None else str(asked.weight or "")
-    former = is_former_table(location)
+    former = is_former(*open_filesystem(location))
     read = (features, named, asked.carry, weight, former, asked.kinds, asked.profile)
     return open_parquet(location, files, *read), warning
 
@@ -262,10 +265,9 @@ def _table(location: Location, files: list[DataFile], asked: _Asked) -> tuple[Da
 def _other(location: Location, asked: _Asked) -> Dataset:
     system, path = open_filesystem(location)
     name = path.partition("?")[0] if is_web(location) else path
-    if name.endswith(".npz"):
-        return open_npz(location, asked.features, asked.labels, asked.carry, asked.weight)
-    if name.endswith(".npy"):
-        return open_npy(location, asked.features, asked.labels, asked.carry, asked.weight)
+    for ending, reader in READERS.items():
+        if name.endswith(ending):
+            return reader(location, asked.features, asked.labels, asked.carry, asked.weight)
     if not system.isfile(path):
         found = open_zarr(
             location,

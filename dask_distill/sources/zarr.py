@@ -28,8 +28,8 @@ from dask_distill.sources.members import (
     members_of,
 )
 from dask_distill.sources.stored import count_missing, lazy_columns, lazy_rows
+from dask_distill.storage.form import ATTRIBUTE, is_committed
 from dask_distill.storage.location import Location
-from dask_distill.storage.manifest import ATTRIBUTE
 from dask_distill.tables.dataset import dataset_of
 
 _SEVERAL = re.compile(r"[,*?\[]")
@@ -284,7 +284,7 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str, str]:
     ours = group.attrs.get(ATTRIBUTE)
     if not isinstance(ours, dict):
         return "X", "y", ""
-    if not isinstance(ours.get("commit"), dict):
+    if not is_committed(ours):
         raise InputError(
             f"source '{location.url}' must be complete, got a subset without its commit marker; "
             "write it again, or see what is missing with dask-distill verify"

@@ -1,1 +1,1 @@
-"""A zarr group that is there whole or not at all; knows arrays and attributes alone."""
+"""Targets that are there whole or not at all: a zarr group, a folder of parquet files."""

@@ -15,12 +15,11 @@ from dask.delayed import Delayed, delayed
 
 from dask_distill.errors import InputError
 from dask_distill.storage.chunks import Layout
-from dask_distill.storage.form import FOLDER, FORMAT_VERSION
+from dask_distill.storage.form import FOLDER, FORMAT_VERSION, committed, differing
 from dask_distill.storage.local import sync
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import (
     broken_invariants,
-    changed_attributes,
     holds_scores,
     open_content,
     uncommitted,
@@ -134,7 +133,7 @@ def write(
         with work.guard(f"target '{location.shown}' must be committed"):
             _tidy(work, {receipt.name for receipt in receipts})
             # whoever looks for it takes the folder for whole, so it comes last
-            _put_root(work, _committed(content))
+            _put_root(work, committed(content))
     return {
         "target": location.shown,
         "digest": content["digest"],
@@ -183,11 +182,6 @@ def _sealed(receipts: Sequence[PartReceipt], columns: Mapping[str, str]) -> dict
     """Manifest, digest and commit, which are added to the attributes."""
     manifest = {receipt.name: receipt.entry() for receipt in receipts}
     return {"manifest": manifest, "digest": _digest(manifest, columns)}
-
-
-def _committed(content: dict[str, Any]) -> dict[str, Any]:
-    commit = {"digest": content["digest"], "attributes_digest": combined_digest(content)}
-    return content | {"commit": commit}
 
 
 def _digest(manifest: Mapping[str, Any], columns: Mapping[str, str]) -> str:
@@ -259,11 +253,8 @@ def verify(location: Location, content: dict[str, Any]) -> Verification:
         return Verification(False, tuple(problems), 0, 0, 0, None)
     if damaged := _damaged(content):
         return Verification(False, tuple(damaged), 0, 0, 0, None)
-    manifest, commit = content["manifest"], content["commit"]
-    if not _digest(manifest, content["columns"]) == content["digest"] == commit.get("digest"):
-        problems.append("the manifest differs from the one committed")
-    else:
-        problems += changed_attributes(content, commit)
+    manifest = content["manifest"]
+    problems += differing(content, _digest(manifest, content["columns"]))
     check_one = delayed(check_part, pure=False, traverse=False)
     place = location.resolved()
     tasks = [check_one(place, name, entry) for name, entry in manifest.items()]

@@ -1,17 +1,67 @@
-"""The two forms of a target, and which file of each is written last: with it a target is whole.
+"""The two forms of a target, and the marker of each: what is written last makes a target whole.
 
-A zarr group has our attribute in its metadata; a folder of parquet files has it in a file.
+A zarr group has our attribute in its metadata; a folder of parquet files has it in a file. The
+marker is a part of either, and known here alone.
 """
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dask_distill.storage.location import Location
+from dask_distill.support.digest import combined_digest
 
 FORMAT_VERSION = 1
 ATTRIBUTE = "dask_distill"
+_COMMIT = "commit"
+# what folders of parquet files had in its place before
+_FORMER = "_SUCCESS"
+
+
+def committed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a target says of itself, with its ``digest``, and the marker.
+
+    Examples
+    --------
+    >>> is_committed({"digest": "7"}), is_committed(committed({"digest": "7"}))
+    (False, True)
+    """
+    digests = {"digest": content["digest"], "attributes_digest": combined_digest(content)}
+    return {**content, _COMMIT: digests}
+
+
+def is_committed(content: Mapping[str, Any]) -> bool:
+    """Whether the marker is there."""
+    return isinstance(content.get(_COMMIT), dict)
+
+
+def differing(content: Mapping[str, Any], digest: Any) -> list[str]:
+    """What is not as it was when the marker was written; ``digest`` is the manifest's, made anew.
+
+    Examples
+    --------
+    >>> differing(committed({"digest": "7"}) | {"rows": 1}, "7")
+    ['the attributes differ from those committed']
+    """
+    commit = content[_COMMIT]
+    if not digest == content.get("digest") == commit.get("digest"):
+        return ["the manifest differs from the one committed"]
+    rest = {key: value for key, value in content.items() if key != _COMMIT}
+    if combined_digest(rest) != commit.get("attributes_digest"):
+        return ["the attributes differ from those committed"]
+    return []
+
+
+def is_former(system: Any, path: str) -> bool:
+    """Whether a folder has the marker that we ended folders of parquet files with before."""
+    # others leave an empty file of this name, or none
+    with suppress(OSError, ValueError):
+        found = json.loads(system.cat_file(f"{path.rstrip('/')}/{_FORMER}") or b"{}")
+        return isinstance(found, dict) and ATTRIBUTE in found
+    return False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import zarr
 from dask_distill.errors import IncompleteOutput, InputError
 from dask_distill.storage import folder
 from dask_distill.storage.chunks import Layout, create_array, lazy_array
-from dask_distill.storage.form import FOLDER, GROUP, form_wanted
+from dask_distill.storage.form import FOLDER, GROUP, committed, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import (
     ATTRIBUTE,
@@ -125,11 +125,10 @@ def write(
         manifest = make_manifest(layouts, receipts)
         digest = combined_digest(manifest)
         content |= {"manifest": manifest, "digest": digest}
-        commit = {"digest": digest, "attributes_digest": combined_digest(content)}
         with work.guard(f"target '{location.shown}' must be committed"):
             group.attrs.put({**(marks or {}), ATTRIBUTE: content})
             # a reader trusts nothing without this, so it comes when everything else is there
-            group.attrs.put({**(marks or {}), ATTRIBUTE: content | {"commit": commit}})
+            group.attrs.put({**(marks or {}), ATTRIBUTE: committed(content)})
     return {
         "target": location.shown,
         "digest": digest,

@@ -11,13 +11,19 @@ import zarr
 
 from dask_distill.errors import IncompleteOutput, InputError
 from dask_distill.storage.chunks import Finding, Layout, Receipt, is_plain_name
-from dask_distill.storage.form import ATTRIBUTE, FORMAT_VERSION, form_there
+from dask_distill.storage.form import (
+    ATTRIBUTE,
+    FORMAT_VERSION,
+    differing,
+    form_there,
+    is_committed,
+)
 from dask_distill.storage.location import Location
 from dask_distill.support.digest import combined_digest
 
 __all__ = ["ATTRIBUTE", "FORMAT_VERSION", "KIND", "SCORES", "STAGED", "SUBSET_WEIGHT", "SUMMARY"]
 __all__ += ["SYNTHETIC"]
-__all__ += ["broken_digests", "broken_invariants", "changed_attributes", "lay_out", "lengths"]
+__all__ += ["broken_digests", "broken_invariants", "lay_out", "lengths"]
 __all__ += ["make_manifest", "misfit", "open_content", "parse_manifest", "selected_rows"]
 __all__ += ["holds_scores", "uncommitted"]
 
@@ -136,7 +142,7 @@ def uncommitted(location: Location, content: Mapping[str, Any]) -> list[str]:
             f"has died at that: '{whole}' has it whole, and resume=True / --resume, follow, or "
             "whatever writes there next finishes this"
         ]
-    problems = [] if isinstance(content.get("commit"), dict) else ["the commit marker is missing"]
+    problems = [] if is_committed(content) else ["the commit marker is missing"]
     if not isinstance(content.get("manifest"), dict):
         problems.append("the manifest is missing")
     return problems
@@ -144,20 +150,10 @@ def uncommitted(location: Location, content: Mapping[str, Any]) -> list[str]:
 
 def broken_digests(content: Mapping[str, Any]) -> list[str]:
     """Whether manifest and attributes are those of the commit."""
-    manifest, commit = content.get("manifest"), content.get("commit")
-    if not isinstance(manifest, dict) or not isinstance(commit, dict):
+    manifest = content.get("manifest")
+    if not isinstance(manifest, dict) or not is_committed(content):
         return []
-    if not combined_digest(manifest) == content.get("digest") == commit.get("digest"):
-        return ["the manifest differs from the one committed"]
-    return changed_attributes(content, commit)
-
-
-def changed_attributes(content: Mapping[str, Any], commit: Mapping[str, Any]) -> list[str]:
-    """Whether all that is said is what was said at the commit."""
-    rest = {key: value for key, value in content.items() if key != "commit"}
-    if combined_digest(rest) != commit.get("attributes_digest"):
-        return ["the attributes differ from those committed"]
-    return []
+    return differing(content, combined_digest(manifest))
 
 
 def misfit(location: Location, name: str, layout: Layout) -> str | None:

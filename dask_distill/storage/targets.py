@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask_distill.errors import IncompleteOutput, InputError
-from dask_distill.storage.form import ATTRIBUTE, FOLDER, Form, form_there, form_wanted
+from dask_distill.storage.form import FOLDER, Form, form_there, form_wanted, is_former
 from dask_distill.storage.local import staged
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import holds_scores, open_content
 from dask_distill.storage.remote import beside, discard_anywhere, staged_remotely
 from dask_distill.support.digest import jsonable
-
-# what ends a folder of the form that we wrote before
-_FORMER = "_SUCCESS"
 
 
 @dataclass(frozen=True)
@@ -203,7 +200,7 @@ def _refuse_existing(
 def is_ours(location: Location) -> bool:
     """Whether a subset that we have written is there, whole or not."""
     try:
-        return open_content(location) is not None or _is_former(location)
+        return open_content(location) is not None or is_former(*location.filesystem())
     except IncompleteOutput:
         return False
 
@@ -224,13 +221,3 @@ def staging(final: Location, form: Form, overwrite: bool, run: str | None) -> An
     if final.path is not None:
         return staged(final, overwrite, run=name, keep=keep)
     return staged_remotely(final, form, run=name, keep=keep)
-
-
-def _is_former(location: Location) -> bool:
-    """Whether a folder has the marker that we ended folders of parquet files with before."""
-    system, path = location.filesystem()
-    try:
-        content = json.loads(system.cat_file(f"{path.rstrip('/')}/{_FORMER}") or b"{}")
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and ATTRIBUTE in content

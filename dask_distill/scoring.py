@@ -23,9 +23,9 @@ from dask_distill.data.labels import UNSET, as_labels
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.data.written import beside_table
 from dask_distill.errors import InputError
+from dask_distill.proxy.criteria import CRITERIA
 from dask_distill.proxy.estimator import EstimatorProxy
 from dask_distill.proxy.fitting import PROXIES, judge_of
-from dask_distill.proxy.models import LABELLED
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
@@ -49,7 +49,6 @@ from dask_distill.tables.profile import likely
 
 # how a survey begins to say that labels cannot be told apart
 _NO_CLASSES = ("labels must be classes", "labels must have at least two classes")
-CRITERIA = (*REPORTED, "doubt", "trust_gap")
 
 
 def score(
@@ -327,10 +326,10 @@ def checked_criteria(criteria: Sequence[str]) -> tuple[str, ...]:
     if not wanted:
         raise InputError(f"criteria must name at least one of {', '.join(CRITERIA)}, got none")
     for name in wanted:
-        if name not in CRITERIA:
+        if not isinstance(name, str) or name not in CRITERIA:
             raise InputError(
                 f"criteria must be of {', '.join(CRITERIA)}, got {name!r}"
-                f"{likely(str(name), CRITERIA)}; leave it out"
+                f"{likely(str(name), tuple(CRITERIA))}; leave it out"
             )
     if len(set(wanted)) < len(wanted):
         raise InputError(f"criteria must be named once each, got {', '.join(wanted)}")
@@ -354,7 +353,7 @@ def _of_classes() -> Iterator[None]:
 def _refuse_unlabelled(criteria: Sequence[str], dataset: Dataset, proxy: Any) -> None:
     if dataset.labels is not None:
         return
-    if needy := [name for name in criteria if name in LABELLED]:
+    if needy := [name for name in criteria if CRITERIA[name].labelled]:
         raise InputError(
             f"labels must be given for {', '.join(needy)}, got none; pass labels=, or, from "
             'Python, criteria=("entropy", "margin") with a fitted proxy'

@@ -18,7 +18,8 @@ from dask_distill import distill, score
 from dask_distill.data.places import Places
 from dask_distill.errors import InputError
 from dask_distill.kernels.scores import el2n, entropy, margin
-from dask_distill.scoring import CRITERIA, ChunkScorer
+from dask_distill.proxy.criteria import CRITERIA
+from dask_distill.scoring import ChunkScorer
 
 X, Y = load_digits(return_X_y=True)
 X = X.astype(np.float32)

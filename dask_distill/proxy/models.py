@@ -12,17 +12,13 @@ import numpy.typing as npt
 
 from dask_distill.data.blocks import tile_rows
 from dask_distill.data.places import Places
-from dask_distill.kernels import scores as kernels
-from dask_distill.kernels.label_noise import contradiction
 from dask_distill.kernels.softmax import widened
+from dask_distill.proxy.criteria import CRITERIA, ScoredTile, named_criteria
 from dask_distill.proxy.scaling import Scaling
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
-# scores of probabilities alone, and those of how far these are from the labels
-UNLABELLED = ("entropy", "margin", "doubt")
-LABELLED = ("gradient", "el2n", "trust_gap")
 FOURIER_FEATURES = 600
 # rows that are multiplied at once: their Fourier features stay where the processor has them at hand
 GRANULE_ROWS = 256
@@ -152,7 +148,7 @@ def score(
     confident: npt.NDArray[np.float64] | None = None,
     *,
     sampled: bool = False,
-    names: Collection[str] = (*UNLABELLED, *LABELLED),
+    names: Collection[str] = tuple(CRITERIA),
 ) -> dict[str, Float32]:
     """Scores of some rows, each row at its place in tiles that are cut by global row number.
 
@@ -163,10 +159,11 @@ def score(
     Returns
     -------
     dict of (m,) float32 arrays
-        Of ``names``: ``entropy``, ``margin`` and ``doubt`` (1 - max p); with labels also
-        ``gradient``, ``el2n`` and ``trust_gap``.
+        Of ``names``, as `dask_distill.proxy.criteria.CRITERIA` has them: those that need labels
+        where there are some.
     """
-    there = UNLABELLED if codes is None else (*UNLABELLED, *LABELLED)
+    there = named_criteria(labelled=False)
+    there += [] if codes is None else named_criteria(labelled=True)
     names = [name for name in there if name in names]
     out = {name: np.empty(len(X), np.float32) for name in names}
     step = _score_rows(X.shape[1], proxy.classes if given is None else given.shape[1])
@@ -181,41 +178,10 @@ def score(
             P = proxy.probabilities(some, Z, tile.placed(rows) if sampled else tile.numbers)
         else:
             P = tile.placed(given)
-        own = None if codes is None else tile.placed(codes)
-        for name, values in _scores(P, Z, own, confident, names).items():
-            out[name][tile.rows] = tile.taken(values)
-    return out
-
-
-def _scores(
-    P: Float32,
-    Z: Float32,
-    codes: npt.NDArray[np.int32] | None,
-    confident: npt.NDArray[np.float64] | None,
-    names: Collection[str],
-) -> dict[str, Float32]:
-    """Of one tile."""
-    out: dict[str, Float32] = {}
-    top = kernels.top_two(P)
-    if "entropy" in names:
-        out["entropy"] = kernels.entropy(P)
-    if "margin" in names:
-        out["margin"] = kernels.margin(P, top)
-    if "doubt" in names:
-        out["doubt"] = (1 - top[0]).astype(np.float32, copy=False)
-    if codes is None:
-        return out
-    error = kernels.el2n(P, codes)
-    if "el2n" in names:
-        out["el2n"] = error
-    if "gradient" in names:
-        # its norm, without computing EL2N again
-        out["gradient"] = error * kernels.input_length(Z)
-    if "trust_gap" in names and confident is None:
-        out["trust_gap"] = kernels.trust_gap(P, codes, top)
-    elif "trust_gap" in names:
-        assert confident is not None
-        out["trust_gap"] = contradiction(P, codes, confident).astype(np.float32)
+        own = np.empty(0, np.int32) if codes is None else tile.placed(codes)
+        judged = ScoredTile(P, Z, own, confident)
+        for name in names:
+            out[name][tile.rows] = tile.taken(CRITERIA[name].of(judged))
     return out
 
 

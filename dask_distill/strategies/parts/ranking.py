@@ -26,6 +26,7 @@ from dask_distill.kernels.ranking import (
     digit_histogram,
 )
 from dask_distill.kernels.streams import Stream
+from dask_distill.proxy.criteria import named_criteria
 from dask_distill.proxy.fitting import judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
@@ -37,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 Scores = dict[str, npt.NDArray[np.float32]]
 
 # the scores that a coreset shows
-REPORTED = ("gradient", "entropy", "el2n", "margin")
+REPORTED = tuple(named_criteria(reported=True))
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 # a score's leading digit is its exponent and seven bits of its mantissa

@@ -14,7 +14,8 @@ import yaml
 import zarr
 
 from dask_distill import verify
-from dask_distill.clusters.connect import CLUSTERS, closed_quietly, connect
+from dask_distill.clusters import CLUSTERS
+from dask_distill.clusters.connect import closed_quietly, connect
 from dask_distill.clusters.slurm import slurm_cluster
 from dask_distill.clusters.slurm_settings import certificates, cluster_options, jobs_wanted
 from dask_distill.config import setting
@@ -69,7 +70,7 @@ def test_options__offer_the_clusters_that_there_are():
 
     for command in ("run", "evaluate", "curve"):
         option = next(o for o in cli.commands[command].params if o.name == "cluster")
-        assert tuple(option.type.choices) == CLUSTERS
+        assert list(option.type.choices) == list(CLUSTERS)
 
 
 # ---------------------------------------------------------------- what Slurm is told

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from dask_distill.clusters import CLUSTERS
+
 PROGRAM = "dask-distill"
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -249,7 +251,7 @@ QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 _PLACE = options(
     click.option(
         "--cluster",
-        type=click.Choice(["local", "slurm", "kubernetes"]),
+        type=click.Choice(list(CLUSTERS)),
         help="Where to start workers, with the settings of Dask's configuration; local unless "
         "a scheduler is named.",
     ),

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,9 @@ from dask_distill.spaces.words import named_function
 from dask_distill.storage.location import Location, reading
 from dask_distill.strategies import make_strategy
 
-_NAMES = (
-    *("fraction", "size", "subsets", "seed", "certify", "on_invalid", "time_scale", "scale"),
-    "task",
-)
+# of a `Request`, what words have to be turned into; all else is an option of the same name
+_READ = {"strategy", "protect", "reduce", "initial", "missing_label", "proxy", "target"}
+_NAMES = {field.name for field in fields(Request)} - _READ
 
 
 def prepared(

@@ -9,19 +9,12 @@ from typing import Any
 
 from dask.utils import parse_timedelta
 
+from dask_distill.clusters import CLUSTERS
 from dask_distill.config import setting
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.failures import ended_without_workers
 
 logger = logging.getLogger(__name__)
-
-# where a cluster can be started, and the library and the extra that it needs
-_LIBRARIES = {
-    "local": ("distributed", None),
-    "slurm": ("dask_jobqueue", "slurm"),
-    "kubernetes": ("dask_kubernetes", "kubernetes"),
-}
-CLUSTERS = tuple(_LIBRARIES)
 
 
 @contextmanager
@@ -140,7 +133,7 @@ def _check(
         return
     if cluster not in CLUSTERS:
         raise InputError(f"cluster must be one of {', '.join(CLUSTERS)}, got '{cluster}'")
-    library, extra = _LIBRARIES[cluster]
+    library, extra = CLUSTERS[cluster]
     if importlib.util.find_spec(library) is None:
         raise InputError(
             f"cluster '{cluster}' needs {library.replace('_', '-')}, which is not installed; "

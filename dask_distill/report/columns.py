@@ -23,6 +23,15 @@ from dask_distill.tables.profile import ColumnProfile, Profile
 _ROWS, _UNFOLDED = 10, 20
 # characters of a value, and values of a list
 _LONGEST, _FEW = 60, 3
+# what is told of a column, the name first, and whether it is a number; see `_line`
+HEADS = {
+    "Column": False,
+    "Type": False,
+    "Read as": False,
+    "Nulls": True,
+    "Distinct": True,
+    "What it is": False,
+}
 
 
 def columns_shown(coreset: Subset) -> dict[str, Any] | None:
@@ -31,8 +40,8 @@ def columns_shown(coreset: Subset) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``used`` in words; ``lines`` of name, type, how it is read, nulls, distinct values and what
-        it is; ``many``, whether they are to be folded; ``looked``, of how many rows they tell.
+        ``used`` in words; ``heads`` and ``lines`` of `HEADS`; ``many``, whether they are to be
+        folded; ``looked``, of how many rows they tell.
     """
     stored = coreset.provenance.get("input", {}).get("profile")
     if not stored:
@@ -42,6 +51,7 @@ def columns_shown(coreset: Subset) -> dict[str, Any] | None:
     looked = "" if profile.sampled >= profile.rows else f"{profile.sampled:,} rows"
     return {
         "used": used_columns(stored),
+        "heads": list(HEADS.items()),
         "lines": lines,
         "many": len(lines) > _UNFOLDED,
         "looked": looked,

@@ -7,21 +7,15 @@ from importlib import import_module
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.spaces import reductions
 from dask_distill.spaces.own import Function, Transformer
-from dask_distill.spaces.reductions import (
-    PCA,
-    SVD,
-    Autoencoder,
-    Directions,
-    RandomProjection,
-    Reduction,
-)
+from dask_distill.spaces.reductions import Directions, Reduction, Sized
 
-_KINDS: dict[str, type[PCA] | type[SVD] | type[RandomProjection] | type[Autoencoder]] = {
-    PCA.name: PCA,
-    SVD.name: SVD,
-    RandomProjection.name: RandomProjection,
-    Autoencoder.name: Autoencoder,
+# what has a name and takes a number of features, in the order in which it is written there
+_KINDS: dict[str, type[Sized]] = {
+    kind.name: kind
+    for kind in vars(reductions).values()
+    if isinstance(kind, type) and issubclass(kind, Sized) and "name" in vars(kind)
 }
 
 # names with a number of features: what the command line has by a word
@@ -90,7 +84,7 @@ def word_of(described: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> word_of(PCA(32, rows="all").describe())
+    >>> word_of(reductions.PCA(32, rows="all").describe())
     'pca:32:all'
     """
     word = f"{described['name']}:{described['components']}"

@@ -59,7 +59,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"tutorial": [], "paper": [], "glossary": []}
+html_sidebars = {"tutorial": [], "conversation": [], "paper": [], "glossary": []}
 
 # pages that are files of the repository: the text, and where its links lead
 REPOSITORY_PAGES = {

@@ -1,5 +1,7 @@
 """A new strategy is one new file: what it says of itself is all that the rest knows of it."""
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -11,45 +13,13 @@ from dask_distill.search.ranges import beginnings, searched, strategy_of
 from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.subset.summary import sampled
 
-FILE = '''
-"""`newest`: the rows that came last."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-
-from dask_distill.strategies.base import TARGETS, Ranges
-from dask_distill.strategies.parts.ranking import Ranking
-
-
-@dataclass(frozen=True)
-class Newest(Ranking):
-    """The last rows, or the last but some.
-
-    Parameters
-    ----------
-    skipped : float
-        Part of the rows, at the end, that come last instead.
-    """
-
-    skipped: float = 0.0
-
-    name: ClassVar[str] = "newest"
-    uses_seed: ClassVar[bool] = False
-    draws: ClassVar[bool] = False
-    tasks: ClassVar[frozenset[str]] = TARGETS
-    grows: ClassVar[bool] = True
-    ranges: ClassVar[Ranges | None] = {"skipped": (0.0, 0.5)}
-
-    def keys(self, block, scores, seed):
-        return np.uint32(2**32 - 1) - block.rows.astype(np.uint32)
-'''
+# what the guide "Write a strategy" shows
+FILE = Path(__file__).parent / "newest.py"
 
 
 @pytest.fixture
 def newest(tmp_path, monkeypatch):
-    (tmp_path / "newest.py").write_text(FILE)
+    (tmp_path / FILE.name).write_text(FILE.read_text())
     path = [*dask_distill.strategies.__path__, str(tmp_path)]
     monkeypatch.setattr(dask_distill.strategies, "__path__", path)
     for name, kind in dask_distill.strategies._found().items():
@@ -66,6 +36,17 @@ def test_new_strategy__selects_by_its_name():
     assert make_strategy("newest", {"skipped": "0.25"}).skipped == 0.25
     with pytest.raises(InputError, match=r"strategy must be one of auto, .*spaced, newest, got"):
         make_strategy("newes")
+
+
+@pytest.mark.usefixtures("newest")
+@pytest.mark.parametrize("chunks", [(700, 3), (3000, 3), (41, 3)])
+def test_new_strategy__passes_over_the_same_rows_for_any_chunking(chunks):
+    how = {"strategy": "newest", "options": {"skipped": 0.5}, "size": 200}
+    rows = distill(da.from_array(X, chunks=chunks), **how).indices
+    np.testing.assert_array_equal(rows, distill(X, **how).indices)
+    assert 2400 < rows[0] < 2700
+    with pytest.raises(InputError, match="skipped must be from 0 to below 1, got 1"):
+        make_strategy("newest", {"skipped": 1.0})
 
 
 @pytest.mark.usefixtures("newest")

@@ -1,1 +1,1 @@
-"""Numbers only: plain functions on NumPy arrays that know nothing of Dask."""
+"""Numbers only: functions and small classes on NumPy arrays; knows nothing of Dask."""

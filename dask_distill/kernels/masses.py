@@ -1,4 +1,4 @@
-"""The one place where counts of rows become sums of what rows stand for."""
+"""Rows counted as often as they stand for one, and drawn by it."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,6 +1,7 @@
 """What a run is asked for: all that decides which rows are selected, but the data.
 
-Made once, by `distill` or the command line, and handed on; no layer lists its fields again.
+Made where users come in (`distill`, the command line, scoring, a search, data that grows), and
+handed on whole.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,6 @@
 """Features as networks like them, and back: values that come out are of the kind that went in.
 
-Knows NumPy alone. A column of few values becomes one number for each value, any other one the
+Knows NumPy and SciPy. A column of few values becomes one number for each value, any other one the
 normal score of its weighted rank.
 """
 

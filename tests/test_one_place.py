@@ -3,17 +3,21 @@
 import dask.array as da
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef
 
 from dask_distill import distill, open_coreset, open_dataset, score, verify
 from dask_distill.cli.score import score as score_command
 from dask_distill.data.dataset import as_dataset
 from dask_distill.errors import IncompleteOutput, InputError
+from dask_distill.evaluation.evaluate import evaluate
 from dask_distill.proxy.criteria import CRITERIA, Criterion
 from dask_distill.report import columns
 from dask_distill.report.page import render
 from dask_distill.sources import open as opening
 from dask_distill.spaces import reductions, words
 from dask_distill.storage import form
+from dask_distill.support.metrics import MORE, Metric
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(2000, 4))
@@ -37,6 +41,24 @@ def test_criterion__is_scored_by_its_name(monkeypatch):
 def test_criteria__are_named_by_the_command_line():
     (told,) = [option.help for option in score_command.params if option.name == "criteria"]
     assert f"of {', '.join(CRITERIA)}." in told
+
+
+def matthews(answer, codes, weights, classes):
+    return matthews_corrcoef(codes, answer.predicted, sample_weight=weights)
+
+
+def test_metric__is_told_with_the_others_and_judged_by(monkeypatch):
+    metric = Metric(name="matthews", words="Matthews correlation", percent=False, of=matthews)
+    monkeypatch.setitem(MORE, "matthews", metric)
+    coreset, dataset = distill(X, Y, size=200), as_dataset(X, Y)
+    how = {"models": {"m": LogisticRegression()}, "seeds": 3, "metric": "matthews"}
+    found = evaluate(coreset, dataset, **how)
+    assert found.objective == "matthews"
+    assert 0.8 < found.score("subset").value("matthews") <= 1
+    assert "Matthews correlation" in found.verdict
+    assert "Matthews correlation" in render(coreset, evaluation=found)
+    with pytest.raises(InputError, match="calibration_error, matthews, the name of a scikit-learn"):
+        evaluate(coreset, dataset, metric="mathews")
 
 
 def test_source__is_opened_by_the_end_of_its_name(monkeypatch, tmp_path):

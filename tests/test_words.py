@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
+@cache
+def tree(file):
+    return ast.parse(file.read_text("utf-8"))
+
+
 def classes(file):
     """Names of a module's public classes."""
-    for node in ast.parse(file.read_text("utf-8")).body:
+    for node in tree(file).body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name
 
@@ -91,9 +97,8 @@ LIGHT = {"click", "dask_distill"}
 
 def imported(file, *, top=False):
     """Packages that a module imports; at the top alone, or anywhere in it."""
-    tree = ast.parse(file.read_text("utf-8"))
     found = set()
-    for node in tree.body if top else ast.walk(tree):
+    for node in tree(file).body if top else ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -102,7 +107,7 @@ def imported(file, *, top=False):
 
 
 def said(file):
-    return " ".join((ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "").split())
+    return " ".join((ast.get_docstring(tree(file)) or "").split())
 
 
 def test_modules__know_nothing_of_what_they_say_they_do_not_know():
@@ -132,7 +137,7 @@ def test_requests__are_made_where_users_come_in():
     made = {
         file.relative_to(PACKAGE).as_posix()
         for file in FILES
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for node in ast.walk(tree(file))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "Request"
@@ -182,7 +187,7 @@ def test_places__are_ten_and_more():
 def test_place__is_there_and_has_what_it_is_named_for(what, file, name):
     path = ROOT / re.search(r"`([^`]+)`", file)[1]
     names = set()
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dask_distill.errors import InputError
 from dask_distill.runtime.silence import without_warnings
-from dask_distill.support.metrics import Scorer, takes_weights
+from dask_distill.support.metrics import Scorer, more_of, takes_weights
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -64,9 +64,9 @@ class Measures:
     def own(
         self, model: Any, answer: Prediction, X: Any, codes: Codes, weights: Floats | None
     ) -> dict[str, float]:
-        """What the user's scorers say of a model that was fitted on class numbers.
+        """What `MORE` metrics and the user's scorers say of a model fitted on class numbers.
 
-        They see a model of the user's labels, which knows all classes.
+        Scorers see a model of the user's labels, which knows all classes.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Measures:
         """
         labels = np.asarray(self.labels)
         speaking = _Speaking(model, X, answer, labels)
-        found = {}
+        found = more_of(answer, codes, weights, len(labels))
         for name, scorer in self.scorers.items():
             weighted = weights is not None and takes_weights(scorer)
             more = {"sample_weight": weights} if weighted else {}

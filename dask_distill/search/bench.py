@@ -33,7 +33,7 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
-from dask_distill.support.metrics import METRICS, as_metrics, metric_named
+from dask_distill.support.metrics import METRICS, MORE, as_metrics, metric_named
 
 # of the rows at hand that no trial sees, for the last comparison
 _RESERVE = 0.2
@@ -162,7 +162,7 @@ def judge(
     ]
     means = {
         name: float(np.mean([trial.value(name) for trial in trials]))
-        for name in (*METRICS, *measures.scorers)
+        for name in (*METRICS, *MORE, *measures.scorers)
     }
     return Judged(
         size,

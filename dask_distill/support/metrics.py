@@ -23,12 +23,16 @@ class Metric:
     higher_is_better : bool
     percent : bool
         Whether it is a part of 1, which people read in per cent.
+    of : callable, optional
+        What it is of a model's `Prediction`, (m,) class numbers of the test rows, their weights or
+        None, and the number of classes; of those without it `metrics_of` has the number.
     """
 
     name: str
     words: str
     higher_is_better: bool = True
     percent: bool = True
+    of: Callable[[Any, Any, Any, int], float] | None = None
 
     @property
     def sign(self) -> int:
@@ -49,8 +53,16 @@ METRICS = {
         Metric(name="calibration_error", words="calibration error", higher_is_better=False),
     )
 }
+# others, each with what it is: told with these of every model, and taken to judge by
+MORE: dict[str, Metric] = {}
 # what was measured before there were others, and what is told of synthetic rows
 RIGHT = ("accuracy", "balanced_accuracy", "worst_class_recall")
+
+
+def more_of(answer: Any, codes: Any, weights: Any, classes: int) -> dict[str, float]:
+    """What each of `MORE` is of a model's answer; see `Metric`."""
+    told = {name: metric.of for name, metric in MORE.items() if metric.of is not None}
+    return {name: float(of(answer, codes, weights, classes)) for name, of in told.items()}
 
 
 def metric_named(name: str) -> Metric:
@@ -61,8 +73,8 @@ def metric_named(name: str) -> Metric:
     >>> metric_named("log_loss").higher_is_better, metric_named("recall:late").words
     (False, 'recall of class late')
     """
-    if name in METRICS:
-        return METRICS[name]
+    if name in METRICS or name in MORE:
+        return METRICS.get(name) or MORE[name]
     if name.startswith(RECALL):
         return Metric(name=name, words=f"recall of class {name.removeprefix(RECALL)}")
     return Metric(name=name, words=name, percent=False)
@@ -97,7 +109,8 @@ def as_metrics(metric: Any) -> dict[str, Scorer | None]:
     if isinstance(metric, str):
         metric = [word.strip() for word in metric.split(",")]
     if isinstance(metric, Mapping):
-        own = [name for name, scorer in metric.items() if name in METRICS and scorer != name]
+        ours = (*METRICS, *MORE)
+        own = [name for name, scorer in metric.items() if name in ours and scorer != name]
         if own:
             raise InputError(
                 f"metric must not call a scorer {own[0]!r}, which is measured already; choose "
@@ -128,7 +141,7 @@ def as_metrics(metric: Any) -> dict[str, Scorer | None]:
 
 def _scorer(name: str, scorer: Any) -> Scorer | None:
     if isinstance(scorer, str):
-        if scorer in METRICS and scorer == name:
+        if scorer in (*METRICS, *MORE) and scorer == name:
             return None
         from sklearn.metrics import get_scorer, get_scorer_names
 
@@ -139,9 +152,8 @@ def _scorer(name: str, scorer: Any) -> Scorer | None:
         known: Scorer = scorer
         return known
     raise InputError(
-        f"metric must be one of {', '.join(METRICS)}, the name of a scikit-learn scorer such as "
-        "f1_macro, a scorer (estimator, X, y) -> float, or a dict of them, got "
-        f"{scorer!r}"
+        f"metric must be one of {', '.join((*METRICS, *MORE))}, the name of a scikit-learn scorer "
+        f"such as f1_macro, a scorer (estimator, X, y) -> float, or a dict of them, got {scorer!r}"
     )
 
 

@@ -1,9 +1,11 @@
 """Worker processes on this machine, which are replaced should they die for good."""
 
 import logging
+import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from typing import Any
 
 import dask
@@ -13,6 +15,8 @@ from dask_distill.config import setting
 
 # between two looks at who is alive; a worker that is being restarted takes less
 _SECONDS = 5.0
+# what workers load, in the process that they are forks of
+_LOADED = ("distributed", "distributed.nanny", "distributed.worker", "dask_distill.pipeline")
 
 
 @contextmanager
@@ -47,6 +51,7 @@ def local_cluster(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
     count = workers or setting("local.workers") or len(os.sched_getaffinity(0))
     with (
         dask.config.set(resilience),
+        _loaded_once(),
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -57,11 +62,50 @@ def local_cluster(workers: int | None, *, tls: bool = False) -> Iterator[Any]:
             preload=[*dask.config.get("distributed.worker.preload", []), interrupts.__name__],
             # workers slow to stop would be warned of; what fails on one is told here
             silence_logs=logging.CRITICAL,
+            # a fork has the environment of when the first workers were started
+            env=dict(os.environ),
             **encrypted,
         ) as cluster,
         _replacing(cluster, count),
     ):
         yield cluster
+
+
+@contextmanager
+def _loaded_once() -> Iterator[None]:
+    """Workers as forks of one process that has loaded what they need, where there are forks.
+
+    Loading takes some two seconds of a processor, which each worker would spend, and each that is
+    started again. That process runs no thread of ours, and ends with this one.
+    """
+    methods = multiprocessing.get_all_start_methods()
+    key = "distributed.worker.multiprocessing-method"
+    if "forkserver" not in methods or dask.config.get(key) != "spawn":
+        # who has chosen another way knows why
+        yield
+        return
+    from distributed.utils import get_mp_context
+
+    with dask.config.set({key: "forkserver"}):
+        # Dask's own list comes first, and would come later
+        get_mp_context().set_forkserver_preload(list(_LOADED))
+        with _environment(dask.config.get("distributed.nanny.pre-spawn-environ")):
+            forkserver.ensure_running()
+        yield
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, Any]) -> Iterator[None]:
+    """Variables that are set for a while, but for those that are set already."""
+    new = {name: str(value) for name, value in wanted.items() if name not in os.environ}
+    # as Dask has it: strings have the same hash in all workers
+    new |= {} if "PYTHONHASHSEED" in os.environ else {"PYTHONHASHSEED": "6640"}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 @contextmanager

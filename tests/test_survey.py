@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
-from dask_distill.data.labels import as_labels
+from dask_distill.data.labels import as_labels, unique_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
@@ -424,3 +424,24 @@ def test_survey__refuses_data_without_a_valid_row():
         survey(X, cuts=(5,), on_invalid="drop")
     with pytest.raises(InputError, match="no valid row among 4"):
         survey(np.zeros((4, 1)), np.array([None] * 4, object), cuts=(1,), on_invalid="drop")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(["i1", "u1", "i4", "i8", "u8", "U2"]),
+    n=st.integers(0, 300),
+    seed=st.integers(0, 99),
+    width=st.integers(1, 400),
+)
+def test_unique_labels__are_those_of_numpy(kind, n, seed, width):
+    rng = np.random.default_rng(seed)
+    if kind[0] == "U":
+        labels = rng.integers(0, width, n).astype(kind)
+    else:
+        ends = np.iinfo(kind)
+        least = (int(ends.min), int(ends.max) - min(width, 255) + 1)[seed % 2]
+        labels = np.array([least + int(v) for v in rng.integers(0, min(width, 255), n)], kind)
+    wanted = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    for found, one in zip(unique_labels(labels), wanted, strict=True):
+        assert np.array_equal(found, one)
+        assert found.dtype == one.dtype

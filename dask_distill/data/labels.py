@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from dask_distill.errors import InputError
 
+Rows = npt.NDArray[np.int64]
+
 
 class Unset(Enum):
     """Stands for what was not given, where None would mean something."""
@@ -170,3 +172,39 @@ def _equals_itself(value: object) -> bool:
         return bool(value == value)
     except TypeError:
         return False
+
+
+def unique_labels(labels: npt.NDArray[np.generic]) -> tuple[npt.NDArray[Any], Rows, Rows, Rows]:
+    """Different labels in ascending order, as `numpy.unique` has them, and of each row which.
+
+    Returns
+    -------
+    names : (c,) array
+    first : (c,) int64 array
+        Position of the first row of each.
+    inverse : (m,) int64 array
+        Which of them each row has.
+    counts : (c,) int64 array
+
+    Examples
+    --------
+    >>> [found.tolist() for found in unique_labels(np.array([7, 5, 7]))]
+    [[5, 7], [1, 0], [1, 0, 1], [1, 2]]
+    """
+    if labels.dtype.kind in "iu" and labels.dtype.itemsize <= 8 and len(labels):
+        least, width = labels.min(keepdims=True), int(labels.max()) - int(labels.min()) + 1
+        if width <= len(labels):
+            # class numbers: no need to sort rows; differences are right where int64 wraps, too
+            place = labels.astype(np.int64) - least.astype(np.int64)
+            counts = np.bincount(place, minlength=width)
+            there = np.flatnonzero(counts)
+            number = np.cumsum(counts > 0) - 1
+            first = np.empty(width, np.int64)
+            # of places that are written twice the last value stays
+            first[place[::-1]] = np.arange(len(labels) - 1, -1, -1)
+            names = (there + least.astype(np.int64)).astype(labels.dtype)
+            return names, first[there], number[place], counts[there]
+    names, first, inverse, counts = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    return names, first, inverse, counts

@@ -27,12 +27,6 @@ def looked_over(block: RawBlock) -> tuple[RawBlock, Ends | None]:
         return replace(block, X=block.compact.dense(), compact=None), None
 
 
-def ends_of(X: npt.NDArray[np.floating]) -> Ends:
-    """(d,) least and greatest value of each feature; inf and -inf where there are no rows."""
-    least = X.min(axis=0, initial=np.inf).astype(np.float64)
-    return least, X.max(axis=0, initial=-np.inf).astype(np.float64)
-
-
 def moments_of_sample(
     sample: Sample, shares: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], list[Floats], list[Floats]]:

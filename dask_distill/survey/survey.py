@@ -15,15 +15,15 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
 from dask_distill.data.compact import is_compact
 from dask_distill.data.groups import Group, grouped_scale
-from dask_distill.data.labels import MissingLabel, as_labels
+from dask_distill.data.labels import MissingLabel, as_labels, unique_labels
 from dask_distill.data.weights import Weighing
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.masses import counted
-from dask_distill.kernels.moments import moments, pool_moments
+from dask_distill.kernels.moments import Totals, moments, pool_moments
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
-from dask_distill.survey.compacted import ends_of, looked_over, moments_of_sample
+from dask_distill.survey.compacted import looked_over, moments_of_sample
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 from dask_distill.survey.offer import (
     FLOOR_ROWS,
@@ -130,26 +130,30 @@ class Survey:
         """Count, measure and offer."""
         checksum = block_checksum(block)
         block, ends = looked_over(block)
-        bad, invalid = unused_rows(block, filled=question.filled, none=question.none)
+        d = question.d
+        totals = None if ends else Totals.of(block.X, tile_rows(d))
+        clean = totals is not None and totals.finite
+        bad, invalid = unused_rows(block, filled=question.filled, none=question.none, clean=clean)
         rows = block.start + np.arange(len(block.X), dtype=np.int64)
         X: Any = block.X if block.compact is None else block.compact
         labels, time, mass = block.y, block.time, _masses(block, question.weighing)
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
+            totals = None if ends else Totals.of(X, tile_rows(d))
             labels = None if labels is None else labels[~bad]
             time = None if time is None else time[~bad]
             mass = None if mass is None else mass[~bad]
-        d = X.shape[1]
         mean = spread = np.zeros(d)
         if not question.sampled:
-            mean, spread = moments(X, tile_rows(d), mass)
-        least, greatest = ends or ends_of(X)
+            mean, spread = moments(X, tile_rows(d), mass, totals=totals)
+        if totals is not None:
+            ends = totals.least, totals.greatest
+        assert ends is not None
+        least, greatest = ends
         names = counts = first = inverse = masses = None
         if labels is not None:
             labels = as_labels(labels)
-            names, at, inverse, counts = np.unique(
-                labels, return_index=True, return_inverse=True, return_counts=True
-            )
+            names, at, inverse, counts = unique_labels(labels)
             first = rows[at]
         if mass is not None:
             groups = np.zeros(len(rows), np.int64) if inverse is None else inverse

@@ -62,9 +62,15 @@ class Invalid:
 
 
 def invalid_rows(
-    block: RawBlock, *, filled: bool = False, none: MissingLabel | None = None
+    block: RawBlock,
+    *,
+    filled: bool = False,
+    none: MissingLabel | None = None,
+    clean: bool = False,
 ) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
     """Mask of unusable rows (None where all are fine), and what is wrong with them.
+
+    ``clean`` tells that all features are known to be finite.
 
     Where NaN in features are ``filled`` in later, they are counted and nothing is wrong with them.
     Rows with a label that stands for ``none`` are left out, and nothing is wrong with them either.
@@ -73,7 +79,7 @@ def invalid_rows(
     invalid = Invalid()
     # a sum is finite only if all its terms are: one cheap pass clears almost every block
     with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not all(
+        suspicious = not clean and not all(
             np.isfinite(tile.sum(dtype=np.float64))
             for tile in tiles(block.X, tile_rows(block.X.shape[1]))
         )
@@ -118,10 +124,14 @@ def invalid_rows(
 
 
 def unused_rows(
-    block: RawBlock, *, filled: bool = False, none: MissingLabel | None = None
+    block: RawBlock,
+    *,
+    filled: bool = False,
+    none: MissingLabel | None = None,
+    clean: bool = False,
 ) -> tuple[npt.NDArray[np.bool_] | None, Invalid]:
     """Mask of rows that are not chosen from (None for none): unusable ones, and of weight 0."""
-    bad, invalid = invalid_rows(block, filled=filled, none=none)
+    bad, invalid = invalid_rows(block, filled=filled, none=none, clean=clean)
     if block.weight is None:
         return bad, invalid
     empty = block.weight == 0

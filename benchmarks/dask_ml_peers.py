@@ -132,7 +132,16 @@ def everything(rows, repeat):
 
     def ours():
         none = np.empty(0, np.int64)
-        learner = Learner("nb", 0, GaussianNB(), [], none, None, None, np.zeros(10))
+        learner = Learner(
+            name="nb",
+            seed=0,
+            model=GaussianNB(),
+            steps=[],
+            tests=none,
+            until=None,
+            weight=None,
+            counts=np.zeros(10),
+        )
         return learnt(Run.here(), dataset, [learner], range(10), 0, 1)
 
     def loop():

@@ -43,12 +43,25 @@ def blocks_of(X, count):
     """Runs of rows, as equal as can be, and the schema that a strategy asks for."""
     edges = np.linspace(0, len(X), count + 1).astype(int)
     blocks = [
-        Block(i, np.arange(a, b), X[a:b], None)
+        Block(number=i, rows=np.arange(a, b), X=X[a:b], codes=None)
         for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
     d = X.shape[1]
-    nothing = np.zeros(d), np.ones(d)
-    schema = Schema(len(X), len(X), d, None, None, np.diff(edges), None, *nothing, None, 0, "", 0)
+    schema = Schema(
+        n_source=len(X),
+        n=len(X),
+        d=d,
+        classes=None,
+        counts=None,
+        block_counts=np.diff(edges),
+        block_classes=None,
+        mean=np.zeros(d),
+        scale=np.ones(d),
+        sample=None,
+        dropped=0,
+        fingerprint="",
+        seed=0,
+    )
     return blocks, schema
 
 

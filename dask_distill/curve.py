@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -266,16 +267,19 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            whole = (split.seed, rows, own, 0.0)
-            draws += [CurveDraw(name, -1, *whole) for name in (EVERYTHING, MAJORITY)]
+            every = partial(
+                CurveDraw, step=-1, seed=split.seed, rows=rows, weights=own, seconds=0.0
+            )
+            draws += [every(strategy=name) for name in (EVERYTHING, MAJORITY)]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
                 for step, size in enumerate(steps):
                     found = distill(X, codes, size=size, strategy=strategy, **how)
                     seconds = float(found.provenance["seconds"]["total"])
-                    mine = rows[found.indices]
-                    draws.append(CurveDraw(name, step, split.seed, mine, found.weights, seconds))
+                    mine, weights = rows[found.indices], found.weights
+                    drawn = partial(CurveDraw, seed=split.seed, rows=mine, weights=weights)
+                    draws.append(drawn(strategy=name, step=step, seconds=seconds))
                     progress.advance()
         progress.finish()
         return draws

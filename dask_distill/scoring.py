@@ -39,7 +39,7 @@ from dask_distill.sources.frames import Given, named
 from dask_distill.spaces.scales import Scales, scaled_block, stray_warning
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
-from dask_distill.strategies.parts.ranking import REPORTED, Scorer
+from dask_distill.strategies.parts.scorers import REPORTED, Scorer
 from dask_distill.subset.scores import Scores
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.schema import Schema
@@ -192,7 +192,13 @@ def scores_of(
     chunks = dataset.features.chunks[0]
     starts = np.cumsum((0, *chunks[:-1]))
     scorer = ChunkScorer(
-        made[0], outline, tuple(before), criteria, starts, outline.n == dataset.n, dataset.d
+        scorer=made[0],
+        outline=outline,
+        scales=tuple(before),
+        criteria=criteria,
+        starts=starts,
+        all_valid=outline.n == dataset.n,
+        d=dataset.d,
     )
     told = _provenance(asked, ground, criteria)
     if asked.request.proxy is None:
@@ -200,7 +206,7 @@ def scores_of(
     return Scores(scored(dataset, scorer), criteria, told)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ChunkScorer:
     """Scores a chunk of the source, as strategies score a block.
 
@@ -234,7 +240,9 @@ class ChunkScorer:
         labels = None if y is None else as_labels(y).reshape(-1)
         start = int(self.starts[number])
         block = valid_rows(
-            RawBlock(number, start, as_features(X), labels), self.outline, self.all_valid
+            RawBlock(number=number, start=start, X=as_features(X), y=labels),
+            self.outline,
+            self.all_valid,
         )
         if self.scales:
             block = scaled_block(block, *self.scales)

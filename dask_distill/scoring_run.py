@@ -25,7 +25,7 @@ from dask_distill.subset.scores import Scores, open_scores
 from dask_distill.subset.scores_target import check_scores_target, write_scores
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ScoringRun:
     """What is to be scored, and where it goes: checked, and nothing is read yet.
 
@@ -99,7 +99,14 @@ def scoring_run(
     if resume and not checkpoint.complete:
         check_scores_target(target, overwrite=checkpoint.overwrite, **where)
     checkpoint.lasting = resume
-    return ScoringRun(asked, wanted, target, checkpoint, kind, options)
+    return ScoringRun(
+        asked=asked,
+        criteria=wanted,
+        target=target,
+        checkpoint=checkpoint,
+        kind=kind,
+        storage_options=options,
+    )
 
 
 def score_and_write(

@@ -35,7 +35,7 @@ def select_new_months(source, target):
         if is_written(subset):
             continue
         dataset = open_dataset(month, labels="late", carry=["flight"])
-        distill_to_zarr(dataset, subset, Request(Auto(), fraction=FRACTION), resume=True)
+        distill_to_zarr(dataset, subset, Request(strategy=Auto(), fraction=FRACTION), resume=True)
         done.append(month.name)
     return done
 

@@ -256,7 +256,9 @@ def made_rows():
 
     from dask_distill import Synthetic
 
-    Synthetic(np.ones(20, "f4"), {}, da.from_array(X)).to_zarr("made.zarr")
+    Synthetic(weights=np.ones(20, "f4"), provenance={}, features=da.from_array(X)).to_zarr(
+        "made.zarr"
+    )
 
 
 def subset():

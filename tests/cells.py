@@ -26,7 +26,7 @@ class Found:
 def survey(X, y, edges, seed=0, rows=10_000):
     """Blocks cut at these edges, and their schema."""
     raw = [
-        RawBlock(b, start, X[start:stop], None if y is None else y[start:stop])
+        RawBlock(number=b, start=start, X=X[start:stop], y=None if y is None else y[start:stop])
         for b, (start, stop) in enumerate(pairwise(edges))
     ]
     asked = Survey().ask(len(X), X.shape[1], labelled=y is not None, seed=seed, size=rows)

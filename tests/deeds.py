@@ -80,7 +80,7 @@ _ = pyarrow.dataset, pyarrow.pandas_compat
 
 def _request(name):
     strategy, seed = REQUESTS[name]
-    return Request(make_strategy(strategy), size=SIZE, seed=seed)
+    return Request(strategy=make_strategy(strategy), size=SIZE, seed=seed)
 
 
 def _options(remote):

@@ -132,7 +132,7 @@ def test_run__files_that_go_midway_are_named(folder):
     bad_inputs.good_parquet()
     dataset = open_dataset("in.parquet")
     os.remove("in.parquet")
-    request = Request(make_strategy("random"), size=3)
+    request = Request(strategy=make_strategy("random"), size=3)
     with (
         dask.config.set(scheduler="sync"),
         pytest.raises(InputError, match="files must not go while a run reads them"),
@@ -232,7 +232,7 @@ from dask_distill.pipeline import distill_to_zarr
 from dask_distill.data.dataset import as_dataset
 from dask_distill.strategies import make_strategy
 X = np.random.default_rng(0).normal(size=(4000, 50))
-request = Request(make_strategy("random"), size=3000)
+request = Request(strategy=make_strategy("random"), size=3000)
 try:
     resume = "resume" in sys.argv
     print(distill_to_zarr(as_dataset(X), sys.argv[1], request, resume=resume)[1]["digest"])

@@ -216,7 +216,13 @@ def test_copies__are_looked_for_among_rows_of_the_subset_too(people):
     test, trained = (LabelledRows(X[rows], y[rows]) for rows in (slice(1000), slice(1000, None)))
     rng = np.random.default_rng(0)
     strangers = LabelledRows(rng.normal(size=(3000, 10)), rng.integers(0, 2, 3000))
-    split = Split(0, np.empty(0, int), *(np.arange(10),) * 2, np.arange(3000))
+    split = Split(
+        seed=0,
+        test=np.empty(0, int),
+        random=np.arange(10),
+        stratified=np.arange(10),
+        everything=np.arange(3000),
+    )
     every = np.arange(len(trained.codes))
     with_them = copies_across(split, strangers, trained, every, test)
     assert with_them.near.telling
@@ -226,7 +232,13 @@ def test_copies__are_looked_for_among_rows_of_the_subset_too(people):
     job = Gathering(Run.here(), coreset, as_dataset(X, y), 20_000, 0)
     labels, handles = job.gather(None)
     codes, _ = class_codes(labels)
-    seen = Split(0, np.arange(50), *(np.arange(10),) * 2, np.arange(50, 20_000))
+    seen = Split(
+        seed=0,
+        test=np.arange(50),
+        random=np.arange(10),
+        stratified=np.arange(10),
+        everything=np.arange(50, 20_000),
+    )
     assert job.copies(seen, job.tables(handles, codes)).near.telling
 
 

@@ -187,7 +187,7 @@ def test_as_dataset__a_dataset_keeps_or_replaces():
 
 def test_dataset__put_together_by_hand_is_brought_into_form():
     lazy = da.from_array(X, chunks=(7, 1))
-    dataset = as_dataset(Dataset(lazy[lazy[:, 0] > 0]))
+    dataset = as_dataset(Dataset(features=lazy[lazy[:, 0] > 0]))
     same(dataset.features, X[X[:, 0] > 0])
     assert dataset.features.numblocks[1] == 1
 

@@ -44,7 +44,9 @@ def decisions(sets):
 
 
 def asked(strategy="auto", options=None, **words):
-    return Request(make_strategy(strategy, options or {}), **({"size": 400, "seed": 3} | words))
+    return Request(
+        strategy=make_strategy(strategy, options or {}), **({"size": 400, "seed": 3} | words)
+    )
 
 
 def test_sets__are_decided_each_in_a_way_of_its_own(decisions):

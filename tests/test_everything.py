@@ -66,7 +66,9 @@ def drawn(data):
 
 def learner(model, tests=(), classes=3, **more):
     values = {"until": None, "weight": None, "counts": np.zeros(classes)} | more
-    return Learner("it", 0, model, [], np.sort(np.array(tests, np.int64)), **values)
+    return Learner(
+        name="it", seed=0, model=model, steps=[], tests=np.sort(np.array(tests, np.int64)), **values
+    )
 
 
 def learnt_from(X, y, *learners, passes=1, **more):

@@ -118,7 +118,7 @@ def one_storm(client, labelled, folder, seed):
     name, options = STRATEGIES[seed % len(STRATEGIES)]
     expected, found = (folder / f"{kind}-{seed}" for kind in ("whole", "stormy"))
     data = dataset(labelled)
-    request = Request(make_strategy(name, options), size=400)
+    request = Request(strategy=make_strategy(name, options), size=400)
     with dask.config.set(scheduler="threads"):
         distill_to_zarr(data, expected, request, progress=Silent())
     killer = Killer(client.cluster, seed)

@@ -2,6 +2,8 @@
 
 import ast
 import sys
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,23 @@ def test_parameters__are_few_but_where_users_call():
         taken = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
         taken = [word for word in taken if word not in ("self", "cls")]
         assert len(taken) <= 10 or node.name in MANY_WORDS, f"{name(file)}: {node.name}"
+
+
+def records():
+    for file in FILES:
+        # numba's loops cannot be imported without it, and hold none
+        if not file.name.startswith("_compiled"):
+            module = ".".join(file.relative_to(ROOT.parent).with_suffix("").parts)
+            for kind in vars(import_module(module.removesuffix(".__init__"))).values():
+                if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module:
+                    yield kind
+
+
+def test_records__of_more_than_five_fields_are_built_by_name():
+    found = set()
+    for kind in records():
+        given = [field for field in fields(kind) if field.init]
+        own = [field for field in given if field.name in vars(kind).get("__annotations__", {})]
+        if len(given) > 5 and not all(field.kw_only for field in own):
+            found.add(f"{kind.__module__}.{kind.__name__}")
+    assert not found

@@ -169,7 +169,7 @@ def test_resume__goes_on_from_the_last_question(
     labelled, tmp_path, monkeypatch, name, options, weighted
 ):
     strategy = make_strategy(name, options)
-    request = Request(strategy, size=200)
+    request = Request(strategy=strategy, size=200)
     whole, first, second = (), (), ()
     with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
 
@@ -207,7 +207,7 @@ def test_resume__goes_on_from_the_last_question(
 
 def test_resume__damaged_or_lost_states_are_replayed(labelled, tmp_path, monkeypatch):
     strategy = make_strategy("kmeans")
-    request = Request(strategy, size=100)
+    request = Request(strategy=strategy, size=100)
     with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
         expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
         with monkeypatch.context() as patch:
@@ -237,7 +237,7 @@ def test_journal__short_work_is_not_written(labelled, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Journal, "put", put)
     with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "1h"}):
-        request = Request(make_strategy("stratified"), size=100)
+        request = Request(strategy=make_strategy("stratified"), size=100)
         distill_to_zarr(dataset(labelled), tmp_path / "t", request)
     assert "schema" in names
     assert not [name for name in names if name.startswith("state")]
@@ -248,7 +248,7 @@ def test_resume__a_users_model_is_not_written_and_no_hindrance(labelled, tmp_pat
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression().fit(labelled.X[:500] / 100, labelled.y[:500])
-    request = Request(make_strategy("entropy"), size=100, proxy=model)
+    request = Request(strategy=make_strategy("entropy"), size=100, proxy=model)
     expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
     with monkeypatch.context() as patch:
         count = Counter(patch, type(request.strategy))
@@ -305,7 +305,7 @@ def quarters(rows):
 def test_resume__a_reduction_is_not_fitted_or_applied_again(
     labelled, tmp_path, monkeypatch, reduce, phase
 ):
-    request = Request(make_strategy("kcenter"), size=60, reduce=reduce)
+    request = Request(strategy=make_strategy("kcenter"), size=60, reduce=reduce)
     applied = "_reduced"
     with monkeypatch.context() as patch:
         blocks = counted(patch, Reducing, applied)
@@ -334,10 +334,10 @@ def test_resume__a_reduction_is_not_fitted_or_applied_again(
 
 
 def test_resume__what_another_function_has_reduced_is_not_used(labelled, tmp_path, monkeypatch):
-    before = Request(make_strategy("kcenter"), size=60, reduce=Function(halves))
+    before = Request(strategy=make_strategy("kcenter"), size=60, reduce=Function(halves))
     with monkeypatch.context() as patch:
         patch.setattr(quarters, "__qualname__", "halves")
-        after = Request(make_strategy("kcenter"), size=60, reduce=Function(quarters))
+        after = Request(strategy=make_strategy("kcenter"), size=60, reduce=Function(quarters))
         whole = written(labelled, tmp_path / "whole", after)
         with monkeypatch.context() as inner:
             counted(inner, Reducing, "_reduced", 3)
@@ -352,7 +352,7 @@ def test_resume__what_another_function_has_reduced_is_not_used(labelled, tmp_pat
 @pytest.mark.parametrize("at_home", [False, True])
 def test_resume__quick_reductions_are_not_written(labelled, tmp_path, monkeypatch, at_home):
     monkeypatch.setattr(PCA, "fits_at_home", at_home)
-    request = Request(make_strategy("kcenter"), size=60, reduce=PCA(3))
+    request = Request(strategy=make_strategy("kcenter"), size=60, reduce=PCA(3))
     with monkeypatch.context() as patch:
         counted(patch, type(request.strategy), "observe", 20)
         written(labelled, tmp_path / "t", request, dies=True, worth="1h")
@@ -373,7 +373,9 @@ def test_resume__a_certificate_goes_on_and_nothing_is_selected_again(
     labelled, tmp_path, monkeypatch, reduce, place
 ):
     apart = {"initial": np.arange(0, 2_000, 40), "protect": {"sparse": 0.001}}
-    request = Request(make_strategy("stratified"), size=200, certify=True, reduce=reduce, **apart)
+    request = Request(
+        strategy=make_strategy("stratified"), size=200, certify=True, reduce=reduce, **apart
+    )
     with monkeypatch.context() as patch:
         seen = counted(patch, _Certifier, "observe")
         said = counted(patch, _Certifier, "advance")
@@ -449,7 +451,7 @@ def written_states(monkeypatch, tmp_path, data, name, options, size):
     monkeypatch.setattr(Journal, "keep_state", noted)
     monkeypatch.setattr(Journal, "put", measured)
     with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
-        request = Request(make_strategy(name, options), size=size)
+        request = Request(strategy=make_strategy(name, options), size=size)
         distill_to_zarr(data, tmp_path / "t", request)
     return found
 
@@ -491,7 +493,7 @@ def _died(*_, **__):
 
 def test_resume__a_journal_of_another_layout_is_not_gone_on_from(labelled, tmp_path, monkeypatch):
     """Its values name classes that have moved: all is selected anew, nothing fails."""
-    request = Request(make_strategy("auto"), size=100, reduce=PCA(3), certify=True)
+    request = Request(strategy=make_strategy("auto"), size=100, reduce=PCA(3), certify=True)
     expected = distill_to_zarr(dataset(labelled), tmp_path / "whole", request)[1]["digest"]
     with dask.config.set({"distill.checkpoint.worth": "0s"}), monkeypatch.context() as patch:
         patch.setattr("dask_distill.conversation.codec._MAGIC", b"dask_distill 1\n")
@@ -513,7 +515,7 @@ def test_resume__every_state_that_was_written_is_read_again(name, options, tmp_p
     y = rng.integers(0, 3, 9000)
     X[:, 0] += y
     data = as_dataset(da.from_array(X, chunks=(2500, -1)), y, time=np.arange(9000.0))
-    request = Request(make_strategy(name, options), size=300)
+    request = Request(strategy=make_strategy(name, options), size=300)
     get, found = Journal.get, []
 
     def spied(self, key, known=None):

@@ -43,23 +43,23 @@ def select(X, parts, k, strategy):
     """The strategy's rows over blocks that are these runs of rows; nothing of Dask."""
     edges = np.concatenate([[0], np.cumsum(parts)])
     blocks = [
-        Block(i, np.arange(a, b), X[a:b], None)
+        Block(number=i, rows=np.arange(a, b), X=X[a:b], codes=None)
         for i, (a, b) in enumerate(itertools.pairwise(edges))
     ]
     schema = Schema(
-        len(X),
-        len(X),
-        X.shape[1],
-        None,
-        None,
-        np.diff(edges),
-        None,
-        X.mean(0, dtype=float),
-        X.std(0, dtype=float),
-        None,
-        0,
-        "",
-        0,
+        n_source=len(X),
+        n=len(X),
+        d=X.shape[1],
+        classes=None,
+        counts=None,
+        block_counts=np.diff(edges),
+        block_classes=None,
+        mean=X.mean(0, dtype=float),
+        scale=X.std(0, dtype=float),
+        sample=None,
+        dropped=0,
+        fingerprint="",
+        seed=0,
     )
     question = strategy.ask(schema, k, None)
     final, states = converse(strategy, blocks, question, Run(LocalRunner()), phase="select")
@@ -191,8 +191,11 @@ def test_two_rounds__radius_is_nearly_that_of_the_sequential_traversal(k, order)
 
 def test_blocks__hold_their_rows_once_while_they_wait():
     X, _ = mixture(20_000, 32)
-    block, space = Block(0, np.arange(len(X)), X, None), MetricSpace("euclidean", None, None)
-    aim = Covering(2000, len(X))
+    block, space = (
+        Block(number=0, rows=np.arange(len(X)), X=X, codes=None),
+        MetricSpace("euclidean", None, None),
+    )
+    aim = Covering(size=2000, n=len(X))
     select(X[:2000], [2000], 20, KCenter())
     tracemalloc.start()
     try:
@@ -254,10 +257,27 @@ def test_join__holds_no_block_twice():
     X, _ = mixture(40_000, 32)
 
     def blocks():
-        return [Block(i, np.arange(5000) + 5000 * i, X[5000 * i :][:5000], None) for i in range(8)]
+        return [
+            Block(number=i, rows=np.arange(5000) + 5000 * i, X=X[5000 * i :][:5000], codes=None)
+            for i in range(8)
+        ]
 
     question = KCenter(exact=True, reduce=lambda Z: Z[:, :16] * 2).ask(
-        Schema(40_000, 40_000, 32, None, None, np.full(8, 5000), None, None, None, None, 0, "", 0),
+        Schema(
+            n_source=40_000,
+            n=40_000,
+            d=32,
+            classes=None,
+            counts=None,
+            block_counts=np.full(8, 5000),
+            block_classes=None,
+            mean=None,
+            scale=None,
+            sample=None,
+            dropped=0,
+            fingerprint="",
+            seed=0,
+        ),
         10,
         None,
     )

@@ -67,7 +67,7 @@ def sources(tmp_path_factory):
 def test_plan__measured_peaks_are_below_it(sources, local_client, shape, strategy):
     client = local_client(1)
     dataset = open_dataset(sources / shape)
-    request = Request(make_strategy(strategy), fraction=0.01)
+    request = Request(strategy=make_strategy(strategy), fraction=0.01)
     made = make_plan(dataset, request, workers=1)
     client.run(start_again)
     start_again()
@@ -151,7 +151,7 @@ def test_plan__knows_of_row_groups_and_texts_and_classes(
     write(source)
     client = local_client(1)
     dataset = open_dataset(source, **asked)
-    made = make_plan(dataset, Request(make_strategy(strategy), fraction=0.1), workers=1)
+    made = make_plan(dataset, Request(strategy=make_strategy(strategy), fraction=0.1), workers=1)
     client.run(start_again)
     coreset = distill(dataset, fraction=0.1, strategy=strategy)
     receipt = coreset.to_zarr(tmp_path / "out.zarr")

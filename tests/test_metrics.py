@@ -245,7 +245,14 @@ def test_evaluate__the_class_that_is_lost_is_named():
 
 
 def difference(metric, mean, half, against="random"):
-    return Difference(against, metric, ALL_MODELS, mean, mean - half, mean + half)
+    return Difference(
+        against=against,
+        metric=metric,
+        model=ALL_MODELS,
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+    )
 
 
 def judged(found, *gaps):
@@ -305,7 +312,7 @@ def test_losses__of_equals_are_rare():
             luck, draws = rng.normal(), rng.normal(size=(2, 5))
             both = [luck - mine for mine in draws]
             for way, gap in zip(("random", "stratified"), both, strict=True):
-                gaps.append(Difference(way, name, ALL_MODELS, *interval(gap, both)))
+                gaps.append(Difference.of(way, name, ALL_MODELS, interval(gap, both)))
         alarms.append(bool(Losses.of(gaps, 5).sure))
     assert np.mean(alarms) < 0.06
 

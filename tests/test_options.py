@@ -374,9 +374,9 @@ def seen(made, monkeypatch):
     replace("dask_distill.coreset.write_report")
     replace("dask_distill.report.pictures.save_pictures", {})
     rows = Synthetic(
-        np.ones(3, np.float32),
-        {"learnt_from": {"rows": 30}, "seconds": 0.0},
-        da.ones((3, 3)),
+        weights=np.ones(3, np.float32),
+        provenance={"learnt_from": {"rows": 30}, "seconds": 0.0},
+        features=da.ones((3, 3)),
     )
     replace("dask_distill.synthesis.methods.require_torch")
     replace("dask_distill.synthesis.rows.check_target")

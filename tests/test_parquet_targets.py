@@ -756,7 +756,7 @@ def test_commands__treat_parquet_as_they_treat_zarr(
     assert np.array_equal(one.weights, other.weights)
 
 
-REQUEST = Request(make_strategy("random"), size=150)
+REQUEST = Request(strategy=make_strategy("random"), size=150)
 
 
 def resumed(dataset, target, **how):

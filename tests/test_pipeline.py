@@ -397,7 +397,7 @@ def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkey
     # what comes from two sources does not come in one go
     both = da.concatenate([dataset.features[:4000], dataset.features])
     monkeypatch.setattr("dask_distill.survey.reading.block_bounds", lambda n, d: (8192, 4808))
-    found = parts(Dataset(both))
+    found = parts(Dataset(features=both))
     assert np.concatenate(found).tobytes() == X[:4000].tobytes() + X.tobytes()
 
 

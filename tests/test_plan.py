@@ -22,7 +22,7 @@ UTF8 = sum(len(word.encode()) for word in WORDS) / N
 @pytest.fixture
 def plan():
     data = as_dataset(np.zeros((5000, 4), "f4"), np.arange(5000) % 2)
-    return make_plan(data, Request(make_strategy("auto"), size=100))
+    return make_plan(data, Request(strategy=make_strategy("auto"), size=100))
 
 
 def test_refuse_unfit__says_what_is_needed_and_what_is_there(plan):
@@ -45,7 +45,7 @@ def test_refuse_unfit__without_limits_nothing_is_refused(plan):
 def test_refuse_unfit__again_when_classes_are_counted(monkeypatch):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(9_000, 4)).astype("f4"), np.arange(9_000) % 3_000
-    asked = Request(make_strategy("auto"), size=3_000).of(as_dataset(X, y))
+    asked = Request(strategy=make_strategy("auto"), size=3_000).of(as_dataset(X, y))
     few, many, unknown = (plan_of(asked, 1, classes) for classes in (10, 3_000, None))
     assert few.coordinator_bytes + 2**27 < many.coordinator_bytes <= unknown.coordinator_bytes
     limit = (few.coordinator_bytes + many.coordinator_bytes) // 2
@@ -61,7 +61,9 @@ def test_plan__lane_of_a_chunk_that_several_blocks_need():
 
     def lane(chunk):
         zeros = da.zeros((1_000_000, 64), dtype="f4", chunks=(chunk, 64))
-        return make_plan(as_dataset(zeros), Request(make_strategy("random"), size=100)).lane_bytes
+        return make_plan(
+            as_dataset(zeros), Request(strategy=make_strategy("random"), size=100)
+        ).lane_bytes
 
     assert lane(65_536) == lane(10_000)
     assert lane(500_000) == pytest.approx(4 * 500_000 * 64 * 4, rel=0.001)
@@ -97,7 +99,7 @@ def small_chunks():
 )
 def test_plan__written_counts_text(tmp_path, monkeypatch, open_one):
     monkeypatch.chdir(tmp_path)
-    made = make_plan(open_one(), Request(make_strategy("random"), fraction=1.0))
+    made = make_plan(open_one(), Request(strategy=make_strategy("random"), fraction=1.0))
     assert made.unmeasured == ()
     # a dictionary hides how long words are: its ends tell about
     assert made.bytes_written == pytest.approx(N * (8 + 12 + UTF8), rel=0.3)
@@ -106,7 +108,7 @@ def test_plan__written_counts_text(tmp_path, monkeypatch, open_one):
 def test_plan__written_counts_carried_numbers():
     carry = {"wide": np.zeros((N, 7), "f4")}
     dataset = as_dataset(np.zeros((N, 2)), carry=carry)
-    made = make_plan(dataset, Request(make_strategy("random"), size=10))
+    made = make_plan(dataset, Request(strategy=make_strategy("random"), size=10))
     assert made.bytes_written == 10 * (2 * 8 + 7 * 4 + 12)
 
 
@@ -114,9 +116,9 @@ def test_plan__written_counts_carried_numbers():
 def test_plan__says_of_which_text_nothing_tells_the_length(tmp_path, monkeypatch, statistics):
     monkeypatch.chdir(tmp_path)
     dataset = parquet(write_statistics=statistics)
-    made = make_plan(dataset, Request(make_strategy("random"), size=10))
+    made = make_plan(dataset, Request(strategy=make_strategy("random"), size=10))
     assert made.unmeasured == (() if statistics else ("t",))
     in_memory = as_dataset(np.zeros((N, 1)), carry={"word": np.array(WORDS, object)})
-    made = make_plan(in_memory, Request(make_strategy("random"), size=10))
+    made = make_plan(in_memory, Request(strategy=make_strategy("random"), size=10))
     assert made.unmeasured == ("word",)
     assert made.bytes_written == 10 * (8 + 12 + 32)

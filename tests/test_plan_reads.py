@@ -126,7 +126,7 @@ def test_plan__notes_of_groups_and_rows_set_apart_take_memory():
     dataset = as_dataset(da.zeros((N, D), dtype="f4", chunks=(ROWS, D)))
 
     def plan(**asked):
-        return make_plan(dataset, Request(make_strategy("kcenter"), size=SIZE, **asked))
+        return make_plan(dataset, Request(strategy=make_strategy("kcenter"), size=SIZE, **asked))
 
     plain, apart, certified = plan(), plan(initial=np.arange(5_000)), plan(certify=True)
     # a block more, eight bytes a row that has a number of its own
@@ -138,7 +138,7 @@ def test_plan__notes_of_groups_and_rows_set_apart_take_memory():
     )
     assert certified.tasks > plain.tasks
     random = [
-        make_plan(dataset, Request(make_strategy("random"), size=SIZE, certify=certify))
+        make_plan(dataset, Request(strategy=make_strategy("random"), size=SIZE, certify=certify))
         for certify in (False, True)
     ]
     # rows are held to be certified, whatever the strategy holds

@@ -215,17 +215,17 @@ def test_resume__refuses_another_mask(table, tmp_path, monkeypatch):
     strategy = make_strategy("random")
     monkeypatch.setattr("dask_distill.pipeline.write_subset", _dies)
     with pytest.raises(RuntimeError, match="dies"):
-        distill_to_zarr(data, tmp_path / "t", Request(strategy, size=200, protect=mask))
+        distill_to_zarr(data, tmp_path / "t", Request(strategy=strategy, size=200, protect=mask))
     monkeypatch.undo()
     other = mask.copy()
     other[np.flatnonzero(mask)[0]] = False
     other[np.flatnonzero(~mask)[0]] = True
     with pytest.raises(InputError, match="protect digest"):
         distill_to_zarr(
-            data, tmp_path / "t", Request(strategy, size=200, protect=other), resume=True
+            data, tmp_path / "t", Request(strategy=strategy, size=200, protect=other), resume=True
         )
     coreset, _ = distill_to_zarr(
-        data, tmp_path / "t", Request(strategy, size=200, protect=mask), resume=True
+        data, tmp_path / "t", Request(strategy=strategy, size=200, protect=mask), resume=True
     )
     np.testing.assert_array_equal(protected(coreset), np.flatnonzero(mask))
 

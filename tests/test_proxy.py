@@ -37,7 +37,7 @@ from dask_distill.survey.survey import Survey
 
 
 def schema_of(X, y=None, **options):
-    block = RawBlock(0, 0, as_features(X), None if y is None else as_labels(y))
+    block = RawBlock(number=0, start=0, X=as_features(X), y=None if y is None else as_labels(y))
     talk = Survey()
     question = talk.ask(len(X), block.X.shape[1], labelled=y is not None, seed=0, **options)
     return talk.advance(question, talk.answer(block, question))

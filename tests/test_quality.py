@@ -26,7 +26,9 @@ DRAWS = 3
 def selected(X, y, name, size, seed, blocks):
     """Rows and weights that a strategy selects over some blocks."""
     edges = [round(b * len(X) / blocks) for b in range(blocks + 1)]
-    raw = [RawBlock(b, a, X[a:z], y[a:z]) for b, (a, z) in enumerate(pairwise(edges))]
+    raw = [
+        RawBlock(number=b, start=a, X=X[a:z], y=y[a:z]) for b, (a, z) in enumerate(pairwise(edges))
+    ]
     run = Run(LocalRunner())
     asked = Survey().ask(len(X), X.shape[1], labelled=True, seed=seed)
     final, _ = converse(Survey(), raw, asked, run, phase="survey")

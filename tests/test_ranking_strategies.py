@@ -31,14 +31,20 @@ from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
 from dask_distill.strategies.parts import ranking
 from dask_distill.strategies.parts.metric import MetricSpace
-from dask_distill.strategies.parts.ranking import REPORTED, RankQuestion
+from dask_distill.strategies.parts.ranking import RankQuestion
+from dask_distill.strategies.parts.scorers import REPORTED
 from dask_distill.survey.survey import Survey, valid_block
 
 
 def raw_blocks(X, y, cuts):
     edges = [0, *cuts, len(X)]
     return [
-        RawBlock(number, edges[number], as_features(part), None if y is None else as_labels(labels))
+        RawBlock(
+            number=number,
+            start=edges[number],
+            X=as_features(part),
+            y=None if y is None else as_labels(labels),
+        )
         for number, (part, labels) in enumerate(
             zip(
                 np.split(X, cuts),
@@ -184,7 +190,15 @@ def test_stratified__of_many_classes_asks_for_small_digits():
 @pytest.mark.parametrize("groups", [1, 2, 3, 1000, 2**17, 10**6])
 def test_rank_question__digits_add_up_to_the_key_and_bound_the_histogram(groups):
     none = np.zeros(groups, np.int64)
-    question = RankQuestion(none, none, none, none.astype(np.uint32), 0, 0, None)
+    question = RankQuestion(
+        quotas=none,
+        group_rows=none,
+        wanted=none,
+        prefixes=none.astype(np.uint32),
+        known_bits=0,
+        seed=0,
+        scorer=None,
+    )
     while question.digit_bits:
         assert groups << question.digit_bits <= max(2**17, groups << 2)
         known = question.known_bits + question.digit_bits

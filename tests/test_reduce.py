@@ -135,7 +135,7 @@ def test_principal_components__signs_do_not_depend_on_the_rows_signs(flat):
 
 def test_reduce__random_projection_keeps_distances_on_average():
     X = np.random.default_rng(0).normal(size=(4000, 300)).astype(np.float32)
-    request = Request(make_strategy("random"), size=10, reduce=RandomProjection(200))
+    request = Request(strategy=make_strategy("random"), size=10, reduce=RandomProjection(200))
     assert make_plan(as_dataset(X), request).worker_bytes > 0
     coreset = distill(X, size=300, strategy="kcenter", reduce="random-projection:200", certify=True)
     plain = distill(X, size=300, strategy="kcenter", certify=True)

@@ -52,7 +52,7 @@ def dataset(labelled, spoil=None):
 def run(data, target, **changes):
     strategy = make_strategy(changes.pop("strategy", "stratified"))
     place = {key: changes.pop(key) for key in ("resume", "overwrite") if key in changes}
-    request = Request(strategy, **({"size": 300} | changes))
+    request = Request(strategy=strategy, **({"size": 300} | changes))
     return distill_to_zarr(data, target, request, **place)[1]
 
 
@@ -268,7 +268,7 @@ def test_input_errors__leave_nothing(labelled, tmp_path):
 
 def test_distill__a_checkpoint_gives_the_selection_again(labelled, tmp_path):
     checkpoint = Checkpoint.start(Location(str(tmp_path / "t")), {})
-    request = Request(make_strategy("kcenter"), size=50, certify=True)
+    request = Request(strategy=make_strategy("kcenter"), size=50, certify=True)
     asked = request.of(dataset(labelled))
     first, again = (select(asked, Run.here(), checkpoint) for _ in range(2))
     assert np.array_equal(first.indices, again.indices)

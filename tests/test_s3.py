@@ -385,7 +385,7 @@ def test_s3__requests_fail_once(port, fault, step):
     """Each ``step``-th request of a run in turn: success or a typed error, and resume completes."""
     url = f"s3://data/{time.monotonic_ns()}"
     X = da.from_array(np.random.default_rng(0).normal(size=(64, 3)), chunks=(64, -1))
-    request = Request(make_strategy("random"), size=8)
+    request = Request(strategy=make_strategy("random"), size=8)
     quick = {"config_kwargs": {"retries": {"max_attempts": 1}}}
 
     def go(target, storage, **more):

@@ -386,7 +386,7 @@ def test_report__says_how_to_get_the_weighted_rows_again(subset, tmp_path):
 
 def test_resume__other_weights_are_another_input(tmp_path, monkeypatch):
     """A run that died goes on with the weights it began with, to the same rows, or not at all."""
-    request = Request(make_strategy("stratified"), size=SIZE)
+    request = Request(strategy=make_strategy("stratified"), size=SIZE)
     weighted, other = (
         with_weights(as_dataset(X, Y), weights) for weights in (SKEWED, SKEWED[::-1].copy())
     )

@@ -43,7 +43,14 @@ def plain(found):
 
 
 def record(number, score, rows=10, **parameters):
-    return Record(number, {"strategy": "stratified", **parameters}, rows, ((score,),), 0, 0.0)
+    return Record(
+        number=number,
+        parameters={"strategy": "stratified", **parameters},
+        rows=rows,
+        scores=((score,),),
+        bytes_moved=0,
+        seconds=0.0,
+    )
 
 
 def test_propose__begins_with_auto_and_every_default():
@@ -60,12 +67,12 @@ def test_propose__is_a_function_of_records_and_seed(method):
             score = 0.5 + 0.01 * len(proposal.parameters)
             records.append(
                 Record(
-                    len(records),
-                    proposal.parameters,
-                    10 + number,
-                    ((score,),),
-                    100,
-                    0.0,
+                    number=len(records),
+                    parameters=proposal.parameters,
+                    rows=10 + number,
+                    scores=((score,),),
+                    bytes_moved=100,
+                    seconds=0.0,
                     distributions=proposal.distributions,
                     notes=proposal.notes,
                 )
@@ -201,7 +208,7 @@ def test_search__uses_auto_where_the_best_trial_fails_on_new_rows(data, monkeypa
         good = strategy.name == "stratified"
         # better in every trial, worse on rows that no trial has seen
         score = 0.5 + 0.1 * good * (1 if split.seed < 1000 else -1) + 0.001 * (split.seed % 3)
-        return running.Judged(size, (score,), 0, 0.0)
+        return running.Judged(rows=size, scores=(score,), bytes_moved=0, seconds=0.0)
 
     monkeypatch.setattr(running, "judge", judge)
     found = search_strategy(X, y, fraction=0.1, trials=8, model=MODEL)

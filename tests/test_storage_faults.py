@@ -107,7 +107,7 @@ def source(tmp_path_factory):
 
 
 def run(source, target, seed=0, **more):
-    request = Request(make_strategy("random"), size=SIZE, seed=seed)
+    request = Request(strategy=make_strategy("random"), size=SIZE, seed=seed)
     with dask.config.set({"scheduler": "sync", "distill.checkpoint.worth": "0s"}):
         return distill_to_zarr(open_dataset(source), target, request, **more)[1]["digest"]
 

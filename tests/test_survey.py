@@ -19,7 +19,8 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.runner import LocalRunner
-from dask_distill.survey.survey import Survey, class_codes, valid_block
+from dask_distill.survey.sample import class_codes
+from dask_distill.survey.survey import Survey, valid_block
 
 rng = np.random.default_rng(0)
 
@@ -29,10 +30,10 @@ def raw_blocks(X, y=None, cuts=()):
     edges = [0, *sorted(cuts), len(X)]
     return [
         RawBlock(
-            number,
-            start,
-            as_features(X[start:stop]),
-            None if y is None else as_labels(y[start:stop]),
+            number=number,
+            start=start,
+            X=as_features(X[start:stop]),
+            y=None if y is None else as_labels(y[start:stop]),
         )
         for number, (start, stop) in enumerate(pairwise(edges))
     ]

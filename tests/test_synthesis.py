@@ -71,16 +71,16 @@ def made_by_hand(coreset, size=200, shift=0.0):
     X = coreset.features.compute()[some]
     X = X + rng.normal(scale=0.3, size=X.shape).astype(X.dtype) + np.float32(shift)
     return Synthetic(
-        np.full(size, N / size, np.float32),
-        {
+        weights=np.full(size, N / size, np.float32),
+        provenance={
             "method": "hand",
             "rows": N,
             "made": size,
             "learnt_from": learnt_from(coreset, len(coreset)),
             "classes": None,
         },
-        da.from_array(X, chunks=-1),
-        da.from_array(coreset.labels.compute()[some], chunks=-1),
+        features=da.from_array(X, chunks=-1),
+        labels=da.from_array(coreset.labels.compute()[some], chunks=-1),
     )
 
 
@@ -356,8 +356,19 @@ def test_privacy__sees_copies_and_what_is_nearly_one():
     ],
 )
 def test_verdict__says_which_rows_to_train_on(gap, words):
-    scores = [Score(way, "all models", 10, 0.8, 0.8, 0.8, 1.0) for way in SYNTHETIC_WAYS]
-    text = verdict_of(scores, [Difference("subset", "accuracy", "all models", *gap)])
+    scores = [
+        Score(
+            way=way,
+            model="all models",
+            rows=10,
+            accuracy=0.8,
+            balanced_accuracy=0.8,
+            worst_class_recall=0.8,
+            seconds=1.0,
+        )
+        for way in SYNTHETIC_WAYS
+    ]
+    text = verdict_of(scores, [Difference.of("subset", "accuracy", "all models", gap)])
     assert text.startswith(words)
     assert "keep 100.0%" in text
 
@@ -620,4 +631,6 @@ def test_command__synthesizes(folder, on_threads):
 
 
 def test_privacy__is_plain():
-    assert Privacy(1, 1, 1, 0.0, 0.0, 0.0).verdict.startswith("Synthetic rows keep about")
+    assert Privacy(
+        median=1, median_held_out=1, near=1, nearer=0.0, copies=0.0, copies_held_out=0.0
+    ).verdict.startswith("Synthetic rows keep about")

@@ -52,7 +52,7 @@ def as_arrow(series, kind):
 
 def selected(table, size=25, rows=20, **known):
     features = da.from_array(np.arange(2.0 * len(table)).reshape(len(table), 2))
-    dataset = Dataset(features, table=in_parts(table, size, **({"known": True} | known)))
+    dataset = Dataset(features=features, table=in_parts(table, size, **({"known": True} | known)))
     return distill(dataset, size=rows, strategy="random")
 
 

@@ -123,7 +123,8 @@ def assert_same(found, expected):
 def test_to_zarr__any_table_comes_back_value_by_value(folder, table, size, rows, known):
     """Whatever columns, nulls, parts and selected rows there are."""
     dataset = Dataset(
-        da.from_array(np.arange(24.0).reshape(12, 2)), table=in_parts(table, size, known=known)
+        features=da.from_array(np.arange(24.0).reshape(12, 2)),
+        table=in_parts(table, size, known=known),
     )
     coreset = distill(dataset, size=len(rows), strategy="random")
     coreset = replace(coreset, indices=np.sort(np.fromiter(rows, np.int64)))
@@ -452,7 +453,7 @@ def test_run__what_no_array_holds_is_refused_before_the_work(case, monkeypatch):
             distill_to_zarr(
                 open_dataset("in.parquet", labels="y"),
                 "out.zarr",
-                Request(make_strategy("random"), size=50),
+                Request(strategy=make_strategy("random"), size=50),
             )
     assert "--columns" in done.stderr
     assert "ends in .parquet" in done.stderr
@@ -487,7 +488,9 @@ def test_to_zarr__lists_of_which_the_first_are_missing_have_their_length():
 
 
 def run(dataset, **more):
-    return distill_to_zarr(dataset, "out.zarr", Request(make_strategy("random"), size=80), **more)
+    return distill_to_zarr(
+        dataset, "out.zarr", Request(strategy=make_strategy("random"), size=80), **more
+    )
 
 
 def die(monkeypatch, after):

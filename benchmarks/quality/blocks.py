@@ -92,7 +92,7 @@ class Source:
             if edges is None:
                 edges = np.cumsum((0, *block_bounds(*X.shape))).tolist()
             blocks = [
-                RawBlock(b, start, X[start:stop], y[start:stop])
+                RawBlock(number=b, start=start, X=X[start:stop], y=y[start:stop])
                 for b, (start, stop) in enumerate(pairwise(edges))
             ]
             survey, run = Survey(), Run(LocalRunner())

@@ -306,7 +306,7 @@ def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -
     InputError
     """
     from dask_distill.scoring_run import scoring_run
-    from dask_distill.strategies.parts.ranking import REPORTED
+    from dask_distill.strategies.parts.scorers import REPORTED
     from dask_distill.subset.scores_target import scores_beside
 
     for option, given in (("reduce", request.reduce), ("time-scale", request.time_scale)):

@@ -22,7 +22,7 @@ _PARALLEL_BLOCKS = 16
 _TILE_VALUES = 2**18
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawBlock:
     """A block as the source has it.
 
@@ -51,7 +51,7 @@ class RawBlock:
     compact: CompactRows | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """A block of valid rows with class numbers.
 

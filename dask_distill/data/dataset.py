@@ -32,7 +32,7 @@ from dask_distill.support.html import facts_table
 RESERVED = ("index", "weight", "score", "summary", "null", "subset_weight")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Dataset:
     """Features, labels and carried arrays of the same rows.
 
@@ -221,7 +221,7 @@ def as_dataset(
     else:
         known = known_form(features, "features")
         columns = columns_of(known) or columns_in(features)
-        base = Dataset(as_dask(known, "features"), columns=columns)
+        base = Dataset(features=as_dask(known, "features"), columns=columns)
     found = {base.feature_name: features, base.label_name: labels}
     if labels is not None:
         base = replace(base, labels=as_dask(labels, "labels"))

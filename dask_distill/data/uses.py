@@ -21,7 +21,7 @@ _LIKE_LABELS = {"class", "classes", "label", "labels", "outcome", "response", "t
 _LIKE_IDS = {"guid", "id", "idx", "index", "rowid", "uuid"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ColumnUse:
     """A column or array of a source.
 
@@ -103,9 +103,9 @@ def array_uses(
     roles = dict.fromkeys(carry, CARRIED) | {weight: WEIGHT, labels: LABEL}
     roles |= dict.fromkeys(features, FEATURE)
     return tuple(
-        ColumnUse(name, kind, roles[name])
+        ColumnUse(name=name, kind=kind, role=roles[name])
         if name in roles
-        else ColumnUse(name, kind, LEFT_OUT, "not named")
+        else ColumnUse(name=name, kind=kind, role=LEFT_OUT, why="not named")
         for name, kind in kinds.items()
     )
 

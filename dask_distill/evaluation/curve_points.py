@@ -17,7 +17,7 @@ BASELINE = "random"
 EVERYTHING = "everything"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurveDraw:
     """Rows to train on, as one seed, strategy and size give them.
 
@@ -43,7 +43,7 @@ class CurveDraw:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Point(Measured):
     """What models trained on one strategy's rows of one size reach; means over the seeds.
 

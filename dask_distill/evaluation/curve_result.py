@@ -123,7 +123,7 @@ def _tick(rows: int, share: float) -> str:
     return f"{rows:,}\n{100 * share:.3g}%"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SizeCurve:
     """Accuracy against the size of the subset.
 

@@ -81,7 +81,7 @@ def _losses(name: str, mine: Sequence[Point], objective: str, seeds: int) -> str
 def _against(point: Point, metric: str) -> Difference:
     found = point.difference(metric)
     assert found is not None
-    return Difference(BASELINE, metric, point.model, *found)
+    return Difference.of(BASELINE, metric, point.model, found)
 
 
 def _sign(point: Point, objective: str) -> int:

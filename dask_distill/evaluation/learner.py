@@ -68,7 +68,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Learner:
     """One model and one seed, and which rows it may learn from.
 
@@ -135,7 +135,16 @@ class Learner:
         takes = "sample_weight" in inspect.signature(fresh.partial_fit).parameters
         weight = float(pool.weights.mean()) if pool.weights is not None and takes else None
         tests = np.sort(tests)
-        return cls(name, split.seed, fresh, steps, tests, split.until, weight, np.zeros(classes))
+        return cls(
+            name=name,
+            seed=split.seed,
+            model=fresh,
+            steps=steps,
+            tests=tests,
+            until=split.until,
+            weight=weight,
+            counts=np.zeros(classes),
+        )
 
     def __sklearn_clone__(self) -> "Learner":
         # as it is: its steps are fitted
@@ -206,4 +215,6 @@ class Learner:
                 "everything='all' needs rows with a class and finite features beside those tested "
                 "on, got none; leave everything= / --everything out"
             )
-        return Trained(WAY, self.name, self.seed, model, rows, self.seconds)
+        return Trained(
+            way=WAY, name=self.name, seed=self.seed, model=model, rows=rows, seconds=self.seconds
+        )

@@ -144,7 +144,7 @@ def bracketed(each: Difference) -> str:
 
     Examples
     --------
-    >>> bracketed(Difference("random", "log_loss", "all models", 0.25, 0.21, 0.29))
+    >>> bracketed(Difference.of("random", "log_loss", "all models", (0.25, 0.21, 0.29)))
     '+0.250 [+0.210, +0.290]'
     """
     mean, low, high = (signed_number(each.metric, v) for v in (each.mean, each.low, each.high))

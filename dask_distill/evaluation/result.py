@@ -34,7 +34,7 @@ WAYS = {
 _WIDEST = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(Compared):
     """What training on the subset costs or gains.
 

@@ -37,7 +37,7 @@ _POOL_BYTES = 2**30
 _POOL = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Split:
     """One seed's rows, as positions in the pool.
 
@@ -168,13 +168,13 @@ def split_rows(
     starts = np.cumsum(available) - available
     place = np.arange(len(by_class)) - starts[codes[by_class]]
     return Split(
-        seed,
-        np.sort(test),
-        np.sort(order[:size]),
-        np.sort(by_class[place < quota[codes[by_class]]]),
-        np.sort(order[:max_rows]),
-        None if cut is None else cut.subset,
-        None if cut is None else cut.until,
+        seed=seed,
+        test=np.sort(test),
+        random=np.sort(order[:size]),
+        stratified=np.sort(by_class[place < quota[codes[by_class]]]),
+        everything=np.sort(order[:max_rows]),
+        subset=None if cut is None else cut.subset,
+        until=None if cut is None else cut.until,
     )
 
 

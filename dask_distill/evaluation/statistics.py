@@ -36,7 +36,7 @@ class Measured:
         return self.own.get(metric)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Score(Measured):
     """Means over the seeds for one way of choosing rows and one model, or all models.
 
@@ -85,7 +85,7 @@ class Score(Measured):
         return None if low is None or high is None else (high - low) / 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """How far the subset is from another way of choosing rows, on the same test rows.
 
@@ -106,6 +106,14 @@ class Difference:
     mean: float
     low: float
     high: float
+
+    @classmethod
+    def of(
+        cls, against: str, metric: str, model: str, limits: tuple[float, float, float]
+    ) -> "Difference":
+        """From mean, low and high, as `interval` gives them."""
+        mean, low, high = limits
+        return cls(against=against, metric=metric, model=model, mean=mean, low=low, high=high)
 
     @property
     def higher_is_better(self) -> bool:
@@ -259,8 +267,8 @@ def _differences(metric: str, model: str, found: Mapping[str, Any]) -> list[Diff
     gaps = {way: found[ways[0]] - found[way] for way in ways[1:]}
     draws = [gap for way, gap in gaps.items() if way not in _NO_DRAWS]
     return [
-        Difference(
-            way, metric, model, *(interval(gap) if way in _NO_DRAWS else interval(gap, draws))
+        Difference.of(
+            way, metric, model, interval(gap) if way in _NO_DRAWS else interval(gap, draws)
         )
         for way, gap in gaps.items()
     ]
@@ -347,7 +355,7 @@ def widened(each: Difference, together: int, seeds: int) -> Difference:
 
     Examples
     --------
-    >>> wide = widened(Difference("random", "accuracy", "all models", 0.1, 0.0, 0.2), 5, 5)
+    >>> wide = widened(Difference.of("random", "accuracy", "all models", (0.1, 0.0, 0.2)), 5, 5)
     >>> round(wide.low, 3), round(wide.high, 3)
     (-0.035, 0.235)
     """

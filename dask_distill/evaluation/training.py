@@ -39,7 +39,7 @@ class LabelledRows:
         return LabelledRows(self.X[rows], self.codes[rows], weights)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What one training gave.
 
@@ -241,7 +241,9 @@ def train_and_test(
         started = time.thread_time()
         fresh.fit(training.X, training.codes, **parameters)
         seconds = time.thread_time() - started
-    trained = Trained(way, name, seed, fresh, len(training.codes), seconds)
+    trained = Trained(
+        way=way, name=name, seed=seed, model=fresh, rows=len(training.codes), seconds=seconds
+    )
     return trained.judged(test, measures or Measures(range(classes)), training.codes)
 
 
@@ -275,7 +277,7 @@ def refusing(name: str, rows: int) -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """A model that was fitted on class numbers, and what that took.
 

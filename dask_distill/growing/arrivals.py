@@ -4,9 +4,7 @@ Conversations of one question where rows are kept by chance, of two where they a
 far apart they are: what is far from all that is kept, and then what is nearest to what.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,22 +12,14 @@ import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Final
 from dask_distill.data.blocks import RawBlock
-from dask_distill.data.labels import as_labels
-from dask_distill.errors import InputError
+from dask_distill.growing.facts import Facts, joined_labels
 from dask_distill.growing.tables import Listed
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.reservoir import priorities, thinned
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
-from dask_distill.survey.fingerprint import block_checksum
-from dask_distill.survey.validity import (
-    Invalid,
-    OnInvalid,
-    invalid_rows,
-    merge_invalid,
-    refuse_invalid,
-)
+from dask_distill.survey.validity import OnInvalid, refuse_invalid
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
@@ -42,67 +32,6 @@ class Arrival(Stepwise):
     """The conversation about a batch: its steps know what to do."""
 
     name: ClassVar[str] = "arrival"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Of the rows of some blocks.
-
-    Attributes
-    ----------
-    checksums : tuple of (block number, checksum)
-    invalid : Invalid
-    valid : int
-    labels, counts : arrays or None
-        Labels, sorted, and the rows of each.
-    other : dict
-        Rows of values that a profile does not list, by category.
-    """
-
-    checksums: tuple[tuple[int, int], ...]
-    invalid: Invalid
-    valid: int
-    labels: Labels | None
-    counts: Rows | None
-    other: Mapping[str, int] = field(default_factory=Counter)
-
-    @classmethod
-    def of(
-        cls, block: RawBlock, categories: Sequence[Listed] = ()
-    ) -> tuple["Facts", Rows, Features, Labels | None]:
-        """Of one block; and its valid rows, numbered from the start of the batch."""
-        bad, invalid = invalid_rows(block)
-        rows = block.start + np.arange(len(block.X), dtype=np.int64)
-        X, labels = block.X, block.y
-        if bad is not None:
-            rows, X = rows[~bad], np.ascontiguousarray(X[~bad])
-            labels = None if labels is None else labels[~bad]
-        names = counts = None
-        if labels is not None:
-            labels = as_labels(labels)
-            names, counts = np.unique(labels, return_counts=True)
-        checksum = (block.number, block_checksum(block))
-        other = Counter({column.name: column.unlisted(X) for column in categories})
-        return cls((checksum,), invalid, len(rows), names, counts, +other), rows, X, labels
-
-    def merge(self, other: "Facts") -> "Facts":
-        """They add up."""
-        names = counts = None
-        if self.labels is not None and other.labels is not None:
-            both = joined_labels(self.labels, other.labels)
-            names, inverse = np.unique(both, return_inverse=True)
-            counts = np.zeros(len(names), np.int64)
-            assert self.counts is not None
-            assert other.counts is not None
-            np.add.at(counts, inverse, np.concatenate([self.counts, other.counts]))
-        return Facts(
-            self.checksums + other.checksums,
-            merge_invalid(self.invalid, other.invalid),
-            self.valid + other.valid,
-            names,
-            counts,
-            Counter(self.other) + Counter(other.other),
-        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +100,7 @@ class Sampled(Final):
     drawn: Reservoir
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleBatch:
     """What are you, and which of your rows may be kept? ``first`` is the batch's first row."""
 
@@ -238,7 +167,7 @@ class Kept:
     separation: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OfferOutlying:
     """What are you, and which of your rows are far from all that is kept?
 
@@ -386,15 +315,3 @@ def class_codes(labels: Labels | None, rows: int) -> Rows:
     if labels is None:
         return np.zeros(rows, np.int64)
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-
-
-def joined_labels(left: Labels, right: Labels) -> Labels:
-    """Labels of both; those of no rows have a type that means nothing."""
-    if not len(left) or not len(right):
-        return left if len(left) else right
-    if (left.dtype.kind in "OUST") != (right.dtype.kind in "OUST"):
-        raise InputError(
-            f"labels must be all ints or all strings, got {left.dtype} and {right.dtype} in "
-            "different parts of the data; convert them to one type"
-        )
-    return np.concatenate([left, right])

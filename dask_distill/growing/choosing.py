@@ -71,11 +71,11 @@ def chosen(summary: Summary, progress: Progress | None) -> Subset:
         },
     }
     return Subset(
-        summary.rows[at],
-        shares,
-        found.scores,
-        certificate,
-        provenance,
+        indices=summary.rows[at],
+        weights=shares,
+        scores=found.scores,
+        certificate=certificate,
+        provenance=provenance,
         **rows_of(remembered, at),
         summary=summary,
     )

@@ -64,9 +64,9 @@ def summary_of(coreset: Subset) -> Summary:
     )
     columns = told["input"]["columns"]
     dataset = Dataset(
-        features,
-        labels,
-        carry,
+        features=features,
+        labels=labels,
+        carry=carry,
         feature_name=coreset.feature_name,
         label_name=coreset.label_name,
         columns=None if columns is None else tuple(columns),
@@ -82,19 +82,19 @@ def summary_of(coreset: Subset) -> Summary:
     if settings.covering:
         reach, least = _reach(coreset), 0.0
     return Summary(
-        settings,
-        dataset,
-        coreset.indices,
-        coreset.weights.astype(np.float64),
-        np.full(len(coreset), reach),
+        settings=settings,
+        dataset=dataset,
+        rows=coreset.indices,
+        masses=coreset.weights.astype(np.float64),
+        reach=np.full(len(coreset), reach),
         # a sample can be no finer than the rows that are left
-        least,
-        told["input"]["shape"][0],
-        n,
-        None if classes is None else tuple(entry["label"] for entry in classes),
-        None if classes is None else tuple(entry["rows"] for entry in classes),
-        1,
-        told["input"]["fingerprint"],
+        least=least,
+        n_source=told["input"]["shape"][0],
+        n=n,
+        classes=None if classes is None else tuple(entry["label"] for entry in classes),
+        counts=None if classes is None else tuple(entry["rows"] for entry in classes),
+        batches=1,
+        fingerprint=told["input"]["fingerprint"],
     )
 
 

@@ -21,17 +21,16 @@ from dask_distill.errors import InputError
 from dask_distill.growing.arrivals import (
     Arrival,
     Covered,
-    Facts,
     Kept,
     OfferOutlying,
     Rule,
     SampleBatch,
     Sampled,
     class_codes,
-    joined_labels,
 )
 from dask_distill.growing.check import check_batch, made_request
 from dask_distill.growing.choosing import chosen, flat
+from dask_distill.growing.facts import Facts, joined_labels
 from dask_distill.growing.tables import kept_table, listed
 from dask_distill.kernels.reservoir import priorities, thinned
 from dask_distill.runtime.client import refuse_asynchronous
@@ -165,13 +164,17 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
     settings = summary.settings
     first = summary.n_source
     assert settings.on_invalid is not None
-    more = settings.on_invalid, listed(dataset.profile)
+    told: dict[str, Any] = {
+        "first": first,
+        "on_invalid": settings.on_invalid,
+        "categories": listed(dataset.profile),
+    }
     if not settings.covering:
         least = max(summary.least, settings.least(first + dataset.n))
         # those of the batch are not known yet
         floor = settings.floor(len(summary.classes or ()))
         rule = Rule(least, most, floor)
-        return SampleBatch(rule, first, settings.seed, settings.half_life, *more)
+        return SampleBatch(rule=rule, seed=settings.seed, half_life=settings.half_life, **told)
     assert most is not None
     share = math.ceil(_SHARES * most / blocks)
     size = settings.wanted(summary.n + dataset.n)
@@ -186,9 +189,8 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
         max(0.0, summary.least),
     )
     parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
-    return run.call(
-        "question", _spread, OfferOutlying(kept, space, first, share, most, size, *more), *parts
-    )
+    spread = OfferOutlying(kept=kept, space=space, share=share, most=most, size=size, **told)
+    return run.call("question", _spread, spread, *parts)
 
 
 def _spread(question: OfferOutlying, *parts: Any) -> OfferOutlying:

@@ -28,7 +28,7 @@ _FIRST_CENTERS = 64
 _FAR = 1e30
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Frontier:
     """Bounds of some rows; every step gives a new one and leaves the old one as it was.
 
@@ -63,7 +63,7 @@ class Frontier:
         X : (n, d) float array, finite
         """
         nothing = np.zeros(len(X), np.int64)
-        return cls(X, np.full(len(X), np.inf), nothing - 1, nothing)
+        return cls(X=X, squared=np.full(len(X), np.inf), nearest=nothing - 1, seen=nothing)
 
     def push(self, C: Features) -> "Frontier":
         """Add (m, d) centers; no row has seen them yet."""
@@ -109,7 +109,9 @@ class Frontier:
         return {name: getattr(self, name) for name in names} | {"centers": self.centers}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        bare = Frontier(state["X"], state["squared"], state["nearest"], state["seen"])
+        bare = Frontier(
+            X=state["X"], squared=state["squared"], nearest=state["nearest"], seen=state["seen"]
+        )
         self.__dict__.update(bare.push(state["centers"]).__dict__)
 
 

@@ -34,7 +34,7 @@ _LEAST_NOISE = 0.01
 _MOST_NOISE = 0.26
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelNoise:
     """How many labels are wrong, as far as that can be told.
 
@@ -141,13 +141,13 @@ def label_noise(P: Float, labels: Codes, weight: Floats | None = None) -> LabelN
     wrongly = (share * noisy) @ (matrix - np.diag(matrix.diagonal()))
     found = against[noisy].sum() if against[noisy].sum() >= _CONCERNED * against.sum() else 0.0
     return LabelNoise(
-        float((share * wrong).sum()),
-        float(np.sqrt((deviation**2).sum())),
-        float(against.sum()),
-        float(np.clip(least / found, 0, 1)) if found > 0 else 0.0,
-        _level(parts[:, noisy] @ share[noisy]),
-        matrix,
-        np.minimum(1, wrongly / np.where(labelled > 0, labelled, 1)),
+        rate=float((share * wrong).sum()),
+        error=float(np.sqrt((deviation**2).sum())),
+        contradicted=float(against.sum()),
+        explained=float(np.clip(least / found, 0, 1)) if found > 0 else 0.0,
+        level=_level(parts[:, noisy] @ share[noisy]),
+        matrix=matrix,
+        by_label=np.minimum(1, wrongly / np.where(labelled > 0, labelled, 1)),
     )
 
 

@@ -120,7 +120,14 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
         )
     intercepts = np.where(fit.seen, fit.intercepts, _unseen(schema))
     members = tuple(map(SoftmaxProxy, fit.weights, intercepts))
-    return EnsembleProxy(frequencies, phases, members, sample.rows, fold, axes)
+    return EnsembleProxy(
+        frequencies=frequencies,
+        phases=phases,
+        members=members,
+        seen_rows=sample.rows,
+        seen_fold=fold,
+        axes=axes,
+    )
 
 
 def fit_bytes(rows: int, d: int, classes: int | None) -> int:

@@ -71,7 +71,7 @@ class SoftmaxProxy:
         return _softmax(logits, axis=0).T
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnsembleProxy:
     """Mean of cross-fitted softmax models on random Fourier features beside the plain ones.
 

@@ -156,7 +156,9 @@ def _begun(
 ) -> States:
     """A block's traversal, up to its share of the candidates, or to so many picks."""
     number = block_id[0]
-    block = checked_block(RawBlock(number, number * rows, as_features(X), None), space, columns)
+    block = checked_block(
+        RawBlock(number=number, start=number * rows, X=as_features(X), y=None), space, columns
+    )
     with single_threaded():
         held = Held.of(block, space)
         picks = most if share is None else first_picks(len(held.rows), share)
@@ -214,7 +216,7 @@ def _states(blocks: int) -> dict[str, Any]:
 
 def _boxed(held: Held, traversal: FarthestFirst) -> States:
     box = np.empty(1, object)
-    box[0] = Held(held.number, held.rows, held.X, None, traversal=traversal)
+    box[0] = Held(number=held.number, rows=held.rows, X=held.X, codes=None, traversal=traversal)
     return box
 
 

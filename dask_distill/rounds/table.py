@@ -107,4 +107,9 @@ def checked_block(raw: RawBlock, space: MetricSpace, columns: tuple[str, ...] | 
             f"features must be below {LARGEST:g} in size, so that their squares are finite, got "
             f"{largest:g} between rows {raw.start} and {raw.start + len(raw.X) - 1}; scale them"
         )
-    return Block(raw.number, raw.start + np.arange(len(raw.X), dtype=np.int64), raw.X, None)
+    return Block(
+        number=raw.number,
+        rows=raw.start + np.arange(len(raw.X), dtype=np.int64),
+        X=raw.X,
+        codes=None,
+    )

@@ -41,7 +41,7 @@ _RESERVE_ROWS = 10_000
 _NOTHING = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """Rows at hand, where the tasks run, and how they are split.
 
@@ -68,7 +68,7 @@ class Bench:
     total: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """One selection: what models trained on it reach.
 
@@ -120,7 +120,14 @@ def gather(
     digest = run.fetch(run.call("digest", _digest, table))
     asked = as_metrics(search.metric)
     measures = measures_of(asked, classes, codes, _rarest(splits, reserve, codes, len(classes)))
-    return Bench(table, splits, np.sort(reserve), measures, digest, dataset.n)
+    return Bench(
+        table=table,
+        splits=splits,
+        reserve=np.sort(reserve),
+        measures=measures,
+        digest=digest,
+        total=dataset.n,
+    )
 
 
 def _rarest(splits: list[Split], reserve: Rows, codes: Rows, classes: int) -> int:
@@ -151,7 +158,7 @@ def judge(
     try:
         found = select_in_memory(training.X, training.codes, strategy, size, seed=split.seed)
     except InputError as error:
-        return Judged(size, (), 0, 0.0, str(error))
+        return Judged(rows=size, scores=(), bytes_moved=0, seconds=0.0, failure=str(error))
     seconds = time.thread_time() - started
     mine = LabelledRows(training.X[found.rows], training.codes[found.rows], found.weights)
     trials = [
@@ -165,10 +172,10 @@ def judge(
         for name in (*METRICS, *MORE, *measures.scorers)
     }
     return Judged(
-        size,
-        scores_of(trials, metric),
-        found.bytes_moved,
-        seconds,
+        rows=size,
+        scores=scores_of(trials, metric),
+        bytes_moved=found.bytes_moved,
+        seconds=seconds,
         means={name: mean for name, mean in means.items() if math.isfinite(mean)},
     )
 

@@ -78,7 +78,12 @@ def select_in_memory(
     edges = np.cumsum((0, *block_bounds(len(values), values.shape[1]))).tolist()
     run, talk = Run(LocalRunner()), Survey()
     raw = [
-        RawBlock(number, start, values[start:stop], None if known is None else known[start:stop])
+        RawBlock(
+            number=number,
+            start=start,
+            X=values[start:stop],
+            y=None if known is None else known[start:stop],
+        )
         for number, (start, stop) in enumerate(pairwise(edges))
     ]
     opening = talk.ask(len(values), values.shape[1], labelled=known is not None, seed=seed)

@@ -66,7 +66,7 @@ def _front(axes: Any, search: "StrategySearch") -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, frameon=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """One trial.
 
@@ -101,7 +101,7 @@ class TrialResult:
     failure: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StrategySearch:
     """Which strategy to use, and what it was compared with.
 
@@ -215,7 +215,19 @@ def shown_strategy(trial: TrialResult) -> str:
 
     Examples
     --------
-    >>> shown_strategy(TrialResult(0, "auto", {"trust": 0.3}, 10, 0.9, 0, 0.0, False, ""))
+    >>> shown_strategy(
+    ...     TrialResult(
+    ...         number=0,
+    ...         strategy="auto",
+    ...         options={"trust": 0.3},
+    ...         rows=10,
+    ...         score=0.9,
+    ...         bytes_moved=0,
+    ...         seconds=0.0,
+    ...         stopped=False,
+    ...         failure="",
+    ...     )
+    ... )
     'auto trust=0.3'
     """
     options = (f"{name}={_short(value)}" for name, value in trial.options.items())
@@ -253,7 +265,9 @@ def verdict_of(
         return "Use auto as it is: no trial was better on the held-out rows."
     # told as the metric is, not as the score
     sign = metric_named(metric).sign
-    gap = Difference("auto", metric, ALL_MODELS, *(sign * value for value in gain))
+    gap = Difference.of(
+        "auto", metric, ALL_MODELS, (sign * gain[0], sign * gain[1], sign * gain[2])
+    )
     shown = signed_number(metric, gap.mean)
     limits = [signed_number(metric, value) for value in sorted((gap.low, gap.high))]
     unit = " points" if metric_named(metric).percent else ""
@@ -265,7 +279,9 @@ def verdict_of(
             "that no trial had seen."
         )
     doubt = "" if gain[1] > 0 else "; the interval includes no gain at all"
-    compared = [Difference("auto", name, ALL_MODELS, *each) for name, each in (gains or {}).items()]
+    compared = [
+        Difference.of("auto", name, ALL_MODELS, each) for name, each in (gains or {}).items()
+    ]
     wide = [widened(each, len(compared), LAST_SEEDS) for each in compared]
     lost = [f"{metric_named(e.metric).words} ({bracketed(e)})" for e in wide if e.worse]
     worse = f"; it is worse than auto in {', '.join(lost)}" if lost else ""

@@ -82,7 +82,7 @@ def search_strategy(
     (4, 'auto')
     """
     dataset = as_labelled(features, labels, "source", "search")
-    request = Request(Search(**options), fraction=fraction, size=size, seed=seed)
+    request = Request(strategy=Search(**options), fraction=fraction, size=size, seed=seed)
     return searched(request.of(dataset), Run.here(progress))
 
 
@@ -186,12 +186,12 @@ class _Job:
                 going = self._worth_going_on(going, found, sizes, before)
         return [
             Record(
-                first + i,
-                proposal.parameters,
-                found[i][0].rows,
-                tuple(one.scores for one in found[i] if not one.failure),
-                found[i][0].bytes_moved,
-                round(found[i][0].seconds, 3),
+                number=first + i,
+                parameters=proposal.parameters,
+                rows=found[i][0].rows,
+                scores=tuple(one.scores for one in found[i] if not one.failure),
+                bytes_moved=found[i][0].bytes_moved,
+                seconds=round(found[i][0].seconds, 3),
                 stopped=not found[i][-1].failure and len(found[i]) < len(self.bench.splits),
                 failure=found[i][-1].failure,
                 distributions=proposal.distributions,
@@ -260,23 +260,26 @@ class _Job:
             used = leader if gain[0] > 0 else records[0]
         best = trials[leader.number]
         copies = self._copies()
+        verdict = verdict_of(best, gain, trials[used.number], self.metric, gains)
         return StrategySearch(
-            copies.verdict(verdict_of(best, gain, trials[used.number], self.metric, gains)),
-            strategy_of(used.parameters),
-            used.number,
-            self.metric,
-            self.search.method,
-            records[0].rows,
-            len(self.bench.splits[0].everything),
-            rows,
-            *gain,
-            trials,
-            front_of(records),
-            round(time.perf_counter() - started, 3),
-            self._notes(records) + copies.notes(),
-            copies,
-            self._baseline(),
-            gains,
+            verdict=copies.verdict(verdict),
+            strategy=strategy_of(used.parameters),
+            chosen=used.number,
+            metric=self.metric,
+            method=self.search.method,
+            size=records[0].rows,
+            selected_from=len(self.bench.splits[0].everything),
+            test_rows=rows,
+            gain=gain[0],
+            gain_low=gain[1],
+            gain_high=gain[2],
+            trials=trials,
+            front=front_of(records),
+            notes=self._notes(records) + copies.notes(),
+            copies=copies,
+            baseline=self._baseline(),
+            gains=gains,
+            seconds=round(time.perf_counter() - started, 3),
         )
 
     def _baseline(self) -> float:
@@ -353,15 +356,15 @@ def _result(record: Record) -> TrialResult:
         if key.startswith(f"{name}.")
     }
     return TrialResult(
-        record.number,
-        name,
-        {**_fixed(record), **options},
-        record.rows,
-        None if record.failure else record.score,
-        record.bytes_moved,
-        record.seconds,
-        record.stopped,
-        record.failure,
+        number=record.number,
+        strategy=name,
+        options={**_fixed(record), **options},
+        rows=record.rows,
+        score=None if record.failure else record.score,
+        bytes_moved=record.bytes_moved,
+        seconds=record.seconds,
+        stopped=record.stopped,
+        failure=record.failure,
     )
 
 
@@ -377,7 +380,14 @@ def front_of(records: Sequence[Record]) -> tuple[int, ...]:
     Examples
     --------
     >>> def one(number, rows, score):
-    ...     return Record(number, {"strategy": "auto"}, rows, ((score,),), 0, 0.0)
+    ...     return Record(
+    ...         number=number,
+    ...         parameters={"strategy": "auto"},
+    ...         rows=rows,
+    ...         scores=((score,),),
+    ...         bytes_moved=0,
+    ...         seconds=0.0,
+    ...     )
     >>> front_of([one(0, 10, 0.9), one(1, 10, 0.8), one(2, 5, 0.85)])
     (0, 2)
     """

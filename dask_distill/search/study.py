@@ -28,7 +28,7 @@ class Proposal:
     notes: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One trial.
 

@@ -18,7 +18,7 @@ from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.runtime.runner import part
 from dask_distill.selection.apart_questions import Apart, CountApart, Marked, Parted, rows_kept
-from dask_distill.selection.apart_rules import Emptiness, Rules
+from dask_distill.selection.apart_rules import Emptiness, Mask, Rules
 from dask_distill.selection.marks import Marks, Protection
 from dask_distill.selection.request import Asked
 from dask_distill.selection.watched import Groups
@@ -70,7 +70,7 @@ def set_apart(
     if protection.function is not None and unreduced is not None:
         plain = unreduced
     marked = [
-        run.call(part("marked", i, blocks), Marked, *marks)
+        run.call(part("marked", i, blocks), _marked, *marks)
         for i, marks in enumerate(
             zip(blocks, plain, asked.starts, asked.bounds, *masks, strict=True)
         )
@@ -91,6 +91,24 @@ def set_apart(
         for i, (block, state) in enumerate(zip(blocks, states, strict=True))
     ]
     return Parting(apart, rest, outline, left)
+
+
+def _marked(
+    block: Block,
+    unreduced: Block | None,
+    start: int,
+    length: int,
+    protect: Mask | None,
+    initial: Mask | None,
+) -> Marked:
+    return Marked(
+        block=block,
+        unreduced=unreduced,
+        start=start,
+        length=length,
+        protect=protect,
+        initial=initial,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +134,23 @@ def _ask(
     marks = protection.marks
     emptiness = Emptiness.of(protection.sparse, schema) if protection.sparse else None
     rules = Rules(
-        None if marks is None else marks.rows,
-        wanted.initial.rows,
-        _class_codes(protection, schema),
-        emptiness,
-        protection.function,
-        schema.classes,
+        protect=None if marks is None else marks.rows,
+        initial=wanted.initial.rows,
+        codes=_class_codes(protection, schema),
+        emptiness=emptiness,
+        function=protection.function,
+        labels=schema.classes,
     )
     classes = 1 if schema.classes is None else len(schema.classes)
     return CountApart(
-        rules, schema.n, classes, wanted.fraction, wanted.size, features, times, groups
+        rules=rules,
+        n=schema.n,
+        classes=classes,
+        fraction=wanted.fraction,
+        size=wanted.size,
+        features=features,
+        times=times,
+        groups=groups,
     )
 
 

@@ -22,7 +22,7 @@ Float32 = npt.NDArray[np.float32]
 AnyRows = TypeVar("AnyRows", Block, Sample)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Apart(Final):
     """The rows set apart.
 
@@ -103,7 +103,7 @@ class Apart(Final):
         return replace(left, sample=rows_kept(sample, open_), chosen=self.chosen)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Marked:
     """A block, and what masks say of its rows: (rows in the source,) bool arrays or None.
 
@@ -128,7 +128,7 @@ class Marked:
         return np.setdiff1d(np.concatenate(found), self.block.rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Parted:
     """A block's memory: which of its rows are set apart, by position in the block.
 
@@ -172,7 +172,7 @@ class Counted:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CountApart:
     """How many of your rows are set apart?"""
 
@@ -201,16 +201,16 @@ class CountApart:
         first, second = np.flatnonzero(protected & ~initial), np.flatnonzero(initial)
         both = np.concatenate([first, second])
         return Parted(
-            block.number,
-            first,
-            second,
-            block.rows[both],
-            None if block.codes is None else block.codes[both],
-            block.X[both] if self.features else block.X[:0],
-            block.time[both] if self.times and block.time is not None else None,
-            self.groups.counted(block.X[first]),
-            state.invalid(self.rules.protect),
-            None if block.mass is None else block.mass[both],
+            number=block.number,
+            protected=first,
+            initial=second,
+            rows=block.rows[both],
+            codes=None if block.codes is None else block.codes[both],
+            X=block.X[both] if self.features else block.X[:0],
+            time=block.time[both] if self.times and block.time is not None else None,
+            groups=self.groups.counted(block.X[first]),
+            invalid=state.invalid(self.rules.protect),
+            mass=None if block.mass is None else block.mass[both],
         )
 
     def answer(self, state: Parted) -> Counted:
@@ -296,7 +296,9 @@ class CollectApart:
             codes = None if state.codes is None else state.codes[part_]
             time = None if state.time is None else state.time[part_]
             mass = None if state.mass is None else state.mass[part_]
-            parts.append(Sample(state.rows[part_], state.X[part_], codes, time=time, mass=mass))
+            parts.append(
+                Sample(rows=state.rows[part_], X=state.X[part_], codes=codes, time=time, mass=mass)
+            )
         return Gathered(*parts)
 
     def advance(self, answer: Gathered) -> Apart:
@@ -306,14 +308,14 @@ class CollectApart:
         if self.told and len(protected.rows) + len(initial.rows):
             chosen = _by_row(_side_by_side(answer.protected, answer.initial))
         return Apart(
-            protected.rows,
-            initial.rows,
-            protected.codes,
-            self.counts,
-            chosen,
-            self.groups,
-            protected.mass,
-            self.masses,
+            protected=protected.rows,
+            initial=initial.rows,
+            codes=protected.codes,
+            counts=self.counts,
+            chosen=chosen,
+            groups=self.groups,
+            mass=protected.mass,
+            masses=self.masses,
         )
 
 
@@ -357,7 +359,7 @@ def _side_by_side(left: Sample, right: Sample) -> Sample:
     if left.mass is not None and right.mass is not None:
         mass = np.concatenate([left.mass, right.mass])
     rows, X = np.concatenate([left.rows, right.rows]), np.concatenate([left.X, right.X])
-    return Sample(rows, X, codes, time=time, mass=mass)
+    return Sample(rows=rows, X=X, codes=codes, time=time, mass=mass)
 
 
 def _by_row(sample: Sample) -> Sample:
@@ -367,4 +369,4 @@ def _by_row(sample: Sample) -> Sample:
     codes = None if sample.codes is None else sample.codes[order]
     time = None if sample.time is None else sample.time[order]
     mass = None if sample.mass is None else sample.mass[order]
-    return Sample(sample.rows[order], X, codes, time=time, mass=mass)
+    return Sample(rows=sample.rows[order], X=X, codes=codes, time=time, mass=mass)

@@ -49,7 +49,7 @@ class Emptiness:
         return far
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rules:
     """What sets a row apart, beside masks."""
 

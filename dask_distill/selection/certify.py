@@ -189,7 +189,7 @@ def lower_bound(squared_radii: Floats, k: int) -> float:
     return float(np.sqrt(smallest * (q - 1) / (2 * q)).max())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Certifier(KCenter):
     """Candidates as for k-center, one traversal of them, one measuring pass."""
 

@@ -78,7 +78,7 @@ class Receipts:
         """Keep a finished selection."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Checkpoint(Receipts):
     """One run's receipts, kept beside its target.
 
@@ -133,7 +133,7 @@ class Checkpoint(Receipts):
             Where another run is unfinished, or the one to resume differs in what was asked.
         """
         target = target.resolved()
-        fresh = cls(target, uuid.uuid4().hex[:12], request, overwrite)
+        fresh = cls(target=target, run=uuid.uuid4().hex[:12], request=request, overwrite=overwrite)
         finish(target)
         with target.guard(f"target '{target.shown}' must be within reach", InputError):
             found = _unfinished(target)
@@ -340,7 +340,7 @@ def _unfinished(target: Location) -> list[Checkpoint]:
     for name in sorted(names):
         if not name.startswith(start):
             continue
-        one = Checkpoint(target, name.removeprefix(start).removesuffix(BIN), {})
+        one = Checkpoint(target=target, run=name.removeprefix(start).removesuffix(BIN), request={})
         if name.endswith(BIN):
             # the run is over, and its removal died
             _discard(one.folder)

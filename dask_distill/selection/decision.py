@@ -68,7 +68,7 @@ def explain(
     >>> from dask_distill.strategies import make_strategy
     >>> X = np.random.default_rng(0).normal(size=(4000, 5))
     >>> dataset = as_dataset(X, (X[:, 0] > 0).astype(int))
-    >>> found = explain(dataset, Request(make_strategy("auto"), fraction=0.05))
+    >>> found = explain(dataset, Request(strategy=make_strategy("auto"), fraction=0.05))
     >>> found == distill(dataset, fraction=0.05).provenance["selection"]["decision"]
     True
     """

@@ -88,7 +88,7 @@ class Marks:
         return digest_values(np.packbits(self.mask.compute()))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Protection:
     """Rows that are never dropped: any that one of these marks.
 

@@ -45,7 +45,7 @@ _MASS_BYTES = 8
 _ASSUMED_CLASSES = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a run would do.
 

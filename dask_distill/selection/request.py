@@ -30,7 +30,7 @@ from dask_distill.survey.validity import OnInvalid
 TASKS = ("classification", "regression", "multilabel")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What is asked of a data set.
 

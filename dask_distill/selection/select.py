@@ -68,11 +68,11 @@ def select(
     told = make_provenance(ground, found, asked, run, time.perf_counter() - started)
     several, facts = dealt_out(found, asked)
     subset = Subset(
-        found.indices,
-        found.weights,
-        found.scores,
-        certificate,
-        told | facts | ({} if search is None else {"search": dict(search)}),
+        indices=found.indices,
+        weights=found.weights,
+        scores=found.scores,
+        certificate=certificate,
+        provenance=told | facts | ({} if search is None else {"search": dict(search)}),
         **rows_of(asked.dataset, found.indices),
         subset_weights=several,
     )

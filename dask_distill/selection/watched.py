@@ -118,7 +118,7 @@ class Seen:
         return self.inner.given(space) if isinstance(self.inner, Remembering) else {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Noted(Selection):
     """What a block selects, the rows' groups, and (2, G) rows of each: all, and selected."""
 
@@ -166,7 +166,14 @@ class Watched:
         number = len(self.groups)
         mine = state.of(found.rows)
         counts = [np.bincount(part, minlength=number)[:number] for part in (state.groups, mine)]
-        return Noted(found.rows, found.weights, found.codes, found.scores, np.stack(counts), mine)
+        return Noted(
+            found.rows,
+            found.weights,
+            found.codes,
+            found.scores,
+            counts=np.stack(counts),
+            groups=mine,
+        )
 
     def facts(self, choice: Any) -> dict[str, Any]:
         """As the strategy has it."""

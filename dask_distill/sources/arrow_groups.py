@@ -19,7 +19,7 @@ from dask_distill.sources.footers import Footer, metadata_of
 from dask_distill.storage.location import Location, reading
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowGroup(TablePart):
     """A row group of a file.
 
@@ -170,7 +170,14 @@ def table_of(location: Location, footers: Sequence[Footer], columns: dict[str, C
         files.append((footer.path, first))
         for number, rows in enumerate(footer.rows):
             if rows:
-                part = RowGroup(location, footer.path, number, rows, footer.partition, whole)
+                part = RowGroup(
+                    location=location,
+                    path=footer.path,
+                    group=number,
+                    count=rows,
+                    partition=footer.partition,
+                    whole=whole,
+                )
                 parts.append(part)
                 first += rows
     counts = tuple(part.count for part in parts)

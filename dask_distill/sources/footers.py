@@ -31,7 +31,7 @@ _THREADS = 16
 _FOOTER_CACHE_BYTES = 32 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Footer:
     """What opening needs of a file.
 
@@ -93,16 +93,16 @@ def _read_footer(location: Location, data: DataFile) -> Footer:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     nulls, untold = _may_hold_nulls(metadata.schema, [g for g in groups if g.num_rows])
     return Footer(
-        path,
-        data.partition,
-        kinds | {name: pa.string() for name, _ in data.partition},
-        frozenset(nulls),
-        frozenset(untold),
-        tuple(group.num_rows for group in groups),
-        frozenset(_index_names(schema.metadata)),
-        _texts(metadata.schema, groups),
-        schema,
-        frozenset(_large(metadata.schema, groups)),
+        path=path,
+        partition=data.partition,
+        kinds=kinds | {name: pa.string() for name, _ in data.partition},
+        nulls=frozenset(nulls),
+        untold=frozenset(untold),
+        rows=tuple(group.num_rows for group in groups),
+        index=frozenset(_index_names(schema.metadata)),
+        texts=_texts(metadata.schema, groups),
+        schema=schema,
+        large=frozenset(_large(metadata.schema, groups)),
     )
 
 

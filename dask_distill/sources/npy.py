@@ -39,7 +39,7 @@ def open_npy(
             "features and carry name arrays of a group, got a single .npy; put several arrays "
             "into an .npz or a zarr group"
         )
-    dataset = Dataset(_lazy(_npy(location)), sources=(location.url,))
+    dataset = Dataset(features=_lazy(_npy(location)), sources=(location.url,))
     for field, name in (("labels", labels), ("sample_weight", weight)):
         if isinstance(name, str) and name:
             other = location_of(name, location.options)
@@ -75,9 +75,9 @@ def open_npz(
             arrays[what] = _lazy(_member(location, file, archive, f"{name}.npy"))
             kinds[name] = array_kind(arrays[what].dtype, arrays[what].shape)
     return Dataset(
-        arrays["features"],
-        arrays.get("labels"),
-        {name: arrays[f"carry {name}"] for name in carry},
+        features=arrays["features"],
+        labels=arrays.get("labels"),
+        carry={name: arrays[f"carry {name}"] for name in carry},
         feature_name=X,
         label_name=y or "y",
         sources=(location.url,),
@@ -87,7 +87,7 @@ def open_npz(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Stored:
     """Where the values of one array lie: from a byte of a file on, or packed in an archive."""
 
@@ -111,7 +111,9 @@ def _npy(location: Location) -> _Stored:
     system, path = open_filesystem(location)
     with system.open(path, "rb") as file:
         shape, fortran, dtype = _header(file, location)
-        stored = _Stored(location, file.tell(), shape, dtype, fortran)
+        stored = _Stored(
+            location=location, offset=file.tell(), shape=shape, dtype=dtype, fortran=fortran
+        )
     _refuse_short(stored, system.size(path))
     return stored
 
@@ -122,7 +124,14 @@ def _member(location: Location, file: Any, archive: zipfile.ZipFile, name: str) 
     with archive.open(entry) as packed:
         shape, fortran, dtype = _header(packed, location)
         header = packed.tell()
-    whole = _Stored(location, header, shape, dtype, fortran, name.removesuffix(".npy"))
+    whole = _Stored(
+        location=location,
+        offset=header,
+        shape=shape,
+        dtype=dtype,
+        fortran=fortran,
+        member=name.removesuffix(".npy"),
+    )
     _refuse_short(whole, entry.file_size)
     if entry.compress_type != zipfile.ZIP_STORED:
         return whole

@@ -156,16 +156,16 @@ def open_dataset(
     carried = _names("carry", [carry] if isinstance(carry, str) else carry)
     with clear_errors(*places):
         asked = _Asked(
-            wanted,
-            label,
-            carried,
-            weight,
-            several,
-            on_missing == "error",
-            split,
-            columns,
-            profile,
-            usual_where(where),
+            features=wanted,
+            labels=label,
+            carry=carried,
+            weight=weight,
+            several=several,
+            complete=on_missing == "error",
+            split=split,
+            kinds=columns,
+            profile=profile,
+            where=usual_where(where),
         )
         dataset, warning = _opened(places, asked)
         if weight is None and dataset.sample_weight is not None:
@@ -184,7 +184,7 @@ def open_dataset(
     return dataset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Asked:
     """What is wanted of a source; several labels a row, complete arrays, some of its files."""
 

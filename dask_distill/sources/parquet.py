@@ -96,9 +96,9 @@ def open_parquet(
         source=location.url,
     )
     dataset = Dataset(
-        from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
-        target,
-        {name: vectors[name] for name in carry if name in vectors},
+        features=from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
+        labels=target,
+        carry={name: vectors[name] for name in carry if name in vectors},
         label_name=label or "y",
         sources=(location.url,),
         texts=text_sizes(footers, columns),
@@ -163,7 +163,7 @@ def _with_features(
     profile = profiled(dataset.table, wanted)
     made = with_features(dataset, profile, wanted)
     misfits = [
-        ColumnUse(name, "differs", LEFT_OUT, _DIFFERS)
+        ColumnUse(name=name, kind="differs", role=LEFT_OUT, why=_DIFFERS)
         for name, column in columns.items()
         if column.misfit
     ]
@@ -274,7 +274,15 @@ def _lazy(
     for piece in pieces:
         rows = sum(part.rows for part in piece)
         shape = (rows,) if flat else (rows, len(columns))
-        reader = RowGroups(location, tuple(piece), tuple(columns), dtype, exact, flat, fill)
+        reader = RowGroups(
+            location=location,
+            piece=tuple(piece),
+            columns=tuple(columns),
+            dtype=dtype,
+            exact=exact,
+            flat=flat,
+            fill=fill,
+        )
         values = delayed(reader, pure=False, traverse=False)()
         parts.append(da.from_delayed(values, shape, dtype=dtype))
     return join_rows(parts)

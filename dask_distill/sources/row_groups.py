@@ -72,7 +72,7 @@ def _join(piece: list[RowGroupRange], part: RowGroupRange) -> bool:
     return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowGroups(RowReader):
     """Reads the wanted columns of some row groups, whole, and gives some of their rows."""
 

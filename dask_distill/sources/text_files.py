@@ -123,7 +123,7 @@ class TextFile:
         return sum(run.rows for run in self.runs)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TextPart(TablePart):
     """Rows of a file: a run of them, or all where it is compressed.
 
@@ -257,8 +257,16 @@ def _table(location: Location, kept: Sequence[tuple[DataFile, TextFile]], whole:
         runs = [text.runs] if compression_of(text.path) else [(run,) for run in text.runs]
         inner = 0
         for several in runs:
-            common = (location, text.path, text.format, tuple(text.kinds))
-            part = TextPart(*common, several, inner, file.partition, whole)
+            part = TextPart(
+                location=location,
+                path=text.path,
+                format=text.format,
+                names=tuple(text.kinds),
+                runs=several,
+                first=inner,
+                partition=file.partition,
+                whole=whole,
+            )
             if part.rows:
                 parts.append(part)
             inner += part.rows

@@ -70,9 +70,9 @@ def open_text_table(
     if several:
         target = da.stack([arrays[name] for name in several], axis=1)
     dataset = Dataset(
-        from_array(np.empty((table.n, 1), np.float32)),
-        target,
-        {name: arrays[name] for name in carry},
+        features=from_array(np.empty((table.n, 1), np.float32)),
+        labels=target,
+        carry={name: arrays[name] for name in carry},
         label_name=label or "y",
         sources=(location.url,),
         without_nulls=table.without_nulls & set(carry),
@@ -82,7 +82,7 @@ def open_text_table(
     )
     made = with_features(dataset, profiled(table, wanted), wanted)
     misfits = [
-        ColumnUse(name, "differs", LEFT_OUT, _DIFFERS)
+        ColumnUse(name=name, kind="differs", role=LEFT_OUT, why=_DIFFERS)
         for name, column in columns.items()
         if column.misfit
     ]

@@ -89,9 +89,9 @@ def open_zarr(
         mask = group.array(NULL + name, f"carry {NULL}{name}")
         carried[name] = with_nulls(carried[name], mask)
     return Dataset(
-        group.columns(columns) if columns else group.array(X, "features"),
-        group.array(y, "labels") if y else None,
-        carried,
+        features=group.columns(columns) if columns else group.array(X, "features"),
+        labels=group.array(y, "labels") if y else None,
+        carry=carried,
         texts=_text_sizes(node, [*carry, *([y] if y else [])], location),
         feature_name="X" if columns else X,
         label_name=y or "y",
@@ -112,7 +112,7 @@ def _one_array(array: Any, location: Location, complete: bool) -> Dataset:
     count_missing(location, array, "features", missing, complete)
     rows = lazy_rows(location, array, "features", complete)
     about = {"X": dict(array.attrs)}
-    return Dataset(rows, sources=(location.url,), missing=missing, attributes=about)
+    return Dataset(features=rows, sources=(location.url,), missing=missing, attributes=about)
 
 
 def _of_columns(ours: Mapping[str, Any], features: str | Sequence[str] | None) -> bool:

@@ -66,7 +66,7 @@ class SpaceQuestion:
         return self.reducer.width + (0 if self.timeline is None else self.timeline.width)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockMoments:
     """One block's moments, and the sum of its reconstruction errors; merged in block order.
 
@@ -165,7 +165,11 @@ class Reducing:
         novelty = None if block.novelty is None else float(block.novelty.sum(dtype=np.float64))
         rows = len(block.rows)
         mass = rows if block.mass is None else int(block.mass.sum())
-        return (BlockMoments(block.number, rows, mass, mean, spread, novelty),)
+        return (
+            BlockMoments(
+                number=block.number, rows=rows, mass=mass, mean=mean, spread=spread, novelty=novelty
+            ),
+        )
 
     def combine(
         self, left: tuple[BlockMoments, ...], right: tuple[BlockMoments, ...]

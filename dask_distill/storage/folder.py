@@ -250,9 +250,13 @@ def verify(location: Location, content: dict[str, Any]) -> Verification:
     """Recompute the digest of every file on the workers; see `dask_distill.storage.group`."""
     problems = uncommitted(location, content)
     if problems:
-        return Verification(False, tuple(problems), 0, 0, 0, None)
+        return Verification(
+            ok=False, problems=tuple(problems), rows=0, arrays=0, chunks=0, digest=None
+        )
     if damaged := _damaged(content):
-        return Verification(False, tuple(damaged), 0, 0, 0, None)
+        return Verification(
+            ok=False, problems=tuple(damaged), rows=0, arrays=0, chunks=0, digest=None
+        )
     manifest = content["manifest"]
     problems += differing(content, _digest(manifest, content["columns"]))
     check_one = delayed(check_part, pure=False, traverse=False)
@@ -264,9 +268,14 @@ def verify(location: Location, content: dict[str, Any]) -> Verification:
     layouts = _layouts(rows, content["columns"])
     problems += broken_invariants(layouts, findings, content, "column '_{}'")
     return Verification(
-        not problems, tuple(problems), rows, len(content["columns"]), len(manifest),
-        content["digest"], scores=holds_scores(content),
-    )  # fmt: skip
+        ok=not problems,
+        problems=tuple(problems),
+        rows=rows,
+        arrays=len(content["columns"]),
+        chunks=len(manifest),
+        digest=content["digest"],
+        scores=holds_scores(content),
+    )
 
 
 def _layouts(rows: int, columns: Mapping[str, str]) -> dict[str, Layout]:

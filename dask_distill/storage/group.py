@@ -205,14 +205,16 @@ def verify(
     try:
         content = open_content(location)
     except IncompleteOutput as error:
-        return Verification(False, (str(error),), 0, 0, 0, None)
+        return Verification(
+            ok=False, problems=(str(error),), rows=0, arrays=0, chunks=0, digest=None
+        )
     if content is not None and form_of(location) is FOLDER:
         return folder.verify(location, content)
     if content is None:
         problem = f"the attribute '{ATTRIBUTE}' is missing: not written by dask-distill, or lost"
         if form_wanted(location.url) is FOLDER:
             problem = f"'{FOLDER.root}' is missing: not written by dask-distill, or incomplete"
-        return Verification(False, (problem,), 0, 0, 0, None)
+        return Verification(ok=False, problems=(problem,), rows=0, arrays=0, chunks=0, digest=None)
     layouts, problems = parse_manifest(location, content)
     problems += broken_digests(content)
     misfits = {name: misfit(location, name, layout) for name, layout in layouts.items()}
@@ -225,14 +227,14 @@ def verify(
     rows = selected_rows(layouts)
     digest = content.get("digest")
     return Verification(
-        not problems,
-        tuple(problems),
-        rows,
-        len(layouts),
-        len(findings),
-        digest if isinstance(digest, str) else None,
-        bool(content.get(SYNTHETIC)),
-        holds_scores(content),
+        ok=not problems,
+        problems=tuple(problems),
+        rows=rows,
+        arrays=len(layouts),
+        chunks=len(findings),
+        digest=digest if isinstance(digest, str) else None,
+        synthetic=bool(content.get(SYNTHETIC)),
+        scores=holds_scores(content),
     )
 
 

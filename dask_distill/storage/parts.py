@@ -36,7 +36,7 @@ class Rows(Protocol):
         """Arrow tables of the folder's columns, one after another, as large as they like."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PartReceipt:
     """What a task has written.
 

@@ -20,7 +20,7 @@ from dask_distill.storage.remote import beside, discard_anywhere, staged_remotel
 from dask_distill.support.digest import jsonable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verification:
     """What `verify` found.
 

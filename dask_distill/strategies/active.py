@@ -7,7 +7,7 @@ from dask_distill.strategies.base import Ranges
 from dask_distill.strategies.combined import Combined
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Active(Combined):
     """Rows that a model is unsure of, none of them like another or like one that is chosen.
 

@@ -62,7 +62,7 @@ _TILT, _TILTED_ROWS = 0.25, 500
 _DRAWN = Stratified()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Auto(Strategy):
     """Cells: diverse rows of each class that stand for their neighbours, with weights.
 
@@ -206,20 +206,20 @@ class Auto(Strategy):
         joining = np.flatnonzero(trusted & between[codes])
         reserve = sampled(schema, scaling, codes, judged, joining)
         return CellQuestion(
-            model,
-            scaling,
-            judgement,
-            quotas,
-            allocation,
-            settled,
-            reserve,
-            schema.masses,
-            covered,
-            picking,
-            self.balance == "proportional",
-            schema.seed,
-            None if alike else schema.mean_mass,
-            decision,
+            proxy=model,
+            scaling=scaling,
+            judgement=judgement,
+            quotas=quotas,
+            allocation=allocation,
+            settled=settled,
+            reserve=reserve,
+            group_rows=schema.masses,
+            covered=covered,
+            picking=picking,
+            weigh=self.balance == "proportional",
+            seed=schema.seed,
+            unit=None if alike else schema.mean_mass,
+            decision=decision,
         )
 
     def reads_features(self, question: CellQuestion | StratifiedQuestion) -> bool:
@@ -274,12 +274,12 @@ class Auto(Strategy):
         counts = np.concatenate([part.counts for part in made])
         mass = np.concatenate([part.mass for part in made])
         return Picked(
-            state.rows[picks],
-            codes[picks],
-            sums(place, counts, len(picks)),
-            sums(place, mass, len(picks)),
-            question.scaling(X[picks]),
-            {name: values[picks] for name, values in judged.scores.items()},
+            rows=state.rows[picks],
+            codes=codes[picks],
+            counts=sums(place, counts, len(picks)),
+            mass=sums(place, mass, len(picks)),
+            Z=question.scaling(X[picks]),
+            scores={name: values[picks] for name, values in judged.scores.items()},
         )
 
     def answer(self, state: Any, question: Any) -> CellAnswer | RankAnswer:
@@ -295,12 +295,12 @@ class Auto(Strategy):
         if len(pooled) == 0:
             return CellAnswer(cell_rows, ())
         part = Picked(
-            state.rows[pooled],
-            state.codes[pooled],
-            state.counts[pooled],
-            state.mass[pooled],
-            state.Z[pooled],
-            {},
+            rows=state.rows[pooled],
+            codes=state.codes[pooled],
+            counts=state.counts[pooled],
+            mass=state.mass[pooled],
+            Z=state.Z[pooled],
+            scores={},
         )
         return CellAnswer(cell_rows, ((int(part.rows[0]), part),))
 
@@ -337,14 +337,14 @@ class Auto(Strategy):
         n = int(question.group_rows.sum())
         factors = question.group_rows / np.where(covered > 0, covered, 1.0)
         return CellChoice(
-            question.allocation.local,
-            Chosen.of(rows, counts),
-            factors * (n / question.group_rows[served].sum()),
-            question.weigh,
-            n / float(question.quotas.sum()),
-            sum(len(part.rows) for part in parts),
-            len(question.reserve.rows),
-            question.decision,
+            local=question.allocation.local,
+            chosen=Chosen.of(rows, counts),
+            factors=factors * (n / question.group_rows[served].sum()),
+            weigh=question.weigh,
+            uniform_weight=n / float(question.quotas.sum()),
+            candidates=sum(len(part.rows) for part in parts),
+            reserve=len(question.reserve.rows),
+            decision=question.decision,
         )
 
     def choose(self, state: Any, choice: Any) -> Selection:

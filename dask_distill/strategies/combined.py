@@ -26,14 +26,13 @@ from dask_distill.strategies.parts.exemplars import (
 from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, chosen_before
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.ranking import (
-    REPORTED,
     Counts,
     RankChoice,
     Ranked,
     RankQuestion,
-    Scores,
     highest_first,
 )
+from dask_distill.strategies.parts.scorers import REPORTED, Scores
 from dask_distill.strategies.parts.stepwise import RowChoice, SteppedRanking, Tally
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.survey.schema import Schema
@@ -49,7 +48,7 @@ _CLASS_FLOOR = 10
 _OVERSAMPLE = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
     """What is wanted of all steps.
 
@@ -78,7 +77,7 @@ class Mixture:
         return self.counts if self.masses is None else self.masses
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankedInSpace(Ranked):
     """A block's memory while the pool is drawn: keys, and rows in the metric space."""
 
@@ -89,7 +88,7 @@ class RankedInSpace(Ranked):
         return super().given() | {"X": self.X}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pooled(Held):
     """A block's memory of its rows in the pool, and their scores."""
 
@@ -132,9 +131,16 @@ class Judge:
             keys = highest_first(scores[self.aim.criterion])
         keys = keys >> np.uint32(1) | distrusted.astype(np.uint32) << np.uint32(31)
         reported = {name: values for name, values in scores.items() if name in REPORTED}
-        X = self.space(block.X)
-        told = (block.number, block.rows, keys, groups, block.codes, reported, X)
-        return RankedInSpace(*told, mass=block.mass)
+        return RankedInSpace(
+            number=block.number,
+            rows=block.rows,
+            keys=keys,
+            groups=groups,
+            codes=block.codes,
+            scores=reported,
+            X=self.space(block.X),
+            mass=block.mass,
+        )
 
     def answer(self, state: RankedInSpace) -> Tally:
         """Of this block."""
@@ -153,13 +159,12 @@ class Judge:
         pool = 1.0 if aim.diversity == "none" else aim.pool
         wanted = np.ceil(pool * quotas).astype(np.int64)
         wanted = np.minimum(wanted, np.maximum(trusted, quotas))
-        prefixes = np.zeros(len(quotas), np.uint32)
         drawn = answer.masses if aim.criterion == "random" else None
-        told = (wanted, aim.counts, wanted, prefixes, 0, aim.seed, None, aim, quotas, trusted)
-        return PoolQuestion(*told, group_masses=drawn)
+        told = {"group_masses": drawn, "aim": aim, "final": quotas, "trusted": trusted}
+        return PoolQuestion.begin(wanted, aim.counts, aim.seed, **told)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolQuestion(RankQuestion):
     """The draw of the pool; ``final`` are the quotas of the selection."""
 
@@ -197,10 +202,10 @@ class Reduce:
         """Rows in the pool, in the metric space."""
         taken = self.pool.taken(state)
         return Pooled(
-            state.number,
-            state.rows[taken],
-            np.ascontiguousarray(state.X[taken]),
-            None if state.codes is None else state.codes[taken],
+            number=state.number,
+            rows=state.rows[taken],
+            X=np.ascontiguousarray(state.X[taken]),
+            codes=None if state.codes is None else state.codes[taken],
             scores={name: values[taken] for name, values in state.scores.items()},
             mass=self.pool.stands_for(state, taken),
         )
@@ -225,23 +230,23 @@ class Reduce:
         nowhere = MetricSpace("euclidean", None, None)
         if aim.diversity == "kcenter":
             before = 0 if aim.initial is None else len(aim.initial.rows)
-            covering = Covering(aim.size, int(pool.sum()), initial=before, same=aim.same)
+            covering = Covering(size=aim.size, n=int(pool.sum()), initial=before, same=aim.same)
             wanted = int(np.ceil(OVERSAMPLING * aim.size))
             return Traverse.begin(covering, nowhere, wanted, blocks.sum(axis=1), aim.initial)
         # a class without quota has nothing to weigh: its rows' share goes to the others
         exemplars = Exemplars(
-            asked.final,
-            aim.by_class,
-            aim.diversity == "medoids",
-            aim.seed,
-            aim.shares / np.maximum(answer.masses, 1),
-            {"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
+            quotas=asked.final,
+            by_class=aim.by_class,
+            swap=aim.diversity == "medoids",
+            seed=aim.seed,
+            factors=aim.shares / np.maximum(answer.masses, 1),
+            told={"rows_trusted": int(asked.trusted.sum()), "rows_in_pool": int(pool.sum())},
         )
         by_block = targets(asked.final, _OVERSAMPLE, blocks, full=False)
         return OfferExemplars(exemplars, nowhere, by_block)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Combined(SteppedRanking):
     """Filter, quotas, criterion and diversity, in this order, each as you like.
 
@@ -349,20 +354,20 @@ class Combined(SteppedRanking):
             counts, block_counts = np.array([schema.n], np.int64), schema.block_counts[:, None]
         space = MetricSpace.of(self.metric, self.scale, schema)
         aim = Mixture(
-            size,
-            self.trust,
-            self.balance,
-            self.criterion,
-            self.pool,
-            self.diversity,
-            counts,
-            block_counts,
-            by_class,
-            schema.seed,
-            chosen_before(schema, space),
-            self.floor,
-            0.0 if schema.sample is None else space.same(schema.sample.X),
-            None if schema.block_masses is None else schema.masses,
+            size=size,
+            trust=self.trust,
+            balance=self.balance,
+            criterion=self.criterion,
+            pool=self.pool,
+            diversity=self.diversity,
+            counts=counts,
+            block_counts=block_counts,
+            by_class=by_class,
+            seed=schema.seed,
+            initial=chosen_before(schema, space),
+            floor=self.floor,
+            same=0.0 if schema.sample is None else space.same(schema.sample.X),
+            masses=None if schema.block_masses is None else schema.masses,
         )
         return Judge(aim, space, judge, Scaling.of(schema))
 

@@ -32,10 +32,12 @@ class DrawPlan:
 
     def __call__(self, aim: Density, labels: Ints, clusters: int, rows: Ints, of: Ints) -> "Label":
         """The question after the last one of the density."""
-        return Label(aim, self, labels, clusters, rows, of)
+        return Label(
+            aim=aim, draw=self, labels=labels, clusters=clusters, border_rows=rows, border_labels=of
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Label:
     """How many of your rows are in each group? Cells tell of dense rows, a list of others."""
 
@@ -55,12 +57,12 @@ class Label:
             border = self.border_rows[at] == state.rows
             label[border] = self.border_labels[at[border]]
         return Ranked(
-            state.number,
-            state.rows,
-            draw_keys(state.rows, self.aim.seed, stream=Stream.DBSCAN, mass=state.mass),
-            (label + 1).astype(np.int32),
-            state.codes,
-            {"cluster": label.astype(np.float32)},
+            number=state.number,
+            rows=state.rows,
+            keys=draw_keys(state.rows, self.aim.seed, stream=Stream.DBSCAN, mass=state.mass),
+            groups=(label + 1).astype(np.int32),
+            codes=state.codes,
+            scores={"cluster": label.astype(np.float32)},
             mass=state.mass,
         )
 
@@ -81,22 +83,18 @@ class Label:
         if dense:
             quotas = class_quotas(dense, shares, available, 1)
         quotas[0] = self.draw.size - dense
-        prefixes = np.zeros(len(counts), np.uint32)
         seed, eps = self.aim.seed, self.aim.eps
-        masses = answer.masses
-        return DenseQuestion(
-            quotas, counts, quotas, prefixes, 0, seed, None, eps, group_masses=masses
-        )
+        return DenseQuestion.begin(quotas, counts, seed, eps=eps, group_masses=answer.masses)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenseQuestion(RankQuestion):
     """The draw."""
 
     eps: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenseChoice(RankChoice):
     """The draw's last word, and the eps that was used."""
 

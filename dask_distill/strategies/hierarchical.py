@@ -23,7 +23,7 @@ _MOST_LEAVES = 4096
 _ROWS_A_LEAF = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClusterTree(Clustering):
     """Leaves to find, and what to draw from them."""
 
@@ -54,7 +54,15 @@ class Leaves:
         seed = self.aim.seed
         keys = draw_keys(state.rows, seed, stream=Stream.HIERARCHICAL, mass=state.mass)
         groups = nearest.astype(np.int32)
-        return Ranked(state.number, state.rows, keys, groups, state.codes, {}, mass=state.mass)
+        return Ranked(
+            number=state.number,
+            rows=state.rows,
+            keys=keys,
+            groups=groups,
+            codes=state.codes,
+            scores={},
+            mass=state.mass,
+        )
 
     def answer(self, state: Ranked) -> Tally:
         """Of this block."""
@@ -73,29 +81,26 @@ class Leaves:
         )
         quotas = np.zeros(len(counts), np.int64)
         quotas[used] = even_quotas(aim.wanted, counts[used], parents)
-        prefixes = np.zeros(len(counts), np.uint32)
         sizes = (len(used), *(int(parent.max()) + 1 for parent in parents))
         masses = answer.masses
-        return TreeQuestion(
-            quotas, counts, quotas, prefixes, 0, aim.seed, None, sizes, group_masses=masses
-        )
+        return TreeQuestion.begin(quotas, counts, aim.seed, sizes=sizes, group_masses=masses)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TreeQuestion(RankQuestion):
     """The draw, and the clusters of each level."""
 
     sizes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TreeChoice(RankChoice):
     """The draw's last word, and the clusters of each level."""
 
     sizes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Hierarchical(SteppedRanking):
     """Rows drawn alike from all concepts: clusters of clusters of clusters share the budget.
 
@@ -162,7 +167,15 @@ class Hierarchical(SteppedRanking):
         """Begin as k-means does."""
         leaves = min(self._leaves(schema.n), schema.n)
         space = MetricSpace.of(self.metric, self.scale, schema)
-        aim = ClusterTree(leaves, schema.seed, 0, size, self.levels, self.shrink, self.resample)
+        aim = ClusterTree(
+            leaves,
+            schema.seed,
+            0,
+            wanted=size,
+            levels=self.levels,
+            shrink=self.shrink,
+            resample=self.resample,
+        )
         return begin(aim, space, schema)
 
     def advance(self, question: Any, answer: Any) -> Any:

@@ -119,7 +119,14 @@ class KCenter(Stepwise):
                 f"{self.outliers}; leave one of them out"
             )
         same = 0.0 if schema.sample is None else space.same(schema.sample.X)
-        aim = Covering(size, schema.n, self.outliers, self.exact, before, same)
+        aim = Covering(
+            size=size,
+            n=schema.n,
+            outliers=self.outliers,
+            exact=self.exact,
+            initial=before,
+            same=same,
+        )
         if self.exact:
             return First(aim, space=space, initial=initial)
         wanted = int(np.ceil(OVERSAMPLING * size))

@@ -52,7 +52,7 @@ class Occupied:
         return Occupied(*add_histograms(mine, (*its, other.masses)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PeriodAim:
     """What is wanted; ``taken`` are the times of rows that were chosen before.
 
@@ -151,23 +151,11 @@ class CountPeriods:
         counts, masses = _shared(answer.counts, quotas, place, len(number)), None
         if asked.weighed:
             counts, masses = answer.counts, _shared(answer.masses, quotas, place, len(number), 1)
-        prefixes = np.zeros(len(quotas), np.uint32)
-        return DrawPeriods(
-            quotas,
-            counts,
-            quotas,
-            prefixes,
-            0,
-            asked.seed,
-            None,
-            asked,
-            self.ends,
-            answer.groups,
-            group_masses=masses,
-        )
+        found = {"ends": self.ends, "occupied": answer.groups, "group_masses": masses}
+        return DrawPeriods.begin(quotas, counts, asked.seed, asked=asked, **found)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DrawPeriods(RankQuestion):
     """A ranking by hash in each group."""
 
@@ -181,12 +169,12 @@ class DrawPeriods(RankQuestion):
             return state
         groups = np.searchsorted(self.occupied, self.asked.groups_of(state, self.ends))
         return Ranked(
-            state.number,
-            state.rows,
-            draw_keys(state.rows, self.seed, stream=Stream.PERIODS, mass=state.mass),
-            groups.astype(np.int32),
-            state.codes,
-            {},
+            number=state.number,
+            rows=state.rows,
+            keys=draw_keys(state.rows, self.seed, stream=Stream.PERIODS, mass=state.mass),
+            groups=groups.astype(np.int32),
+            codes=state.codes,
+            scores={},
             mass=state.mass,
         )
 
@@ -248,14 +236,14 @@ class Periods(SteppedRanking):
         classes = 1 if schema.classes is None else len(schema.classes)
         calendar, chosen = isinstance(self.period, str), schema.chosen
         asked = PeriodAim(
-            size,
-            str(self.period) if calendar else "",
-            0 if calendar else int(self.period),
-            self.balance,
-            classes,
-            schema.seed,
-            np.empty(0) if chosen is None or chosen.time is None else chosen.time,
-            schema.block_masses is not None,
+            size=size,
+            period=str(self.period) if calendar else "",
+            spans=0 if calendar else int(self.period),
+            balance=self.balance,
+            classes=classes,
+            seed=schema.seed,
+            taken=np.empty(0) if chosen is None or chosen.time is None else chosen.time,
+            weighed=schema.block_masses is not None,
         )
         return CountPeriods(asked) if calendar else When(asked)
 

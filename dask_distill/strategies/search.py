@@ -12,7 +12,7 @@ from dask_distill.support.metrics import as_metrics
 METHODS = ("tpe", "nsga2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Search(Strategy):
     """Try strategies and their options on a part of the data, and use the best one found.
 

@@ -17,7 +17,7 @@ from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
 from dask_distill.survey.schema import Schema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StretchCandidates:
     """One row of each stretch of time, ascending: that of lowest hash which is not too near.
 
@@ -59,8 +59,15 @@ class StretchCandidates:
         np.add.at(counts, place, self.counts[order])
         np.add.at(masses, place, self.masses[order])
         kept = order[first]
-        own = (self.hashes[kept], self.rows[kept], self.times[kept], self.near[kept])
-        return StretchCandidates(stretches, *own, counts, masses)
+        return StretchCandidates(
+            stretches=stretches,
+            hashes=self.hashes[kept],
+            rows=self.rows[kept],
+            times=self.times[kept],
+            near=self.near[kept],
+            counts=counts,
+            masses=masses,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,13 +95,13 @@ class OfferStretches:
             drawn = draw_keys(state.rows, self.seed, stream=Stream.SPACED, mass=state.mass)
             hashes, masses = drawn.astype(np.uint64), state.mass.astype(np.int64)
         return StretchCandidates(
-            np.floor(state.time / self.gap).astype(np.int64),
-            hashes,
-            state.rows,
-            state.time,
-            nearest_time(state.time, self.taken) < self.gap,
-            alone,
-            masses,
+            stretches=np.floor(state.time / self.gap).astype(np.int64),
+            hashes=hashes,
+            rows=state.rows,
+            times=state.time,
+            near=nearest_time(state.time, self.taken) < self.gap,
+            counts=alone,
+            masses=masses,
         ).lowest()
 
     def advance(self, answer: StretchCandidates) -> RowChoice:

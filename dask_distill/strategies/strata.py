@@ -13,14 +13,15 @@ from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint, Ranges
-from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion, Scorer
+from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.scorers import Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
 
 _SCORES = ("el2n", "gradient", "entropy", "margin")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Easiest(RankQuestion):
     """The first ranking: which rows are easy enough to stay."""
 
@@ -61,12 +62,12 @@ class Range:
         """Keep the easy rows alone."""
         kept = self.easy.taken(state)
         return Eased(
-            state.number,
-            state.rows[kept],
-            state.keys[kept],
-            state.groups[kept],
-            None if state.codes is None else state.codes[kept],
-            {name: values[kept] for name, values in state.scores.items()},
+            number=state.number,
+            rows=state.rows[kept],
+            keys=state.keys[kept],
+            groups=state.groups[kept],
+            codes=None if state.codes is None else state.codes[kept],
+            scores={name: values[kept] for name, values in state.scores.items()},
             mass=None if state.mass is None else state.mass[kept],
         )
 
@@ -110,10 +111,7 @@ class CountStrata:
         """The same budget for every stratum; what a small one leaves goes to the others."""
         counts = answer.counts
         quotas = largest_remainder(self.asked.size, np.ones(len(counts)), counts)
-        prefixes = np.zeros(len(counts), np.uint32)
-        masses = answer.masses
-        seed = self.asked.seed
-        return RankQuestion(quotas, counts, quotas, prefixes, 0, seed, None, group_masses=masses)
+        return RankQuestion.begin(quotas, counts, self.asked.seed, group_masses=answer.masses)
 
 
 @dataclass(frozen=True)
@@ -184,18 +182,14 @@ class Strata(SteppedRanking):
         kept = schema.n - min(int(self.drop * schema.n), schema.n - size)
         quota = np.array([kept], np.int64)
         every = np.array([schema.n], np.int64)
-        prefixes = np.zeros(1, np.uint32)
-        return Easiest(
+        return Easiest.begin(
             quota,
             every,
-            quota,
-            prefixes,
-            0,
             schema.seed,
-            Scorer.of(schema, proxy),
-            size,
-            self.strata,
-            self.score,
+            scorer=Scorer.of(schema, proxy),
+            size=size,
+            strata=self.strata,
+            score=self.score,
         )
 
     def advance(self, question: Any, answer: Any) -> Any:

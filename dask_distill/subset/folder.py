@@ -38,7 +38,7 @@ from dask_distill.tables.profile import ColumnProfile, Profile
 _SCHEMA = b"ARROW:schema"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class WrittenGroup(RowGroup):
     """A row group of a file that we have written, which must be the one that was committed.
 
@@ -168,7 +168,15 @@ def _path(place: Location, name: str) -> str:
 
 def _table(place: Location, manifest: Mapping[str, Any], schema: Any) -> Table:
     parts = tuple(
-        WrittenGroup(place, _path(place, name), number, rows, (), schema, entry)
+        WrittenGroup(
+            location=place,
+            path=_path(place, name),
+            group=number,
+            count=rows,
+            partition=(),
+            whole=schema,
+            entry=entry,
+        )
         for name, entry in manifest.items()
         for number, rows in enumerate(entry["row_groups"])
     )

@@ -17,7 +17,7 @@ from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Certificate:
     """How well the selected rows cover all rows, and what is proven about it.
 
@@ -53,14 +53,16 @@ class Certificate:
     ) -> "Certificate":
         """With the ratio that follows."""
         ratio = radius / lower_bound if lower_bound > 0 else (1.0 if radius == 0 else np.inf)
-        return cls(radius, lower_bound, ratio, random_radius, **more)
+        return cls(
+            radius=radius, lower_bound=lower_bound, ratio=ratio, random_radius=random_radius, **more
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subset:
     """Selected rows of a data set, with weights: the fields of a `Coreset`, which tells of each."""
 

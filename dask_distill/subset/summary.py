@@ -43,7 +43,7 @@ def sampled() -> list[str]:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What was asked for when the subset began; every update follows it.
 
@@ -93,8 +93,14 @@ class Settings:
         if oversample is None:
             oversample = usual_oversample(fraction)
         plain = {name: _plain(value) for name, value in more.items()}
-        kept = (_plain(fraction), _plain(size), _plain(oversample))
-        made = cls(strategy, dict(options or {}), *kept, **plain)
+        made = cls(
+            strategy=strategy,
+            options=dict(options or {}),
+            fraction=_plain(fraction),
+            size=_plain(size),
+            oversample=_plain(oversample),
+            **plain,
+        )
         made.check()
         return made
 
@@ -210,7 +216,7 @@ class Settings:
         return -math.inf
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Summary:
     """Rows kept of all that came, and what each stands for.
 
@@ -255,7 +261,7 @@ class Summary:
     @classmethod
     def begin(cls, settings: Settings) -> "Summary":
         """Of nothing."""
-        return cls(settings)
+        return cls(settings=settings)
 
     def __repr__(self) -> str:
         return (

@@ -39,7 +39,7 @@ from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 _PANDAS = b"pandas"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """What is written of a subset, and how.
 
@@ -108,7 +108,9 @@ def written(
     made = [] if names["labels"] is None else names["labels"]["columns"]
     strata = made if subset.label_name.endswith(STRATUM) and _is_no_class(subset) else []
     schema = pa.schema(fields, metadata={**metadata, **noted([*ours, *strata])})
-    return Written(schema, subset.table, taken, arrays, names, ours)
+    return Written(
+        schema=schema, table=subset.table, taken=taken, arrays=arrays, names=names, ours=ours
+    )
 
 
 def attributes_of(

@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 FLOOR_ROWS = 30_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Offer:
     """Rows of low hash, with all that the sample needs of them.
 

@@ -285,7 +285,15 @@ def _raw_block(
         )
     if values is None:
         values = np.empty((rows, 0), np.float32)
-    return RawBlock(number, start, values, labels, times, weights, compact)
+    return RawBlock(
+        number=number,
+        start=start,
+        X=values,
+        y=labels,
+        time=times,
+        weight=weights,
+        compact=compact,
+    )
 
 
 def content_fingerprint(dataset: Dataset, raw: list[Any], runner: Runner) -> str:

@@ -15,7 +15,7 @@ from dask_distill.survey.stray import Stray
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
     """Rows drawn by hash, ascending: (m,) row numbers, (m, d) features, (m,) class numbers.
 
@@ -31,7 +31,7 @@ class Sample:
     mass: Floats | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schema(Final):
     """What the survey found.
 

@@ -21,7 +21,7 @@ _OUTSIDE = 3.0
 _HEAVY = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stray:
     """A feature whose mean and standard deviation are made by a few rows.
 
@@ -104,14 +104,14 @@ def stray_columns(
         heavy = max(high - center, center - low) > _HEAVY * spread
         found.append(
             Stray(
-                column,
-                float(least[column]),
-                float(greatest[column]),
-                low,
-                high,
-                float(deviation[column]),
-                float(deviation[column] / within),
-                heavy,
+                column=column,
+                least=float(least[column]),
+                greatest=float(greatest[column]),
+                low=low,
+                high=high,
+                deviation=float(deviation[column]),
+                times=float(deviation[column] / within),
+                heavy=heavy,
             )
         )
     return tuple(found)

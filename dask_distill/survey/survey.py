@@ -21,7 +21,6 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.masses import counted
 from dask_distill.kernels.moments import Totals, moments, pool_moments
-from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.survey.compacted import looked_over, moments_of_sample
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
@@ -33,6 +32,7 @@ from dask_distill.survey.offer import (
     merge_offers,
     side_by_side,
 )
+from dask_distill.survey.sample import class_codes, sample_of
 from dask_distill.survey.schema import Sample, Schema
 from dask_distill.survey.stray import Stray, stray_columns
 from dask_distill.survey.validity import (
@@ -52,7 +52,7 @@ SAMPLE_FLOOR = 20
 _OFFER = 1.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SurveyQuestion:
     """What the survey asks of every block."""
 
@@ -74,7 +74,7 @@ class SurveyQuestion:
     sampled: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockFacts:
     """What one block contributes that is kept apart until the end, in block order."""
 
@@ -120,7 +120,18 @@ class Survey:
         weighing: Weighing | None = None,
     ) -> SurveyQuestion:
         """The one question."""
-        return SurveyQuestion(n, d, size, floor, seed, labelled, on_invalid, filled, none, weighing)
+        return SurveyQuestion(
+            n=n,
+            d=d,
+            size=size,
+            floor=floor,
+            seed=seed,
+            labelled=labelled,
+            on_invalid=on_invalid,
+            filled=filled,
+            none=none,
+            weighing=weighing,
+        )
 
     def observe(self, block: RawBlock, question: SurveyQuestion) -> RawBlock:
         """Nothing is remembered: the block itself is the state."""
@@ -159,18 +170,18 @@ class Survey:
             groups = np.zeros(len(rows), np.int64) if inverse is None else inverse
             masses = counted(groups, 1 if names is None else len(names), mass)
         facts = BlockFacts(
-            block.number,
-            block.start,
-            len(rows),
-            mean,
-            spread,
-            least,
-            greatest,
-            checksum,
-            names,
-            counts,
-            first,
-            masses,
+            number=block.number,
+            start=block.start,
+            rows=len(rows),
+            mean=mean,
+            spread=spread,
+            least=least,
+            greatest=greatest,
+            checksum=checksum,
+            labels=names,
+            label_counts=counts,
+            label_first=first,
+            masses=masses,
         )
         offer = _offer(rows, X, labels, time, inverse, question)
         if mass is not None:
@@ -213,7 +224,7 @@ class Survey:
             masses = side_by_side([f.masses for f in facts])
             block_masses = None if masses is None else masses[:, None]
         shares = block_counts if block_masses is None else block_masses.sum(axis=1)
-        sample = _sample(answer.offer, classes, counts, question)
+        sample = sample_of(answer.offer, classes, counts, question.size, question.floor)
         least = np.min([f.least for f in facts], axis=0)
         greatest = np.max([f.greatest for f in facts], axis=0)
         means, spreads = [f.mean for f in facts], [f.spread for f in facts]
@@ -285,22 +296,12 @@ def valid_rows(raw: RawBlock, schema: Schema, all_valid: bool) -> Block:
     codes = None
     if labels is not None and schema.classes is not None:
         codes = class_codes(labels, schema.classes)
-    return Block(raw.number, rows, X, codes, time=time, mass=mass)
+    return Block(number=raw.number, rows=rows, X=X, codes=codes, time=time, mass=mass)
 
 
 def _masses(raw: RawBlock, weighing: Weighing | None) -> Floats | None:
     """What each row stands for, valid or not; None where rows are alike."""
     return None if raw.weight is None or weighing is None else weighing.masses(raw.weight)
-
-
-def class_codes(
-    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
-) -> npt.NDArray[np.int32]:
-    """Number of each label's class."""
-    if len(labels) == 0:
-        return np.empty(0, np.int32)
-    ranked = np.argsort(classes)
-    return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
 
 
 def _offer(
@@ -315,7 +316,16 @@ def _offer(
     share = min(1.0, _OFFER * question.size / question.n)
     limit = np.uint64(min(int(share * 2**64), 2**64 - 1))
     hashes = row_hash(rows, question.seed, stream=Stream.SURVEY)
-    found = lowest_offer(Offer(limit, question.floor, hashes, rows, X, labels, time), inverse)
+    given = Offer(
+        limit=limit,
+        floor=question.floor,
+        hashes=hashes,
+        rows=rows,
+        X=X,
+        labels=labels,
+        time=time,
+    )
+    found = lowest_offer(given, inverse)
     rows_offered: Any = found.X
     return replace(found, X=rows_offered.dense()) if is_compact(rows_offered) else found
 
@@ -346,30 +356,6 @@ def _classes(
     return unique[by_first], table.sum(axis=0), table, masses
 
 
-def _sample(
-    offer: Offer,
-    classes: npt.NDArray[np.generic] | None,
-    counts: npt.NDArray[np.int64] | None,
-    question: SurveyQuestion,
-) -> Sample:
-    """Of the rows offered, the lowest hashes, class by class in proportion."""
-    order = np.lexsort((offer.rows, offer.hashes))
-    if classes is None or counts is None or offer.labels is None:
-        chosen = np.sort(order[: question.size])
-        by_row = chosen[np.argsort(offer.rows[chosen])]
-        return _taken(offer, by_row, None)
-    codes = class_codes(offer.labels, classes)
-    available = np.bincount(codes, minlength=len(classes)).astype(np.int64)
-    size = min(max(question.size, 2 * len(classes)), int(available.sum()))
-    quota = class_quotas(size, counts, available, question.floor)
-    grouped = np.lexsort((offer.rows, offer.hashes, codes))
-    starts = np.cumsum(available) - available
-    rank = np.arange(len(grouped)) - np.repeat(starts, available)
-    chosen = grouped[rank < quota[codes[grouped]]]
-    by_row = chosen[np.argsort(offer.rows[chosen])]
-    return _taken(offer, by_row, codes[by_row])
-
-
 def _stray(
     sample: Sample,
     mean: Floats,
@@ -389,11 +375,3 @@ def _largest(least: Floats, greatest: Floats) -> tuple[int, float]:
     values = np.where(greatest >= -least, greatest, least)
     column = int(np.abs(values).argmax())
     return column, float(values[column])
-
-
-def _taken(
-    offer: Offer, by_row: npt.NDArray[np.intp], codes: npt.NDArray[np.int32] | None
-) -> Sample:
-    time = None if offer.time is None else offer.time[by_row]
-    mass = None if offer.mass is None else offer.mass[by_row]
-    return Sample(offer.rows[by_row], offer.X[by_row], codes, time=time, mass=mass)

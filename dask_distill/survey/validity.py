@@ -21,7 +21,7 @@ _FIRST = re.compile(r"(first in row \d+, column )(\d+);")
 OnInvalid = Literal["raise", "drop", "fill"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Invalid:
     """Values that cannot be used: how many, and where the first one is.
 
@@ -147,18 +147,20 @@ def merge_invalid(left: Invalid, right: Invalid) -> Invalid:
     firsts = [i.first for i in (left, right) if i.first is not None]
     missing = [i.first_missing for i in (left, right) if i.first_missing is not None]
     return Invalid(
-        left.nan + right.nan,
-        left.infinite + right.infinite,
-        min(firsts, default=None),
-        left.missing + right.missing,
-        min(missing, default=None),
-        left.rows + right.rows,
-        Counter(left.columns) + Counter(right.columns),
-        Counter(left.labels) + Counter(right.labels),
-        left.weightless + right.weightless,
-        Counter(left.gaps) + Counter(right.gaps),
-        min((i.first_gap for i in (left, right) if i.first_gap is not None), default=None),
-        left.unlabelled + right.unlabelled,
+        nan=left.nan + right.nan,
+        infinite=left.infinite + right.infinite,
+        first=min(firsts, default=None),
+        missing=left.missing + right.missing,
+        first_missing=min(missing, default=None),
+        rows=left.rows + right.rows,
+        columns=Counter(left.columns) + Counter(right.columns),
+        labels=Counter(left.labels) + Counter(right.labels),
+        weightless=left.weightless + right.weightless,
+        gaps=Counter(left.gaps) + Counter(right.gaps),
+        first_gap=min(
+            (i.first_gap for i in (left, right) if i.first_gap is not None), default=None
+        ),
+        unlabelled=left.unlabelled + right.unlabelled,
     )
 
 

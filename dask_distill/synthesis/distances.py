@@ -48,8 +48,8 @@ def fidelity(way: str, rows: LabelledRows, real: LabelledRows, classes: int) -> 
         looked = varying[np.linspace(0, len(varying) - 1, _MOST_COLUMNS).astype(int)]
     shares = [class_shares(table, classes) for table in (rows, real)]
     return Fidelity(
-        way,
-        len(own),
+        way=way,
+        rows=len(own),
         wasserstein=float(np.mean(moved)) if moved else 0.0,
         kolmogorov_smirnov=float(np.mean(steps)) if steps else 0.0,
         total_variation=float(np.abs(shares[0] - shares[1]).sum() / 2),

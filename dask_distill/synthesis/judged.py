@@ -28,7 +28,7 @@ SYNTHETIC_WAYS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fidelity:
     """How far rows are from real rows that were not selected: 0 is alike.
 
@@ -61,7 +61,7 @@ class Fidelity:
         return tuple(getattr(self, name) for name in names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Privacy:
     """How near synthetic rows are to the real ones that they were learnt from.
 
@@ -104,7 +104,7 @@ class Privacy:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyntheticEvaluation(Compared):
     """What synthetic rows are good for, beside the subset they were made from.
 

@@ -264,7 +264,7 @@ def _added(trials: list[Trial]) -> Difference:
     }
     # both are single draws, whose luck varies about as a random subset's does
     drawn = [found["both"] - found["subset"], found["subset"] - found["stratified"]]
-    return Difference("subset", "accuracy", ALL_MODELS, *interval(drawn[0], drawn))
+    return Difference.of("subset", "accuracy", ALL_MODELS, interval(drawn[0], drawn))
 
 
 def _notes(

@@ -99,7 +99,7 @@ class Method:
         return made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GAN(Method):
     """A conditional GAN: a generator against a Wasserstein critic with gradient penalty.
 

@@ -53,7 +53,7 @@ def rows_digest(coreset: Subset) -> str:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyntheticRows:
     """Rows that were made, not selected: the fields of a `Synthetic`, which tells of each."""
 

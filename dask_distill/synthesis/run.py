@@ -117,8 +117,8 @@ def synthesize(
     found = as_arrays(tidied(X, profile_of(coreset)), coreset)
     table = zip(classes.tolist(), np.bincount(codes).tolist(), counts.tolist(), strict=True)
     return Synthetic(
-        weights,
-        {
+        weights=weights,
+        provenance={
             "method": made_by.name,
             "parameters": amounts | {"options": made_by.describe(), "max_rows": int(max_rows)},
             "seed": int(seed),
@@ -131,10 +131,10 @@ def synthesize(
             "classes": None if coreset.labels is None else _class_table(table),
             "seconds": round(time.perf_counter() - started, 3),
         },
-        da.from_array(found, chunks=(-1, *found.shape[1:])),
-        None if coreset.labels is None else da.from_array(classes[made_codes], chunks=-1),
-        coreset.feature_name,
-        coreset.label_name,
+        features=da.from_array(found, chunks=(-1, *found.shape[1:])),
+        labels=None if coreset.labels is None else da.from_array(classes[made_codes], chunks=-1),
+        feature_name=coreset.feature_name,
+        label_name=coreset.label_name,
     )
 
 

@@ -111,9 +111,9 @@ def dataset_of(
     arrays = {name: column_array(table, name, f"{apart[name]} {name!r}") for name in apart}
     made = with_features(
         Dataset(
-            da.empty((table.n, 1)),
-            arrays.get(labels or ""),
-            {name: arrays[name] for name in carried},
+            features=da.empty((table.n, 1)),
+            labels=arrays.get(labels or ""),
+            carry={name: arrays[name] for name in carried},
             label_name=labels or "y",
             time_name=time or None,
             table=table,
@@ -288,10 +288,10 @@ def uses_of(schema: Any, profile: Profile, wanted: Wanted) -> tuple[ColumnUse, .
     for name, kind in paths(schema):
         column, source = known.get(name), source_of(name, schema)
         if source in wanted.apart:
-            found.append(ColumnUse(name, str(kind), wanted.apart[source]))
+            found.append(ColumnUse(name=name, kind=str(kind), role=wanted.apart[source]))
         elif column is None:
             why = wanted.left_out.get(source, "not named")
-            found.append(ColumnUse(name, str(kind), LEFT_OUT, why))
+            found.append(ColumnUse(name=name, kind=str(kind), role=LEFT_OUT, why=why))
         else:
             found.append(_use(column))
     return tuple(found)
@@ -299,10 +299,10 @@ def uses_of(schema: Any, profile: Profile, wanted: Wanted) -> tuple[ColumnUse, .
 
 def _use(column: ColumnProfile) -> ColumnUse:
     return ColumnUse(
-        column.name,
-        column.type,
-        FEATURE if column.used else LEFT_OUT,
-        "" if column.used else column.why or column.kind,
+        name=column.name,
+        kind=column.type,
+        role=FEATURE if column.used else LEFT_OUT,
+        why="" if column.used else column.why or column.kind,
         read_as=column.kind,
         nulls=column.nulls,
         distinct=column.distinct,

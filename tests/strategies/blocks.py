@@ -42,10 +42,10 @@ def schema_and_blocks(X, y=None, parts=1, seed=0, weights=None):
     edges = np.concatenate([[0], np.cumsum(parts)])
     raw = [
         RawBlock(
-            i,
-            int(a),
-            as_features(X[a:b]),
-            None if y is None else as_labels(y[a:b]),
+            number=i,
+            start=int(a),
+            X=as_features(X[a:b]),
+            y=None if y is None else as_labels(y[a:b]),
             weight=None if weights is None else as_weights(weights[a:b]),
         )
         for i, (a, b) in enumerate(itertools.pairwise(edges))

@@ -12,7 +12,8 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.sampling import uniforms
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import TARGETS, Ranges
-from dask_distill.strategies.parts.ranking import Ranking, Scores
+from dask_distill.strategies.parts.ranking import Ranking
+from dask_distill.strategies.parts.scorers import Scores
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Chosen:
         return self.rows[at] == rows, at
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picked:
     """A block's memory: the rows that stand for its cells, and those that are settled.
 
@@ -99,12 +99,12 @@ def pooled(parts: list[Picked], reserve: Picked) -> Picked:
         np.concatenate([part.rows for part in every]), return_index=True, return_inverse=True
     )
     return Picked(
-        rows,
-        codes[first],
-        sums(place, np.concatenate(counts), len(rows)),
-        sums(place, np.concatenate(mass), len(rows)),
-        np.concatenate([part.Z for part in every])[first],
-        {},
+        rows=rows,
+        codes=codes[first],
+        counts=sums(place, np.concatenate(counts), len(rows)),
+        mass=sums(place, np.concatenate(mass), len(rows)),
+        Z=np.concatenate([part.Z for part in every])[first],
+        scores={},
     )
 
 
@@ -212,12 +212,12 @@ def sampled(
     sample = schema.sample
     assert sample is not None
     return Picked(
-        sample.rows[rows],
-        codes[rows],
-        judged.times[rows],
-        judged.mass[rows],
-        scaling(sample.X[rows]),
-        {},
+        rows=sample.rows[rows],
+        codes=codes[rows],
+        counts=judged.times[rows],
+        mass=judged.mass[rows],
+        Z=scaling(sample.X[rows]),
+        scores={},
     )
 
 

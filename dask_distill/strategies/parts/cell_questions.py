@@ -1,6 +1,6 @@
 """What `auto` asks of blocks, what they answer, and what is chosen."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellQuestion:
     """How many cells each block makes of each class, and whom the blocks trust.
 
@@ -64,7 +64,7 @@ class CellAnswer:
     candidates: tuple[tuple[int, Picked], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CellChoice(Final):
     """What to take: every cell of the local classes, and these rows of the others."""
 
@@ -78,11 +78,11 @@ class CellChoice(Final):
     decision: Decision | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StratifiedQuestion(RankQuestion):
     """A stratified sample, since cells do no better; and what that was decided by."""
 
-    decision: Decision | None = field(default=None, kw_only=True)
+    decision: Decision | None = None
 
     @classmethod
     def of(cls, drawn: RankQuestion, decision: Decision) -> "StratifiedQuestion":
@@ -91,8 +91,8 @@ class StratifiedQuestion(RankQuestion):
         return cls(**told, decision=decision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StratifiedChoice(RankChoice):
     """The stratified sample, and what it was decided by."""
 
-    decision: Decision | None = field(default=None, kw_only=True)
+    decision: Decision | None = None

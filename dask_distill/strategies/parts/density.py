@@ -63,7 +63,15 @@ class Grid:
                 f"{far:.3g} times as far from the middle; raise it, or scale the features"
             )
         cells, _, place = unique_cells(cells_of(Z, self.aim.eps))
-        return Gridded(block.number, block.rows, block.codes, Z, cells, place, mass=block.mass)
+        return Gridded(
+            number=block.number,
+            rows=block.rows,
+            codes=block.codes,
+            Z=Z,
+            cells=cells,
+            place=place,
+            mass=block.mass,
+        )
 
     def answer(self, state: Gridded) -> CellCounts:
         """Of this block."""

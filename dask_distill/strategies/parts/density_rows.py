@@ -26,7 +26,7 @@ class Projection:
         return np.ascontiguousarray(Z if self.axes is None else Z @ self.axes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Gridded:
     """A block's memory: rows where density is measured, and their cells.
 

@@ -109,10 +109,12 @@ class First:
         if self.initial is not None:
             chosen = OrderedCenters.before(self.initial)
         rows = min(self.aim.picks // _POOL_PART, _POOL_BYTES // (8 * first.X.shape[1]))
-        return _following(Push(self.aim, chosen, -1.0, max(_LEAST_POOL, rows)))
+        return _following(
+            Push(aim=self.aim, chosen=chosen, threshold=-1.0, pool_rows=max(_LEAST_POOL, rows))
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Push:
     """Here are new centers: bring your rows above the threshold up to date, and tell how far.
 

@@ -36,7 +36,7 @@ def check_oversample(oversample: float) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exemplars:
     """What is wanted: so many rows of each group (class, or all), with or without swaps.
 
@@ -249,5 +249,5 @@ def first_question(
     """The conversation's beginning; quotas of one group mean that classes play no part."""
     by_class = len(quotas) > 1 and schema.block_classes is not None
     block_groups = schema.block_classes if by_class else schema.block_counts[:, None]
-    aim = Exemplars(quotas, by_class, swap, schema.seed)
+    aim = Exemplars(quotas=quotas, by_class=by_class, swap=swap, seed=schema.seed)
     return OfferExemplars(aim, space, targets(quotas, oversample, block_groups, full=full))

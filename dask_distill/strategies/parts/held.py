@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.int64]
 Features = npt.NDArray[np.floating]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Held:
     """A block's memory: its rows in the metric space, and how far the steps have come.
 
@@ -55,7 +55,13 @@ class Held:
     @classmethod
     def of(cls, block: Block, space: MetricSpace) -> Self:
         """Bring a block where distances are what was asked for."""
-        return cls(block.number, block.rows, space(block.X), block.codes, mass=block.mass)
+        return cls(
+            number=block.number,
+            rows=block.rows,
+            X=space(block.X),
+            codes=block.codes,
+            mass=block.mass,
+        )
 
     @classmethod
     def joined(cls, blocks: list[Block], space: MetricSpace) -> Self:
@@ -76,7 +82,7 @@ class Held:
             X[at : at + len(part)] = part
             at += len(part)
             if not blocks:
-                return cls(number, rows, X, together, mass=mass)
+                return cls(number=number, rows=rows, X=X, codes=together, mass=mass)
             part = space(blocks.pop(0).X)
 
     def restart(self, picks: Rows | None) -> Self:

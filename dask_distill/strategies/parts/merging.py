@@ -43,7 +43,7 @@ class BlockCenters:
     weights: Floats
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Centers:
     """Centers in the order of choice.
 
@@ -75,12 +75,12 @@ class Centers:
         at = np.argsort(rows)[np.searchsorted(np.sort(rows), last.chosen.rows)]
         blocks = np.repeat([part.number for part in there], [len(part.rows) for part in there])
         return cls(
-            rows[at],
-            blocks[at],
-            np.concatenate([part.X for part in there])[at],
-            np.sqrt(last.chosen.squared_radii),
-            np.concatenate([part.weights for part in there])[at],
-            last.picks.told["covering_radius"],
+            rows=rows[at],
+            blocks=blocks[at],
+            X=np.concatenate([part.X for part in there])[at],
+            radii=np.sqrt(last.chosen.squared_radii),
+            weights=np.concatenate([part.weights for part in there])[at],
+            covering_radius=last.picks.told["covering_radius"],
         )
 
 
@@ -92,7 +92,7 @@ class Repair:
 
     def merge(self, pool: Pool, size: int, n: int) -> Cover:
         """Its first question: all centers but those for the worst rows, to be measured."""
-        aim = Covering(size, n, same=self.space.same(pool.X))
+        aim = Covering(size=size, n=n, same=self.space.same(pool.X))
         cover: Cover = OfferPicks(aim, 0.0).advance(pool)
         return cover
 

@@ -7,9 +7,8 @@ seed and row number, so that they come from all over the data; a model of trees 
 of equal scores, and the first of them would be the head of the file.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +25,19 @@ from dask_distill.kernels.ranking import (
     digit_histogram,
 )
 from dask_distill.kernels.streams import Stream
-from dask_distill.proxy.criteria import named_criteria
-from dask_distill.proxy.fitting import judge_of
-from dask_distill.proxy.models import Proxy, score
-from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
+from dask_distill.survey.schema import Schema
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Scores = dict[str, npt.NDArray[np.float32]]
-
-# the scores that a coreset shows
-REPORTED = tuple(named_criteria(reported=True))
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 # a score's leading digit is its exponent and seven bits of its mantissa
 _SCORE_CELLS = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranked:
     """A block's memory: rows with keys, groups and scores; what they stand for, as in a `Block`."""
 
@@ -55,14 +47,14 @@ class Ranked:
     groups: npt.NDArray[np.int32]
     codes: npt.NDArray[np.int32] | None
     scores: dict[str, npt.NDArray[np.float32]]
-    mass: Floats | None = field(default=None, kw_only=True)
+    mass: Floats | None = None
 
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write."""
         return {"rows": self.rows, "codes": self.codes, "mass": self.mass}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankQuestion:
     """How many keys begin with each group's prefix, by their next digit?
 
@@ -89,12 +81,19 @@ class RankQuestion:
     group_rows: Counts
     wanted: Counts
     prefixes: npt.NDArray[np.uint32]
-    known_bits: int
     seed: int
-    scorer: "Scorer | NoveltyScorer | None"
-    thresholds: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
-    group_masses: Counts | None = field(default=None, kw_only=True)
-    choice: "RankChoice | None" = field(default=None, kw_only=True)
+    known_bits: int = 0
+    scorer: Scorer | NoveltyScorer | None = None
+    thresholds: npt.NDArray[np.uint32] | None = None
+    group_masses: Counts | None = None
+    choice: "RankChoice | None" = None
+
+    @classmethod
+    def begin(cls, quotas: Counts, group_rows: Counts, seed: int, **more: Any) -> Self:
+        """The first question: nothing is known of any key."""
+        prefixes = np.zeros(len(quotas), np.uint32)
+        told: dict[str, Any] = {"quotas": quotas, "group_rows": group_rows, "seed": seed}
+        return cls(wanted=quotas, prefixes=prefixes, **told, **more)
 
     @property
     def known_here(self) -> int:
@@ -120,39 +119,6 @@ class RankQuestion:
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A proxy with the scaling it wants."""
-
-    proxy: Proxy
-    scaling: Scaling
-
-    @classmethod
-    def of(cls, schema: Schema, proxy: Any) -> "Scorer":
-        """With the user's estimator, or one that is fitted here."""
-        return cls(judge_of(schema, "linear", proxy), Scaling.of(schema))
-
-    def __call__(self, rows: Block | Sample) -> Scores:
-        """What a coreset shows, of a block or of the survey's sample."""
-        return self.named(rows, REPORTED)
-
-    def named(self, rows: Block | Sample, names: Collection[str]) -> Scores:
-        """Scores by their names; those that need labels where there are some."""
-        asked = (rows.X, rows.rows, rows.codes, rows.probabilities)
-        sampled = isinstance(rows, Sample)
-        return score(self.proxy, self.scaling, *asked, sampled=sampled, names=names)
-
-
-@dataclass(frozen=True)
-class NoveltyScorer:
-    """Shows what the reduction has measured."""
-
-    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
-        """The reconstruction errors."""
-        assert rows.novelty is not None
-        return {"novelty": rows.novelty}
-
-
-@dataclass(frozen=True)
 class RankAnswer:
     """Histogram of digits, as its cells that are not empty; or ties by block."""
 
@@ -161,7 +127,7 @@ class RankAnswer:
     ties: tuple[tuple[int, Counts], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RankChoice(Final):
     """Keys below the threshold, and of those equal to it the rows of lowest hash.
 
@@ -183,9 +149,9 @@ class RankChoice(Final):
     ties: dict[int, Counts] | None
     quotas: Counts
     group_rows: Counts
-    limits: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
-    seed: int = field(default=0, kw_only=True)
-    shares: Shares | None = field(default=None, kw_only=True)
+    limits: npt.NDArray[np.uint32] | None = None
+    seed: int = 0
+    shares: Shares | None = None
 
     def parts(self) -> dict[str, Any]:
         """Its fields, for those that say more."""
@@ -261,12 +227,11 @@ class Ranking(Strategy):
         """Fit the proxy where one is needed, and ask for the leading digit."""
         quotas, group_rows = self.quotas(schema, size)
         scorer = self.scorer(schema, proxy)
-        prefixes = np.zeros(len(quotas), np.uint32)
         masses = None
         if self.draws and schema.block_masses is not None:
             masses = schema.masses if self.grouped else np.array([schema.mass], np.int64)
-        return RankQuestion(
-            quotas, group_rows, quotas, prefixes, 0, schema.seed, scorer, group_masses=masses
+        return RankQuestion.begin(
+            quotas, group_rows, schema.seed, scorer=scorer, group_masses=masses
         )
 
     def observe(self, state: Block | Ranked, question: RankQuestion) -> Ranked:
@@ -280,7 +245,15 @@ class Ranking(Strategy):
         if self.grouped and state.codes is not None:
             groups = state.codes
         keys = self.keys(state, scores, question.seed)
-        return Ranked(state.number, state.rows, keys, groups, state.codes, scores, mass=state.mass)
+        return Ranked(
+            number=state.number,
+            rows=state.rows,
+            keys=keys,
+            groups=groups,
+            codes=state.codes,
+            scores=scores,
+            mass=state.mass,
+        )
 
     def answer(self, state: Ranked, question: RankQuestion) -> RankAnswer:
         """Count digits, or what is equal in all digits; at last, what is taken stands for."""
@@ -370,10 +343,10 @@ def _choice(
     """
     known = question.thresholds
     choice = RankChoice(
-        reached if known is None else known,
-        ties,
-        question.quotas,
-        question.group_rows,
+        thresholds=reached if known is None else known,
+        ties=ties,
+        quotas=question.quotas,
+        group_rows=question.group_rows,
         limits=None if known is None else reached,
         seed=question.seed,
     )

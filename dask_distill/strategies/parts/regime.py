@@ -59,7 +59,7 @@ _USEFUL, _LOST = 0.1, 0.0075
 _T = 1.86
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrialSample:
     """The survey's sample as a trial needs it.
 

@@ -22,15 +22,13 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import (
     Counts,
-    NoveltyScorer,
     RankChoice,
     Ranked,
     Ranking,
     RankQuestion,
-    Scorer,
-    Scores,
     highest_first,
 )
+from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +40,7 @@ _MOST = 2.0**42
 _CELL_BITS = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Valued:
     """A block's memory: what each row is worth, in units."""
 
@@ -58,7 +56,7 @@ class Valued:
         return {"rows": self.rows, "codes": self.codes, "mass": self.mass}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawn(Ranked):
     """A block's memory: keys of the draw, and the chances behind them."""
 
@@ -82,7 +80,7 @@ class Worth:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Value:
     """What are your rows worth?
 
@@ -116,12 +114,12 @@ class Value:
             desire *= block.mass / self.unit
         desire = np.rint(desire)
         return Valued(
-            block.number,
-            block.rows,
-            np.clip(desire, 1, _MOST).astype(np.int64),
-            block.codes,
-            scores,
-            block.mass,
+            number=block.number,
+            rows=block.rows,
+            desires=np.clip(desire, 1, _MOST).astype(np.int64),
+            codes=block.codes,
+            scores=scores,
+            mass=block.mass,
         )
 
     def answer(self, state: Valued) -> Worth:
@@ -136,16 +134,15 @@ class Value:
         """Chances that sum to the size."""
         rate = chance_rate(answer.counts, answer.sums, self.size)
         quota, every = np.array([self.size], np.int64), np.array([self.n], np.int64)
-        prefixes = np.zeros(1, np.uint32)
         # the mean that the sample will be measured against, out of the desires
         mean = self.mean
         if self.floor < 1:
             relative = int(answer.sums.sum()) / (_UNIT * self.n)
             mean = self.mean * max(0.0, relative - self.floor) / (1 - self.floor)
-        return Draw(quota, every, quota, prefixes, 0, self.seed, None, rate, mean)
+        return Draw.begin(quota, every, self.seed, rate=rate, mean=mean)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Draw(RankQuestion):
     """A ranking by keys that are drawn: the lowest are the sample."""
 
@@ -159,13 +156,13 @@ class Draw(RankQuestion):
         chances = np.minimum(1.0, self.rate * state.desires)
         uniform = uniforms(row_hash(state.rows, self.seed, stream=Stream.SAMPLING))
         return Drawn(
-            state.number,
-            state.rows,
-            ascending_keys(pareto_keys(chances, uniform)),
-            np.zeros(len(state.rows), np.int32),
-            state.codes,
-            state.scores,
-            chances,
+            number=state.number,
+            rows=state.rows,
+            keys=ascending_keys(pareto_keys(chances, uniform)),
+            groups=np.zeros(len(state.rows), np.int32),
+            codes=state.codes,
+            scores=state.scores,
+            chances=chances,
             mass=state.mass,
         )
 
@@ -181,7 +178,7 @@ class DrawSums:
         return DrawSums(self.values + other.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleChoice(RankChoice):
     """The draw, and what it is worth."""
 
@@ -276,8 +273,16 @@ class Scored(Ranking):
             mean = float(np.average(scores[self.criterion], weights=mass))
         # a proxy that is sure of all rows has nothing to sample by
         mean = mean if mean > 1e-12 else 1.0
-        asked = (self.floor, size, schema.n, schema.seed, schema.mean_mass)
-        return Value(scorer, self.criterion, mean, *asked)
+        return Value(
+            scorer=scorer,
+            criterion=self.criterion,
+            mean=mean,
+            floor=self.floor,
+            size=size,
+            n=schema.n,
+            seed=schema.seed,
+            unit=schema.mean_mass,
+        )
 
     def observe(self, state: Any, question: Any) -> Any:
         """As the question has it."""

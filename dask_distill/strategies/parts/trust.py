@@ -171,12 +171,12 @@ def judge_sample(
         thresholds = trust_limits(gap, codes, counts, noise.by_label, times)
         if trust == "auto":
             judged = TrialSample(
-                scaling(sample.X),
-                codes,
-                counts,
-                times,
-                Judgement.of(thresholds, tilt, doubt, gap, codes, times).mass(doubt),
-                folds_of(sample.rows, codes, schema.seed),
+                Z=scaling(sample.X),
+                codes=codes,
+                counts=counts,
+                times=times,
+                mass=Judgement.of(thresholds, tilt, doubt, gap, codes, times).mass(doubt),
+                fold=folds_of(sample.rows, codes, schema.seed),
             )
             decision = decide(judged, noise, proxy, size, pick, schema.seed)
             if decision.way != TRUSTED:

@@ -37,7 +37,7 @@ SPREAD_ROWS = 250_000
 MOST_WITH_OUTLIERS = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Covering:
     """What k-center is after: ``size`` centers, all rows but ``outliers`` near one."""
 
@@ -85,7 +85,7 @@ class Radii:
         return Radii(both)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Traverse:
     """Extend your own traversal to so many picks, and tell the radii."""
 
@@ -112,7 +112,7 @@ class Traverse:
             for number, rows in enumerate(block_counts.tolist())
             if rows
         }
-        return cls(aim, space, candidates, targets, initial=initial)
+        return cls(aim=aim, space=space, candidates=candidates, targets=targets, initial=initial)
 
     def observe(self, state: Block | Held) -> Held:
         """Go on from the last pick."""

@@ -732,7 +732,7 @@ BAD: dict[str, Bad] = {
         more=size("--strategy", "kcenter", "--option", "metric=taxi"),
     ),
     "scale": Bad(
-        'scale must be "none" or "standard", got',
+        'scale must be "standard" or "none", got',
         more=size("--strategy", "kcenter", "--option", "scale=big"),
     ),
     "iterations": Bad(

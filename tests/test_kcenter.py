@@ -419,7 +419,7 @@ def test_kcenter__reduced_features():
 def test_kcenter__refuses_options_that_do_not_fit():
     for options, words in [
         ({"metric": "manhattan"}, 'metric must be "euclidean" or "cosine"'),
-        ({"scale": "unit"}, 'scale must be "none" or "standard"'),
+        ({"scale": "unit"}, 'scale must be "standard" or "none"'),
         ({"outliers": -1}, "outliers must be at least 0"),
         ({"outliers": 3, "exact": True}, "exact must be False with outliers"),
         ({"outliers": "some"}, "option outliers of strategy kcenter must be of type int"),

@@ -22,9 +22,11 @@ from dask_distill.kernels.composable import above, common_cut, first_picks, stoo
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.rounds.table import checked_block, coordinate_names, frame_of
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.strategies.base import METRIC
 from dask_distill.strategies.parts.held import Held
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING
+from dask_distill.support.options import check_value
 
 States = npt.NDArray[np.object_]
 
@@ -107,7 +109,7 @@ def candidates(
     """
     dataset = as_dataset(features)
     size = resolve_size(None, size, dataset.n)
-    MetricSpace.check(metric, "none")
+    check_value("metric", metric, METRIC)
     if not isinstance(common_radius, bool | np.bool_):
         raise InputError(f"common_radius must be True or False, got {common_radius!r}")
     names, space = coordinate_names(dataset), MetricSpace(metric, None, None)

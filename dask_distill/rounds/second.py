@@ -30,9 +30,11 @@ from dask_distill.rounds.table import (
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.strategies.base import METRIC
 from dask_distill.strategies.parts.held import Pool
 from dask_distill.strategies.parts.merging import Centers, Repair
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.support.options import check_value
 from dask_distill.survey.reading import raw_blocks
 
 
@@ -105,7 +107,7 @@ def merge_candidates(
     >>> sorted(repaired["_index"]) == coreset.indices.tolist()
     True
     """
-    MetricSpace.check(metric, "none")
+    check_value("metric", metric, METRIC)
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise InputError(f"size must be an int of at least 1, got {size!r}")
     offered = as_candidates(candidates)

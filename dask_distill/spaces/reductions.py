@@ -4,7 +4,7 @@ A `Reduction` is what the user asks for. Fitted on the survey's sample it become
 which travels to the blocks. Knows nothing of Dask; `dask_distill.spaces.reduce` takes it there.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,10 +24,12 @@ from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.autoencoder import fit_autoencoder, require_torch
 from dask_distill.spaces.fitted import FittedAutoencoder, Linear, Reducer
+from dask_distill.support.options import Interval, OneOf, check_options, option
 from dask_distill.survey.schema import Schema
 
 # rows of more features are fitted in float32: their float64 copy would be too large
 _EXACT_FEATURES = 4096
+_COUNT = Interval(1, kind="int")
 # part of the sample that the autoencoder is judged on, and not fitted to
 _JUDGED = 0.1
 
@@ -43,6 +45,9 @@ class Reduction:
     fills: ClassVar[bool] = False
     # whether fitting needs more than workers are sure to have
     fits_at_home: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_options(self, f"reduce={self.name}: {{}}")
 
     @property
     def fits_all_rows(self) -> bool:
@@ -89,15 +94,8 @@ class Reduction:
 class Sized(Reduction):
     """Base of the reductions to a given number of features."""
 
-    components: int
-    scale: str = "standard"
-
-    def __post_init__(self) -> None:
-        _check_count(f"{self.name}: components", self.components)
-        if self.scale not in ("standard", "none"):
-            raise InputError(
-                f'reduce={self.name}: scale must be "standard" or "none", got {self.scale!r}'
-            )
+    components: int = option(MISSING, _COUNT)
+    scale: str = option("standard", OneOf("standard", "none"))
 
     @property
     def label(self) -> str:
@@ -134,16 +132,9 @@ class Directions(Sized):
     with the chunks of the input.
     """
 
-    rows: str = "sample"
+    rows: str = option("sample", OneOf("sample", "all"))
 
     reconstructs: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.rows not in ("sample", "all"):
-            raise InputError(
-                f'reduce={self.name}: rows must be "sample" or "all", got {self.rows!r}'
-            )
 
     @property
     def label(self) -> str:
@@ -323,17 +314,12 @@ class Autoencoder(Sized):
     256
     """
 
-    hidden: int = 256
-    epochs: int = 40
+    hidden: int = option(256, _COUNT)
+    epochs: int = option(40, _COUNT)
 
     name: ClassVar[str] = "autoencoder"
     reconstructs: ClassVar[bool] = True
     fits_at_home: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_count("autoencoder: hidden", self.hidden)
-        _check_count("autoencoder: epochs", self.epochs)
 
     def check(self, dataset: Dataset) -> None:
         """PyTorch must be here."""
@@ -366,8 +352,3 @@ class Autoencoder(Sized):
                 "judged_on": len(held),
             }
         return FittedAutoencoder(scaling, encoder, decoder, told)
-
-
-def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"reduce={name} must be an int of at least 1, got {value!r}")

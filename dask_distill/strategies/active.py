@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dask_distill.strategies.base import Ranges
-from dask_distill.strategies.combined import Combined
+from dask_distill.strategies.combined import CRITERIA, DIVERSITY, Combined
+from dask_distill.support.options import Interval, OneOf, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,9 @@ class Active(Combined):
     Sener, Savarese (2018), Active learning for convolutional neural networks: a core-set approach.
     """
 
-    trust: float = 1.0
-    criterion: str = "margin"
-    diversity: str = "kcenter"
+    trust: float = option(1.0, Interval(0), way_out="1 is the default")
+    criterion: str = option("margin", OneOf(*CRITERIA, listed=True))
+    diversity: str = option("kcenter", OneOf(*DIVERSITY, listed=True))
 
     name: ClassVar[str] = "active"
     tasks: ClassVar[frozenset[str]] = frozenset()

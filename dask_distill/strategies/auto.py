@@ -18,15 +18,14 @@ import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.cells import Room, halve, representatives, totals
 from dask_distill.kernels.masses import counted
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Generator
-from dask_distill.proxy.fitting import PROXIES, judge_of
+from dask_distill.proxy.fitting import judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.strategies.base import TARGETS, Footprint, Ranges, Strategy
+from dask_distill.strategies.base import AS_IT_IS, BALANCE, TARGETS, Footprint, Ranges, Strategy
 from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
 from dask_distill.strategies.parts.candidates import (
     Chosen,
@@ -51,6 +50,7 @@ from dask_distill.strategies.parts.ranking import RankAnswer, RankChoice, RankQu
 from dask_distill.strategies.parts.regime import STRATIFIED
 from dask_distill.strategies.parts.trust import JudgedRows, Judgement, judge_sample, times_of
 from dask_distill.strategies.stratified import Stratified
+from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
@@ -60,6 +60,10 @@ _CLASS_FLOOR = 10
 # of so many rows half of the tilt counts
 _TILT, _TILTED_ROWS = 0.25, 500
 _DRAWN = Stratified()
+# what options may be, and what ends the sentence on what they may not
+_TRUST = (OneOf("auto", "confident"), Interval(0, noun="a number"))
+_AUTO = '"auto" is the default'
+_OWN_PROXY = "to judge by a model of your own, pass distill(proxy=)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +112,14 @@ class Auto(Strategy):
     Liu, Tao (2016), Classification with noisy labels by importance reweighting.
     """
 
-    balance: str = "proportional"
-    trust: float | str = "auto"
-    tilt: float | str = "auto"
-    pick: float | str = "auto"
-    proxy: str = "ensemble"
-    floor: int = 0
+    balance: str = option("proportional", BALANCE, way_out=AS_IT_IS)
+    trust: float | str = option(
+        "auto", *_TRUST, way_out='"auto" is the default, and 1 trusts every row'
+    )
+    tilt: float | str = option("auto", OneOf("auto"), Interval(0, 1), way_out=_AUTO)
+    pick: float | str = option("auto", OneOf("auto"), Interval(0, 1), way_out=_AUTO)
+    proxy: str = option("ensemble", OneOf("ensemble", "linear"), way_out=_OWN_PROXY)
+    floor: int = option(0, Interval(0), way_out="0 is the default")
 
     name: ClassVar[str] = "auto"
     tasks: ClassVar[frozenset[str]] = TARGETS
@@ -128,35 +134,6 @@ class Auto(Strategy):
     takes_weights: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
     may_draw_by_number: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.balance not in ("proportional", "sqrt", "equal"):
-            raise InputError(
-                'balance must be "proportional", "sqrt" or "equal", '
-                f"got {self.balance!r}; leave it out for proportional"
-            )
-        if self.proxy not in PROXIES:
-            raise InputError(
-                f'proxy must be "ensemble" or "linear", got {self.proxy!r}; to judge by a model of '
-                "your own, pass distill(proxy=)"
-            )
-        if self.floor < 0:
-            raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
-        if isinstance(self.trust, str):
-            known = self.trust in ("auto", "confident")
-        else:
-            known = self.trust >= 0
-        if not known:
-            raise InputError(
-                'trust must be "auto", "confident" or a number of at least 0, got '
-                f'{self.trust!r}; "auto" is the default, and 1 trusts every row'
-            )
-        for name in ("tilt", "pick"):
-            value = getattr(self, name)
-            if value != "auto" and (isinstance(value, str) or not 0 <= value <= 1):
-                raise InputError(
-                    f'{name} must be "auto" or from 0 to 1, got {value!r}; "auto" is the default'
-                )
 
     @property
     def settled(self) -> str | None:

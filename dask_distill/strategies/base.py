@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dask_distill.data.blocks import Block
+from dask_distill.support.options import OneOf, check_options
 from dask_distill.survey.schema import Schema
 
 
@@ -40,9 +41,16 @@ NUMBERS, SEVERAL = "regression", "multilabel"
 TARGETS = frozenset({NUMBERS, SEVERAL})
 
 
+# what several have as options
+METRIC = OneOf("euclidean", "cosine")
+SCALE = OneOf("standard", "none")
+BALANCE = OneOf("proportional", "sqrt", "equal")
+AS_IT_IS = "leave it out for proportional"
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Base of all strategies; their options are dataclass fields."""
+    """Base of all strategies; their options are dataclass fields, with what each may be."""
 
     name: ClassVar[str]
     # whether people choose it by name; False for what takes another's place
@@ -73,6 +81,9 @@ class Strategy:
     searched_with: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     # whether its option balance, where it has one, is for classes
     balances_classes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     @classmethod
     def works_alone(cls) -> bool:

@@ -8,19 +8,19 @@ import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.masses import counted, draw_keys, sure_masses
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.proxy.fitting import judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.strategies.base import NUMBERS, Footprint, Ranges
+from dask_distill.strategies.base import BALANCE, METRIC, NUMBERS, SCALE, Footprint, Ranges
 from dask_distill.strategies.parts.exemplars import (
+    AS_USUAL,
     CHEAP,
+    OVERSAMPLE,
     Exemplars,
     OfferExemplars,
-    check_oversample,
     targets,
 )
 from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, chosen_before
@@ -35,10 +35,11 @@ from dask_distill.strategies.parts.ranking import (
 from dask_distill.strategies.parts.scorers import REPORTED, Scores
 from dask_distill.strategies.parts.stepwise import RowChoice, SteppedRanking, Tally
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
+from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
 
-_CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
-_DIVERSITY = ("coverage", "medoids", "kcenter", "none")
+CRITERIA = ("random", "el2n", "gradient", "entropy", "margin")
+DIVERSITY = ("coverage", "medoids", "kcenter", "none")
 # as in "auto": a smaller class is never filtered, and a part of each always counts
 _TRUSTED_CLASS = 100
 _KEPT_PART = 0.3
@@ -293,14 +294,14 @@ class Combined(SteppedRanking):
     submodular maximization.
     """
 
-    trust: float = 0.3
-    balance: str = "proportional"
-    criterion: str = "random"
-    pool: float = 5.0
-    diversity: str = "coverage"
-    metric: str = "euclidean"
-    scale: str = "standard"
-    floor: int = 0
+    trust: float = option(0.3, Interval(0), way_out="0.3 is the default")
+    balance: str = option("proportional", OneOf(*BALANCE.choices, listed=True))
+    criterion: str = option("random", OneOf(*CRITERIA, listed=True))
+    pool: float = option(5.0, OVERSAMPLE, way_out=AS_USUAL)
+    diversity: str = option("coverage", OneOf(*DIVERSITY, listed=True))
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("standard", SCALE)
+    floor: int = option(0, Interval(0), way_out="0 is the default")
 
     name: ClassVar[str] = "combined"
     tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
@@ -313,25 +314,6 @@ class Combined(SteppedRanking):
     uses_proxy: ClassVar[bool] = True
     judge: ClassVar[str] = "ensemble"
     grouped: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        if self.floor < 0:
-            raise InputError(f"floor must be at least 0, got {self.floor}; 0 is the default")
-        if not self.trust >= 0:
-            raise InputError(f"trust must be at least 0, got {self.trust}; 0.3 is the default")
-        for name, known in (
-            ("balance", ("proportional", "sqrt", "equal")),
-            ("criterion", _CRITERIA),
-            ("diversity", _DIVERSITY),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-        try:
-            check_oversample(self.pool)
-        except InputError as error:
-            raise InputError(str(error).replace("oversample", "pool")) from None
 
     @property
     def counts_chosen(self) -> bool:

@@ -6,17 +6,26 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dask_distill.data.blocks import block_bounds
-from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
-from dask_distill.strategies.base import TARGETS, Footprint, Ranges
+from dask_distill.strategies.base import (
+    AS_IT_IS,
+    BALANCE,
+    METRIC,
+    SCALE,
+    TARGETS,
+    Footprint,
+    Ranges,
+)
 from dask_distill.strategies.parts.exemplars import (
+    AS_USUAL,
     CHEAP,
+    OVERSAMPLE,
     OfferExemplars,
-    check_oversample,
     first_question,
 )
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.support.options import option
 from dask_distill.survey.schema import Schema
 
 
@@ -64,10 +73,10 @@ class Coverage(Stepwise):
     (1978), An analysis of approximations for maximizing submodular set functions.
     """
 
-    metric: str = "euclidean"
-    scale: str = "standard"
-    balance: str = "proportional"
-    oversample: float = 3.0
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("standard", SCALE)
+    balance: str = option("proportional", BALANCE, way_out=AS_IT_IS)
+    oversample: float = option(3.0, OVERSAMPLE, way_out=AS_USUAL)
     full: bool = False
 
     name: ClassVar[str] = "coverage"
@@ -78,15 +87,6 @@ class Coverage(Stepwise):
         "oversample": (2.0, 8.0),
         "balance": ("proportional", "sqrt"),
     }
-
-    def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        if self.balance not in ("proportional", "sqrt", "equal"):
-            raise InputError(
-                f'balance must be "proportional", "sqrt" or "equal", got {self.balance!r}; leave '
-                "it out for proportional"
-            )
-        check_oversample(self.oversample)
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> OfferExemplars:
         """Quotas of the classes, and shares of the blocks."""

@@ -5,16 +5,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.errors import InputError
 from dask_distill.kernels.density import guess_eps
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.base import TARGETS, Footprint
+from dask_distill.strategies.base import AS_IT_IS, BALANCE, SCALE, TARGETS, Footprint
 from dask_distill.strategies.parts.density import MOST_ROWS, Grid, Ints
 from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.survey import SAMPLE_ROWS
 
@@ -144,34 +144,15 @@ class DBSCAN(SteppedRanking):
     grid); Song, Lee (2018), RP-DBSCAN.
     """
 
-    eps: float | str = "auto"
-    min_samples: int = 10
-    axes: int = 4
-    scale: str = "standard"
-    balance: str = "proportional"
+    eps: float | str = option("auto", Interval(0, closed="neither"), OneOf("auto"))
+    min_samples: int = option(10, Interval(1), way_out="10 is the default")
+    axes: int = option(4, Interval(1, _MOST_AXES), way_out="lower it")
+    scale: str = option("standard", SCALE)
+    balance: str = option("proportional", BALANCE, way_out=AS_IT_IS)
 
     name: ClassVar[str] = "dbscan"
     tasks: ClassVar[frozenset[str]] = TARGETS
     balances_classes: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.eps != "auto" and (
-            isinstance(self.eps, str) or not 0 < float(self.eps) < float("inf")
-        ):
-            raise InputError(f'eps must be above 0 and finite, or "auto", got {self.eps!r}')
-        if self.min_samples < 1:
-            raise InputError(
-                f"min_samples must be at least 1, got {self.min_samples}; 10 is the default"
-            )
-        if not 1 <= self.axes <= _MOST_AXES:
-            raise InputError(f"axes must be from 1 to {_MOST_AXES}, got {self.axes}; lower it")
-        if self.scale not in ("none", "standard"):
-            raise InputError(f'scale must be "none" or "standard", got {self.scale!r}')
-        if self.balance not in ("proportional", "sqrt", "equal"):
-            raise InputError(
-                f'balance must be "proportional", "sqrt" or "equal", got {self.balance!r}; leave '
-                "it out for proportional"
-            )
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Fix where density is measured, and eps."""

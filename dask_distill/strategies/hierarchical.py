@@ -5,17 +5,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.errors import InputError
 from dask_distill.kernels.hierarchy import clusters_above, even_quotas
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.nearest import nearest_center
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.base import TARGETS, Footprint, Ranges
+from dask_distill.strategies.base import METRIC, SCALE, TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import DRAWS, Clustering, begin
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
 
 # clusters of the lowest level: at most so many, and one for so many rows
@@ -137,31 +137,17 @@ class Hierarchical(SteppedRanking):
     clustering-based approach.
     """
 
-    levels: int = 3
-    shrink: int = 10
-    leaves: int = 0
-    resample: int = 3
-    metric: str = "euclidean"
-    scale: str = "standard"
+    levels: int = option(3, Interval(1, 6), way_out="3 is the default")
+    shrink: int = option(10, Interval(2, 1000), way_out="10 is the default")
+    leaves: int = option(0, Interval(0, 100_000), way_out="0 is the default")
+    resample: int = option(3, Interval(0, 20), way_out="3 is the default")
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("standard", SCALE)
 
     name: ClassVar[str] = "hierarchical"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
-    ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
-
-    def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        for name, low, high, default in (
-            ("levels", 1, 6, 3),
-            ("shrink", 2, 1000, 10),
-            ("leaves", 0, 100_000, 0),
-            ("resample", 0, 20, 3),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(
-                    f"{name} must be from {low} to {high}, got {value}; {default} is the default"
-                )
+    ranges: ClassVar[Ranges | None] = {"scale": SCALE.choices}
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Begin as k-means does."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dask_distill.data.blocks import Block, block_bounds
 from dask_distill.errors import InputError
-from dask_distill.strategies.base import TARGETS, Footprint
+from dask_distill.strategies.base import METRIC, SCALE, TARGETS, Footprint
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.held import Held, chosen_before
 from dask_distill.strategies.parts.metric import MetricSpace
@@ -19,8 +19,10 @@ from dask_distill.strategies.parts.two_rounds import (
     Covering,
     Traverse,
 )
+from dask_distill.support.options import Interval, Such, option
 from dask_distill.survey.schema import Schema
 
+_FUNCTION = Such(lambda value: value is None or callable(value), "a function of a block")
 # candidates for each center and outlier
 _WITH_OUTLIERS = 8
 
@@ -66,11 +68,11 @@ class KCenter(Stepwise):
     convolutional neural networks: a core-set approach.
     """
 
-    metric: str = "euclidean"
-    scale: str = "none"
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("none", SCALE)
     exact: bool = False
-    outliers: int = 0
-    reduce: Callable[[Any], Any] | None = None
+    outliers: int = option(0, Interval(0), way_out="0 covers all rows")
+    reduce: Callable[[Any], Any] | None = option(None, _FUNCTION)
 
     name: ClassVar[str] = "kcenter"
     tasks: ClassVar[frozenset[str]] = TARGETS
@@ -78,15 +80,11 @@ class KCenter(Stepwise):
     uses_seed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        if self.outliers < 0:
-            raise InputError(f"outliers must be at least 0, got {self.outliers}; 0 covers all rows")
+        super().__post_init__()
         if self.outliers and self.exact:
             raise InputError(
                 "exact must be False with outliers, got True: there is no traversal to be equal to"
             )
-        if self.reduce is not None and not callable(self.reduce):
-            raise InputError(f"reduce must be a function of a block, got {self.reduce!r}")
 
     @property
     def first_round(self) -> str | None:

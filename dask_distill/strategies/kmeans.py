@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.kernels.nearest import nearest_center
-from dask_distill.strategies.base import TARGETS, Footprint, Ranges
+from dask_distill.strategies.base import METRIC, SCALE, TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import (
     DRAWS,
     Approach,
     Clustering,
     begin,
-    check_iterations,
 )
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
+from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
 
 
@@ -201,18 +201,14 @@ class KMeans(Stepwise):
     Least squares quantization in PCM.
     """
 
-    metric: str = "euclidean"
-    scale: str = "none"
-    iterations: int = 3
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("none", SCALE)
+    iterations: int = option(3, Interval(0, 100), way_out="3 is the default")
 
     name: ClassVar[str] = "kmeans"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
-    ranges: ClassVar[Ranges | None] = {"scale": ("standard", "none")}
-
-    def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        check_iterations(self.iterations)
+    ranges: ClassVar[Ranges | None] = {"scale": SCALE.choices}
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Approach:
         """Begin with rows of the survey's sample as candidates."""

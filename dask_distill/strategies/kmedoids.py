@@ -5,15 +5,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dask_distill.strategies.base import TARGETS, Footprint
+from dask_distill.strategies.base import METRIC, SCALE, TARGETS, Footprint
 from dask_distill.strategies.parts.exemplars import (
+    AS_USUAL,
     CHEAP,
+    OVERSAMPLE,
     OfferExemplars,
-    check_oversample,
     first_question,
 )
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import Stepwise
+from dask_distill.support.options import option
 from dask_distill.survey.schema import Schema
 
 
@@ -42,17 +44,13 @@ class KMedoids(Stepwise):
     algorithms; Ene, Im, Moseley (2011), Fast clustering using MapReduce.
     """
 
-    metric: str = "euclidean"
-    scale: str = "none"
-    oversample: float = 3.0
+    metric: str = option("euclidean", METRIC)
+    scale: str = option("none", SCALE)
+    oversample: float = option(3.0, OVERSAMPLE, way_out=AS_USUAL)
 
     name: ClassVar[str] = "kmedoids"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        MetricSpace.check(self.metric, self.scale)
-        check_oversample(self.oversample)
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> OfferExemplars:
         """All rows are one group."""

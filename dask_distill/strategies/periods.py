@@ -16,11 +16,13 @@ from dask_distill.kernels.timeline import period_numbers
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import Counts, RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.stepwise import SteppedRanking
+from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
 
 CALENDAR = ("year", "quarter", "month", "week", "day", "hour")
 # quotas of more groups than this are no quotas any more
 _MOST_SPANS = 10_000
+_SPANS = Interval(1, _MOST_SPANS, kind="whole", noun="a number of spans")
 
 
 @dataclass(frozen=True)
@@ -198,30 +200,13 @@ class Periods(SteppedRanking):
         ``initial`` go without.
     """
 
-    period: float | str = "month"
-    balance: str = "proportional"
+    period: float | str = option("month", OneOf(*CALENDAR, listed=True), _SPANS)
+    balance: str = option("proportional", OneOf("proportional", "equal"))
 
     name: ClassVar[str] = "periods"
     grows: ClassVar[bool] = True
     needs_time: ClassVar[bool] = True
     balances_classes: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        number = self.period
-        good = (
-            number in CALENDAR
-            if isinstance(number, str)
-            else not isinstance(number, bool)
-            and float(number).is_integer()
-            and 1 <= number <= _MOST_SPANS
-        )
-        if not good:
-            raise InputError(
-                f"period must be one of {', '.join(CALENDAR)}, or a number of spans from 1 to "
-                f"{_MOST_SPANS:,}, got {self.period!r}"
-            )
-        if self.balance not in ("proportional", "equal"):
-            raise InputError(f'balance must be "proportional" or "equal", got {self.balance!r}')
 
     def check_time(self, dates: bool) -> None:
         """Months need dates."""

@@ -8,6 +8,7 @@ from dask_distill.errors import InputError
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.support.metrics import as_metrics
+from dask_distill.support.options import Interval, OneOf, option
 
 METHODS = ("tpe", "nsga2")
 
@@ -59,12 +60,12 @@ class Search(Strategy):
     NSGA-II; Akiba, Sano, Yanase, Ohta, Koyama (2019), Optuna.
     """
 
-    method: str = "tpe"
-    trials: int = 32
-    minutes: float = 0.0
+    method: str = option("tpe", OneOf(*METHODS, listed=True))
+    trials: int = option(32, Interval(2, 10_000))
+    minutes: float = option(0.0, Interval(0, closed="left"), way_out="0 is no limit")
     metric: str | Mapping[str, Any] | Callable[..., float] = "accuracy"
-    seeds: int = 2
-    max_rows: int = 20_000
+    seeds: int = option(2, Interval(2, 100))
+    max_rows: int = option(20_000, Interval(500, 1_000_000))
     study: str = ""
     model: str | object = None
 
@@ -73,21 +74,8 @@ class Search(Strategy):
     uses_proxy: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        super().__post_init__()
         as_metrics(self.metric)
-        for name, least, most in (
-            ("trials", 2, 10_000),
-            ("seeds", 2, 100),
-            ("max_rows", 500, 1_000_000),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise InputError(f"{name} must be from {least} to {most:,}, got {value}")
-        if not 0 <= self.minutes < float("inf"):
-            raise InputError(
-                f"minutes must be at least 0 and finite, got {self.minutes}; 0 is no limit"
-            )
 
     @property
     def settled(self) -> str | None:

@@ -149,6 +149,7 @@ class Spaced(Stepwise):
     needs_time: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.min_gap == "":
             raise InputError('strategy spaced needs min_gap, got none; e.g. min_gap="6h"')
         Span.of(self.min_gap, "min_gap")

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
@@ -16,6 +15,7 @@ from dask_distill.strategies.base import Footprint, Ranges
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
 from dask_distill.strategies.parts.scorers import Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
+from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
 
 _SCORES = ("el2n", "gradient", "entropy", "margin")
@@ -142,30 +142,15 @@ class Strata(SteppedRanking):
     Zheng, Liu, Lai, Prakash (2023), Coverage-centric coreset selection for high pruning rates.
     """
 
-    drop: float = 0.3
-    strata: int = 50
-    score: str = "el2n"
+    drop: float = option(0.3, Interval(0, 1, closed="left"), way_out="0.3 is the default")
+    strata: int = option(50, Interval(1, 10_000), way_out="50 is the default")
+    score: str = option("el2n", OneOf(*_SCORES), way_out="leave it out for el2n")
 
     name: ClassVar[str] = "strata"
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {"drop": (0.0, 0.6), "score": ("el2n", "margin", "entropy")}
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.drop < 1:
-            raise InputError(
-                f"drop must be at least 0 and below 1, got {self.drop}; 0.3 is the default"
-            )
-        if not 1 <= self.strata <= 10_000:
-            raise InputError(
-                f"strata must be from 1 to 10,000, got {self.strata}; 50 is the default"
-            )
-        if self.score not in _SCORES:
-            raise InputError(
-                'score must be "el2n", "gradient", "entropy" or "margin", '
-                f"got {self.score!r}; leave it out for el2n"
-            )
 
     def requires_labels(self, proxy: Any) -> bool:
         """Doubt needs none where the user brings the model."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dask_distill.errors import InputError
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import NUMBERS, Ranges
 from dask_distill.strategies.parts.ranking import Counts, Ranking
+from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
 
 
@@ -23,7 +23,7 @@ class Stratified(Ranking):
         Rows that every class gets at least (or all it has), while size allows.
     """
 
-    floor: int = 1
+    floor: int = option(1, Interval(1), way_out="1 keeps every class")
 
     name: ClassVar[str] = "stratified"
     tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
@@ -33,10 +33,6 @@ class Stratified(Ranking):
     grouped: ClassVar[bool] = True
     draws_by_number: ClassVar[bool] = True
     may_draw_by_number: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.floor < 1:
-            raise InputError(f"floor must be at least 1, got {self.floor}; 1 keeps every class")
 
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """In proportion to the classes' rows."""

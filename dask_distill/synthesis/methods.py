@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+from dask_distill.support.options import FLAG, Interval, OneOf, check_options, option
 from dask_distill.synthesis.encoding import Float32
 
 Codes = npt.NDArray[np.int64]
@@ -59,19 +60,9 @@ class Method:
     """A way to make rows; see `GAN`, `Diffusion`, `Condensation`."""
 
     name: ClassVar[str]
-    least: ClassVar[dict[str, int]] = {"steps": 1, "batch": 2, "width": 1}
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, least = getattr(self, field.name), self.least.get(field.name)
-            if least is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(
-                    f"{field.name} of {self.name} must be an int of at least {least}, got {value!r}"
-                )
-        if not isinstance(self._by_class, bool):
-            raise InputError(f"by_class must be true or false, got {self._by_class!r}")
+        check_options(self, f"{{}} of {self.name}")
 
     @property
     def each_class(self) -> bool:
@@ -126,14 +117,13 @@ class GAN(Method):
     """
 
     name: ClassVar[str] = "gan"
-    least: ClassVar[dict[str, int]] = Method.least | {"noise": 1, "pack": 1}
 
-    steps: int = 2000
-    batch: int = 256
-    width: int = 128
-    noise: int = 32
-    pack: int = 1
-    by_class: bool = False
+    steps: int = option(2000, Interval(1, kind="int"))
+    batch: int = option(256, Interval(2, kind="int"))
+    width: int = option(128, Interval(1, kind="int"))
+    noise: int = option(32, Interval(1, kind="int"))
+    pack: int = option(1, Interval(1, kind="int"))
+    by_class: bool = option(False, FLAG)
 
 
 @dataclass(frozen=True)
@@ -159,13 +149,12 @@ class Diffusion(Method):
     """
 
     name: ClassVar[str] = "diffusion"
-    least: ClassVar[dict[str, int]] = Method.least | {"levels": 2}
 
-    steps: int = 2000
-    batch: int = 256
-    width: int = 128
-    levels: int = 100
-    by_class: bool = False
+    steps: int = option(2000, Interval(1, kind="int"))
+    batch: int = option(256, Interval(2, kind="int"))
+    width: int = option(128, Interval(1, kind="int"))
+    levels: int = option(100, Interval(2, kind="int"))
+    by_class: bool = option(False, FLAG)
 
 
 @dataclass(frozen=True)
@@ -193,15 +182,10 @@ class Condensation(Method):
 
     name: ClassVar[str] = "condensation"
 
-    steps: int = 300
-    batch: int = 256
-    width: int = 128
-    initial: str = "real"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.initial not in ("real", "noise"):
-            raise InputError(f"initial must be real or noise, got {self.initial!r}")
+    steps: int = option(300, Interval(1, kind="int"))
+    batch: int = option(256, Interval(2, kind="int"))
+    width: int = option(128, Interval(1, kind="int"))
+    initial: str = option("real", OneOf("real", "noise"))
 
 
 METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (GAN, Diffusion, Condensation)}

@@ -117,8 +117,8 @@ def test_hierarchical__same_bits_for_any_chunking():
     ("options", "message"),
     [
         ({"levels": 0}, "levels must be from 1 to 6, got 0"),
-        ({"shrink": 1}, "shrink must be from 2 to 1000, got 1"),
-        ({"leaves": -1}, "leaves must be from 0 to 100000, got -1"),
+        ({"shrink": 1}, "shrink must be from 2 to 1,000, got 1"),
+        ({"leaves": -1}, "leaves must be from 0 to 100,000, got -1"),
         ({"resample": 21}, "resample must be from 0 to 20, got 21"),
         ({"metric": "l1"}, "metric must be"),
     ],

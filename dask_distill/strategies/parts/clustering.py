@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans
 from dask_distill.kernels.masses import counted
@@ -173,9 +172,3 @@ def begin(aim: Clustering, space: MetricSpace, schema: Schema) -> Approach:
     hashes = row_hash(schema.sample.rows, schema.seed, stream=Stream.KMEANS_FIRST)
     some = np.sort(np.argsort(hashes, kind="stable")[: aim.size])
     return Approach(aim, space, space(schema.sample.X[some]), 0)
-
-
-def check_iterations(iterations: int) -> None:
-    """Refuse what would not move, or not end."""
-    if not 0 <= iterations <= 100:
-        raise InputError(f"iterations must be from 0 to 100, got {iterations}; 3 is the default")

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.exemplars import choose_exemplars, distances, greedy
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.masses import counted
@@ -21,6 +20,7 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.stepwise import RowChoice
+from dask_distill.support.options import Interval
 
 # rows among which a block chooses at once: the cost is its square
 GROUP = 1024
@@ -28,12 +28,9 @@ GROUP = 1024
 CHEAP = 2048
 
 
-def check_oversample(oversample: float) -> None:
-    """Refuse too few candidates, or nearly all rows."""
-    if not 1 <= oversample <= 20:
-        raise InputError(
-            f"oversample must be from 1 to 20, got {oversample}; leave it out for the default"
-        )
+# candidates for each row selected
+OVERSAMPLE = Interval(1, 20)
+AS_USUAL = "leave it out for the default"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,14 +26,6 @@ class MetricSpace:
     scale: npt.NDArray[np.float64] | None
     reduce: Callable[[Any], Any] | None = None
 
-    @staticmethod
-    def check(metric: str, scale: str) -> None:
-        """Refuse unknown names."""
-        if metric not in ("euclidean", "cosine"):
-            raise InputError(f'metric must be "euclidean" or "cosine", got {metric!r}')
-        if scale not in ("none", "standard"):
-            raise InputError(f'scale must be "none" or "standard", got {scale!r}')
-
     @classmethod
     def of(
         cls,

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.ranking import add_histograms, ascending_keys
 from dask_distill.kernels.sampling import chance_rate, pareto_keys, uniforms
@@ -29,6 +28,7 @@ from dask_distill.strategies.parts.ranking import (
     highest_first,
 )
 from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
+from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -233,7 +233,7 @@ class Scored(Ranking):
     """Base of the strategies that take the highest scores, or a sample in proportion to them."""
 
     sample: bool = False
-    floor: float = 0.2
+    floor: float = option(0.2, Interval(0, 1, closed="right"), way_out="0.2 is the default")
 
     draws: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = True
@@ -242,12 +242,6 @@ class Scored(Ranking):
     searched_with: ClassVar[Mapping[str, Any]] = MappingProxyType({"sample": True})
     criterion: ClassVar[str]
     trap: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        if not 0 < self.floor <= 1:
-            raise InputError(
-                f"floor must be above 0 and at most 1, got {self.floor}; 0.2 is the default"
-            )
 
     @property
     def warning(self) -> str | None:

@@ -34,7 +34,7 @@ from dask_distill.runtime.runner import LocalRunner
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.selection.certify import lower_bound
 from dask_distill.strategies import KCenter
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Sample, Schema
 
 HERE = Path(__file__).parent
 
@@ -57,7 +57,7 @@ def blocks_of(X, count):
         block_classes=None,
         mean=np.zeros(d),
         scale=np.ones(d),
-        sample=None,
+        sample=Sample(rows=np.arange(1), X=X[:1], codes=None),
         dropped=0,
         fingerprint="",
         seed=0,

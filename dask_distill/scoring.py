@@ -42,7 +42,7 @@ from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.scorers import REPORTED, Scorer
 from dask_distill.subset.scores import Scores
 from dask_distill.survey.reading import raw_blocks
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline, Schema
 from dask_distill.survey.survey import valid_rows
 from dask_distill.survey.validity import OnInvalid
 from dask_distill.tables.profile import likely
@@ -213,7 +213,7 @@ class ChunkScorer:
     Attributes
     ----------
     scorer : Scorer
-    outline : Schema
+    outline : Outline
         What the survey found, without its sample.
     scales : tuple
         `Scales` and the user's model that judges before them; empty where features stay as they
@@ -226,7 +226,7 @@ class ChunkScorer:
     """
 
     scorer: Scorer
-    outline: Schema
+    outline: Outline
     scales: tuple[Scales, EstimatorProxy | None] | tuple[()]
     criteria: tuple[str, ...]
     starts: npt.NDArray[np.int64]

@@ -26,7 +26,7 @@ from dask_distill.strategies.parts import exact_rounds, two_rounds
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import Covering, Followers, Traverse
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Sample, Schema
 
 
 def mixture(n, d, seed=0, groups=20):
@@ -56,7 +56,7 @@ def select(X, parts, k, strategy):
         block_classes=None,
         mean=X.mean(0, dtype=float),
         scale=X.std(0, dtype=float),
-        sample=None,
+        sample=Sample(rows=np.arange(1), X=X[:1], codes=None),
         dropped=0,
         fingerprint="",
         seed=0,
@@ -273,7 +273,7 @@ def test_join__holds_no_block_twice():
             block_classes=None,
             mean=None,
             scale=None,
-            sample=None,
+            sample=Sample(rows=np.arange(1), X=X[:1], codes=None),
             dropped=0,
             fingerprint="",
             seed=0,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from dask_distill.data.blocks import tile_rows
 from dask_distill.data.places import Places
 from dask_distill.errors import InputError
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 Float32 = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -68,7 +68,7 @@ class EstimatorProxy:
         return replace(self, estimator=None)
 
 
-def use_estimator(estimator: Any, schema: Schema) -> EstimatorProxy:
+def use_estimator(estimator: Any, schema: Outline) -> EstimatorProxy:
     """Wrap a fitted estimator, after checking that it knows the data's classes.
 
     Raises

@@ -51,16 +51,14 @@ def fit_softmax(schema: Schema) -> SoftmaxProxy:
     Parameters
     ----------
     schema : Schema
-        With its sample.
+        Of labelled rows.
 
     Returns
     -------
     SoftmaxProxy
     """
-    sample, codes = _sample(schema)
-    Z = Scaling.of(schema)(sample.X)
-    assert schema.counts is not None
-    C = len(schema.counts)
+    sample, codes = schema.sample, schema.sample.class_numbers
+    Z, C = Scaling.of(schema)(sample.X), len(schema.class_counts)
     axes = _fewer_axes(Z.shape[1], _width(C, 1), schema.seed)
     if axes is None and len(Z) * C <= _MOST_PROBABILITIES:
         return _fit(Z, codes, schema)
@@ -89,16 +87,15 @@ def fit_ensemble(schema: Schema) -> EnsembleProxy:
     Parameters
     ----------
     schema : Schema
-        With its sample.
+        Of labelled rows.
 
     Returns
     -------
     EnsembleProxy
     """
-    sample, codes = _sample(schema)
+    sample, codes = schema.sample, schema.sample.class_numbers
     Z = Scaling.of(schema)(sample.X)
-    assert schema.counts is not None
-    d, C = Z.shape[1], len(schema.counts)
+    d, C = Z.shape[1], len(schema.class_counts)
     width = _width(C, FOLDS)
     D = min(FOURIER_FEATURES, max(width - d, width // 2))
     axes = _fewer_axes(d, width - D, schema.seed)
@@ -178,15 +175,13 @@ def _fewer_axes(d: int, most: int, seed: int) -> Float32 | None:
 
 def _unseen(schema: Schema) -> Float32:
     """Intercepts of classes that a fit has not seen: what their shares say, far below the rest."""
-    assert schema.counts is not None
-    return (np.log(np.maximum(schema.counts, 1) / schema.n) - 10).astype(np.float32)
+    return (np.log(np.maximum(schema.class_counts, 1) / schema.n) - 10).astype(np.float32)
 
 
 def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxProxy:
     from sklearn.linear_model import LogisticRegression
 
-    assert schema.counts is not None
-    C = len(schema.counts)
+    C = len(schema.class_counts)
     weights = np.zeros((C, Z.shape[1]), np.float32)
     present = np.unique(codes)
     intercepts = _unseen(schema)
@@ -206,17 +201,11 @@ def _fit(Z: Float32, codes: npt.NDArray[np.int32], schema: Schema) -> SoftmaxPro
     return SoftmaxProxy(weights, intercepts)
 
 
-def sample_weights(sample: Sample | None) -> Float32 | None:
+def sample_weights(sample: Sample) -> Float32 | None:
     """(m,) how often each row counts, once on average; None where they are alike."""
-    if sample is None or sample.mass is None:
+    if sample.mass is None:
         return None
     return (sample.mass / sample.mass.mean()).astype(np.float32)
-
-
-def _sample(schema: Schema) -> tuple[Sample, npt.NDArray[np.int32]]:
-    if schema.sample is None or schema.sample.codes is None:
-        raise ValueError("schema must hold a labelled sample, got an outline")
-    return schema.sample, schema.sample.codes
 
 
 def folds_of(rows: Rows, codes: npt.NDArray[np.int32], seed: int) -> npt.NDArray[np.int8]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import tile_rows
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 Float32 = npt.NDArray[np.float32]
 # features of rows that are standardised side by side: the loop runs over all of them
@@ -23,7 +23,7 @@ class Scaling:
     inverse: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, schema: Schema) -> "Scaling":
+    def of(cls, schema: Outline) -> "Scaling":
         """From the survey's moments."""
         return cls(schema.mean, 1 / schema.scale)
 

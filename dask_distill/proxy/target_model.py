@@ -44,7 +44,6 @@ class TargetModel:
         """On the survey's sample, of (m, T) targets."""
         from sklearn.linear_model import LogisticRegression, Ridge
 
-        assert schema.sample is not None
         scaling = Scaling.of(schema)
         Z, Y = scaling(schema.sample.X).astype(np.float64), targets.astype(np.float64)
         own = sample_weights(schema.sample)

@@ -23,7 +23,7 @@ from dask_distill.selection.marks import Marks, Protection
 from dask_distill.selection.request import Asked
 from dask_distill.selection.watched import Groups
 from dask_distill.strategies.parts.stepwise import Stepwise
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline, Schema
 
 Rows = npt.NDArray[np.int64]
 
@@ -34,7 +34,7 @@ class Parting:
 
     apart: Apart
     schema: Any
-    outline: Schema
+    outline: Outline
     blocks: list[Any] = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ def set_apart(
     found = run.call("apart", content, final)
     apart: Apart = run.fetch(found)
     rest = run.call("rest", Apart.rest, found, schema)
-    outline: Schema = run.fetch(run.call("rest-outline", Schema.outline, rest))
+    outline: Outline = run.fetch(run.call("rest-outline", Schema.outline, rest))
     # the rows of a block are read again, not held: only which of them are set apart is
     left = [
         run.call(part("rest", i, blocks), _rest, block, state)

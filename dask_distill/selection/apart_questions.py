@@ -13,13 +13,14 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.masses import counted
 from dask_distill.selection.apart_rules import Rules, is_in
 from dask_distill.selection.watched import Groups
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.schema import Outline, Sample, Schema
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Features = npt.NDArray[np.floating]
 Float32 = npt.NDArray[np.float32]
 AnyRows = TypeVar("AnyRows", Block, Sample)
+Known = TypeVar("Known", bound=Outline)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,7 +59,7 @@ class Apart(Final):
         return Selection(self.protected, np.ones(len(self.protected)), self.codes)
 
     def join(
-        self, indices: Rows, weights: Float32, scores: dict[str, Float32], pool: Schema
+        self, indices: Rows, weights: Float32, scores: dict[str, Float32], pool: Outline
     ) -> tuple[Rows, Float32, dict[str, Float32]]:
         """Protected rows among the selected ones, which stand for the pool together.
 
@@ -81,7 +82,7 @@ class Apart(Final):
         """For the provenance."""
         return {"rows_protected": len(self.protected), "rows_initial": len(self.initial)}
 
-    def pool(self, outline: Schema) -> Schema:
+    def pool(self, outline: Outline) -> Outline:
         """The outline without rows that were chosen already: what the subset stands for."""
         masses = None if self.masses is None else self.masses[:, 1]
         return _without(outline, self.counts[:, 1], masses)
@@ -90,8 +91,6 @@ class Apart(Final):
         """What the strategy sees: neither protected nor chosen rows."""
         masses = None if self.masses is None else self.masses.sum(axis=1)
         left = _without(schema, self.counts.sum(axis=1), masses)
-        if schema.sample is None:
-            return left
         sample = schema.sample
         gone = np.isin(sample.rows, self.protected) | np.isin(sample.rows, self.initial)
         open_ = np.flatnonzero(~gone)
@@ -330,8 +329,8 @@ def rows_kept(rows: AnyRows, keep: npt.NDArray[Any]) -> AnyRows:
 
 
 def _without(
-    schema: Schema, gone: npt.NDArray[np.int64], masses: npt.NDArray[np.int64] | None
-) -> Schema:
+    schema: Known, gone: npt.NDArray[np.int64], masses: npt.NDArray[np.int64] | None
+) -> Known:
     """Counts without (B, C) rows, and what those stand for."""
     counts = None if schema.counts is None else schema.counts - gone.sum(axis=0)
     table = None if schema.block_classes is None else schema.block_classes - gone

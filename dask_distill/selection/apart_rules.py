@@ -32,7 +32,6 @@ class Emptiness:
     def of(cls, part_: float, schema: Schema) -> "Emptiness":
         """Every other row of the sample measures how far the others are."""
         sample = schema.sample
-        assert sample is not None
         Z = Scaling.of(schema)(sample.X)
         step = max(2, -(-len(Z) // _REFERENCES))
         reference = np.arange(len(Z)) % step == 0

@@ -19,7 +19,7 @@ from dask_distill.strategies.parts.held import Held, OrderedCenters, Pool
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Traverse
 from dask_distill.subset.subset import Certificate
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -193,18 +193,17 @@ def lower_bound(squared_radii: Floats, k: int) -> float:
 class _Certifier(KCenter):
     """Candidates as for k-center, one traversal of them, one measuring pass."""
 
-    indices: Rows | None = None
+    indices: Rows
 
-    def ask(self, schema: Schema, size: int, proxy: Any) -> Traverse:
+    def ask(self, schema: Outline, size: int, proxy: Any) -> Traverse:
         """Twice as many rows as were selected, as far from each other as can be."""
-        assert self.indices is not None
         wanted = int(np.ceil(OVERSAMPLING * min(schema.n, size + 1)))
         aim = Spreading(size, schema.n, self.indices, wanted)
         space = MetricSpace.of(self.metric, self.scale, schema, self.reduce)
         return Traverse.begin(aim, space, wanted, schema.block_counts)
 
 
-def _ask(certifier: _Certifier, outline: Schema, size: int) -> Traverse:
+def _ask(certifier: _Certifier, outline: Outline, size: int) -> Traverse:
     return certifier.ask(outline, size, None)
 
 

@@ -25,7 +25,7 @@ from dask_distill.selection.task import score_blocks
 from dask_distill.selection.watched import Watched, group_counts, sampled_counts, selected_groups
 from dask_distill.strategies.base import Strategy
 from dask_distill.survey.reading import unread_blocks
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline, Schema
 from dask_distill.survey.survey import valid_block
 
 
@@ -38,7 +38,7 @@ class Selected:
     indices, weights, scores : as in a `Coreset`
     initial : (i,) int64 array
         Rows that were chosen before.
-    pool : Schema
+    pool : Outline
         What the subset stands for.
     codes : (k,) int32 array or None
         Class numbers of the rows.
@@ -59,7 +59,7 @@ class Selected:
     weights: npt.NDArray[np.float32]
     scores: dict[str, npt.NDArray[np.float32]]
     initial: npt.NDArray[np.int64]
-    pool: Schema
+    pool: Outline
     codes: npt.NDArray[np.int32] | None
     taken: npt.NDArray[np.int64] | None
     groups: npt.NDArray[np.uint8] | None
@@ -95,9 +95,9 @@ class Offered:
     Attributes
     ----------
     schema : handle of `Schema`
-    outline : Schema
+    outline : Outline
     blocks : list of handles of `Block`
-    pool : Schema
+    pool : Outline
         What the subset stands for.
     wanted : int
         Rows that are left to the strategy.
@@ -105,9 +105,9 @@ class Offered:
     """
 
     schema: Any
-    outline: Schema
+    outline: Outline
     blocks: list[Any]
-    pool: Schema
+    pool: Outline
     wanted: int
     apart: Apart | None = None
 
@@ -224,7 +224,7 @@ def select_rows(
 
 
 def assemble(
-    selections: list[Selection], outline: Schema, size: int, strategy: Strategy
+    selections: list[Selection], outline: Outline, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
     if size == 0:

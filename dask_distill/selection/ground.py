@@ -23,7 +23,7 @@ from dask_distill.spaces.scales import (
     unscaled,
 )
 from dask_distill.survey.reading import content_fingerprint, looked_at
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline, Schema
 from dask_distill.survey.survey import Survey, valid_block
 from dask_distill.survey.validity import columns_named
 
@@ -38,9 +38,9 @@ class Ground:
     ----------
     schema : handle of `Schema`
         What the survey found, its sample too.
-    held_outline : handle of `Schema`
+    held_outline : handle of `Outline`
         Its outline: the same without the sample.
-    outline : Schema
+    outline : Outline
         That, here.
     blocks : list of handles of `Block`
         In the space where rows are compared.
@@ -61,7 +61,7 @@ class Ground:
 
     schema: Any
     held_outline: Any
-    outline: Schema
+    outline: Outline
     blocks: list[Any]
     space: str | None = None
     unreduced: list[Any] | None = None
@@ -75,7 +75,7 @@ class Ground:
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
     """The first pass; or what it found before the run died, where the values are still the same."""
     journal = run.journal.shared
-    outline: Schema | None = journal.get("outline") if journal.has("schema") else None
+    outline: Outline | None = journal.get("outline") if journal.has("schema") else None
     if outline is None:
         with columns_named(asked.dataset.columns):
             schema, held_outline = _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
@@ -136,7 +136,7 @@ def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
     )
 
 
-def _refuse_huge(asked: Asked, outline: Schema) -> None:
+def _refuse_huge(asked: Asked, outline: Outline) -> None:
     """End the run where squares of distances would be infinite."""
     request = asked.request
     assert outline.largest is not None

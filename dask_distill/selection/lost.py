@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.selection.watched import Groups
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 Counts = npt.NDArray[np.int64]
 # a group that a random subset would hold fewer rows of is not dense
@@ -19,7 +19,7 @@ _EXPECTED = 5
 def lost(
     groups: Groups,
     counts: Counts,
-    outline: Schema,
+    outline: Outline,
     taken: Counts | None,
     size: int,
     *,
@@ -32,7 +32,7 @@ def lost(
     groups : Groups
     counts : (2, G) int64 array
         Rows of each group, all and selected.
-    outline : Schema
+    outline : Outline
     taken : (C,) int64 array or None
         Rows selected of each class.
     size : int
@@ -96,7 +96,7 @@ def shown(told: dict[str, Any] | None) -> str:
     return "; ".join(parts)
 
 
-def _described(groups: Groups, group: int, rows: int, outline: Schema) -> dict[str, Any]:
+def _described(groups: Groups, group: int, rows: int, outline: Outline) -> dict[str, Any]:
     label = None
     if groups.codes is not None and outline.classes is not None:
         label = outline.classes[groups.codes[group]].item()

@@ -18,7 +18,7 @@ from dask_distill.selection.lost import lost
 from dask_distill.selection.rare_labels import label_names, label_table, lost_labels
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.shares import underrepresented, underrepresented_labels
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 
 def make_provenance(
@@ -84,7 +84,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
-def input_facts(dataset: Dataset, outline: Schema) -> dict[str, Any]:
+def input_facts(dataset: Dataset, outline: Outline) -> dict[str, Any]:
     """What was read, JSON-able."""
     return {
         "fingerprint": outline.fingerprint,
@@ -118,7 +118,7 @@ def _underrepresented(
     classes: list[dict[str, Any]] | None,
     labels: list[dict[str, Any]] | None,
     size: int,
-    outline: Schema,
+    outline: Outline,
 ) -> list[dict[str, Any]] | None:
     """Classes, or labels of several, that are kept far below their share; None without any."""
     if labels is not None:
@@ -132,7 +132,7 @@ def _underrepresented(
     return underrepresented(classes, size, request.strategy)
 
 
-def _filled(outline: Schema, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:
+def _filled(outline: Outline, columns: Sequence[str] | None) -> list[dict[str, Any]] | None:
     """Rows with NaN that the reduction fills in, by column."""
     if outline.filled is None:
         return None
@@ -153,7 +153,7 @@ def _attributes(dataset: Dataset) -> dict[str, dict[str, Any]]:
     }
 
 
-def _weights(outline: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
+def _weights(outline: Outline, dataset: Dataset) -> dict[str, Any] | bool | None:
     """Which sample weights, and their sum; None where there are none, False for none wanted."""
     if outline.weighing is None:
         return None if dataset.weight_name else False
@@ -164,7 +164,7 @@ def _weights(outline: Schema, dataset: Dataset) -> dict[str, Any] | bool | None:
     }
 
 
-def dropped_facts(outline: Schema, columns: Sequence[str] | None) -> dict[str, Any] | None:
+def dropped_facts(outline: Outline, columns: Sequence[str] | None) -> dict[str, Any] | None:
     """Of the rows left out: how many by column and by class, and what is left of each class."""
     if outline.invalid is None:
         return None
@@ -198,7 +198,7 @@ def gone_classes(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _class_table(
-    outline: Schema, taken: npt.NDArray[np.int64] | None
+    outline: Outline, taken: npt.NDArray[np.int64] | None
 ) -> list[dict[str, Any]] | None:
     """Rows of each class, all and selected, in order of first appearance."""
     if outline.classes is None or outline.counts is None or taken is None:

@@ -142,7 +142,6 @@ def score_blocks(asked: Asked, schema: Any, blocks: list[Any], run: Run) -> tupl
 
 
 def _sample_rows(schema: Schema) -> npt.NDArray[np.int64]:
-    assert schema.sample is not None
     return schema.sample.rows
 
 
@@ -151,7 +150,6 @@ def _scored(block: Block, values: npt.NDArray[Any], start: int, model: TargetMod
 
 
 def _scored_schema(schema: Schema, values: npt.NDArray[Any], model: TargetModel) -> Schema:
-    assert schema.sample is not None
     norms = model.gradient_norm(schema.sample.X, values)
     return replace(schema, sample=replace(schema.sample, novelty=norms))
 

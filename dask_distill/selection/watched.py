@@ -55,7 +55,6 @@ class Groups:
     def of(cls, schema: Schema, size: int) -> "Groups":
         """By k-means of a part of the survey's sample, fewer for few rows to select."""
         sample, scaling = schema.sample, Scaling.of(schema)
-        assert sample is not None
         part = slice(None, None, -(-len(sample.rows) // _SAMPLE_ROWS))
         Z = scaling(sample.X[part])
         wanted = max(2, size // _EACH)

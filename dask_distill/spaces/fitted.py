@@ -118,7 +118,6 @@ class Applied:
         cls, function: Callable[[Any], Any], schema: Schema, shape: tuple[int, ...], label: str
     ) -> "Applied":
         """See what it makes of the first rows of the sample."""
-        assert schema.sample is not None
         some = schema.sample.X[:8]
         if schema.filled is not None:
             _refuse_gaps(function, some[:1].copy(), shape, schema.filled, label)

@@ -320,7 +320,6 @@ def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> SpaceQue
     if not space.timed:
         return SpaceQuestion(reducer, judge)
     sample = schema.sample
-    assert sample is not None
     assert sample.time is not None
     with single_threaded():
         timeline = Timeline.fit(sample.time, reducer(sample.X)[0], space.time_scale)
@@ -331,7 +330,6 @@ def _reduced(schema: Schema, question: SpaceQuestion, final: Any, space: Space) 
     """The schema of the reduced space: what strategies are told of the data."""
     found: Moments = content(final)
     sample = schema.sample
-    assert sample is not None
     with single_threaded():
         Z, novelty = question.reduced(sample.X, sample.time)
         judged = sample.probabilities

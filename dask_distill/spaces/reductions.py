@@ -171,7 +171,6 @@ class Directions(Sized):
 
     def fit(self, schema: Schema, shape: tuple[int, ...]) -> Linear:
         """On the sample."""
-        assert schema.sample is not None
         if self.components > len(schema.sample.X):
             raise InputError(
                 f"reduce={self.label} must keep at most as many directions as the sample has rows "
@@ -328,7 +327,6 @@ class Autoencoder(Sized):
 
     def fit(self, schema: Schema, shape: tuple[int, ...]) -> FittedAutoencoder:
         """On nine tenths of the sample; the rest tells how well rows are made again."""
-        assert schema.sample is not None
         scaling = self.scaling(schema)
         with single_threaded():
             Z = scaling(schema.sample.X)

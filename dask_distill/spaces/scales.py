@@ -141,7 +141,6 @@ class Scales:
     def of(cls, schema: Schema, scale: str) -> "Scales":
         """As asked for; for "auto" of the columns alone whose spread a few rows make."""
         sample = schema.sample
-        assert sample is not None
         kinds = {stray.column: stray.remedy for stray in schema.stray}
         if scale != "auto":
             # those that are scaled together are indicators, waves and the like
@@ -176,7 +175,6 @@ def scaled_schema(scales: Scales, schema: Schema, judge: EstimatorProxy | None) 
     Of the sample, not of all rows: where values have bounds it knows them well enough.
     """
     sample = schema.sample
-    assert sample is not None
     X = scales(sample.X)
     mean, spread = moments(X, tile_rows(X.shape[1]), sample.mass)
     mean, spread = pool_moments([len(X)], [mean], [spread])

@@ -143,7 +143,6 @@ class Auto(Strategy):
     def ask(self, schema: Schema, size: int, proxy: Any) -> CellQuestion | StratifiedQuestion:
         """Fit the proxy, judge the sample, fix thresholds and quotas, settle small quotas."""
         sample = schema.sample
-        assert sample is not None
         scaling = Scaling.of(schema)
         counts, block_classes, codes = schema.counts, schema.block_classes, sample.codes
         model: Proxy | None = None

@@ -348,7 +348,7 @@ class Combined(SteppedRanking):
             seed=schema.seed,
             initial=chosen_before(schema, space),
             floor=self.floor,
-            same=0.0 if schema.sample is None else space.same(schema.sample.X),
+            same=space.same(schema.sample.X),
             masses=None if schema.block_masses is None else schema.masses,
         )
         return Judge(aim, space, judge, Scaling.of(schema))

@@ -156,7 +156,6 @@ class DBSCAN(SteppedRanking):
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Fix where density is measured, and eps."""
-        assert schema.sample is not None
         inverse = 1 / schema.scale if self.scale == "standard" else np.ones(schema.d)
         # without scaling rows stay where they are: equal to the last bit
         mean = schema.mean if self.scale == "standard" else np.zeros(schema.d)

@@ -116,7 +116,7 @@ class KCenter(Stepwise):
                 f"outliers must be 0 where rows are chosen before (initial, protect), got "
                 f"{self.outliers}; leave one of them out"
             )
-        same = 0.0 if schema.sample is None else space.same(schema.sample.X)
+        same = space.same(schema.sample.X)
         aim = Covering(
             size=size,
             n=schema.n,

@@ -36,5 +36,5 @@ class Stratified(Ranking):
 
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """In proportion to the classes' rows."""
-        assert schema.counts is not None
-        return class_quotas(size, schema.masses, schema.counts, self.floor), schema.counts
+        counts = schema.class_counts
+        return class_quotas(size, schema.masses, counts, self.floor), counts

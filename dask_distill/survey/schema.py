@@ -1,6 +1,6 @@
 """What the survey found."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,22 @@ class Sample:
     time: Floats | None = None
     mass: Floats | None = None
 
+    @property
+    def class_numbers(self) -> npt.NDArray[np.int32]:
+        """(m,) class numbers, of a labelled data set.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.codes is None:
+            raise ValueError("the sample must be labelled, got one without classes")
+        return self.codes
+
 
 @dataclass(frozen=True, kw_only=True)
-class Schema(Final):
-    """What the survey found.
+class Outline(Final):
+    """What the survey found, but for rows: small enough to go to every block.
 
     Attributes
     ----------
@@ -51,20 +63,15 @@ class Schema(Final):
     mean, scale : (d,) float64 arrays
         Mean and standard deviation; where a feature is constant, the size of its mean,
         at least 1.
-    sample : Sample or None
-        None in the outline that travels to every block.
     dropped : int
         Invalid rows left out.
     fingerprint : str
         Digest of the content, the same for any chunking and storage.
     block_starts : (B,) int64 array or None
         Global number of each block's first row, valid or not.
-    chosen : Sample or None
-        Rows that count as chosen before the strategy begins, where it wants them; not in the
-        outline.
     reduction : dict or None
         Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
-        sample are of the reduced space.
+        the sample are of the reduced space.
     stray : tuple of Stray
         Features of the source whose mean and standard deviation a few rows make.
     largest : (int, float) or None
@@ -95,12 +102,10 @@ class Schema(Final):
     block_classes: npt.NDArray[np.int64] | None
     mean: Floats
     scale: Floats
-    sample: Sample | None
     dropped: int
     fingerprint: str
     seed: int
     block_starts: npt.NDArray[np.int64] | None = None
-    chosen: Sample | None = None
     reduction: dict[str, Any] | None = None
     invalid: dict[str, Any] | None = None
     stray: tuple[Stray, ...] = ()
@@ -111,6 +116,18 @@ class Schema(Final):
     block_masses: npt.NDArray[np.int64] | None = None
     weightless: int = 0
     groups: tuple[Group, ...] = ()
+
+    @property
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """(C,) rows of each class, of a labelled data set.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.counts is None:
+            raise ValueError("the data set must be labelled, got one without classes")
+        return self.counts
 
     @property
     def masses(self) -> npt.NDArray[np.int64]:
@@ -139,6 +156,21 @@ class Schema(Final):
         """Weight of one unit of mass."""
         return 1.0 if self.weighing is None else self.weighing.unit
 
-    def outline(self) -> "Schema":
-        """Everything but rows: small enough to go to every block."""
-        return replace(self, sample=None, chosen=None)
+
+@dataclass(frozen=True, kw_only=True)
+class Schema(Outline):
+    """What the survey found, with rows: what a strategy asks its first question by.
+
+    Attributes
+    ----------
+    sample : Sample
+    chosen : Sample or None
+        Rows that count as chosen before the strategy begins, where it wants them.
+    """
+
+    sample: Sample
+    chosen: Sample | None = None
+
+    def outline(self) -> Outline:
+        """Everything but rows."""
+        return Outline(**{part.name: getattr(self, part.name) for part in fields(Outline)})

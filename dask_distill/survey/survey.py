@@ -33,7 +33,7 @@ from dask_distill.survey.offer import (
     side_by_side,
 )
 from dask_distill.survey.sample import class_codes, sample_of
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.schema import Outline, Sample, Schema
 from dask_distill.survey.stray import Stray, stray_columns
 from dask_distill.survey.validity import (
     Invalid,
@@ -276,12 +276,12 @@ def offered_rows(n: int, classes: int) -> int:
     return min(n, int(_OFFER * SAMPLE_ROWS) + floors)
 
 
-def valid_block(raw: RawBlock, schema: Schema) -> Block:
+def valid_block(raw: RawBlock, schema: Outline) -> Block:
     """Leave out what the survey found invalid, and put class numbers for labels."""
     return valid_rows(raw, schema, int(schema.block_counts[raw.number]) == len(raw.X))
 
 
-def valid_rows(raw: RawBlock, schema: Schema, all_valid: bool) -> Block:
+def valid_rows(raw: RawBlock, schema: Outline, all_valid: bool) -> Block:
     """The same of any run of rows, where it is known whether all of them are valid."""
     rows = raw.start + np.arange(len(raw.X), dtype=np.int64)
     X, labels, time, mass = raw.X, raw.y, raw.time, _masses(raw, schema.weighing)

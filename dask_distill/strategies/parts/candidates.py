@@ -188,7 +188,6 @@ def settle(
         What the rows that were chosen from stand for.
     """
     sample = schema.sample
-    assert sample is not None
     codes = np.zeros(len(sample.rows), np.int32) if sample.codes is None else sample.codes
     chosen: list[Rows] = []
     counts: list[Floats] = []
@@ -210,7 +209,6 @@ def sampled(
 ) -> Picked:
     """Rows of the survey's sample as candidates: each stands for itself."""
     sample = schema.sample
-    assert sample is not None
     return Picked(
         rows=sample.rows[rows],
         codes=codes[rows],

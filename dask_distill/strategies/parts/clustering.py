@@ -168,7 +168,6 @@ class Lloyd:
 
 def begin(aim: Clustering, space: MetricSpace, schema: Schema) -> Approach:
     """The first question of a clustering."""
-    assert schema.sample is not None
     hashes = row_hash(schema.sample.rows, schema.seed, stream=Stream.KMEANS_FIRST)
     some = np.sort(np.argsort(hashes, kind="stable")[: aim.size])
     return Approach(aim, space, space(schema.sample.X[some]), 0)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
-from dask_distill.survey.schema import Schema
+from dask_distill.survey.schema import Outline
 
 Features = npt.NDArray[np.floating]
 
@@ -31,7 +31,7 @@ class MetricSpace:
         cls,
         metric: str,
         scale: str,
-        schema: Schema,
+        schema: Outline,
         reduce: Callable[[Any], Any] | None = None,
         *,
         centred: bool = False,

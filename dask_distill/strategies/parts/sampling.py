@@ -256,7 +256,6 @@ class Scored(Ranking):
         """Rank at once, or first ask what the rows are worth."""
         if not self.sample:
             return super().ask(schema, size, proxy)
-        assert schema.sample is not None
         scorer = self.scorer(schema, proxy)
         assert scorer is not None
         scores = scorer(schema.sample)

@@ -147,11 +147,8 @@ def judge_sample(
     JudgedRows
         The sample as it is judged.
     """
-    sample, counts = schema.sample, schema.counts
-    assert sample is not None
-    assert sample.codes is not None
-    assert counts is not None
-    codes, times = sample.codes, times_of(sample)
+    sample, counts = schema.sample, schema.class_counts
+    codes, times = sample.class_numbers, times_of(sample)
     told = not isinstance(trust, str)
     if not told and len(codes) * proxy.classes > _MOST_PROBABILITIES:
         told, trust = True, np.inf

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dask_distill
+from dask_distill.storage import variables
 
 ROOT = Path(dask_distill.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -174,3 +175,58 @@ def test_records__of_more_than_five_fields_are_built_by_name():
         if len(given) > 5 and not all(field.kw_only for field in own):
             found.add(f"{kind.__module__}.{kind.__name__}")
     assert not found
+
+
+# ---------------------------------------------------------------- one place for a name
+
+# of arrays and columns that are stored
+STORED = {
+    *(variables.INDEX, variables.WEIGHT, variables.SUBSET_WEIGHT),
+    *(variables.SCORE, variables.NULL, variables.SUMMARY),
+    *(variables.INDEX_COLUMN, variables.WEIGHT_COLUMN, variables.SUBSET_WEIGHT_COLUMN),
+    *(variables.SCORE_COLUMN, variables.SCORE_OF_FRAME, variables.FEATURES, variables.LABELS),
+}
+# the same word for something else
+OTHERWISE = {
+    # what the rows of a class weigh, in the provenance
+    ("growing/choosing.py", "weight"),
+    ("selection/provenance.py", "weight"),
+    ("selection/shares.py", "weight"),
+    # columns of other people's tables
+    ("data/uses.py", "index"),
+    ("data/uses.py", "y"),
+    # fields of records
+    ("data/blocks.py", "X"),
+    ("kernels/frontier.py", "X"),
+    ("strategies/combined.py", "X"),
+    ("strategies/parts/held.py", "X"),
+    # a part of what is known of a row while models learn, and the words of an axis
+    ("evaluation/learner.py", "weight"),
+    ("report/pictures.py", "weight"),
+    # parameters of scikit-learn, and what nobody sees
+    ("distiller.py", "X"),
+    ("selection/task.py", "y"),
+}
+
+
+def strings(tree):
+    """Strings of a module, and the beginnings of formatted ones; no docstrings."""
+    told = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value
+
+
+def test_names_of_what_is_stored__are_in_one_place():
+    found = {
+        (name(file), word)
+        for file in FILES
+        if name(file) != "storage/variables.py"
+        for word in strings(ast.parse(file.read_text()))
+        if word in STORED
+    }
+    assert found == OTHERWISE

@@ -26,10 +26,10 @@ from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import FEATURE, LEFT_OUT, ColumnUse, listed, told, used_columns
 from dask_distill.data.weights import UNNAMED, Weighing
 from dask_distill.errors import InputError
+from dask_distill.storage.variables import FEATURES, LABELS
 from dask_distill.support.html import facts_table
 
 # arrays and groups of the output that are ours
-RESERVED = ("index", "weight", "score", "summary", "null", "subset_weight")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -88,8 +88,8 @@ class Dataset:
     features: da.Array
     labels: da.Array | None = None
     carry: dict[str, da.Array] = field(default_factory=dict)
-    feature_name: str = "X"
-    label_name: str = "y"
+    feature_name: str = FEATURES
+    label_name: str = LABELS
     columns: tuple[str, ...] | None = None
     sources: tuple[str, ...] = ()
     time_name: str | None = None

@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.labels import missing_labels
-
-NULL = "null/"
+from dask_distill.storage.variables import NULL
 
 
 def may_hold_nulls(array: da.Array) -> bool:

@@ -17,6 +17,7 @@ from dask_distill.data.labels import dense
 from dask_distill.data.packed import refuse_attributes, refuse_packed
 from dask_distill.data.reader import RowReader
 from dask_distill.errors import InputError
+from dask_distill.storage.variables import FEATURES
 
 _CHUNK_BYTES = 16 * 2**20
 # these travel as an address; others hold the bytes
@@ -34,7 +35,7 @@ def of_zarr(values: Any, name: str) -> da.Array:
         raise not_an_array(
             name, values, "pick one of its arrays, e.g. group['X'], or open_dataset its path"
         )
-    refuse_packed(values, name, values.basename or "X")
+    refuse_packed(values, name, values.basename or FEATURES)
     if type(values.store).__name__ not in _STORED:
         return rows_of_object(values, name, values.shape, values.dtype)
     if hasattr(values.store, "root"):

@@ -7,6 +7,7 @@ from typing import Any
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.errors import InputError
+from dask_distill.storage.variables import LABELS
 
 
 def with_written(dataset: Dataset, columns: str | Sequence[str]) -> Dataset:
@@ -81,7 +82,7 @@ def beside_table(features: Any, labels: Any, carry: Collection[str] | None) -> A
         )
     if labels is None or features.label_name not in there:
         return features
-    name = "y"
+    name = LABELS
     while name in there or name in features.carry:
         name += "_"
     return replace(features, label_name=name)

@@ -18,6 +18,7 @@ from dask_distill.evaluation.splits import hashed_rows
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.threads import single_threaded
+from dask_distill.storage.variables import SCORE
 from dask_distill.subset.features import NotWrittenError
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import (
@@ -131,7 +132,7 @@ def drawings(coreset: Subset, dataset: Dataset | None = None) -> dict[str, Drawi
         low, middle, high = np.quantile(values, (0, 0.5, 1))
         title = f"Histogram of {name}: {low:.3g} to {high:.3g}, median {middle:.3g}"
         words = name.replace("_", " ")
-        drawn[f"score/{name}"] = Drawing(f"score-{name}", title, _histogram, (values, words))
+        drawn[f"{SCORE}{name}"] = Drawing(f"score-{name}", title, _histogram, (values, words))
     return drawn
 
 

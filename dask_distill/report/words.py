@@ -8,7 +8,7 @@ from dask_distill.data.weights import UNNAMED, weight_line
 from dask_distill.selection.provenance import shown_filled
 from dask_distill.selection.subsets import shown_subsets
 from dask_distill.spaces.words import SIZED, word_of
-from dask_distill.storage.ours import STRATUM
+from dask_distill.storage.variables import STRATUM
 from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.subset.subset import Subset
 from dask_distill.subset.summary import Settings, usual_oversample

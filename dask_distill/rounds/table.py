@@ -12,6 +12,7 @@ from dask_distill.data.blocks import Block, RawBlock
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
+from dask_distill.storage.variables import INDEX_COLUMN, WEIGHT_COLUMN
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.survey.validity import invalid_rows
 
@@ -19,7 +20,7 @@ Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-ROW, BLOCK, WEIGHT = "_index", "_block", "_weight"
+ROW, BLOCK, WEIGHT = INDEX_COLUMN, "_block", WEIGHT_COLUMN
 INSERTION, COVERING = "_insertion_radius", "_covering_radius"
 OURS = (ROW, BLOCK, INSERTION, COVERING, WEIGHT)
 # of rows of length 1, what rounding leaves

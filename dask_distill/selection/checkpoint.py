@@ -27,6 +27,7 @@ from dask_distill.storage.local import BIN, sync
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import FORMAT_VERSION, open_content
 from dask_distill.storage.remote import beside, discard_anywhere, finish
+from dask_distill.storage.variables import SCORE, scores_among
 from dask_distill.subset.subset import Certificate, Subset
 from dask_distill.support.digest import jsonable
 
@@ -198,7 +199,7 @@ class Checkpoint(Receipts):
             "certificate": None if certificate is None else certificate.as_dict(),
         }
         arrays = {"indices": subset.indices, "weights": subset.weights}
-        arrays |= {f"score/{name}": values for name, values in subset.scores.items()}
+        arrays |= {f"{SCORE}{name}": values for name, values in subset.scores.items()}
         if subset.subset_weights is not None:
             arrays["subset_weights"] = subset.subset_weights
         arrays[_META] = np.frombuffer(json.dumps(jsonable(meta)).encode(), np.uint8)
@@ -220,11 +221,7 @@ class Checkpoint(Receipts):
             return {
                 "indices": arrays["indices"],
                 "weights": arrays["weights"],
-                "scores": {
-                    name.removeprefix("score/"): values
-                    for name, values in arrays.items()
-                    if name.startswith("score/")
-                },
+                "scores": scores_among(arrays),
                 "certificate": None if certificate is None else Certificate(**certificate),
                 "provenance": meta["provenance"],
                 "subset_weights": arrays.get("subset_weights"),

@@ -23,7 +23,7 @@ from dask_distill.proxy.target_model import TargetModel
 from dask_distill.runtime.runner import part
 from dask_distill.selection.rare_labels import label_names, rare_labels, strata_of
 from dask_distill.selection.request import Asked, Request
-from dask_distill.storage.ours import STRATUM
+from dask_distill.storage.variables import STRATUM
 from dask_distill.strategies import STRATEGIES
 from dask_distill.strategies.auto import Auto
 from dask_distill.strategies.base import Strategy

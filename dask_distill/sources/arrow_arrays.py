@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from dask_distill.data.arrow_columns import array_type, column_of, is_list, plain_type
-from dask_distill.data.nulls import NULL
 from dask_distill.data.table import Table, TablePart
 from dask_distill.errors import IncompleteOutput
 from dask_distill.storage.chunks import Layout, read_as_opened
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import NULL
 
 # of the group's attribute: the Arrow schema of its columns
 SCHEMA = "schema"

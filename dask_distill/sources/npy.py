@@ -22,6 +22,7 @@ from dask_distill.errors import InputError
 from dask_distill.sources.errors import clear_errors, existing, location_of
 from dask_distill.sources.reader import missing_name, one_name, open_filesystem
 from dask_distill.storage.location import Location, reading
+from dask_distill.storage.variables import FEATURES, LABELS
 
 _ZIP_ENTRY = "<4s22xHH"
 
@@ -60,10 +61,14 @@ def open_npz(
 ) -> Dataset:
     """Arrays of an archive, by their names in it."""
     system, path = open_filesystem(location)
-    X = one_name(features, "X", "features")
+    X = one_name(features, FEATURES, "features")
     with system.open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         there = [name.removesuffix(".npy") for name in archive.namelist()]
-        y = labels if isinstance(labels, str) else ("y" if labels is None and "y" in there else "")
+        y = (
+            labels
+            if isinstance(labels, str)
+            else (LABELS if labels is None and LABELS in there else "")
+        )
         w = str(weight or "")
         named = {"features": X} | {f"carry {name}": name for name in carry}
         named |= {"sample_weight": w} if w else {}
@@ -79,7 +84,7 @@ def open_npz(
         labels=arrays.get("labels"),
         carry={name: arrays[f"carry {name}"] for name in carry},
         feature_name=X,
-        label_name=y or "y",
+        label_name=y or LABELS,
         sources=(location.url,),
         uses=array_uses(kinds, (X,), y, carry, w),
         sample_weight=arrays.get("sample_weight"),

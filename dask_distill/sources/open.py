@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dask_distill.data.dataset import RESERVED, Dataset, check
+from dask_distill.data.dataset import Dataset, check
 from dask_distill.data.uses import WEIGHT, ColumnUse
 from dask_distill.errors import InputError, InputWarning
 from dask_distill.sources.errors import clear_errors, existing, locations_of, shown_url
@@ -34,6 +34,7 @@ from dask_distill.sources.where import of_partitions, usual_where
 from dask_distill.sources.zarr import open_zarr
 from dask_distill.storage.form import is_former
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import RESERVED
 
 _OWN = "those of the subset that the source is; --sample-weight '' counts rows alike"
 ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")

@@ -25,18 +25,19 @@ from dask_distill.sources.footers import Footer, read_footers, text_sizes
 from dask_distill.sources.reader import missing_name
 from dask_distill.sources.row_groups import Piece, RowGroups, pieces_of
 from dask_distill.storage.location import Location
-from dask_distill.storage.ours import (
+from dask_distill.storage.variables import (
+    FORMER,
+    LABELS,
     STRATUM,
-    SUBSET_WEIGHTS,
-    WEIGHT as OUR_WEIGHT,
+    SUBSET_WEIGHT_COLUMN,
+    WEIGHT as FORMER_WEIGHT,
+    WEIGHT_COLUMN,
     own_columns,
 )
 from dask_distill.tables.dataset import Wanted, profiled, with_features
 from dask_distill.tables.profile import BOOLEAN, NUMBER, Profile
 
-_LABEL_NAMES, _WEIGHT = ("y", "label"), "sample_weight"
-# of the folders that we wrote before their files said so themselves
-_FORMER, _FORMER_WEIGHT = re.compile(r"index|weight|score_.+"), "weight"
+_LABEL_NAMES, _WEIGHT = (LABELS, "label"), "sample_weight"
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__")
 # float64 holds every decimal of so many digits
 _EXACT_DIGITS = 15
@@ -99,7 +100,7 @@ def open_parquet(
         features=from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
         labels=target,
         carry={name: vectors[name] for name in carry if name in vectors},
-        label_name=label or "y",
+        label_name=label or LABELS,
         sources=(location.url,),
         texts=text_sizes(footers, columns),
         without_nulls=frozenset(n for n in carry if n in vectors and not columns[n].nulls),
@@ -122,8 +123,8 @@ def _own(
     """Columns that a subset of ours has added; and sample weights: its own, where none are said."""
     own = own_columns(footers[0].schema.metadata)
     if former:
-        own |= {name for name in columns if _FORMER.fullmatch(name)}
-    brought = next((name for name in (OUR_WEIGHT, _FORMER_WEIGHT) if name in own), "")
+        own |= {name for name in columns if FORMER.fullmatch(name)}
+    brought = next((name for name in (WEIGHT_COLUMN, FORMER_WEIGHT) if name in own), "")
     return own, brought if weight is None else weight
 
 
@@ -187,7 +188,7 @@ def _left_out(columns: Mapping[str, Column], index: frozenset[str] | set[str]) -
     for name in columns:
         if name in index or _ROW_NUMBERS.fullmatch(name):
             ours = "a score" if re.match("_?score_", name) else "the index"
-            ours = "the subsets' weights" if name == SUBSET_WEIGHTS else ours
+            ours = "the subsets' weights" if name == SUBSET_WEIGHT_COLUMN else ours
             found[name] = "strata of the target" if STRATUM in name and name in index else ours
     return found | {name: _DIFFERS for name, column in columns.items() if column.misfit}
 

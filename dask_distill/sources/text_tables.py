@@ -18,6 +18,7 @@ from dask_distill.sources.parquet import label_name, label_names
 from dask_distill.sources.reader import missing_name
 from dask_distill.sources.tables_at import table_at
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import LABELS
 from dask_distill.tables.dataset import Wanted, profiled, with_features
 from dask_distill.tables.lazy import column_array
 from dask_distill.tables.profile import Profile
@@ -73,7 +74,7 @@ def open_text_table(
         features=from_array(np.empty((table.n, 1), np.float32)),
         labels=target,
         carry={name: arrays[name] for name in carry},
-        label_name=label or "y",
+        label_name=label or LABELS,
         sources=(location.url,),
         without_nulls=table.without_nulls & set(carry),
         sample_weight=arrays.get(weight),

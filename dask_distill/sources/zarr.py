@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 
 from dask_distill.data.dataset import Dataset
-from dask_distill.data.nulls import NULL, with_nulls
+from dask_distill.data.nulls import with_nulls
 from dask_distill.data.packed import refuse_packed
 from dask_distill.data.texts import TextSize
 from dask_distill.data.uses import ColumnUse, array_uses
@@ -30,6 +30,7 @@ from dask_distill.sources.members import (
 from dask_distill.sources.stored import count_missing, lazy_columns, lazy_rows
 from dask_distill.storage.form import ATTRIBUTE, is_committed
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import FEATURES, LABELS, NULL, WEIGHT
 from dask_distill.tables.dataset import dataset_of
 
 _SEVERAL = re.compile(r"[,*?\[]")
@@ -93,8 +94,8 @@ def open_zarr(
         labels=group.array(y, "labels") if y else None,
         carry=carried,
         texts=_text_sizes(node, [*carry, *([y] if y else [])], location),
-        feature_name="X" if columns else X,
-        label_name=y or "y",
+        feature_name=FEATURES if columns else X,
+        label_name=y or LABELS,
         columns=tuple(columns) or None,
         sources=(location.url,),
         missing=group.missing,
@@ -107,11 +108,11 @@ def open_zarr(
 
 
 def _one_array(array: Any, location: Location, complete: bool) -> Dataset:
-    refuse_packed(array, "features", array.basename or "X")
+    refuse_packed(array, "features", array.basename or FEATURES)
     missing: dict[str, tuple[int, int]] = {}
     count_missing(location, array, "features", missing, complete)
     rows = lazy_rows(location, array, "features", complete)
-    about = {"X": dict(array.attrs)}
+    about = {FEATURES: dict(array.attrs)}
     return Dataset(features=rows, sources=(location.url,), missing=missing, attributes=about)
 
 
@@ -283,7 +284,7 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str, str]:
     """Names of features, labels and weights: X, y and none, unless we have written it."""
     ours = group.attrs.get(ATTRIBUTE)
     if not isinstance(ours, dict):
-        return "X", "y", ""
+        return FEATURES, LABELS, ""
     if not is_committed(ours):
         raise InputError(
             f"source '{location.url}' must be complete, got a subset without its commit marker; "
@@ -291,8 +292,8 @@ def _usual_names(group: Any, location: Location) -> tuple[str, str, str]:
         )
     names = ours.get("names")
     names = names if isinstance(names, dict) else {}
-    own = "weight" if "weight" in group else ""
-    return str(names.get("features") or "X"), str(names.get("labels") or "y"), own
+    own = WEIGHT if WEIGHT in group else ""
+    return str(names.get("features") or FEATURES), str(names.get("labels") or LABELS), own
 
 
 def _has_mask(group: Any, name: str) -> bool:

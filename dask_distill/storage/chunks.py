@@ -18,6 +18,7 @@ from dask_distill.errors import DistillError, IncompleteOutput, InputError
 from dask_distill.storage.form import GROUP, Form
 from dask_distill.storage.local import sync
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import FEATURES, INDEX, SUBSET_WEIGHT, WEIGHT
 from dask_distill.support.digest import digest_values
 
 _CHUNK_BYTES = 16 * 2**20
@@ -167,7 +168,7 @@ def create_array(
         dtype=layout.stored_dtype,
         compressors=[ZstdCodec(level=3), Crc32cCodec()],
         attributes=dict(attributes or {}),
-        dimension_names=["row", *(["feature"] if plain == "X" and len(axes) == 1 else axes)],
+        dimension_names=["row", *(["feature"] if plain == FEATURES and len(axes) == 1 else axes)],
     )
 
 
@@ -312,12 +313,12 @@ def check_chunk(
 
 def facts_of(name: str, values: Array) -> tuple[Any, ...]:
     """What the invariants need: order and ends of `index`, soundness and sums of weights."""
-    if name == "index" and values.dtype == np.int64:
+    if name == INDEX and values.dtype == np.int64:
         return bool(np.all(np.diff(values) > 0)), int(values[0]), int(values[-1])
-    if name == "weight" and values.dtype.kind == "f":
+    if name == WEIGHT and values.dtype.kind == "f":
         weight = values.astype(np.float64)
         return bool(np.all(np.isfinite(weight) & (weight > 0))), float(weight.sum())
-    if name == "subset_weight" and values.dtype.kind == "f" and values.ndim == 2:
+    if name == SUBSET_WEIGHT and values.dtype.kind == "f" and values.ndim == 2:
         weight = values.astype(np.float64)
         sound = bool(np.all(np.isfinite(weight) & (weight >= 0)))
         counts = np.count_nonzero(weight, axis=0).tolist()

@@ -24,7 +24,6 @@ from dask_distill.storage.manifest import (
     open_content,
     uncommitted,
 )
-from dask_distill.storage.ours import ARRAYS
 from dask_distill.storage.parts import (
     PartReceipt,
     Rows,
@@ -44,6 +43,7 @@ from dask_distill.storage.targets import (
 )
 from dask_distill.storage.tasks import run_tasks
 from dask_distill.storage.values import type_name
+from dask_distill.storage.variables import ARRAYS
 from dask_distill.support.digest import combined_digest
 
 # what the digest of a whole folder is of: not the files' bytes, which writers may order otherwise

@@ -19,9 +19,10 @@ from dask_distill.storage.form import (
     is_committed,
 )
 from dask_distill.storage.location import Location
+from dask_distill.storage.variables import INDEX, SUBSET_WEIGHT, SUMMARY, WEIGHT
 from dask_distill.support.digest import combined_digest
 
-__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "KIND", "SCORES", "STAGED", "SUBSET_WEIGHT", "SUMMARY"]
+__all__ = ["ATTRIBUTE", "FORMAT_VERSION", "KIND", "SCORES", "STAGED"]
 __all__ += ["SYNTHETIC"]
 __all__ += ["broken_digests", "broken_invariants", "lay_out", "lengths"]
 __all__ += ["make_manifest", "misfit", "open_content", "parse_manifest", "selected_rows"]
@@ -33,10 +34,6 @@ KIND, SCORES = "kind", "scores"
 SYNTHETIC = "synthetic"
 # of groups that are being put in their place: the name of the neighbour that is whole
 STAGED = "staged"
-# the array of each row's weight in each of several subsets, 0 where it is not in it
-SUBSET_WEIGHT = "subset_weight"
-# where arrays lie of rows that are kept beside the subset, as many as they may be
-SUMMARY = "summary/"
 _WEIGHT_TOLERANCE = 1e-6
 
 
@@ -188,29 +185,27 @@ def broken_invariants(
         for part in _by_group(layouts)
         if len({layout.shape[0] for layout in part.values()}) > 1
     ]
-    if content.get(SYNTHETIC) and "index" in layouts:
+    if content.get(SYNTHETIC) and INDEX in layouts:
         problems.append(
-            f"{words.format('index')} must not be there: synthetic rows are no rows of a source"
+            f"{words.format(INDEX)} must not be there: synthetic rows are no rows of a source"
         )
-    index, weight = ([f for f in findings if f.name == name] for name in ("index", "weight"))
-    if "index" in layouts and layouts["index"].dtype != "<i8":
-        problems.append(
-            f"{words.format('index')} must be int64, got {layouts['index'].numpy_dtype}"
-        )
+    index, weight = ([f for f in findings if f.name == name] for name in (INDEX, WEIGHT))
+    if INDEX in layouts and layouts[INDEX].dtype != "<i8":
+        problems.append(f"{words.format(INDEX)} must be int64, got {layouts[INDEX].numpy_dtype}")
     if index and all(finding.facts for finding in index):
         runs, firsts, lasts = zip(*(finding.facts for finding in index), strict=True)
         steps = all(last < first for last, first in zip(lasts, firsts[1:], strict=False))
         if not all(runs) or not steps or firsts[0] < 0:
-            problems.append(f"{words.format('index')} is not ascending and unique from 0")
+            problems.append(f"{words.format(INDEX)} is not ascending and unique from 0")
     if weight and all(finding.facts for finding in weight):
         sound, sums = zip(*(finding.facts for finding in weight), strict=True)
         if not all(sound):
-            problems.append(f"{words.format('weight')} has values that are not finite and above 0")
+            problems.append(f"{words.format(WEIGHT)} has values that are not finite and above 0")
         provenance = content.get("provenance")
         due, what = _due(provenance if isinstance(provenance, dict) else {})
         total = math.fsum(sums) if all(sound) else math.nan
         if due and all(sound) and not math.isclose(total, due, rel_tol=_WEIGHT_TOLERANCE):
-            problems.append(f"{words.format('weight')} sums to {total:.6g}, not to {what}")
+            problems.append(f"{words.format(WEIGHT)} sums to {total:.6g}, not to {what}")
         several = [finding.facts for finding in findings if finding.name == SUBSET_WEIGHT]
         if several and all(several):
             problems += _broken_subsets(several, total, content, words)

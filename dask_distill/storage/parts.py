@@ -19,8 +19,8 @@ from dask_distill.storage.chunks import Finding, facts_of, stop_if_called_off
 from dask_distill.storage.form import FOLDER
 from dask_distill.storage.local import sync
 from dask_distill.storage.location import Location
-from dask_distill.storage.ours import ARRAYS
 from dask_distill.storage.values import ValueDigest
+from dask_distill.storage.variables import ARRAYS
 
 GROUP_BYTES = 64 * 2**20
 _DIGEST_BYTES = 16

@@ -23,9 +23,10 @@ from dask_distill.data.arrow_columns import (
     row_bytes,
     values_of,
 )
-from dask_distill.data.nulls import NULL, with_nulls
+from dask_distill.data.nulls import with_nulls
 from dask_distill.data.rows import join_rows
 from dask_distill.data.table import Table, TablePart
+from dask_distill.storage.variables import LABELS, NULL
 from dask_distill.subset.features import features_of, profile_in
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
@@ -138,7 +139,7 @@ def table_fields(
         return arrays[array] if mask is None else with_nulls(arrays[array], mask)
 
     own = names.features
-    label = "y" if names.labels is None else names.original(names.labels)
+    label = LABELS if names.labels is None else names.original(names.labels)
     masked = {name for name, array in names.carry.items() if NULL + array in arrays}
     return {
         "features": arrays[own] if own in arrays else features_of(table, provenance),

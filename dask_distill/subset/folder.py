@@ -18,16 +18,18 @@ from dask_distill.sources.footers import open_file
 from dask_distill.sources.reader import open_filesystem
 from dask_distill.storage import folder
 from dask_distill.storage.location import Location
-from dask_distill.storage.ours import (
-    INDEX,
-    METADATA,
-    SCORE,
-    SUBSET_WEIGHTS,
-    WEIGHT,
-    own_columns,
-)
 from dask_distill.storage.parts import digest_of
 from dask_distill.storage.targets import refuse_scores
+from dask_distill.storage.variables import (
+    INDEX_COLUMN,
+    LABELS,
+    METADATA,
+    SCORE_COLUMN,
+    SUBSET_WEIGHT_COLUMN,
+    WEIGHT_COLUMN,
+    own_columns,
+    scores_among,
+)
 from dask_distill.subset.columns import ArrayColumns
 from dask_distill.subset.features import not_there, numbers_of, unwritten
 from dask_distill.subset.subset import Certificate, Subset
@@ -84,22 +86,18 @@ def open_folder(location: Location) -> Subset:
     carry = [ArrayColumns.parse(one) for one in names["carry"]]
     certificate = content.get("certificate")
     return Subset(
-        indices=small[INDEX],
-        weights=small[WEIGHT],
-        scores={
-            name.removeprefix(SCORE): values
-            for name, values in small.items()
-            if name.startswith(SCORE)
-        },
+        indices=small[INDEX_COLUMN],
+        weights=small[WEIGHT_COLUMN],
+        scores=scores_among(small, SCORE_COLUMN),
         certificate=None if certificate is None else Certificate(**certificate),
         provenance=told,
         features=_features(features, table, told, names["renamed"]),
         labels=None if labels is None else labels.read(table),
         carry={one.name: one.read(table) for one in carry},
         feature_name=features.name,
-        label_name="y" if labels is None else labels.name,
+        label_name=LABELS if labels is None else labels.name,
         without_nulls=frozenset(names["without_nulls"]),
-        subset_weights=small.get(SUBSET_WEIGHTS),
+        subset_weights=small.get(SUBSET_WEIGHT_COLUMN),
         table=table,
     )
 

@@ -11,6 +11,7 @@ from dask.delayed import delayed
 from dask_distill.data.arrow_columns import is_list, is_text, plain_column, plain_type, row_bytes
 from dask_distill.data.table import Table, TablePart, read_parts
 from dask_distill.errors import InputError, InputWarning
+from dask_distill.storage.variables import INDEX_COLUMN, WEIGHT_COLUMN
 from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-# the row number in the source, and the share of the data that a row stands for
-INDEX, WEIGHT = "_index", "_weight"
 _PART_BYTES = 64 * 2**20
 _PART_ROWS = 2**20
 # numbers of a list of which nothing tells the length
@@ -76,7 +75,7 @@ def table_frame(
 
 def _names(columns: Sequence[str]) -> list[str]:
     """Columns as they are called; one that is named as ours gets an underscore."""
-    names = distinct(list(columns), (INDEX, WEIGHT), plain=False)
+    names = distinct(list(columns), (INDEX_COLUMN, WEIGHT_COLUMN), plain=False)
     for old, new in zip(columns, names, strict=True):
         if old != new:
             line = f"{old!r} is written as {new!r}: the table has another column of that name"
@@ -140,7 +139,9 @@ def _as_frame(
         new: pd.Series(_values(column, name in lossy), index=rows)
         for name, new, column in zip(table.column_names, names, table.columns, strict=True)
     }
-    return pd.DataFrame({**found, INDEX: pd.Series(index, rows), WEIGHT: pd.Series(weight, rows)})
+    return pd.DataFrame(
+        {**found, INDEX_COLUMN: pd.Series(index, rows), WEIGHT_COLUMN: pd.Series(weight, rows)}
+    )
 
 
 def _values(column: "pa.ChunkedArray", lossy: bool) -> Any:

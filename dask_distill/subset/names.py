@@ -11,9 +11,10 @@ from typing import Any
 
 import dask.array as da
 
-from dask_distill.data.dataset import RESERVED, Dataset
-from dask_distill.data.nulls import NULL, beside_masks, with_nulls
+from dask_distill.data.dataset import Dataset
+from dask_distill.data.nulls import beside_masks, with_nulls
 from dask_distill.errors import InputWarning
+from dask_distill.storage.variables import LABELS, NULL, RESERVED
 
 _UNFIT = re.compile(r"[/\\\0]|\.\.+")
 
@@ -143,7 +144,7 @@ source={'score_': 'score', 'X_': 'X', 'km_h': 'km/h'}, table=None)
             "labels": None if self.labels is None else arrays[self.labels],
             "carry": carry,
             "feature_name": self.original(self.features),
-            "label_name": "y" if self.labels is None else self.original(self.labels),
+            "label_name": LABELS if self.labels is None else self.original(self.labels),
             "without_nulls": frozenset(name for name, mask in masks.items() if mask is None),
         }
 

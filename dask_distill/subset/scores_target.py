@@ -24,16 +24,13 @@ from dask_distill.storage import folder, group as store
 from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import KIND, SCORES, holds_scores, open_content
-from dask_distill.storage.ours import INDEX, SCORE, noted
 from dask_distill.storage.parts import Rows
 from dask_distill.storage.targets import check_target, form_of, located
+from dask_distill.storage.variables import INDEX_COLUMN, SCORE, SCORE_COLUMN, noted
 from dask_distill.subset.columns import ArrayColumns, field_of, parts_of_arrays
 from dask_distill.subset.folder import all_columns
 from dask_distill.subset.parquet import steps
 from dask_distill.subset.written import with_bytes_sent
-
-# where a group has them, as a subset's
-_GROUP = "score/"
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def write_scores(
             schema, step, parts = _cut(scores)
             receipt = folder.write(target, schema, step, parts, attributes, on_part=tell, **how)
         else:
-            arrays = {f"{_GROUP}{name}": array for name, array in scores.items()}
+            arrays = {f"{SCORE}{name}": array for name, array in scores.items()}
             receipt = store.write(target, arrays, attributes, on_chunk=tell, **how)
     return receipt | {"bytes_on_the_wire": wire.figures()}
 
@@ -120,11 +117,11 @@ def write_scores(
 def _cut(scores: Mapping[str, da.Array]) -> tuple[Any, int, list[folder.Part]]:
     """Columns, rows that are taken at a time, and the files."""
     arrays = {
-        name: (array, [field_of(f"{SCORE}{name}", array.dtype, f"score {name}")])
+        name: (array, [field_of(f"{SCORE_COLUMN}{name}", array.dtype, f"score {name}")])
         for name, array in scores.items()
     }
     fields = [field.with_nullable(False) for _, group in arrays.values() for field in group]
-    fields.insert(0, pa.field(INDEX, pa.int64(), nullable=False))
+    fields.insert(0, pa.field(INDEX_COLUMN, pa.int64(), nullable=False))
     schema = pa.schema(fields, metadata=noted([field.name for field in fields]))
     n = next(iter(scores.values())).shape[0]
     step, bounds = steps(n, sum(field.type.bit_width // 8 for field in fields))
@@ -204,15 +201,15 @@ def read_scores(
         content = folder.read(location)
         _refuse_others(location, content)
         table = all_columns(location.resolved(), content)
-        columns = [name for name in table.schema.names if name.startswith(SCORE)]
+        columns = [name for name in table.schema.names if name.startswith(SCORE_COLUMN)]
         scores = {
-            name.removeprefix(SCORE): ArrayColumns(name, (name,), "<f4").read(table)
+            name.removeprefix(SCORE_COLUMN): ArrayColumns(name, (name,), "<f4").read(table)
             for name in columns
         }
         return scores, content["provenance"]
     arrays, content = store.read(target, storage_options=dict(storage_options or {}))
     _refuse_others(location, content)
-    return {name.removeprefix(_GROUP): array for name, array in arrays.items()}, content[
+    return {name.removeprefix(SCORE): array for name, array in arrays.items()}, content[
         "provenance"
     ]
 

@@ -18,8 +18,9 @@ from dask_distill.sources.arrow_arrays import SCHEMA, schema_text, table_in
 from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
 from dask_distill.storage.location import Location
-from dask_distill.storage.manifest import SUBSET_WEIGHT, SYNTHETIC
+from dask_distill.storage.manifest import SYNTHETIC
 from dask_distill.storage.targets import form_of, located, refuse_scores
+from dask_distill.storage.variables import INDEX, SCORE, SUBSET_WEIGHT, WEIGHT, scores_among
 from dask_distill.subset.arrays import WrittenArrays, table_fields, written_arrays
 from dask_distill.subset.folder import open_folder
 from dask_distill.subset.names import ArrayNames
@@ -97,10 +98,10 @@ def write_group(
     names = names_of(subset)
     written = _of_rows(subset, names, keep_encoded)
     rows = written.arrays
-    rows["index"] = da.from_array(subset.indices, chunks=-1)
-    rows["weight"] = da.from_array(subset.weights, chunks=-1)
+    rows[INDEX] = da.from_array(subset.indices, chunks=-1)
+    rows[WEIGHT] = da.from_array(subset.weights, chunks=-1)
     for name, values in subset.scores.items():
-        rows[f"score/{name}"] = da.from_array(values, chunks=-1)
+        rows[f"{SCORE}{name}"] = da.from_array(values, chunks=-1)
     if subset.subset_weights is not None:
         rows[SUBSET_WEIGHT] = da.from_array(subset.subset_weights, chunks=-1)
     if subset.summary is not None:
@@ -179,7 +180,7 @@ def open_subset(
     small = {
         name: array
         for name, array in arrays.items()
-        if name in ("index", "weight", SUBSET_WEIGHT) or name.startswith("score/")
+        if name in (INDEX, WEIGHT, SUBSET_WEIGHT) or name.startswith(SCORE)
     }
     growing = attributes.get("growing")
     summary = None
@@ -192,13 +193,9 @@ def open_subset(
     else:
         fields = names.fields(arrays)
     return Subset(
-        indices=values["index"],
-        weights=values["weight"],
-        scores={
-            name.removeprefix("score/"): array
-            for name, array in values.items()
-            if name.startswith("score/")
-        },
+        indices=values[INDEX],
+        weights=values[WEIGHT],
+        scores=scores_among(values),
         certificate=None if certificate is None else Certificate(**certificate),
         provenance=attributes["provenance"],
         summary=summary,

@@ -13,6 +13,7 @@ from dask_distill.data.table import Table
 from dask_distill.data.uses import used_columns
 from dask_distill.data.written import some_columns
 from dask_distill.errors import InputError
+from dask_distill.storage.variables import FEATURES, LABELS
 from dask_distill.subset.summary import Summary
 from dask_distill.support.html import facts_table
 
@@ -74,8 +75,8 @@ class Subset:
     features: da.Array = field(repr=False)
     labels: da.Array | None = field(repr=False, default=None)
     carry: dict[str, da.Array] = field(repr=False, default_factory=dict)
-    feature_name: str = "X"
-    label_name: str = "y"
+    feature_name: str = FEATURES
+    label_name: str = LABELS
     summary: Summary | None = field(repr=False, default=None)
     without_nulls: frozenset[str] = field(repr=False, default=frozenset())
     subset_weights: npt.NDArray[np.float32] | None = field(repr=False, default=None)

@@ -14,7 +14,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
 from dask_distill.kernels.reservoir import represented
-from dask_distill.storage.manifest import SUMMARY
+from dask_distill.storage.variables import INDEX, SCORE, SUMMARY, WEIGHT
 from dask_distill.strategies import STRATEGIES, make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.kcenter import KCenter
@@ -31,6 +31,7 @@ Rows = npt.NDArray[np.int64]
 CLASS_FLOOR = 10
 _ALL_KEPT = 0.4
 # of the group: all columns of the rows that are kept, where these are of a table
+_REACH = f"{SCORE}reach"
 _TABLE = "table"
 # with fewer, what is kept could not be halved and still be enough
 _LEAST_SPREAD = 2
@@ -296,7 +297,7 @@ class Summary:
         rows, _ = names.arrays(kept.features, kept.labels, kept.carry, kept.without_nulls)
         if not self._features_written:
             del rows[names.features]
-        small = {"index": self.rows, "weight": self.masses, "score/reach": self.reach}
+        small = {INDEX: self.rows, WEIGHT: self.masses, _REACH: self.reach}
         rows |= {name: da.from_array(values, chunks=-1) for name, values in small.items()}
         if self._table is not None:
             rows[_TABLE] = self._table[0]
@@ -365,9 +366,9 @@ class Summary:
         return cls(
             settings=settings,
             dataset=dataset,
-            rows=np.asarray(mine["index"].compute()),
-            masses=np.asarray(mine["weight"].compute()),
-            reach=np.asarray(mine["score/reach"].compute()),
+            rows=np.asarray(mine[INDEX].compute()),
+            masses=np.asarray(mine[WEIGHT].compute()),
+            reach=np.asarray(mine[_REACH].compute()),
             least=-math.inf if least is None else least,
             classes=None if classes is None else tuple(classes),
             counts=None if counts is None else tuple(counts),

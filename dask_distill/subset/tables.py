@@ -11,6 +11,7 @@ import numpy as np
 from dask.delayed import Delayed, delayed
 
 from dask_distill.errors import InputError, InputWarning
+from dask_distill.storage.variables import INDEX, SCORE_OF_FRAME, WEIGHT
 from dask_distill.subset.frames import table_frame
 from dask_distill.subset.names import distinct
 from dask_distill.subset.subset import Subset
@@ -23,7 +24,7 @@ _PART_BYTES = 64 * 2**20
 _PART_ROWS = 2**20
 _TEXT = "UOT"
 # columns that every table has beside those of the source
-_OURS = ("weight", "index")
+_OURS = (WEIGHT, INDEX)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def name_columns(
         )
     labels = [] if coreset.labels is None else [coreset.label_name]
     groups = [_carried_names(name, array) for name, array in coreset.carry.items()]
-    scores = tuple(f"score_{name}" for name in coreset.scores)
+    scores = tuple(f"{SCORE_OF_FRAME}{name}" for name in coreset.scores)
     wanted = [*map(str, known or ()), *labels, *(name for group in groups for name in group)]
     ours = (*_OURS, *scores) if ours is None else tuple(ours)
     if columns is not None:
@@ -203,7 +204,7 @@ def _frame(
         columns |= _columns((names.labels,), labels)
     for group, values in zip(names.carry.values(), carry, strict=True):
         columns |= _columns(group, values)
-    columns["weight"], columns["index"] = weights, indices
+    columns[WEIGHT], columns[INDEX] = weights, indices
     columns |= dict(zip(names.scores, scores, strict=True))
     rows = pd.RangeIndex(start, start + len(indices))
     return pd.DataFrame({name: _series(values, rows) for name, values in columns.items()})

@@ -20,12 +20,12 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.errors import InputError, InputWarning
 from dask_distill.runtime.wire import Wire, joined
-from dask_distill.storage.ours import (
-    INDEX,
-    SCORE,
+from dask_distill.storage.variables import (
+    INDEX_COLUMN,
+    SCORE_COLUMN,
     STRATUM,
-    SUBSET_WEIGHTS,
-    WEIGHT,
+    SUBSET_WEIGHT_COLUMN,
+    WEIGHT_COLUMN,
     noted,
     own_columns,
 )
@@ -83,11 +83,14 @@ def written(
     ------
     InputError
     """
-    ours: dict[str, npt.NDArray[Any]] = {INDEX: subset.indices, WEIGHT: subset.weights}
+    ours: dict[str, npt.NDArray[Any]] = {
+        INDEX_COLUMN: subset.indices,
+        WEIGHT_COLUMN: subset.weights,
+    }
     if subset.subset_weights is not None:
-        ours[SUBSET_WEIGHTS] = subset.subset_weights
+        ours[SUBSET_WEIGHT_COLUMN] = subset.subset_weights
     if scores:
-        ours |= {f"{SCORE}{name}": values for name, values in subset.scores.items()}
+        ours |= {f"{SCORE_COLUMN}{name}": values for name, values in subset.scores.items()}
     taken: tuple[str, ...] = ()
     fields: list[Any] = []
     metadata: Mapping[bytes, bytes] = {}

@@ -18,6 +18,7 @@ from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC, open_content
 from dask_distill.storage.targets import refuse_folder
+from dask_distill.storage.variables import FEATURES, INDEX, LABELS, WEIGHT
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
 from dask_distill.support.digest import combined_digest, digest_values
@@ -49,7 +50,7 @@ def learnt_from(coreset: Subset, rows: int) -> dict[str, Any]:
 def rows_digest(coreset: Subset) -> str:
     """Digest of which rows were selected, and of their weights."""
     return combined_digest(
-        {"index": digest_values(coreset.indices), "weight": digest_values(coreset.weights)}
+        {INDEX: digest_values(coreset.indices), WEIGHT: digest_values(coreset.weights)}
     )
 
 
@@ -61,8 +62,8 @@ class SyntheticRows:
     provenance: dict[str, Any]
     features: da.Array = field(repr=False)
     labels: da.Array | None = field(repr=False, default=None)
-    feature_name: str = "X"
-    label_name: str = "y"
+    feature_name: str = FEATURES
+    label_name: str = LABELS
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -104,7 +105,7 @@ def write_synthetic(
     check_target(target, made.provenance, overwrite, options)
     names = names_of_made(made)
     rows, _ = names.arrays(made.features, made.labels, {}, ())
-    rows["weight"] = da.from_array(made.weights, chunks=-1)
+    rows[WEIGHT] = da.from_array(made.weights, chunks=-1)
     attributes = {
         SYNTHETIC: True,
         "format": {"name": FORMAT, "version": SYNTHETIC_VERSION},

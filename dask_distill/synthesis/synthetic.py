@@ -10,6 +10,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.storage import group as store
 from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import SYNTHETIC
+from dask_distill.storage.variables import WEIGHT
 from dask_distill.subset.names import ArrayNames
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.judged import SyntheticEvaluation
@@ -135,7 +136,7 @@ def open_synthetic(
     names = ArrayNames.parse(attributes["names"])
     fields = names.fields(arrays)
     return Synthetic(
-        weights=arrays["weight"].compute(),
+        weights=arrays[WEIGHT].compute(),
         provenance=attributes["provenance"],
         **{name: fields[name] for name in ("features", "labels", "feature_name", "label_name")},
     )

@@ -12,6 +12,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.table import Table
 from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, WEIGHT, ColumnUse
 from dask_distill.errors import InputError
+from dask_distill.storage.variables import LABELS
 from dask_distill.tables.columns import paths, source_of, values_at
 from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.kinds import column_profile
@@ -114,7 +115,7 @@ def dataset_of(
             features=da.empty((table.n, 1)),
             labels=arrays.get(labels or ""),
             carry={name: arrays[name] for name in carried},
-            label_name=labels or "y",
+            label_name=labels or LABELS,
             time_name=time or None,
             table=table,
             without_nulls=table.without_nulls & set(carried),

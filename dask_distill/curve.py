@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,11 @@ from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
-from dask_distill.evaluation.copies import Copies, copies_across
+from dask_distill.evaluation.bench import HELD_OUT, POOL, Bench, cpu_seconds
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, CurveDraw, points_of
 from dask_distill.evaluation.curve_pool import CurvePool
 from dask_distill.evaluation.curve_result import SizeCurve
-from dask_distill.evaluation.curve_verdict import judged_by, verdict_of
+from dask_distill.evaluation.curve_verdict import judged_by, verdict_on_curve
 from dask_distill.evaluation.losses import untold
 from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
 from dask_distill.evaluation.splits import (
@@ -49,8 +47,6 @@ from dask_distill.evaluation.training import (
     LabelledRows,
     Trial,
     as_models,
-    majority,
-    train_and_test,
 )
 from dask_distill.kernels.streams import Stream
 from dask_distill.pipeline import distill
@@ -160,13 +156,15 @@ def size_curve(
     steps = sorted({_rows_of(size, part) for size in sizes})
     with _warned_once(chosen):
         draws = job.select(pool, splits, chosen, steps)
-    trials = job.train(pool, splits, draws, named, measures)
+    bench = job.bench(pool, measures)
+    of_seed = {split.seed: split for split in splits}
+    trials = bench.trials([(draw, of_seed[draw.seed]) for draw in draws], named)
     tests = len(splits[0].test)
     tested = tests if held_out is None else len(pool.codes[1])
-    copies = job.copies(pool, splits[0])
+    copies = bench.copies(splits[0])
     points = points_of(draws, trials, [*chosen, EVERYTHING, MAJORITY], tests / part, tested)
     objective = next(iter(asked), "accuracy")
-    verdict = verdict_of(points, list(chosen), objective=objective, seeds=seeds)
+    verdict = verdict_on_curve(points, list(chosen), objective=objective, seeds=seeds)
     bounded = part == max_rows < dataset.n - tests
     return SizeCurve(
         verdict=copies.verdict(verdict),
@@ -267,74 +265,38 @@ class _Job:
         for split in splits:
             rows = split.everything
             own = None if pool.weights[0] is None else pool.weights[0][rows]
-            every = partial(
-                CurveDraw, step=-1, seed=split.seed, rows=rows, weights=own, seconds=0.0
-            )
-            draws += [every(strategy=name) for name in (EVERYTHING, MAJORITY)]
+            draws += [
+                CurveDraw(
+                    strategy=name, step=-1, seed=split.seed, rows=rows, weights=own, seconds=0.0
+                )
+                for name in (EVERYTHING, MAJORITY)
+            ]
             X, codes = pool.part(self.run, rows), pool.codes[0][rows]
             how: dict[str, Any] = {"seed": split.seed, "sample_weight": own}
             for name, strategy in strategies.items():
                 for step, size in enumerate(steps):
                     found = distill(X, codes, size=size, strategy=strategy, **how)
-                    seconds = float(found.provenance["seconds"]["total"])
-                    mine, weights = rows[found.indices], found.weights
-                    drawn = partial(CurveDraw, seed=split.seed, rows=mine, weights=weights)
-                    draws.append(drawn(strategy=name, step=step, seconds=seconds))
+                    draw = CurveDraw(
+                        strategy=name,
+                        step=step,
+                        seed=split.seed,
+                        rows=rows[found.indices],
+                        weights=found.weights,
+                        seconds=float(found.provenance["seconds"]["total"]),
+                    )
+                    draws.append(draw)
                     progress.advance()
         progress.finish()
         return draws
 
-    def train(
-        self,
-        pool: CurvePool,
-        splits: Sequence[Split],
-        draws: Sequence[CurveDraw],
-        models: Mapping[str, Any],
-        measures: Measures,
-    ) -> list[list[Trial]]:
-        """Every model on every draw; where features are not looked at, there is but one."""
-        run = self.run
-        tables = self._tables(pool)
-        tests = {split.seed: split.test for split in splits}
-        named = {name: run.constant(model) for name, model in models.items()}
-        alone = {name: run.constant(model) for name, model in majority().items()}
-        what = run.constant(measures)
-        tasks = []
-        for draw in draws:
-            handle = run.constant(draw)
-            tasks += [
-                run.call("train", _trial, handle, tests[draw.seed], name, model, what, *tables)
-                for name, model in (alone if draw.strategy == MAJORITY else named).items()
-            ]
-        trials = iter(run.fetch_all(run.watched("train", tasks)))
-        return [
-            list(islice(trials, 1 if draw.strategy == MAJORITY else len(models))) for draw in draws
-        ]
-
-    def copies(self, pool: CurvePool, split: Split) -> Copies:
-        """Copies of test rows among those that are selected from."""
-        table, *held_out = self._tables(pool)
-        found: Copies = self.run.fetch(
-            self.run.call("copies", copies_across, split, table, None, None, *held_out)
-        )
-        return found
-
-    def _tables(self, pool: CurvePool) -> list[Any]:
-        return [
+    def bench(self, pool: CurvePool, measures: Measures) -> Bench:
+        """Where models are trained on draws from the pool."""
+        tables = [
             self.run.call("table", LabelledRows, *each)
             for each in zip(pool.parts, pool.codes, pool.weights, strict=True)
         ]
-
-
-def _trial(
-    draw: CurveDraw, test: Rows, name: str, model: Any, measures: Measures, *tables: LabelledRows
-) -> Trial:
-    pool, *held_out = tables
-    taken = pool.take(draw.rows)
-    training = LabelledRows(taken.X, taken.codes, draw.weights)
-    tested = held_out[0] if held_out else pool.take(test)
-    told = (model, draw.seed, training, tested, len(measures.labels), measures)
-    return train_and_test(draw.strategy, name, *told)
+        named = dict(zip((POOL, HELD_OUT), tables, strict=False))
+        return Bench(self.run, named, self.run.constant(measures))
 
 
 def _test_set(test: Any, source: Dataset) -> Dataset:
@@ -395,6 +357,6 @@ def _notes(
             "of these. max_rows / --max-rows raises it."
         )
     found = [trial for each in trials for trial in each if trial.way != MAJORITY]
-    seconds = sum(trial.seconds for trial in found)
+    seconds = cpu_seconds(found)
     notes.append(f"{selections} selections, and {len(found)} trainings in {seconds:.0f} s of CPU.")
     return (*untold(found), *notes)

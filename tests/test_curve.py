@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import InputError, SizeCurve, distill, size_curve
 from dask_distill.cli.main import cli
-from dask_distill.evaluation.curve_verdict import verdict_of
+from dask_distill.evaluation.curve_verdict import verdict_on_curve
 from dask_distill.evaluation.statistics import ALL_MODELS, interval
 from dask_distill.report.page import render, render_curve
 from dask_distill.report.pictures import save_pictures
@@ -160,8 +160,8 @@ def test_interval__resplits_of_the_same_rows_are_less_certain():
 
 def test_verdict__names_the_first_strategy_that_is_not_random(found):
     names = ["random", "strata", "stratified"]
-    assert verdict_of(found.points, names).startswith("strata keeps")
-    only = verdict_of(found.points, ["random"])
+    assert verdict_on_curve(found.points, names).startswith("strata keeps")
+    only = verdict_on_curve(found.points, ["random"])
     assert only.startswith("random keeps")
     assert "against" not in only
 

@@ -16,7 +16,7 @@ from dask_distill import Evaluation, InputError, distill, open_coreset
 from dask_distill.cli.main import cli
 from dask_distill.data.dataset import as_dataset
 from dask_distill.data.rows import rows_of
-from dask_distill.evaluation.result import verdict_of
+from dask_distill.evaluation.result import verdict_on_subset
 from dask_distill.evaluation.splits import hashed_rows, split_rows
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import (
@@ -89,7 +89,7 @@ def test_verdict__rare_classes_may_be_what_matters(found):
         replace(each, mean=0.1, low=0.05, high=0.15) if each.metric == "balanced_accuracy" else each
         for each in found.differences
     ]
-    assert verdict_of(found.scores, better).startswith(
+    assert verdict_on_subset(found.scores, better).startswith(
         "The subset is worth it where rare classes matter"
     )
 

@@ -27,7 +27,7 @@ from dask_distill import Evaluation, InputError, SizeCurve, distill, search_stra
 from dask_distill.cli.main import cli
 from dask_distill.data.dataset import as_dataset
 from dask_distill.data.rows import rows_of
-from dask_distill.evaluation.curve_verdict import verdict_of as curve_verdict
+from dask_distill.evaluation.curve_verdict import verdict_on_curve
 from dask_distill.evaluation.losses import Losses
 from dask_distill.evaluation.metrics import (
     BINS,
@@ -38,7 +38,7 @@ from dask_distill.evaluation.metrics import (
     measures_of,
     metrics_of,
 )
-from dask_distill.evaluation.result import verdict_of
+from dask_distill.evaluation.result import verdict_on_subset
 from dask_distill.evaluation.splits import split_rows
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, interval, rarest_classes
 from dask_distill.evaluation.training import LabelledRows, standard_models_named, train_and_test
@@ -263,7 +263,7 @@ def judged(found, *gaps):
         for e in found.differences
         if e.model == ALL_MODELS
     ]
-    return verdict_of(found.scores, flat)
+    return verdict_on_subset(found.scores, flat)
 
 
 def test_verdict__worth_it_is_what_loses_nothing(lossy):
@@ -590,7 +590,7 @@ def test_curve__what_is_lost_comes_first(curve):
         else p
         for p in curve.points
     )
-    text = curve_verdict(lost, ["stratified"], objective="accuracy", seeds=3)
+    text = verdict_on_curve(lost, ["stratified"], objective="accuracy", seeds=3)
     assert text.startswith(
         "stratified is worse than random rows in ROC AUC at 400 rows (−10.0 points ["
     )

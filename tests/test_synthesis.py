@@ -28,7 +28,12 @@ from dask_distill.storage import group as store
 from dask_distill.synthesis.amounts import rows_to_make, weights_of
 from dask_distill.synthesis.distances import correlation_distance, fidelity, largest_step, privacy
 from dask_distill.synthesis.encoding import Encoder, as_source
-from dask_distill.synthesis.judged import SYNTHETIC_WAYS, Privacy, SyntheticEvaluation, verdict_of
+from dask_distill.synthesis.judged import (
+    SYNTHETIC_WAYS,
+    Privacy,
+    SyntheticEvaluation,
+    verdict_on_synthetic,
+)
 from dask_distill.synthesis.methods import GAN, Condensation, Diffusion, Material, make_method
 from dask_distill.synthesis.rows import learnt_from
 from dask_distill.synthesis.synthetic import Synthetic
@@ -371,7 +376,7 @@ def test_verdict__says_which_rows_to_train_on(gap, words):
         )
         for way in SYNTHETIC_WAYS
     ]
-    text = verdict_of(scores, [Difference.of("subset", "accuracy", "all models", gap)])
+    text = verdict_on_synthetic(scores, [Difference.of("subset", "accuracy", "all models", gap)])
     assert text.startswith(words)
     assert "keep 100.0%" in text
 

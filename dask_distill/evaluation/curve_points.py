@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.evaluation.splits import Rows
+from dask_distill.evaluation.bench import POOL, Tables
+from dask_distill.evaluation.splits import Rows, Split
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, Measured, interval
-from dask_distill.evaluation.training import Trial
+from dask_distill.evaluation.training import LabelledRows, Trial
 from dask_distill.support.metrics import METRICS, metric_named
 
 BASELINE = "random"
@@ -41,6 +42,16 @@ class CurveDraw:
     rows: Rows
     weights: npt.NDArray[np.floating] | None
     seconds: float
+
+    @property
+    def way(self) -> str:
+        """The strategy."""
+        return self.strategy
+
+    def training(self, split: Split, tables: Tables) -> LabelledRows:
+        """Its rows of the pool, weighed as they were selected."""
+        taken = tables[POOL].take(self.rows)
+        return replace(taken, weights=self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)

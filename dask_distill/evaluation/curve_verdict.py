@@ -8,7 +8,7 @@ from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, Difference,
 from dask_distill.support.metrics import metric_named, shown_value
 
 
-def verdict_of(
+def verdict_on_curve(
     points: Sequence[Point],
     names: Sequence[str],
     *,

@@ -4,16 +4,30 @@ Trainings are tasks on the active client, or on Dask's threads. The rows they ne
 once, where the tasks run; labels alone come here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 from dask_distill.conversation.run import Run
+from dask_distill.evaluation.bench import (
+    UNSEEN,
+    UNWEIGHTED,
+    Bench,
+    SplitWay,
+    everything_note,
+    subset_note,
+    trainings_note,
+)
 from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.losses import Losses, untold
-from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
+from dask_distill.evaluation.metrics import check_objective, measures_of
 from dask_distill.evaluation.origin import labelled_source, labelled_test, timed
-from dask_distill.evaluation.result import WAYS, Evaluation, cost_of, verdict_of, worst_class_of
+from dask_distill.evaluation.result import (
+    WAYS,
+    Evaluation,
+    cost_of,
+    verdict_on_subset,
+    worst_class_of,
+)
 from dask_distill.evaluation.splits import (
     Split,
     check_numbers,
@@ -21,12 +35,9 @@ from dask_distill.evaluation.splits import (
     most_rows,
     weight_notes,
 )
-from dask_distill.evaluation.statistics import MAJORITY, MOST_RECALLS, summarise
+from dask_distill.evaluation.statistics import MOST_RECALLS, summarise
 from dask_distill.evaluation.training import (
-    LabelledRows,
     Trial,
-    majority,
-    train_and_test,
     weight_parameter,
 )
 from dask_distill.evaluation.whole import models_for, passes_of, train_on_all
@@ -142,8 +153,8 @@ def evaluate(
     size, tables = min(job.size, len(splits[0].random)), job.tables(handles, codes)
     copies = job.copies(splits[0], tables)
     rarest = job.rarest(splits, codes, len(classes))
-    fixed = (job.run.constant(measures_of(asked, classes, codes[0], rarest[0])), *tables)
-    trials, whole = _trained(job, named, splits, fixed, passes)
+    bench = Bench.of(job.run, tables, measures_of(asked, classes, codes[0], rarest[0]))
+    trials, whole = _trained(job, bench, named, splits, passes)
     tests = len(splits[0].test)
     bounded = len(splits[0].everything) == max_rows < dataset.n - tests and not passes
     found = _judged(trials, classes, rarest, tests, [*asked, "accuracy"][0], bounded)
@@ -169,17 +180,17 @@ def evaluate(
 
 def _trained(
     job: Gathering,
+    bench: Bench,
     named: dict[str, Any],
     splits: Sequence[Split],
-    fixed: Sequence[Any],
     passes: int,
 ) -> tuple[list[Trial], tuple[str, ...]]:
     """All trainings, in the order of `WAYS`, and what is to be said of those on all rows."""
-    ways = _ways(named, job.unlike())
+    ways = [SplitWay(way) for way in _ways(named, job.unlike())]
     if not passes:
-        return run_trials(job.run, _trial, ways, named, splits, fixed), ()
-    ways = tuple(way for way in ways if way != "everything")
-    trials = run_trials(job.run, _trial, ways, named, splits, fixed)
+        return bench.of_ways(ways, splits, named), ()
+    trials = bench.of_ways([way for way in ways if way.way != "everything"], splits, named)
+    fixed = (bench.measures, *bench.tables.values())
     more, notes = train_on_all(job.run, job.dataset, named, splits, job.pool, fixed, passes)
     order = list(WAYS)
     return sorted([*trials, *more], key=lambda trial: order.index(trial.way)), notes
@@ -206,7 +217,7 @@ def _judged(
         "scores": scores,
         "differences": differences,
         "objective": objective,
-        "verdict": verdict_of(
+        "verdict": verdict_on_subset(
             scores, differences, bounded=bounded, objective=objective, seeds=seeds
         ),
         "notes": notes + Losses.of(differences, seeds, objective).notes() + untold(trials),
@@ -218,67 +229,7 @@ def _judged(
 def _ways(models: dict[str, Any], unlike: bool) -> tuple[str, ...]:
     """What is trained on: without weights as well, where these make a difference to a model."""
     weighs = any(weight_parameter(model) is not None for model in models.values())
-    return tuple(way for way in WAYS if way != "unweighted" or (weighs and unlike))
-
-
-def run_trials(
-    run: Run,
-    trial: Callable[..., Trial],
-    ways: Iterable[str],
-    models: dict[str, Any],
-    splits: Sequence[Split],
-    fixed: Sequence[Any],
-) -> list[Trial]:
-    """Every model on every way of choosing rows, for every seed; a task each.
-
-    ``trial`` is called with way, name of the model, model, split, and what is ``fixed``.
-    """
-    named = {name: run.constant(model) for name, model in models.items()}
-    alone = {name: run.constant(model) for name, model in majority().items()}
-    trials = []
-    for split in splits:
-        handle = run.constant(split)
-        trials += [
-            run.call("train", trial, way, name, model, handle, *fixed)
-            for way in ways
-            for name, model in (alone if way == MAJORITY else named).items()
-            # the same rows to a model that ignores weights
-            if way != "unweighted" or weight_parameter(models[name]) is not None
-        ]
-    return _with_ignored(run.fetch_all(run.watched("train", trials)), ways)
-
-
-def _with_ignored(trials: list[Trial], ways: Iterable[str]) -> list[Trial]:
-    """Trainings without weights of models that take none are those with them."""
-    if "unweighted" not in ways:
-        return trials
-    known = {(trial.model, trial.seed) for trial in trials if trial.way == "unweighted"}
-    return trials + [
-        replace(trial, way="unweighted")
-        for trial in trials
-        if trial.way == "subset" and (trial.model, trial.seed) not in known
-    ]
-
-
-def _trial(
-    way: str,
-    name: str,
-    model: Any,
-    split: Split,
-    measures: Measures,
-    pool: LabelledRows,
-    subset: LabelledRows,
-    held_out: LabelledRows | None = None,
-) -> Trial:
-    if way in ("subset", "unweighted", MAJORITY):
-        training = subset if split.subset is None else subset.take(split.subset)
-    else:
-        training = pool.take(getattr(split, way))
-    if way == "unweighted":
-        training = replace(training, weights=None)
-    test = pool.take(split.test) if held_out is None else held_out
-    classes = len(measures.labels)
-    return train_and_test(way, name, model, split.seed, training, test, classes, measures)
+    return tuple(way for way in WAYS if way != UNWEIGHTED or (weighs and unlike))
 
 
 def _notes(
@@ -290,24 +241,18 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if bounded:
-        notes.append(
-            f"Everything stands for {len(split.everything):,} of {job.dataset.n:,} rows, drawn at "
-            "random; max_rows / --max-rows raises it."
-        )
+        notes.append(everything_note(len(split.everything), job.dataset.n))
     left_out = len(job.part) - len(job.complete)
     if size + left_out < len(job.coreset):
-        notes.append(
-            f"The subset stands for {size:,} of its {len(job.coreset):,} rows, drawn at random."
-        )
+        notes.append(subset_note(size, len(job.coreset)))
     if left_out:
         notes.append(f"Rows with NaN were left out, {left_out:,} of the subset's too.")
     if len(split.test):
-        notes.append("Tested on rows of the source that were not selected.")
+        notes.append(UNSEEN)
     else:
         notes.append(
             "All draws are tested on the same rows: intervals tell of draws and trainings, not of "
             "other test rows."
         )
-    seconds, most = sum(trial.seconds for trial in trials), max(trial.rows for trial in trials)
-    notes.append(f"{len(trials)} trainings of at most {most:,} rows took {seconds:.0f} s of CPU.")
+    notes.append(trainings_note(trials))
     return (*notes, *([] if split.until is None else [_FORWARD]))

@@ -16,7 +16,8 @@ from dask_distill.data.labels import MissingLabel
 from dask_distill.data.rows import take_rows
 from dask_distill.data.times import as_times
 from dask_distill.errors import InputError
-from dask_distill.evaluation.copies import Copies, copies_across
+from dask_distill.evaluation.bench import Bench
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.splits import (
     Rows,
     Split,
@@ -167,11 +168,7 @@ class Gathering:
         own = self.coreset.indices[self.part]
         allowed = np.arange(len(own)) if split.subset is None else split.subset
         fresh = allowed[~np.isin(own[allowed], self.pool[split.everything])]
-        pool, subset, *held_out = tables
-        found: Copies = self.run.fetch(
-            self.run.call("copies", copies_across, split, pool, subset, fresh, *held_out)
-        )
-        return found
+        return Bench.of(self.run, tables).copies(split, fresh)
 
     def times(self) -> tuple[Any, Any] | None:
         """Times of the pool and of the subset, here; None where rows have none."""

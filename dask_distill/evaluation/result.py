@@ -162,7 +162,7 @@ def _label(name: str) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def verdict_of(
+def verdict_on_subset(
     scores: Sequence[Score],
     differences: Sequence[Difference],
     *,

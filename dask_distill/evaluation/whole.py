@@ -163,7 +163,7 @@ def train_on_all(
     pool_rows : (p,) int64 array
         Global numbers of the rows at hand.
     fixed : handles of `Measures`, of the `LabelledRows` of the rows at hand, and more
-        As `run_trials` has them.
+        As a `Bench` has them.
     passes : int
 
     Returns

@@ -250,7 +250,7 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def verdict_of(
+def verdict_on_search(
     best: TrialResult,
     gain: tuple[float, float, float],
     used: TrialResult,

@@ -15,16 +15,16 @@ import numpy as np
 
 from dask_distill.conversation.run import Run
 from dask_distill.errors import DistillError, InputError
-from dask_distill.evaluation.copies import Copies, copies_across
+from dask_distill.evaluation.bench import POOL
 from dask_distill.evaluation.metrics import check_objective
 from dask_distill.evaluation.splits import Split, as_labelled
 from dask_distill.evaluation.statistics import interval
 from dask_distill.evaluation.training import as_models, standard_models_named
 from dask_distill.runtime.progress import Progress
-from dask_distill.search.bench import Bench, Judged, baseline, gather, judge
 from dask_distill.search.ranges import check_optuna, strategy_of
-from dask_distill.search.result import LAST_SEEDS, StrategySearch, TrialResult, verdict_of
+from dask_distill.search.result import LAST_SEEDS, StrategySearch, TrialResult, verdict_on_search
 from dask_distill.search.study import Proposal, Record, StudyFile, propose
+from dask_distill.search.trials import Judged, SearchPool, baseline, gather, judge
 from dask_distill.selection.request import Asked, Request
 from dask_distill.strategies.base import Strategy, describe_options
 from dask_distill.strategies.search import Search
@@ -118,9 +118,9 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
     models = standard_models_named(model.split(",")) if named else as_models(model)
     metrics = as_metrics(search.metric)
     check_objective(metrics, models)
-    bench = gather(dataset, search, request.seed, run, request.none)
+    pool = gather(dataset, search, request.seed, run, request.none)
     part = request.rows(dataset.n) / dataset.n
-    job = _Job(bench, search, models, part, run)
+    job = _Job(pool, search, models, part, run)
     told = {
         **{k: v for k, v in describe_options(search).items() if k not in ("trials", "minutes")},
         "metric": ",".join(metrics),
@@ -128,7 +128,7 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
         "model": {name: repr(model) for name, model in models.items()},
         "part": part,
         "seed": int(request.seed),
-        "rows": bench.digest,
+        "rows": pool.digest,
     }
     journal = StudyFile(Path(search.study) if search.study else None, told)
     records = job.records(journal, int(request.seed), started)
@@ -139,7 +139,7 @@ def searched(asked: Asked, run: Run) -> StrategySearch:
 class _Job:
     """What is tried and where."""
 
-    bench: Bench
+    pool: SearchPool
     search: Search
     models: Mapping[str, Any]
     part: float
@@ -169,11 +169,11 @@ class _Job:
     def _judged(self, proposals: Sequence[Proposal], before: Sequence[Record]) -> list[Record]:
         """On one held-out part after the other; who is below the median stops after the first."""
         chosen = [strategy_of(each.parameters) for each in proposals]
-        sizes = [self._size(each.parameters, self.bench.splits[0]) for each in proposals]
+        sizes = [self._size(each.parameters, self.pool.splits[0]) for each in proposals]
         found: list[list[Judged]] = [[] for _ in proposals]
         going = list(range(len(proposals)))
         first = len(before)
-        for number, split in enumerate(self.bench.splits):
+        for number, split in enumerate(self.pool.splits):
             # what is asked for is the same part of what each split leaves
             judged = self._select_and_train(
                 [(chosen[i], self._size(proposals[i].parameters, split), split) for i in going],
@@ -192,7 +192,7 @@ class _Job:
                 scores=tuple(one.scores for one in found[i] if not one.failure),
                 bytes_moved=found[i][0].bytes_moved,
                 seconds=round(found[i][0].seconds, 3),
-                stopped=not found[i][-1].failure and len(found[i]) < len(self.bench.splits),
+                stopped=not found[i][-1].failure and len(found[i]) < len(self.pool.splits),
                 failure=found[i][-1].failure,
                 distributions=proposal.distributions,
                 notes=proposal.notes,
@@ -226,8 +226,8 @@ class _Job:
     def _select_and_train(
         self, asked: Sequence[tuple[Strategy, int, Split]], title: str
     ) -> list[Judged]:
-        run, bench = self.run, self.bench
-        models, measures = run.constant(dict(self.models)), run.constant(bench.measures)
+        run, bench = self.run, self.pool.bench
+        models = run.constant(dict(self.models))
         splits = {id(split): run.constant(split) for _, _, split in asked}
         tasks = [
             run.call(
@@ -236,9 +236,9 @@ class _Job:
                 run.constant(strategy),
                 size,
                 splits[id(split)],
-                bench.table,
+                bench.tables[POOL],
                 models,
-                measures,
+                bench.measures,
                 self.metric,
             )
             for strategy, size, split in asked
@@ -252,15 +252,15 @@ class _Job:
         whole = [r for r in records if r.complete and r.parameters.get("part", 1.0) == 1.0]
         # of equals the earlier one: auto before all others
         leader = max(whole, key=lambda record: (record.score, -record.number))
-        gain, rows = (0.0, 0.0, 0.0), len(self.bench.reserve)
+        gain, rows = (0.0, 0.0, 0.0), len(self.pool.reserve)
         gains: dict[str, tuple[float, float, float]] = {}
         used = leader
         if leader.number:
             gain, gains = self._gain(strategy_of(leader.parameters), seed)
             used = leader if gain[0] > 0 else records[0]
         best = trials[leader.number]
-        copies = self._copies()
-        verdict = verdict_of(best, gain, trials[used.number], self.metric, gains)
+        copies = self.pool.bench.copies(self.pool.splits[0])
+        verdict = verdict_on_search(best, gain, trials[used.number], self.metric, gains)
         return StrategySearch(
             verdict=copies.verdict(verdict),
             strategy=strategy_of(used.parameters),
@@ -268,7 +268,7 @@ class _Job:
             metric=self.metric,
             method=self.search.method,
             size=records[0].rows,
-            selected_from=len(self.bench.splits[0].everything),
+            selected_from=len(self.pool.splits[0].everything),
             test_rows=rows,
             gain=gain[0],
             gain_low=gain[1],
@@ -277,37 +277,20 @@ class _Job:
             front=front_of(records),
             notes=self._notes(records) + copies.notes(),
             copies=copies,
-            baseline=self._baseline(),
+            baseline=baseline(self.pool, self.metric),
             gains=gains,
             seconds=round(time.perf_counter() - started, 3),
         )
-
-    def _baseline(self) -> float:
-        """Mean over held-out parts of what the most frequent class reaches."""
-        run, bench = self.run, self.bench
-        measures = run.constant(bench.measures)
-        tasks = [
-            run.call("train", baseline, run.constant(split), bench.table, measures, self.metric)
-            for split in bench.splits
-        ]
-        return float(np.mean(run.fetch_all(tasks)))
-
-    def _copies(self) -> Copies:
-        """Copies across the first held-out part and what trials selected from."""
-        run, bench = self.run, self.bench
-        split = run.constant(bench.splits[0])
-        found: Copies = run.fetch(run.call("copies", copies_across, split, bench.table))
-        return found
 
     def _gain(
         self, strategy: Strategy, seed: int
     ) -> tuple[tuple[float, float, float], dict[str, tuple[float, float, float]]]:
         """Of a strategy over `auto`, paired by seed, tested on the reserve; of all metrics, too."""
-        bench = self.bench
+        pool = self.pool
         splits = [
-            replace(split, seed=seed + 1000 + number, test=bench.reserve)
+            replace(split, seed=seed + 1000 + number, test=pool.reserve)
             for number, split in enumerate(
-                bench.splits[i % len(bench.splits)] for i in range(LAST_SEEDS)
+                pool.splits[i % len(pool.splits)] for i in range(LAST_SEEDS)
             )
         ]
         asked = [
@@ -332,11 +315,11 @@ class _Job:
         notes = [
             f"{len(records)} trials, {stopped} of them stopped early"
             + (f", {failed} failed" if failed else "")
-            + f"; judged by {' and '.join(self.models)} on {len(self.bench.splits)} held-out parts."
+            + f"; judged by {' and '.join(self.models)} on {len(self.pool.splits)} held-out parts."
         ]
-        if len(self.bench.splits[0].everything) == self.search.max_rows:
+        if len(self.pool.splits[0].everything) == self.search.max_rows:
             notes.append(
-                f"Trials selected from {self.search.max_rows:,} of {self.bench.total:,} rows, "
+                f"Trials selected from {self.search.max_rows:,} of {self.pool.total:,} rows, "
                 "drawn at random; option max_rows raises it."
             )
         return tuple(notes)

@@ -223,7 +223,7 @@ class SyntheticEvaluation(Compared):
         )
 
 
-def verdict_of(scores: Sequence[Score], differences: Sequence[Difference]) -> str:
+def verdict_on_synthetic(scores: Sequence[Score], differences: Sequence[Difference]) -> str:
     """The sentence that says which rows to train on."""
     whole = {score.way: score for score in scores if score.model == ALL_MODELS}
     gap = next(

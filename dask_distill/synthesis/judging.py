@@ -3,6 +3,7 @@
 Trainings and distances are tasks, as in `dask_distill.evaluation.evaluate`.
 """
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
@@ -13,8 +14,9 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.evaluation.evaluate import run_trials
+from dask_distill.evaluation.bench import UNSEEN, Bench, SplitWay, Tables, subset_note
 from dask_distill.evaluation.gathering import Gathering
+from dask_distill.evaluation.metrics import Measures
 from dask_distill.evaluation.origin import labelled_source, labelled_test
 from dask_distill.evaluation.splits import (
     Rows,
@@ -27,20 +29,21 @@ from dask_distill.evaluation.splits import (
 )
 from dask_distill.evaluation.statistics import (
     ALL_MODELS,
-    MAJORITY,
     Difference,
     interval,
     summarise,
 )
-from dask_distill.evaluation.training import LabelledRows, Trial, as_models, train_and_test
+from dask_distill.evaluation.training import LabelledRows, Trial, as_models
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.synthesis.distances import all_distances
-from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, verdict_of
+from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, verdict_on_synthetic
 from dask_distill.synthesis.rows import SyntheticRows, rows_digest
 
 _COMPARED_ROWS = 10_000
+# the table of rows that were made
+_MADE = "made"
 
 
 def evaluate_synthetic(
@@ -114,13 +117,15 @@ def evaluate_synthetic(
     distances = job.run.call(
         "distances", _distances, made, part, unseen, splits[0], len(classes), *tables
     )
-    fixed = (len(classes), job.run.constant(made), part, *tables)
+    made_here = {_MADE: job.run.constant(made)}
+    bench = Bench.of(job.run, tables, Measures(range(len(classes))), **made_here)
     copies = job.copies(splits[0], tables)
-    trials = run_trials(job.run, _trial, SYNTHETIC_WAYS, named, splits, fixed)
+    compared = [replace(split, subset=part) for split in splits]
+    trials = bench.of_ways([SyntheticWay(way) for way in SYNTHETIC_WAYS], compared, named)
     fidelities, private = job.run.fetch(distances)
     scores, differences = summarise(trials)
     return SyntheticEvaluation(
-        verdict=copies.verdict(verdict_of(scores, differences)),
+        verdict=copies.verdict(verdict_on_synthetic(scores, differences)),
         added=_added(trials),
         method=str(synthetic.provenance.get("method", "")),
         rows=dataset.n,
@@ -204,28 +209,17 @@ def _distances(
     return all_distances(ways, subset, others, classes)
 
 
-def _trial(
-    way: str,
-    name: str,
-    model: Any,
-    split: Split,
-    classes: int,
-    made: LabelledRows,
-    part: npt.NDArray[np.int64],
-    pool: LabelledRows,
-    subset: LabelledRows,
-    held_out: LabelledRows | None = None,
-) -> Trial:
-    if way == "synthetic":
-        training = made
-    elif way in ("subset", MAJORITY):
-        training = subset.take(part)
-    elif way == "both":
-        training = together(subset.take(part), made)
-    else:
-        training = pool.take(getattr(split, way))
-    test = pool.take(split.test) if held_out is None else held_out
-    return train_and_test(way, name, model, split.seed, training, test, classes)
+@dataclass(frozen=True)
+class SyntheticWay(SplitWay):
+    """Rows that were made, alone or with the subset's; or what any subset is compared with."""
+
+    def training(self, split: Split, tables: Tables) -> LabelledRows:
+        """As the split has them, where they were not made."""
+        if self.way == "synthetic":
+            return tables[_MADE]
+        if self.way == "both":
+            return together(SplitWay("subset").training(split, tables), tables[_MADE])
+        return super().training(split, tables)
 
 
 def together(one: LabelledRows, other: LabelledRows) -> LabelledRows:
@@ -274,12 +268,10 @@ def _notes(
     if used < len(synthetic):
         notes.append(f"{used:,} of {len(synthetic):,} synthetic rows were trained on.")
     if size < len(coreset):
-        notes.append(
-            f"The subset stands for {size:,} of its {len(coreset):,} rows, drawn at random; one "
-            "that is selected at that size may be better."
-        )
+        more = "; one that is selected at that size may be better"
+        notes.append(subset_note(size, len(coreset), more))
     if size < used:
         notes.append(f"The subset has {size:,} rows: fewer than the {used:,} synthetic ones.")
     if unseen:
-        notes.append("Tested on rows of the source that were not selected.")
+        notes.append(UNSEEN)
     return tuple(notes)

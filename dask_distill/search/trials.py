@@ -14,6 +14,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.labels import MissingLabel
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
+from dask_distill.evaluation.bench import POOL, Bench, RowsHere, SplitWay, judged
 from dask_distill.evaluation.metrics import Measures, measures_of
 from dask_distill.evaluation.splits import (
     Rows,
@@ -28,7 +29,7 @@ from dask_distill.evaluation.splits import (
     valid_rows,
 )
 from dask_distill.evaluation.statistics import MAJORITY, rarest_classes
-from dask_distill.evaluation.training import LabelledRows, Trial, majority, train_and_test
+from dask_distill.evaluation.training import LabelledRows, Trial
 from dask_distill.kernels.streams import Stream
 from dask_distill.search.in_memory import select_in_memory
 from dask_distill.strategies.base import Strategy
@@ -42,28 +43,25 @@ _NOTHING = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class SearchPool:
     """Rows at hand, where the tasks run, and how they are split.
 
     Attributes
     ----------
-    table : handle of a `LabelledRows`
+    bench : Bench
     splits : list of Split
         One for each held-out part that trials are judged on.
     reserve : (r,) int64 array
         Positions that no trial sees.
-    measures : Measures
-        What trials are judged by, and the labels by class number.
     digest : str
         Of the values and class numbers.
     total : int
         Rows of the data set.
     """
 
-    table: Any
+    bench: Bench
     splits: list[Split]
     reserve: Rows
-    measures: Measures
     digest: str
     total: int
 
@@ -94,7 +92,7 @@ class Judged:
 
 def gather(
     dataset: Dataset, search: Search, seed: int, run: Run, none: MissingLabel | None = None
-) -> Bench:
+) -> SearchPool:
     """Bring the rows together that trials need, and split them."""
     assert dataset.labels is not None
     # so many that each split leaves max_rows to select from
@@ -120,11 +118,10 @@ def gather(
     digest = run.fetch(run.call("digest", _digest, table))
     asked = as_metrics(search.metric)
     measures = measures_of(asked, classes, codes, _rarest(splits, reserve, codes, len(classes)))
-    return Bench(
-        table=table,
+    return SearchPool(
+        bench=Bench.of(run, [table], measures),
         splits=splits,
         reserve=np.sort(reserve),
-        measures=measures,
         digest=digest,
         total=dataset.n,
     )
@@ -153,7 +150,7 @@ def judge(
     metric: str,
 ) -> Judged:
     """Select, train and test; a selection that is refused is a result like any other."""
-    training, test = table.take(split.everything), table.take(split.test)
+    training = table.take(split.everything)
     started = time.thread_time()
     try:
         found = select_in_memory(training.X, training.codes, strategy, size, seed=split.seed)
@@ -161,11 +158,9 @@ def judge(
         return Judged(rows=size, scores=(), bytes_moved=0, seconds=0.0, failure=str(error))
     seconds = time.thread_time() - started
     mine = LabelledRows(training.X[found.rows], training.codes[found.rows], found.weights)
+    entrant, tables = RowsHere(strategy.name, mine), {POOL: table}
     trials = [
-        train_and_test(
-            strategy.name, name, model, split.seed, mine, test, len(measures.labels), measures
-        )
-        for name, model in models.items()
+        judged(entrant, name, model, split, measures, tables) for name, model in models.items()
     ]
     means = {
         name: float(np.mean([trial.value(name) for trial in trials]))
@@ -192,11 +187,8 @@ def scores_of(trials: Sequence[Trial], metric: str) -> tuple[float, ...]:
     return told
 
 
-def baseline(split: Split, table: LabelledRows, measures: Measures, metric: str) -> float:
-    """What the most frequent class of the rows to select from reaches, signed as scores are."""
-    training, test, classes = table.take(split.everything), table.take(split.test), measures.labels
-    (model,) = majority().values()
-    trial = train_and_test(
-        MAJORITY, MAJORITY, model, split.seed, training, test, len(classes), measures
-    )
-    return metric_named(metric).sign * trial.value(metric)
+def baseline(pool: SearchPool, metric: str) -> float:
+    """Mean over held-out parts of what the most frequent class reaches, signed as scores are."""
+    entries = [(SplitWay(MAJORITY), split) for split in pool.splits]
+    found = pool.bench.trials(entries, {}, title=None)
+    return float(np.mean([metric_named(metric).sign * each.value(metric) for (each,) in found]))

@@ -81,6 +81,18 @@ class Block:
     time: npt.NDArray[np.float64] | None = None
     mass: npt.NDArray[np.float64] | None = None
 
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """(m,) when each row was, of data that has times.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.time is None:
+            raise ValueError("the rows must have times, got none")
+        return self.time
+
     def given(self, space: Any = None) -> dict[str, npt.NDArray[Any] | None]:
         """What a journal need not write of the block's states."""
         X = self.X if space is None else space(self.X)

@@ -126,6 +126,13 @@ class LazyTraversal:
             self._keep_centers(0)
         self._scratch = Scratch(self._X.shape[1])
 
+    @property
+    def _tools(self) -> tuple[Filtered, Filtered, Scratch]:
+        """Filter copies of rows and picks, and room to multiply in; of `_prepare`."""
+        if self._rows is None or self._centers is None or self._scratch is None:
+            raise RuntimeError("the traversal must be prepared first")
+        return self._rows, self._centers, self._scratch
+
     def _append(self, picks: Rows, squared_radii: Floats) -> None:
         before = len(self.indices)
         self.indices = np.concatenate([self.indices, picks])
@@ -153,9 +160,7 @@ class LazyTraversal:
 
     def _update(self, rows: Rows) -> None:
         """Bring the bounds of some rows up to date with all picks."""
-        assert self._rows is not None
-        assert self._centers is not None
-        assert self._scratch is not None
+        copies, centers, scratch = self._tools
         count = len(self.indices)
         # rows that have seen as many picks share a tile: few are multiplied in vain
         rows = rows[np.argsort(self._seen[rows], kind="stable")]
@@ -163,14 +168,14 @@ class LazyTraversal:
             tile = rows[start : start + TILE]
             first = int(self._seen[tile[0]])
             lower_distances(
-                self._rows,
+                copies,
                 tile,
-                self._centers,
+                centers,
                 first,
                 count,
                 self._squared,
                 self.nearest,
-                self._scratch,
+                scratch,
             )
             self.pairs += len(tile) * (count - first)
         self._seen[rows] = count
@@ -213,16 +218,15 @@ class LazyTraversal:
 
     def _traverse(self, rows: Rows, stop: float, most: int) -> None:
         """One pick at a time among a few rows."""
-        assert self._rows is not None
-        assert self._scratch is not None
+        copies, _, scratch = self._tools
         before = len(self.indices)
         self._update(rows[self._seen[rows] < before])
         squared, nearest = self._squared[rows], self.nearest[rows]
         most = min(most, len(rows))
         found = Picks(np.empty(most, np.int64), np.empty(most))
         # row i holds the bounds of the distances to row i as a center
-        S = self._scratch.product(self._rows.as_centers(rows).copies, self._rows.copies[rows])
-        limits, unit = self._rows.limits, self._rows.filter.unit
+        S = scratch.product(copies.as_centers(rows).copies, copies.copies[rows])
+        limits, unit = copies.limits, copies.filter.unit
         loops = compiled()
         traverse = _traverse if loops is None else loops.traverse
         count = traverse(S, self._X, rows, limits, unit, squared, nearest, before, stop, found)

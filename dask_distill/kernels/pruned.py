@@ -75,13 +75,13 @@ class CellTraversal(LazyTraversal):
         if loops is None or len(self.indices) - before < _FRESH or (self._seen != before).any():
             return super().catch_up()
         self._prepare()
-        assert self._centers is not None
+        _, centers, _ = self._tools
         lists = self._lists(loops, before)
         if lists is None:
             self._apart = True
             return super().catch_up()
         visits = loops.lower_by_cells(
-            self._X, self._centers.X, *lists, before, self._squared, self.nearest
+            self._X, centers.X, *lists, before, self._squared, self.nearest
         )
         self.pairs += visits
         self._apart = visits * _VISIT > len(self._X) * (len(self.indices) - before)
@@ -91,23 +91,19 @@ class CellTraversal(LazyTraversal):
 
     def _lists(self, loops: ModuleType, before: int) -> tuple[object, ...] | None:
         """The fresh picks near each old one's cell; None where there are too many."""
-        assert self._rows is not None
-        assert self._centers is not None
-        assert self._scratch is not None
+        rows, known, scratch = self._tools
         count = len(self.indices)
         radii = np.empty(before)
         loops.cell_radii(self._squared, self.nearest, radii)
         room = _ENTRIES * len(self._X)
         cells, centers = np.empty(room, np.int32), np.empty(room, np.int32)
         bounds = np.empty(room)
-        unit, entries = self._rows.filter.unit, 0
-        limits = self._centers.limits
+        unit, entries = rows.filter.unit, 0
+        limits = known.limits
         for old in range(0, before, TILE):
-            copies = self._scratch.gather(self._rows, self.indices[old : min(old + TILE, before)])
+            copies = scratch.gather(rows, self.indices[old : min(old + TILE, before)])
             for fresh in range(before, count, TILE):
-                S = self._scratch.product(
-                    copies, self._centers.copies[fresh : min(fresh + TILE, count)]
-                )
+                S = scratch.product(copies, known.copies[fresh : min(fresh + TILE, count)])
                 entries = loops.neighbors(
                     S, limits, radii, unit, old, fresh, cells, centers, bounds, entries
                 )

@@ -60,8 +60,7 @@ class Tree:
     """
 
     def __init__(self, X: Features, leaf: int = _CENTERS) -> None:
-        loops = tree_loops()
-        assert loops is not None
+        loops = _loops()
         depth = 0
         while len(X) > leaf << depth:
             depth += 1
@@ -75,16 +74,21 @@ class Tree:
 
     def lower(self, X: Features, rows: Rows, squared: Floats, nearest: Rows, allowed: int) -> bool:
         """Lower some rows' distances in place; False, unfinished, above so many visits."""
-        loops = tree_loops()
-        assert loops is not None
+        loops = _loops()
         return bool(loops.lower_by_tree(X, rows, self.X, self.shape, squared, nearest, allowed))
 
     def cover(self, X: Features, rows: Rows, floor: float, allowed: int) -> float | None:
         """Largest squared distance of some rows, at least ``floor``; None above the visits."""
-        loops = tree_loops()
-        assert loops is not None
+        loops = _loops()
         largest = float(loops.cover_by_tree(X, rows, self.X, self.shape, floor, allowed))
         return None if largest < 0 else largest
+
+
+def _loops() -> ModuleType:
+    loops = tree_loops()
+    if loops is None:
+        raise RuntimeError("a tree needs numba's loops, got none")
+    return loops
 
 
 class TreeTraversal(LazyTraversal):

@@ -66,16 +66,15 @@ class Nearest:
 
     def answer(self, state: Held) -> Closest:
         """Of the rows of each cluster."""
-        assert state.nearest is not None
-        assert state.squared is not None
+        nearest, squared = state.assigned
         alone = Closest(
-            state.nearest,
+            nearest,
             state.weighed(np.ones(len(state.rows))).astype(np.int64),
             state.rows,
-            state.squared,
-            float(state.weighed(state.squared).sum()),
+            squared,
+            float(state.weighed(squared).sum()),
         )
-        empty = Closest(state.nearest[:0], alone.counts[:0], state.rows[:0], state.squared[:0], 0.0)
+        empty = Closest(nearest[:0], alone.counts[:0], state.rows[:0], squared[:0], 0.0)
         return alone.merge(empty)
 
     def advance(self, answer: Closest) -> Any:
@@ -148,11 +147,10 @@ class Fill:
 
     def answer(self, state: Held) -> Far:
         """As many as are missing."""
-        assert state.nearest is not None
-        assert state.squared is not None
+        nearest, squared = state.assigned
         free = ~np.isin(state.rows, self.closest.rows)
         masses = state.weighed(np.ones(len(state.rows))).astype(np.int64)
-        far = Far(state.rows, state.nearest, state.squared, masses, self.missing)
+        far = Far(state.rows, nearest, squared, masses, self.missing)
         return far.kept(free).farthest()
 
     def advance(self, answer: Far) -> RowChoice:

@@ -81,8 +81,7 @@ class PeriodAim:
 
     def groups_of(self, block: Block, ends: Ends | None) -> Counts:
         """(m,) number of each row's period and class."""
-        assert block.time is not None
-        period = self.periods_of(block.time, ends)
+        period = self.periods_of(block.times, ends)
         code = 0 if block.codes is None else block.codes.astype(np.int64)
         return period * self.classes + code
 
@@ -99,8 +98,8 @@ class When:
 
     def answer(self, state: Block) -> Ends:
         """Of this block."""
-        assert state.time is not None
-        return Ends(float(state.time.min(initial=np.inf)), float(state.time.max(initial=-np.inf)))
+        times = state.times
+        return Ends(float(times.min(initial=np.inf)), float(times.max(initial=-np.inf)))
 
     def advance(self, answer: Ends) -> "CountPeriods":
         """Cut time into equal spans, that of rows chosen before too."""

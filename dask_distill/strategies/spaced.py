@@ -88,18 +88,17 @@ class OfferStretches:
 
     def answer(self, state: Block) -> StretchCandidates:
         """Stretches as long as the gap, counted from time 0."""
-        assert state.time is not None
         alone = np.ones(len(state.rows), np.int64)
         hashes, masses = row_hash(state.rows, self.seed, stream=Stream.SPACED), alone
         if state.mass is not None:
             drawn = draw_keys(state.rows, self.seed, stream=Stream.SPACED, mass=state.mass)
             hashes, masses = drawn.astype(np.uint64), state.mass.astype(np.int64)
         return StretchCandidates(
-            stretches=np.floor(state.time / self.gap).astype(np.int64),
+            stretches=np.floor(state.times / self.gap).astype(np.int64),
             hashes=hashes,
             rows=state.rows,
-            times=state.time,
-            near=nearest_time(state.time, self.taken) < self.gap,
+            times=state.times,
+            near=nearest_time(state.times, self.taken) < self.gap,
             counts=alone,
             masses=masses,
         ).lowest()

@@ -72,10 +72,9 @@ class Approach:
 
     def answer(self, state: Held) -> Inertia:
         """Rows by candidate, and the sum of squares."""
-        assert state.nearest is not None
-        assert state.squared is not None
-        counts = counted(state.nearest, len(self.pool), state.mass)
-        return Inertia(counts, float(state.weighed(state.squared).sum()))
+        nearest, squared = state.assigned
+        counts = counted(nearest, len(self.pool), state.mass)
+        return Inertia(counts, float(state.weighed(squared).sum()))
 
     def advance(self, answer: Inertia) -> Any:
         """Draw more, or cluster the candidates."""
@@ -104,12 +103,12 @@ class Oversample:
 
     def answer(self, state: Held) -> Pool:
         """By the hash of each row."""
-        assert state.squared is not None
+        _, squared = state.assigned
         hashes = row_hash(
             state.rows, self.last.aim.seed, stream=Stream.KMEANS_DRAW + self.last.draw
         )
-        drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.weighed(state.squared))
-        return Pool(state.rows[drawn], state.X[drawn], state.squared[drawn])
+        drawn = np.flatnonzero(uniforms(hashes) < self.rate * state.weighed(squared))
+        return Pool(state.rows[drawn], state.X[drawn], squared[drawn])
 
     def advance(self, answer: Pool) -> Approach:
         """They are candidates."""
@@ -154,8 +153,8 @@ class Lloyd:
 
     def answer(self, state: Held) -> ClusterSums:
         """Clusters of this block."""
-        assert state.nearest is not None
-        return ClusterSums(*cluster_sums(state.X, state.nearest, state.mass))
+        nearest, _ = state.assigned
+        return ClusterSums(*cluster_sums(state.X, nearest, state.mass))
 
     def advance(self, answer: ClusterSums) -> Any:
         """Move the centers; an empty cluster's stays where it is."""

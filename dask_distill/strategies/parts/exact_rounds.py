@@ -98,9 +98,8 @@ class First:
 
     def answer(self, state: Held) -> Pool:
         """The block's first row."""
-        assert state.front is not None
-        assert state.front_rows is not None
-        return Pool(state.front_rows[:1], state.front.X[:1], state.front.squared[:1])
+        front, rows = state.taking_part
+        return Pool(rows[:1], front.X[:1], front.squared[:1])
 
     def advance(self, answer: Pool) -> Any:
         """It is the first pick."""
@@ -138,13 +137,13 @@ class Push:
 
     def observe(self, state: Held) -> Held:
         """Lower the bounds."""
-        assert state.front is not None
-        front = state.front.push(self.chosen.fresh).catch_up(self.threshold)
+        front, _ = state.taking_part
+        front = front.push(self.chosen.fresh).catch_up(self.threshold)
         return replace(state, front=front)
 
     def answer(self, state: Held) -> Levels:
         """How many rows are how far."""
-        squared = _front(state).squared
+        squared = state.taking_part[0].squared
         # what a pick is one point with is no row to be told of
         return Levels.of(np.where(squared > self.aim.same, squared, 0.0))
 
@@ -183,7 +182,7 @@ class Collect:
     def answer(self, state: Held) -> Pool:
         """The rows, which are up to date."""
         cut = max(self.cut, self.push.aim.same)
-        return _rows_of(state, np.flatnonzero(_front(state).squared > cut))
+        return _rows_of(state, np.flatnonzero(state.taking_part[0].squared > cut))
 
     def advance(self, answer: Pool) -> Any:
         """Continue the traversal in the pool, as far as no other row can come between."""
@@ -223,7 +222,7 @@ class Level:
 
     def answer(self, state: Held) -> Tied:
         """Rows of the largest distance, the lowest numbers first."""
-        squared = _front(state).squared
+        squared = state.taking_part[0].squared
         largest = float(squared.max(initial=-1.0))
         most = self.push.pool_rows
         return Tied(largest, _rows_of(state, np.flatnonzero(squared == largest)[:most]), most)
@@ -241,15 +240,9 @@ def candidates(state: Held, cut: float) -> Rows:
     return np.sort(above(state.traversal, cut))
 
 
-def _front(state: Held) -> Any:
-    assert state.front is not None
-    return state.front
-
-
 def _rows_of(state: Held, at: Rows) -> Pool:
-    assert state.front_rows is not None
-    front = _front(state)
-    return Pool(state.front_rows[at], front.X[at], front.squared[at])
+    front, rows = state.taking_part
+    return Pool(rows[at], front.X[at], front.squared[at])
 
 
 def _traverse(push: Push, answer: Pool, stop: float) -> Push:

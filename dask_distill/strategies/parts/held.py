@@ -91,6 +91,32 @@ class Held:
         front = Frontier.of(np.ascontiguousarray(X))
         return replace(self, traversal=None, front=front, front_rows=rows)
 
+    @property
+    def assigned(self) -> tuple[Rows, Floats]:
+        """Position of each row's nearest center, and the squared distance to it.
+
+        Raises
+        ------
+        RuntimeError
+            Before a step has measured any.
+        """
+        if self.nearest is None or self.squared is None:
+            raise RuntimeError("the block must know centers first, got none")
+        return self.nearest, self.squared
+
+    @property
+    def taking_part(self) -> tuple[Frontier, Rows]:
+        """Bounds of the rows in a traversal over all blocks, and their numbers.
+
+        Raises
+        ------
+        RuntimeError
+            Before there is one.
+        """
+        if self.front is None or self.front_rows is None:
+            raise RuntimeError("the block must be in a traversal first, got none")
+        return self.front, self.front_rows
+
     def weighed(self, values: Floats) -> Floats:
         """Values of the rows, each as often as the row stands for one."""
         return values if self.mass is None else values * self.mass

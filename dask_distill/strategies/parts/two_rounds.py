@@ -305,14 +305,13 @@ class Cover:
 
     def answer(self, state: Held) -> Distances:
         """The largest distances in proportion to the block; all outliers may lie in one."""
-        assert state.squared is not None
-        assert state.nearest is not None
+        nearest, squared = state.assigned
         complete = len(self.chosen) == self.aim.total
-        followers = Followers.of(state.nearest, state.mass) if complete else Followers()
+        followers = Followers.of(nearest, state.mass) if complete else Followers()
         share = int(8 * _REPAIR * self.aim.size * len(state.rows) / self.aim.n)
         take = min(len(state.rows), max(16 + share, self.aim.outliers + 1))
         place = len(state.rows) - take
-        largest = np.sort(np.partition(state.squared, place)[place:] if take else state.squared)
+        largest = np.sort(np.partition(squared, place)[place:] if take else squared)
         return Distances({state.number: (largest[::-1], place > 0)}, followers)
 
     def advance(self, answer: Distances) -> Any:
@@ -350,9 +349,9 @@ class Worst:
 
     def answer(self, state: Held) -> Pool:
         """The rows."""
-        assert state.squared is not None
-        above = np.flatnonzero(state.squared > self.threshold)
-        return Pool(state.rows[above], state.X[above], state.squared[above])
+        _, squared = state.assigned
+        above = np.flatnonzero(squared > self.threshold)
+        return Pool(state.rows[above], state.X[above], squared[above])
 
     def advance(self, answer: Pool) -> Cover:
         """Continue the traversal among them, until others may be worse."""

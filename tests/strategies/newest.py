@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.data.blocks import Block
-from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.sampling import uniforms
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import TARGETS, Ranges
 from dask_distill.strategies.parts.ranking import Ranking
 from dask_distill.strategies.parts.scorers import Scores
+from dask_distill.support.options import Interval, option
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,13 @@ class Newest(Ranking):
         Part of the rows that is passed over, from 0 to below 1.
     """
 
-    skipped: float = 0.0
+    skipped: float = option(0.0, Interval(0, 1, closed="left"), way_out="try 0.1")
 
     name: ClassVar[str] = "newest"
     draws: ClassVar[bool] = False
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {"skipped": (0.0, 0.5)}
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.skipped < 1:
-            raise InputError(f"skipped must be from 0 to below 1, got {self.skipped}; try 0.1")
 
     def keys(self, block: Block, scores: Scores, seed: int) -> npt.NDArray[np.uint32]:
         """The later a row came, the lower its key; of up to 2**31 rows."""

@@ -45,7 +45,7 @@ def test_new_strategy__passes_over_the_same_rows_for_any_chunking(chunks):
     rows = distill(da.from_array(X, chunks=chunks), **how).indices
     np.testing.assert_array_equal(rows, distill(X, **how).indices)
     assert 2400 < rows[0] < 2700
-    with pytest.raises(InputError, match="skipped must be from 0 to below 1, got 1"):
+    with pytest.raises(InputError, match="skipped must be at least 0 and below 1, got 1"):
         make_strategy("newest", {"skipped": 1.0})
 
 

@@ -18,7 +18,7 @@ from dask.delayed import delayed
 from dask_distill import open_dataset
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.dask_runner import DaskRunner
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.survey import Survey
 

@@ -229,7 +229,7 @@ class _Job:
         run = self.run
         parts = [gather_features(run, take_rows(each.features, mine)) for each, mine in chosen]
         labels = [gather_labels(run, take_rows(each.labels, mine)) for each, mine in chosen]
-        kept = run.held(*parts, *labels)
+        kept = [*run.held(*parts, *labels)]
         parts, labels = kept[: len(chosen)], kept[len(chosen) :]
         finite = [run.call("valid", finite_rows, each) for each in parts]
         found = run.fetch_all([*finite, *labels])

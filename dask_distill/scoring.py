@@ -28,6 +28,7 @@ from dask_distill.proxy.estimator import EstimatorProxy
 from dask_distill.proxy.fitting import PROXIES, judge_of
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.selection.checkpoint import Receipts
@@ -181,12 +182,9 @@ def scores_of(
     judge = ground.judge
     if judge is None and asked.request.proxy is not None:
         judge = run.constant(asked.request.proxy)
-    made = run.fetch_all(
-        [
-            run.call("proxy", _scorer, ground.schema, judge, kind),
-            *(handle for handle in (ground.scales, ground.judge_before) if handle is not None),
-        ]
-    )
+    wanted: list[Handle[Any]] = [run.call("proxy", _scorer, ground.schema, judge, kind)]
+    wanted += [handle for handle in (ground.scales, ground.judge_before) if handle is not None]
+    made = run.fetch_all(wanted)
     before = () if ground.scales is None else (*made[1:], None)[:2]
     outline = ground.outline
     chunks = dataset.features.chunks[0]

@@ -343,7 +343,7 @@ def test_distill__unknown_chunks_are_counted(labelled):
 
 def test_distill__building_the_graph_computes_nothing(labelled):
     from dask_distill.data.dataset import as_dataset
-    from dask_distill.runtime.runner import DaskRunner
+    from dask_distill.runtime.dask_runner import DaskRunner
     from dask_distill.selection.request import Request
     from dask_distill.strategies import make_strategy
     from dask_distill.survey.reading import raw_blocks
@@ -363,7 +363,7 @@ def test_distill__building_the_graph_computes_nothing(labelled):
 def test_raw_blocks__each_is_read_in_one_go_whatever_the_chunks(tmp_path, monkeypatch, kind, chunk):
     from dask_distill.data import rows as chunk_sizes
     from dask_distill.data.dataset import Dataset
-    from dask_distill.runtime.runner import DaskRunner
+    from dask_distill.runtime.dask_runner import DaskRunner
     from dask_distill.sources import npy, stored as zarr_source
     from dask_distill.survey.reading import raw_blocks
 

@@ -27,7 +27,8 @@ from dask_distill.proxy.estimator import use_estimator
 from dask_distill.proxy.fitting import fit_softmax
 from dask_distill.proxy.models import score
 from dask_distill.proxy.scaling import Scaling
-from dask_distill.runtime.runner import DaskRunner, LocalRunner
+from dask_distill.runtime.dask_runner import DaskRunner
+from dask_distill.runtime.runner import LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
 from dask_distill.strategies.parts import ranking
 from dask_distill.strategies.parts.metric import MetricSpace

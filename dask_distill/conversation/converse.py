@@ -11,15 +11,16 @@ raised here, not retried and logged there.
 import time
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 from dask.sizeof import sizeof
 
 from dask_distill.conversation.journal import Journal, Recalled
 from dask_distill.conversation.ledger import Round
-from dask_distill.conversation.protocol import Conversation, Final
+from dask_distill.conversation.protocol import Choosing, Conversation, Final
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import Message, Reply, Turn, payload_bytes, remembered
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.runner import part
 from dask_distill.runtime.threads import single_threaded
@@ -27,10 +28,12 @@ from dask_distill.runtime.threads import single_threaded
 # answers that one task combines: rows that are not thinned move once a level
 FAN_IN = 32
 
+Chosen = TypeVar("Chosen")
+
 
 def converse(
-    strategy: Any,
-    states: Sequence[Any],
+    strategy: Conversation | Handle[Conversation],
+    states: Sequence[Handle[Any]],
     question: Any,
     run: Run,
     *,
@@ -38,15 +41,14 @@ def converse(
     keep: bool = True,
     written: bool = False,
     opening: str | None = None,
-) -> tuple[Any, list[Any]]:
+) -> tuple[Handle[Turn], list[Handle[Any]]]:
     """Ask until there is a final word.
 
     Parameters
     ----------
-    strategy : Conversation
-        Or a handle of one.
+    strategy : Conversation, or a handle of one
     states : handles of the blocks' states
-    question : handle of the first question
+    question : the first question, or a handle of it
     run : Run
         Takes the cost of every round.
     phase : str
@@ -99,14 +101,14 @@ def converse(
 
 
 def _asked(
-    strategy: Any,
-    states: Sequence[Any],
-    turn: Any,
+    strategy: Handle[Conversation],
+    states: Sequence[Handle[Any]],
+    turn: Handle[Turn],
     run: Run,
     names: tuple[str, str],
     journal: Journal,
     number: int,
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Handle[Reply]], list[Handle[Message]]]:
     """Handles of the blocks' states after a question, and of their answers to it.
 
     ``names`` are those of the tasks that answer, and that send the answers.
@@ -114,7 +116,7 @@ def _asked(
     # what a block remembers stays where it is, whoever is idle
     asked, sent = names
     places = run.runner.places([_holder(state) for state in states])
-    states = [
+    steps = [
         run.runner.call(
             part(asked, i, states),
             _step,
@@ -129,33 +131,34 @@ def _asked(
         for i, (state, place) in enumerate(zip(states, places, strict=True))
     ]
     answers = [
-        run.runner.call(part(sent, i, states), _send, state, at=place)
-        for i, (state, place) in enumerate(zip(states, places, strict=True))
+        run.runner.call(part(sent, i, steps), _send, step, at=place)
+        for i, (step, place) in enumerate(zip(steps, places, strict=True))
     ]
-    return states, answers
+    return steps, answers
 
 
-def _plain(step: Any) -> Any:
+def _plain(step: Handle[Any]) -> Handle[Any]:
     """A block's state without its last answer."""
     return step.state if isinstance(step, Reply) else Inline(remembered, step)
 
 
-def _holder(result: Any) -> Any:
+def _holder(result: Handle[Any]) -> Handle[Any]:
     """The handle of what a worker holds."""
     if isinstance(result, Inline) and result.function is remembered:
-        return result.arguments[0]
+        held: Handle[Any] = result.arguments[0]
+        return held
     return result
 
 
 def _recalled(
-    strategy: Any,
-    states: Sequence[Any],
+    strategy: Handle[Conversation],
+    states: Sequence[Handle[Any]],
     last: int,
     final: bool,
     run: Run,
     phase: str,
     journal: Journal,
-) -> tuple[Any, list[Any]]:
+) -> tuple[Handle[Turn], list[Handle[Any]]]:
     """The last turn of a run that died, and the blocks' states as they were then."""
     turns = [run.call(f"{phase}-turn", journal.turn, number) for number in range(last + 1)]
     upto = last - 1 if final else last
@@ -167,7 +170,12 @@ def _recalled(
     return turns[-1], states
 
 
-def choose(strategy: Any, states: Sequence[Any], final: Any, run: Run) -> list[Any]:
+def choose(
+    strategy: Choosing[Chosen] | Handle[Choosing[Chosen]],
+    states: Sequence[Handle[Any]],
+    final: Handle[Turn],
+    run: Run,
+) -> list[Handle[Chosen]]:
     """What each block selects, as handles."""
     strategy, places = run.constant(strategy), run.runner.places([_holder(s) for s in states])
     return [
@@ -176,7 +184,9 @@ def choose(strategy: Any, states: Sequence[Any], final: Any, run: Run) -> list[A
     ]
 
 
-def _tree(strategy: Any, answers: list[Any], run: Run, phase: str) -> Any:
+def _tree(
+    strategy: Handle[Conversation], answers: list[Handle[Message]], run: Run, phase: str
+) -> Handle[Message]:
     """Combine some at a time, in block order: the shape depends on the number of blocks alone."""
     while len(answers) > 1:
         answers = [
@@ -253,6 +263,6 @@ def _outcome(turn: Turn) -> tuple[bool, int, int]:
     return turn.final, turn.answer_bytes, turn.content_bytes
 
 
-def _choose(strategy: Conversation, state: Any, turn: Turn) -> Any:
+def _choose(strategy: Choosing[Chosen], state: Any, turn: Turn) -> Chosen:
     with single_threaded():
         return strategy.choose(remembered(state), turn.content)

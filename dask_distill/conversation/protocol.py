@@ -1,10 +1,12 @@
 """A conversation between a coordinator and blocks, as pure functions: what the runner drives."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+Chosen_co = TypeVar("Chosen_co", covariant=True)
 
 
 class Final:
@@ -14,19 +16,23 @@ class Final:
 class Conversation(Protocol):
     """Questions and answers; every function is pure, and runs wherever the runner puts it."""
 
-    def observe(self, state: Any, question: Any) -> Any:
+    def observe(self, state: Any, question: Any, /) -> Any:
         """On a worker: what a block knows after a question; at first it is the block."""
 
-    def answer(self, state: Any, question: Any) -> Any:
+    def answer(self, state: Any, question: Any, /) -> Any:
         """On a worker: a small answer."""
 
-    def combine(self, left: Any, right: Any) -> Any:
+    def combine(self, left: Any, right: Any, /) -> Any:
         """Associative; called in a tree whose shape depends on the number of blocks alone."""
 
-    def advance(self, question: Any, answer: Any) -> Any:
+    def advance(self, question: Any, answer: Any, /) -> Any:
         """On the coordinator: the next question, or a `Final`."""
 
-    def choose(self, state: Any, choice: Any) -> "Selection":
+
+class Choosing(Conversation, Protocol[Chosen_co]):
+    """A conversation after which blocks choose rows: a `Selection` each, or what is like one."""
+
+    def choose(self, state: Any, choice: Any, /) -> Chosen_co:
         """On a worker: what this block selects."""
 
 

@@ -21,6 +21,7 @@ from dask_distill.evaluation.training import (
     train_and_test,
     weight_parameter,
 )
+from dask_distill.runtime.handle import Handle
 
 # tables at hand: of the source, of the subset, rows that are held out
 POOL, SUBSET, HELD_OUT = "pool", "subset", "held_out"
@@ -106,16 +107,20 @@ class Bench:
     run : Run
     tables : dict of handles of `LabelledRows`
         By `POOL`, `SUBSET` and `HELD_OUT`, or other names that entrants know.
-    measures : handle of `Measures`
+    measures : handle of `Measures`, or of None where nothing is trained
     """
 
     run: Run
-    tables: Mapping[str, Any]
-    measures: Any
+    tables: Mapping[str, Handle[LabelledRows]]
+    measures: Handle[Measures | None]
 
     @classmethod
     def of(
-        cls, run: Run, tables: Sequence[Any], measures: Measures | None = None, **more: Any
+        cls,
+        run: Run,
+        tables: Sequence[Handle[LabelledRows]],
+        measures: Measures | None = None,
+        **more: Handle[LabelledRows],
     ) -> "Bench":
         """Of the handles of the pool, the subset and what is held out, as far as there are any."""
         named = dict(zip((POOL, SUBSET, HELD_OUT), tables, strict=False))
@@ -143,7 +148,7 @@ class Bench:
         named = {name: run.constant(model) for name, model in models.items()}
         alone = {name: run.constant(model) for name, model in majority().items()}
         splits = {id(split): run.constant(split) for _, split in entries}
-        tasks: list[Any] = []
+        tasks: list[Handle[Trial]] = []
         counts = []
         for entrant, split in entries:
             held = run.constant(entrant)
@@ -173,14 +178,13 @@ class Bench:
         """
         held_out = [self.tables[HELD_OUT]] if HELD_OUT in self.tables else []
         subset = None if fresh is None else self.tables[SUBSET]
-        found: Copies = self.run.fetch(
+        return self.run.fetch(
             self.run.call(
                 "copies",
                 copies_across,
                 *(self.run.constant(split), self.tables[POOL], subset, fresh, *held_out),
             )
         )
-        return found
 
     @property
     def _beside(self) -> tuple[Any, ...]:

@@ -11,13 +11,16 @@ import numpy.typing as npt
 from dask_distill.conversation.run import Run
 from dask_distill.evaluation.splits import Rows, Split
 from dask_distill.evaluation.statistics import rarest_classes
+from dask_distill.runtime.handle import Handle
+
+Features = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class CurvePool:
     """Rows at hand: features where the tasks run, classes and weights here; test rows second."""
 
-    parts: Sequence[Any]
+    parts: Sequence[Handle[Features]]
     codes: Sequence[npt.NDArray[np.int64]]
     weights: Sequence[npt.NDArray[np.float64] | None]
     d: int
@@ -33,15 +36,13 @@ class CurvePool:
     def part(self, run: Run, rows: Rows) -> da.Array:
         """Some rows as a dask array that stays where it is."""
         handle = run.call("part", _rows, self.parts[0], rows)
-        kept = run.held(handle, run.call("dtype", _dtype, handle))
-        dtype = run.fetch(kept[1])
-        whole: da.Array = da.from_delayed(kept[0], (len(rows), self.d), dtype=dtype)
-        return whole
+        kept, dtype = run.held(handle, run.call("dtype", _dtype, handle))
+        return run.array([kept], [len(rows)], self.d, run.fetch(dtype))
 
 
-def _rows(X: Any, rows: Rows) -> Any:
+def _rows(X: Features, rows: Rows) -> Features:
     return X[rows]
 
 
-def _dtype(X: Any) -> Any:
+def _dtype(X: Features) -> np.dtype[Any]:
     return X.dtype

@@ -9,6 +9,7 @@ from typing import Any
 
 import dask
 import numpy as np
+import numpy.typing as npt
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
@@ -35,7 +36,10 @@ from dask_distill.evaluation.splits import (
 from dask_distill.evaluation.statistics import rarest_classes
 from dask_distill.evaluation.training import LabelledRows
 from dask_distill.kernels.streams import Stream
+from dask_distill.runtime.handle import Handle
 from dask_distill.subset.subset import Subset
+
+Features = npt.NDArray[np.floating]
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Gathering:
         pool = valid_rows(self.pool, codes)
         return pool if self.weights is None else np.where(self.weights > 0, pool, -1)
 
-    def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Any]]:
+    def gather(self, held_out: Dataset | None) -> tuple[list[Any], list[Handle[Features]]]:
         """Labels of pool, subset and test, here; features of the same, as handles."""
         coreset, dataset = self.coreset, self.dataset
         chosen: list[tuple[Any, Rows]] = [(dataset, self.pool), (coreset, self.part)]
@@ -73,11 +77,12 @@ class Gathering:
             tests = hashed_rows(held_out.n, self.max_rows, self.seed, Stream.JUDGE_TEST)
             self.held_weights = weights_here(held_out, tests)
             chosen.append((held_out, tests))
-        features, labels = [], []
+        features: list[Handle[Features]] = []
+        labels: list[Handle[npt.NDArray[Any]]] = []
         for origin, rows in chosen:
             features.append(gather_features(self.run, take_rows(origin.features, rows)))
             labels.append(gather_labels(self.run, take_rows(origin.labels, rows)))
-        kept = self.run.held(*features, *labels)
+        kept = [*self.run.held(*features, *labels)]
         features, labels = kept[: len(chosen)], kept[len(chosen) :]
         # which pool rows the subset has, too: they must be the same
         both, mine, its = np.intersect1d(
@@ -140,7 +145,9 @@ class Gathering:
             for split in splits
         ]
 
-    def tables(self, handles: Sequence[Any], codes: Sequence[Any]) -> list[Any]:
+    def tables(
+        self, handles: Sequence[Handle[Features]], codes: Sequence[Any]
+    ) -> list[Handle[LabelledRows]]:
         """What was gathered, with class numbers and weights."""
         own = (self.weights, self.coreset.weights[self.part], self.held_weights)
         weights = own[: len(codes)]
@@ -163,7 +170,7 @@ class Gathering:
         weights = None if self.weights is None else self.weights[tests]
         return rarest_classes([codes[0][tests]], [weights], classes)
 
-    def copies(self, split: Split, tables: Sequence[Any]) -> Copies:
+    def copies(self, split: Split, tables: Sequence[Handle[LabelledRows]]) -> Copies:
         """Copies of test rows among all that are trained on, for one of the splits."""
         own = self.coreset.indices[self.part]
         allowed = np.arange(len(own)) if split.subset is None else split.subset

@@ -3,9 +3,9 @@
 Whatever judges selections by training shares this, so that their figures can be compared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -21,8 +21,10 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.streams import Stream
+from dask_distill.runtime.handle import Handle
 from dask_distill.sources.frames import Given, named
 
+Value = TypeVar("Value")
 Rows = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int64]
 
@@ -217,26 +219,26 @@ def first_by_hash(positions: Rows, numbers: Rows, seed: int, stream: int, count:
     return positions[order[:count]]
 
 
-def gather_features(run: Run, rows: da.Array) -> Any:
+def gather_features(run: Run, rows: da.Array) -> Handle[npt.NDArray[np.floating]]:
     """One task whose result holds all rows: (m, d) floats in C order."""
     return _together(run, _features, rows)
 
 
-def gather_labels(run: Run, rows: da.Array) -> Any:
+def gather_labels(run: Run, rows: da.Array) -> Handle[npt.NDArray[Any]]:
     """One task whose result holds all labels."""
     return _together(run, _labels, rows)
 
 
-def _together(run: Run, function: Any, array: da.Array) -> Any:
+def _together(run: Run, function: Callable[..., Value], array: da.Array) -> Handle[Value]:
     # optimised one by one, arrays that share their input would each read it
-    return run.call("gather", function, *array.to_delayed(optimize_graph=False).ravel())
+    return run.call("gather", function, *run.chunks(array, optimised=False))
 
 
-def _features(*parts: Any) -> Any:
+def _features(*parts: Any) -> npt.NDArray[np.floating]:
     return as_features(np.concatenate([as_features(part) for part in parts]))
 
 
-def _labels(*parts: Any) -> Any:
+def _labels(*parts: Any) -> npt.NDArray[Any]:
     return np.concatenate([as_labels(part) for part in parts])
 
 

@@ -23,6 +23,7 @@ from dask_distill.evaluation.metrics import Measures
 from dask_distill.evaluation.splits import Rows, Split
 from dask_distill.evaluation.training import LabelledRows, Trained, Trial, as_models, block_models
 from dask_distill.kernels.streams import Generator
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.silence import allowing_large_graphs
 
 # blocks in memory at a time, each of 32 MiB of float32
@@ -149,7 +150,7 @@ def train_on_all(
     models: Mapping[str, Any],
     splits: Sequence[Split],
     pool_rows: Rows,
-    fixed: Sequence[Any],
+    fixed: Sequence[Handle[Any]],
     passes: int,
 ) -> tuple[list[Trial], tuple[str, ...]]:
     """Every model for every seed on all rows but those it is tested on.

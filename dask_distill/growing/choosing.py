@@ -111,8 +111,8 @@ def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate 
     assert summary.dataset is not None
     assert found.certificate is not None
     space = MetricSpace(found.certificate.metric, None, None, None)
-    parts = summary.dataset.features.to_delayed().ravel()
     run = Run.here()
+    parts = run.chunks(summary.dataset.features)
     call = run.call(
         "stand-for", _stand_for, space, found.indices, summary.masses, summary.reach, *parts
     )

@@ -34,6 +34,7 @@ from dask_distill.growing.facts import Facts, joined_labels
 from dask_distill.growing.tables import kept_table, listed
 from dask_distill.kernels.reservoir import priorities, thinned
 from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.wire import joined
 from dask_distill.selection.plan import refuse_unfit_here
@@ -137,7 +138,7 @@ def _arrived(summary: Summary, dataset: Dataset, run: Run) -> tuple[Summary, Fac
     # rows are held between two questions; one needs no memory
     keep = settings.covering
     final, _ = converse(Arrival(), blocks, question, run, phase="arrive", keep=keep)
-    told: Sampled | Covered = run.fetch(run.call("told", _without_rows, final))
+    told = run.fetch(run.call("told", _without_rows, final))
     facts = told.facts
     checksums = [checksum for _, checksum in sorted(facts.checksums)]
     counted = _counted(summary, facts)
@@ -159,8 +160,10 @@ def _arrived(summary: Summary, dataset: Dataset, run: Run) -> tuple[Summary, Fac
     return _having(following, summary, dataset, rows), facts
 
 
-def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int, run: Run) -> Any:
-    """A handle of the first question."""
+def _question(
+    summary: Summary, dataset: Dataset, most: int | None, blocks: int, run: Run
+) -> SampleBatch | Handle[OfferOutlying]:
+    """The first question, or a handle of it."""
     settings = summary.settings
     first = summary.n_source
     assert settings.on_invalid is not None
@@ -188,7 +191,7 @@ def _question(summary: Summary, dataset: Dataset, most: int | None, blocks: int,
         summary.reach,
         max(0.0, summary.least),
     )
-    parts = [] if summary.dataset is None else list(summary.dataset.features.to_delayed().ravel())
+    parts = [] if summary.dataset is None else run.chunks(summary.dataset.features)
     spread = OfferOutlying(kept=kept, space=space, share=share, most=most, size=size, **told)
     return run.call("question", _spread, spread, *parts)
 

@@ -12,6 +12,7 @@ from dask.delayed import delayed
 from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.run import Run, measured_run
 from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block
 from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
@@ -28,6 +29,7 @@ from dask_distill.rounds.table import (
     frame_of,
 )
 from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.strategies.base import METRIC
@@ -158,7 +160,7 @@ def _repaired(offered: Any, size: int, dataset: Dataset, space: MetricSpace) -> 
     with measured_run() as run:
         raw = raw_blocks(dataset, run.runner)
         blocks = [Inline(checked_block, block, space, dataset.columns) for block in raw]
-        pool = run.call("merge-pool", _pool, space, names, dataset.n, *offered.to_delayed())
+        pool = run.call("merge-pool", _pool, space, names, dataset.n, *run.chunks(offered))
         centers = _conversed(Repair(space), pool, size, dataset.n, blocks, run)
     return frame_of(
         centers.rows,
@@ -172,7 +174,12 @@ def _repaired(offered: Any, size: int, dataset: Dataset, space: MetricSpace) -> 
 
 
 def _conversed(
-    repair: Repair, pool: Any, size: int, n: int, blocks: list[Any], run: Run
+    repair: Repair,
+    pool: Handle[Pool],
+    size: int,
+    n: int,
+    blocks: Sequence[Handle[Block]],
+    run: Run,
 ) -> Centers:
     """From the merge to the choice."""
     handle = run.constant(repair)

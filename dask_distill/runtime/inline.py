@@ -1,15 +1,18 @@
 """Calls that are made within the task that needs their result: what they give never moves."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from dask.delayed import Delayed
+from dask_distill.runtime.handle import Handle
+
+Value = TypeVar("Value")
 
 
-class Inline:
+class Inline(Handle[Value], Generic[Value]):
     """A call that is made within the task that needs its result, so that no such result moves.
 
-    Arguments may be results of earlier calls, and calls of this kind.
+    Arguments may be results of earlier calls, and calls of this kind. It is an argument of calls
+    alone: nobody settles or fetches one.
 
     ``anywhere`` says that the task may run on any worker that has time, wherever the results lie
     that it needs: it reads most of its data itself.
@@ -17,7 +20,7 @@ class Inline:
 
     # not a dataclass: Dask would look for its own objects in there
     def __init__(
-        self, function: Callable[..., Any], *arguments: Any, anywhere: bool = False
+        self, function: Callable[..., Value], *arguments: Any, anywhere: bool = False
     ) -> None:
         self.function = function
         self.arguments = arguments
@@ -29,7 +32,7 @@ class Inline:
     def waits(self) -> bool:
         """Whether it needs results of earlier calls."""
         return any(
-            argument.waits if isinstance(argument, Inline) else isinstance(argument, Delayed)
+            argument.waits if isinstance(argument, Inline) else isinstance(argument, Handle)
             for argument in self.arguments
         )
 
@@ -41,13 +44,13 @@ class _Needed:
         self.number = number
 
 
-def detached(call: Inline, needed: list[Any]) -> Inline:
+def detached(call: Inline[Value], needed: list[Any]) -> Inline[Value]:
     """A call without the results that it needs, which are put into a list."""
     arguments: list[Any] = []
     for argument in call.arguments:
         if isinstance(argument, Inline):
             arguments.append(detached(argument, needed))
-        elif isinstance(argument, Delayed):
+        elif isinstance(argument, Handle):
             arguments.append(_Needed(len(needed)))
             needed.append(argument)
         else:
@@ -55,7 +58,7 @@ def detached(call: Inline, needed: list[Any]) -> Inline:
     return Inline(call.function, *arguments)
 
 
-def evaluate(call: Inline, *needed: Any) -> Any:
+def evaluate(call: Inline[Value], *needed: Any) -> Value:
     """Make an inline call, on a worker."""
 
     def value(argument: Any) -> Any:
@@ -63,4 +66,5 @@ def evaluate(call: Inline, *needed: Any) -> Any:
             return argument.function(*map(value, argument.arguments))
         return needed[argument.number] if isinstance(argument, _Needed) else argument
 
-    return value(call)
+    made: Value = value(call)
+    return made

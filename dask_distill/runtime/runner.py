@@ -1,23 +1,119 @@
-"""Where calls run: at once on values, or as tasks of a graph."""
+"""The seam to the engine: where calls run, at once on values or as tasks somewhere else.
 
-import uuid
+Nothing here knows Dask. An engine is a class that has what `Runner` says; `DaskRunner` is the one
+that a selection runs on, `LocalRunner` the one that shows what must come out.
+"""
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import dask
-from dask._task_spec import Task
-from dask.callbacks import Callback
-from dask.delayed import Delayed, delayed
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from dask_distill.errors import InputError
-from dask_distill.runtime.client import active_client
-from dask_distill.runtime.failures import plain_failures
-from dask_distill.runtime.inline import Inline, detached, evaluate
-from dask_distill.runtime.progress import Progress, Silent
-from dask_distill.runtime.silence import allowing_large_graphs
-from dask_distill.runtime.stopping import refuse_stopped
-from dask_distill.runtime.threads import local_threads
+from dask_distill.runtime.handle import Handle
+from dask_distill.runtime.inline import Inline, evaluate
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
+
+Value = TypeVar("Value")
+
+
+class Runner(Protocol):
+    """Where calls run: all that a selection asks of an engine.
+
+    A selection is calls of functions on results of earlier calls. It names them, hands handles on,
+    and brings home the little that it must know; it builds no graph, and never sees where rows
+    lie. Whoever writes an engine may rely on this:
+
+    - **Functions are pure.** The same arguments give the same result, bit for bit, on any worker
+      and in any order; no argument is changed. So a call may be made at any time between `call`
+      and the first look at its result, made again where it failed or its result was lost, and
+      made twice at once. (What a function writes into a run's journal, it may write twice.)
+    - **Arguments** are handles, `Inline` calls, and plain values, which all can be pickled. A
+      handle's place is taken by its value, an `Inline`'s by what ``function(*arguments)`` gives,
+      made within the same task, its own arguments treated alike. Nothing else is looked into: no
+      handle lies within a list or a record.
+    - **Names** say the stage and, of a call on one of several blocks, which: see `part`. They are
+      for people, in errors and on a dashboard; several calls may have one name.
+    - **Refusals.** An `InputError` is an answer, not a fault: it is not tried again. A call of
+      whose arguments some were refused is not made, and is refused as the first of them was, in
+      their order; to fetch it raises that error. Any other exception is a fault of the call, which
+      an engine may try again as often as it likes.
+    - **Hints** are ``at``, ``chunk``, `Inline.anywhere` and `places`: an engine that knows no
+      places ignores them, and gives the same rows.
+
+    Data sets are Dask arrays, in and out: `from_dask` and `to_dask` are the two doors.
+
+    Attributes
+    ----------
+    rows : list of (int, int)
+        The first row and the one after the last of each block, to name them in errors; set by
+        whoever cuts a data set into blocks.
+    """
+
+    rows: list[tuple[int, int]]
+
+    def call(
+        self,
+        name: str,
+        function: Callable[..., Value],
+        *args: Any,
+        at: str | None = None,
+        chunk: int | None = None,
+    ) -> Handle[Value]:
+        """Call a function; what it gives stays where it is made.
+
+        Parameters
+        ----------
+        name : str
+        function : callable
+        args : handles, `Inline` calls and plain values
+        at : str, optional
+            The worker, of those that `places` tells, that has what the call needs; another may
+            make it where that one is gone.
+        chunk : int, optional
+            Number of the source's chunk that it takes rows of; it is best made beside that.
+        """
+
+    def constant(self, value: Value | Handle[Value]) -> Handle[Value]:
+        """A handle of a value that is here, for arguments that many calls share: sent once.
+
+        A handle stays what it is.
+        """
+
+    def places(self, results: Sequence[Handle[Any] | None]) -> list[str | None]:
+        """The worker where each result is; None where that is not known."""
+
+    def settle(
+        self, watched: Sequence[Handle[Any]], kept: Sequence[Handle[Any]]
+    ) -> list[Handle[Any]]:
+        """Make ``watched + kept`` now, and hold what they give; as handles, in this order.
+
+        Ends when the watched are made, each of which is reported as progress. What is needed of a
+        handle that is not settled may be made again for each who needs it; of one that is, it is
+        made once, until all who know the new handle have forgotten it or its worker is lost.
+        """
+
+    def parallelism(self) -> int:
+        """Tasks that run at a time."""
+
+    def fetch(self, result: Handle[Value]) -> Value:
+        """Bring a small result here; made now, where it is not yet.
+
+        Raises
+        ------
+        InputError
+            Where the call was refused.
+        """
+
+    def fetch_all(self, results: Sequence[Handle[Value]]) -> list[Value]:
+        """Bring small results here, at once; of several that were refused the first is raised."""
+
+    def from_dask(self, part: "Delayed") -> Handle[Any]:
+        """What one task of a Dask collection gives: a chunk of the source, say."""
+
+    def to_dask(self, result: Handle[Any]) -> "Delayed":
+        """A result for those who take Dask collections alone; raises there what fetching would."""
 
 
 @dataclass(frozen=True)
@@ -27,48 +123,11 @@ class Refusal:
     reason: str
 
 
-class Runner(Protocol):
-    """Where calls run: at once on values, or as tasks of a graph.
-
-    ``rows`` are the first row and the one after the last of each block, to name them in errors.
-    """
-
-    rows: list[tuple[int, int]]
-
-    def call(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        *args: Any,
-        at: str | None = None,
-        chunk: int | None = None,
-    ) -> Any:
-        """Call a function on results of earlier calls, at a worker if it is there.
-
-        ``chunk`` is the number of the source's chunk that it takes rows of, and is made beside.
-        """
-
-    def constant(self, value: Any) -> Any:
-        """A result that is a value which is here."""
-
-    def places(self, results: Sequence[Any]) -> list[str | None]:
-        """The workers where results are; None where that is not known."""
-
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
-        """Compute ``watched + kept``, where they are; report each of the watched as done."""
-
-    def parallelism(self) -> int:
-        """Tasks that run at a time."""
-
-    def fetch(self, result: Any) -> Any:
-        """Bring a small result here."""
-
-    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
-        """Bring small results here, in one computation."""
-
-
 class LocalRunner:
-    """Calls functions at once: the reference, and the driver for NumPy blocks."""
+    """Calls functions at once: the reference, and the driver for NumPy blocks.
+
+    Its handles are the values themselves.
+    """
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, int]] = []
@@ -76,25 +135,27 @@ class LocalRunner:
     def call(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Callable[..., Value],
         *args: Any,
         at: str | None = None,
         chunk: int | None = None,
-    ) -> Any:
+    ) -> Handle[Value]:
         """Call it now."""
         if any(isinstance(argument, Inline) for argument in args):
-            return _guarded(evaluate, Inline(function, *args))
-        return _guarded(function, *args)
+            return cast(Handle[Value], guarded(evaluate, Inline(function, *args)))
+        return cast(Handle[Value], guarded(function, *args))
 
-    def constant(self, value: Any) -> Any:
+    def constant(self, value: Value | Handle[Value]) -> Handle[Value]:
         """The value."""
-        return value
+        return cast(Handle[Value], value)
 
-    def places(self, results: Sequence[Any]) -> list[str | None]:
+    def places(self, results: Sequence[Handle[Any] | None]) -> list[str | None]:
         """Everything is here."""
         return [None] * len(results)
 
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
+    def settle(
+        self, watched: Sequence[Handle[Any]], kept: Sequence[Handle[Any]]
+    ) -> list[Handle[Any]]:
         """Everything is there already."""
         return [*watched, *kept]
 
@@ -102,128 +163,26 @@ class LocalRunner:
         """One after the other."""
         return 1
 
-    def fetch(self, result: Any) -> Any:
+    def fetch(self, result: Handle[Value]) -> Value:
         """It is here."""
-        return accepted(result)
+        return accepted(cast(Value | Refusal, result))
 
-    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
+    def fetch_all(self, results: Sequence[Handle[Value]]) -> list[Value]:
         """They are here."""
-        return [accepted(result) for result in results]
+        return [self.fetch(result) for result in results]
+
+    def from_dask(self, part: "Delayed") -> Handle[Any]:
+        """Computed now."""
+        return cast(Handle[Any], part.compute())
+
+    def to_dask(self, result: Handle[Any]) -> "Delayed":
+        """The value, in a graph of its own."""
+        from dask.delayed import delayed
+
+        return cast("Delayed", delayed(self.fetch(result), traverse=False))
 
 
-class DaskRunner:
-    """Builds tasks, and keeps results on the workers that made them."""
-
-    def __init__(self, progress: Progress | None = None) -> None:
-        self.progress = progress or Silent()
-        # of each block, to name rows by where one fails
-        self.rows: list[tuple[int, int]] = []
-
-    def call(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        *args: Any,
-        at: str | None = None,
-        chunk: int | None = None,
-    ) -> Any:
-        """One task; its key is new in every run, so that no run sees another's results."""
-        # the name tells block and phase where the task kills its worker
-        key: Any = f"distill-{name}-{uuid.uuid4().hex}"
-        if chunk is not None:
-            # a task group of its own: of a large one that needs few results Dask takes the tasks
-            # for readers, and gives them to any worker, to which the whole chunk then moves
-            key = key, chunk
-        call = delayed(_guarded, pure=False, traverse=False)
-        made = Inline(function, *args)
-        if any(isinstance(argument, Inline) for argument in args):
-            needed: list[Any] = []
-            args = (detached(made, needed), *needed)
-            function = evaluate
-        if at is None:
-            result = call(function, *args, dask_key_name=key)
-            return _as_reader(result) if made.anywhere else result
-        with dask.annotate(workers=[at], allow_other_workers=True):
-            return call(function, *args, dask_key_name=key)
-
-    def places(self, results: Sequence[Any]) -> list[str | None]:
-        """One look at the scheduler, for all of them."""
-        client = active_client()
-        keys = [handle.key if isinstance(handle, Delayed) else None for handle in results]
-        if client is None or not any(keys):
-            return [None] * len(results)
-        from distributed import futures_of
-
-        held = client.who_has(futures_of([handle for handle in results if handle is not None]))
-        return [next(iter(held.get(key, ())), None) for key in keys]
-
-    def constant(self, value: Any) -> Any:
-        """As part of the graph: rebuilt with it, where the worker that has it is lost."""
-        return delayed(value, traverse=False)
-
-    def settle(self, watched: Sequence[Any], kept: Sequence[Any]) -> list[Any]:
-        """Persist: with a distributed client on its workers, otherwise in this process."""
-        refuse_stopped()
-        handles = [*watched, *kept]
-        client = active_client()
-        with allowing_large_graphs():
-            if client is None:
-                with _Watch({h.key for h in watched}, self.progress):
-                    return list(dask.persist(*handles))
-            from distributed import as_completed, futures_of
-
-            persisted = list(dask.persist(*handles))
-            for _ in as_completed(futures_of(persisted[: len(watched)])):
-                refuse_stopped()
-                self.progress.advance()
-            return persisted
-
-    def parallelism(self) -> int:
-        """Tasks that run at a time."""
-        client = active_client()
-        if client is None:
-            return local_threads()
-        return max(1, sum(client.nthreads().values()))
-
-    def fetch(self, result: Any) -> Any:
-        """Compute one small result."""
-        refuse_stopped()
-        with plain_failures(self.rows):
-            return accepted(_value(result))
-
-    def fetch_all(self, results: Sequence[Any]) -> list[Any]:
-        """Bring small results here, in one computation."""
-        refuse_stopped()
-        with plain_failures(self.rows):
-            return [accepted(result) for result in dask.compute(*results)]
-
-
-def _as_reader(result: Delayed) -> Delayed:
-    """The task as one that reads data: Dask gives it to the next worker that is idle.
-
-    Otherwise it would run where something lies that it needs, be that a question.
-    """
-    reader = result.dask.layers[result.key][result.key]
-    assert isinstance(reader, Task)
-    reader._data_producer = True
-    return result
-
-
-def _value(result: Any) -> Any:
-    """What a handle stands for: gathered where it is there already, computed otherwise."""
-    if not isinstance(result, Delayed):
-        return result
-    client = active_client()
-    if client is not None:
-        from distributed import futures_of
-
-        futures = futures_of(result)
-        if [future.key for future in futures] == [result.key]:
-            return client.gather(futures[0])
-    return result.compute()
-
-
-def _guarded(function: Callable[..., Any], *args: Any) -> Any:
+def guarded(function: Callable[..., Value], *args: Any) -> Value | Refusal:
     """Call, unless an earlier call was refused; a refusal is a result like any other."""
     for argument in args:
         # of several, that of the first block: the same whoever reports first
@@ -235,7 +194,7 @@ def _guarded(function: Callable[..., Any], *args: Any) -> Any:
         return Refusal(str(error))
 
 
-def accepted(result: Any) -> Any:
+def accepted(result: Value | Refusal) -> Value:
     """A result, unless it is a refusal, which is raised.
 
     Raises
@@ -245,19 +204,6 @@ def accepted(result: Any) -> Any:
     if isinstance(result, Refusal):
         raise InputError(result.reason)
     return result
-
-
-class _Watch(Callback):
-    """Reports finished tasks of Dask's local schedulers."""
-
-    def __init__(self, keys: set[str], progress: Progress) -> None:
-        super().__init__(posttask=self._done)  # type: ignore[no-untyped-call]
-        self._keys = keys
-        self._progress = progress
-
-    def _done(self, key: Any, *_: Any) -> None:
-        if key in self._keys:
-            self._progress.advance()
 
 
 def part(name: str, number: int, parts: Sequence[Any]) -> str:

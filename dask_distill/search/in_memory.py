@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.conversation.converse import choose, converse
-from dask_distill.conversation.protocol import Selection
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.labels import as_labels
@@ -87,7 +86,8 @@ def select_in_memory(
         for number, (start, stop) in enumerate(pairwise(edges))
     ]
     opening = talk.ask(len(values), values.shape[1], labelled=known is not None, seed=seed)
-    turn, _ = converse(talk, raw, opening, run, phase="survey", keep=False)
+    whole = [run.constant(block) for block in raw]
+    turn, _ = converse(talk, whole, opening, run, phase="survey", keep=False)
     schema = run.fetch(turn).content
     with single_threaded():
         blocks = [valid_block(block, schema) for block in raw]
@@ -98,9 +98,10 @@ def select_in_memory(
             blocks = [scaled_block(block, scales, judge) for block in blocks]
             proxy = None if judge is None else judge.spoken()
         question = strategy.ask(schema, size, proxy)
-    states: list[Any] = [strategy.join(question, blocks)] if strategy.joins else list(blocks)
+    begun: list[Any] = [strategy.join(question, blocks)] if strategy.joins else list(blocks)
+    states = [run.constant(state) for state in begun]
     final, states = converse(strategy, states, question, run, phase="select")
-    chosen: list[Selection] = run.fetch_all(choose(strategy, states, final, run))
+    chosen = run.fetch_all(choose(strategy, states, final, run))
     weights = np.concatenate([one.weights for one in chosen])
     return SelectedInMemory(
         np.concatenate([one.rows for one in chosen]),

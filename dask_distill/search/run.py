@@ -243,8 +243,7 @@ class _Job:
             )
             for strategy, size, split in asked
         ]
-        judged: list[Judged] = run.fetch_all(run.watched(title, tasks))
-        return judged
+        return run.fetch_all(run.watched(title, tasks))
 
     def outcome(self, records: Sequence[Record], seed: int, started: float) -> StrategySearch:
         """Compare the best trial with `auto` on rows that no trial has seen."""

@@ -5,7 +5,8 @@ strategy then sees the other rows alone, as blocks and in the schema. Protected 
 selects, and weigh 1: they stand for themselves.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.runner import part
 from dask_distill.selection.apart_questions import Apart, CountApart, Marked, Parted, rows_kept
 from dask_distill.selection.apart_rules import Emptiness, Mask, Rules
@@ -33,17 +35,17 @@ class Parting:
     """What the pipeline goes on with: rows set apart, and the rest."""
 
     apart: Apart
-    schema: Any
+    schema: Handle[Schema]
     outline: Outline
-    blocks: list[Any] = field(default_factory=list)
+    blocks: list[Handle[Block]]
 
 
 def set_apart(
     asked: Asked,
-    schema: Any,
+    schema: Handle[Schema],
     groups: Groups,
-    blocks: list[Any],
-    unreduced: list[Any] | None,
+    blocks: list[Handle[Block]],
+    unreduced: list[Handle[Block]] | None,
     run: Run,
 ) -> Parting:
     """Find the rows, and take them out of the blocks and of the schema.
@@ -65,8 +67,8 @@ def set_apart(
         Where more rows are protected than are wanted, or none are left.
     """
     protection, initial = asked.protection, asked.initial or Marks()
-    masks = [_masks(marks, asked.bounds) for marks in (protection.marks, initial)]
-    plain: list[Any] = [None] * len(blocks)
+    masks = [_masks(marks, asked.bounds, run) for marks in (protection.marks, initial)]
+    plain: Sequence[Handle[Block] | None] = [None] * len(blocks)
     if protection.function is not None and unreduced is not None:
         plain = unreduced
     marked = [
@@ -81,10 +83,10 @@ def set_apart(
         "apart-question", _ask, wanted, schema, groups, strategy.counts_chosen, strategy.needs_time
     )
     final, states = converse(Stepwise(), marked, question, run, phase="apart")
-    found = run.call("apart", content, final)
-    apart: Apart = run.fetch(found)
+    found: Handle[Apart] = run.call("apart", content, final)
+    apart = run.fetch(found)
     rest = run.call("rest", Apart.rest, found, schema)
-    outline: Outline = run.fetch(run.call("rest-outline", Schema.outline, rest))
+    outline = run.fetch(run.call("rest-outline", Schema.outline, rest))
     # the rows of a block are read again, not held: only which of them are set apart is
     left = [
         run.call(part("rest", i, blocks), _rest, block, state)
@@ -179,11 +181,13 @@ def _class_codes(protection: Protection, schema: Schema) -> Rows:
     return np.array(sorted(codes), np.int64)
 
 
-def _masks(marks: Marks | None, bounds: tuple[int, ...]) -> list[Any]:
+def _masks(
+    marks: Marks | None, bounds: tuple[int, ...], run: Run
+) -> Sequence[Handle[npt.NDArray[np.bool_]] | None]:
     """The mask as parts, one a block."""
     if marks is None or marks.mask is None:
         return [None] * len(bounds)
-    return list(marks.mask.rechunk({0: bounds}, method="tasks").to_delayed().ravel())
+    return run.chunks(marks.mask.rechunk({0: bounds}, method="tasks"))
 
 
 def _rest(block: Block, state: Parted) -> Block:

@@ -1,6 +1,7 @@
 """A strategy's conversation from the first question to the rows, and what they must be."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,9 @@ from dask_distill.conversation.ledger import Round
 from dask_distill.conversation.protocol import Selection
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block
 from dask_distill.errors import DistillError
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.selection.apart import set_apart
@@ -104,9 +107,9 @@ class Offered:
     apart : Apart or None
     """
 
-    schema: Any
+    schema: Handle[Schema]
     outline: Outline
-    blocks: list[Any]
+    blocks: list[Handle[Block]]
     pool: Outline
     wanted: int
     apart: Apart | None = None
@@ -119,7 +122,7 @@ def offered(ground: Ground, asked: Asked, run: Run) -> Offered:
     if not asked.request.sets_apart:
         wanted = asked.rows(pool.n)
         return Offered(schema=schema, outline=pool, blocks=blocks, pool=pool, wanted=wanted)
-    groups = run.fetch(ground.groups)
+    groups = ground.groups_here(run)
     parting = set_apart(asked, schema, groups, blocks, ground.unreduced, run)
     pool = parting.apart.pool(pool)
     return Offered(
@@ -136,7 +139,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     """The rows that a request asks for; goes on from what a journal has."""
     offer, strategy = offered(ground, asked, run), asked.request.strategy
     outline, pool, apart = offer.outline, offer.pool, offer.apart
-    selections: list[Selection] = []
+    selections: Sequence[Selection] = []
     shown: dict[str, Any] = {}
     unread = False
     if offer.wanted:
@@ -144,11 +147,13 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
         unread = _goes_unread(asked, question, run)
         if unread:
             raw = unread_blocks(asked.dataset, run.runner)
-            blocks = [Inline(valid_block, block, ground.held_outline) for block in raw]
+            blocks: list[Handle[Block]] = [
+                Inline(valid_block, block, ground.held_outline) for block in raw
+            ]
             selections, shown = select_rows(strategy, strategy, blocks, question, run)
         else:
             # made meanwhile
-            watched = Watched(strategy, run.fetch(ground.groups))
+            watched = Watched(strategy, ground.groups_here(run))
             selections, shown = select_rows(watched, strategy, offer.blocks, question, run)
     indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
@@ -183,7 +188,7 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     )
 
 
-def _goes_unread(asked: Asked, question: Any, run: Run) -> bool:
+def _goes_unread(asked: Asked, question: Handle[Any], run: Run) -> bool:
     """Whether the rest is chosen without a look at features."""
     strategy = asked.request.strategy
     if not (asked.request.allows_unread and strategy.may_draw_by_number):
@@ -195,7 +200,7 @@ def _reads_features(strategy: Strategy, question: Any) -> bool:
     return strategy.reads_features(question)
 
 
-def first_question(ground: Ground, offer: Offered, asked: Asked, run: Run) -> Any:
+def first_question(ground: Ground, offer: Offered, asked: Asked, run: Run) -> Handle[Any]:
     """A handle of the first question: that of the run that died, or a new one."""
     journal = run.journal.of("select")
     if journal.turns():
@@ -209,22 +214,27 @@ def _first_question(journal: Journal) -> Any:
 
 
 def select_rows(
-    speaker: Watched | Strategy, strategy: Strategy, blocks: list[Any], question: Any, run: Run
-) -> tuple[list[Selection], dict[str, Any]]:
+    speaker: Watched | Strategy,
+    strategy: Strategy,
+    blocks: list[Handle[Block]],
+    question: Handle[Any],
+    run: Run,
+) -> tuple[Sequence[Selection], dict[str, Any]]:
     """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy."""
-    handle, states = run.constant(speaker), blocks
+    handle: Handle[Any] = run.constant(speaker)
+    states = list[Handle[Any]](blocks)
     if strategy.joins:
         states = _joined(handle, blocks, question, run)
     opening = strategy.first_round
     final, states = converse(
         handle, states, question, run, phase="select", written=True, opening=opening
     )
-    selections = run.fetch_all(choose(handle, states, final, run))
+    selections: list[Selection] = run.fetch_all(choose(handle, states, final, run))
     return selections, run.fetch(run.call("facts", _facts, handle, final))
 
 
 def assemble(
-    selections: list[Selection], outline: Outline, size: int, strategy: Strategy
+    selections: Sequence[Selection], outline: Outline, size: int, strategy: Strategy
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], dict[str, npt.NDArray[np.float32]]]:
     """Put the blocks' shares together, and check what the contract promises."""
     if size == 0:
@@ -253,7 +263,9 @@ def ask(strategy: Strategy, schema: Schema, size: int, proxy: Any) -> Any:
         return strategy.ask(schema, size, proxy)
 
 
-def _joined(handle: Any, blocks: list[Any], question: Any, run: Run) -> list[Any]:
+def _joined(
+    handle: Handle[Any], blocks: list[Handle[Block]], question: Handle[Any], run: Run
+) -> list[Handle[Any]]:
     """Runs of neighbouring blocks, one for each task that can run at a time."""
     lanes = min(len(blocks), run.runner.parallelism())
     edges = [round(lane * len(blocks) / lanes) for lane in range(lanes + 1)]

@@ -1,14 +1,17 @@
 """What is selected from: surveyed, and brought into the space where rows are compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block, RawBlock
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.request import Asked
@@ -59,20 +62,25 @@ class Ground:
         The user's model, which judges features as they were before.
     """
 
-    schema: Any
-    held_outline: Any
+    schema: Handle[Schema]
+    held_outline: Handle[Outline]
     outline: Outline
-    blocks: list[Any]
+    blocks: list[Handle[Block]]
     space: str | None = None
-    unreduced: list[Any] | None = None
-    judge: Any = None
-    groups: Any = None
+    unreduced: list[Handle[Block]] | None = None
+    judge: Handle[Any] | None = None
+    groups: Handle[Groups] | None = None
     scaling: dict[str, Any] | None = None
-    scales: Any = None
-    judge_before: Any = None
+    scales: Handle[Scales] | None = None
+    judge_before: Handle[EstimatorProxy] | None = None
+
+    def groups_here(self, run: Run) -> Groups:
+        """The groups, of ground that is `reduced`."""
+        assert self.groups is not None
+        return run.fetch(self.groups)
 
 
-def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
+def surveyed(raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run, receipts: Receipts) -> Ground:
     """The first pass; or what it found before the run died, where the values are still the same."""
     journal = run.journal.shared
     outline: Outline | None = journal.get("outline") if journal.has("schema") else None
@@ -87,7 +95,7 @@ def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Grou
         receipts.begin(content_fingerprint(asked.dataset, raw, run.runner))
         schema = run.call("schema", journal.get, "schema")
         held_outline = run.call("outline", journal.get, "outline")
-    blocks = [Inline(valid_block, block, held_outline) for block in raw]
+    blocks: list[Handle[Block]] = [Inline(valid_block, block, held_outline) for block in raw]
     return Ground(schema=schema, held_outline=held_outline, outline=outline, blocks=blocks)
 
 
@@ -155,7 +163,7 @@ def _refuse_huge(asked: Asked, outline: Outline) -> None:
     )
 
 
-def _outlined(schema: Any, run: Run) -> tuple[Any, Any]:
+def _outlined(schema: Handle[Schema], run: Run) -> tuple[Handle[Schema], Handle[Outline]]:
     """A schema, and its outline without the sample."""
     return schema, run.call("outline", Schema.outline, schema)
 
@@ -186,7 +194,9 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
     return replace(ground, groups=groups)
 
 
-def _survey(raw: list[Any], asked: Asked, run: Run) -> list[Any]:
+def _survey(
+    raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run
+) -> tuple[Handle[Schema], Handle[Outline]]:
     """Handles of the schema, and of its outline without the sample."""
     survey, dataset = Survey(), asked.dataset
     question = survey.ask(

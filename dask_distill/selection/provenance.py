@@ -29,7 +29,7 @@ def make_provenance(
     outline, taken, size = found.pool, found.taken, len(found.indices)
     dropped = dropped_facts(outline, dataset.columns)
     missing = lost(
-        run.fetch(ground.groups), found.counts, outline, taken, size, sampled=found.unread
+        ground.groups_here(run), found.counts, outline, taken, size, sampled=found.unread
     )
     # of a class that was left out whole, no row is selected either
     missing["classes"] += [entry["label"] for entry in gone_classes({"dropped": dropped})]

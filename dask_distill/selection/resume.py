@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.weighted import measured
 from dask_distill.data.written import without_bytes_label
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.progress import Progress
-from dask_distill.runtime.runner import DaskRunner
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
 from dask_distill.selection.request import Asked, Request
 from dask_distill.storage import group as store
@@ -101,7 +101,7 @@ def refuse_changed(dataset: Dataset, checkpoint: Checkpoint, progress: Progress 
     ------
     InputError
     """
-    runner = DaskRunner(progress)
+    runner = Run.here(progress).runner
     raw = raw_blocks(dataset, runner)
     checkpoint.check(content_fingerprint(dataset, raw, runner))
 

@@ -20,6 +20,7 @@ from dask_distill.data.dataset import Dataset, as_dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.errors import InputError
 from dask_distill.proxy.target_model import TargetModel
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.runner import part
 from dask_distill.selection.rare_labels import label_names, rare_labels, strata_of
 from dask_distill.selection.request import Asked, Request
@@ -122,7 +123,9 @@ def target_digest(target: da.Array) -> str:
     return digest_values(np.array(digests))
 
 
-def score_blocks(asked: Asked, schema: Any, blocks: list[Any], run: Run) -> tuple[Any, list[Any]]:
+def score_blocks(
+    asked: Asked, schema: Handle[Schema], blocks: list[Handle[Block]], run: Run
+) -> tuple[Handle[Schema], list[Handle[Block]]]:
     """Handles of schema and blocks with gradient norms, where the strategy asks for them."""
     request = asked.request
     if not isinstance(request.strategy, TargetGradient):
@@ -133,7 +136,7 @@ def score_blocks(asked: Asked, schema: Any, blocks: list[Any], run: Run) -> tupl
     found = run.constant(take_rows(wide, rows).compute())
     logistic = request.task == "multilabel"
     model = run.call("target-model", TargetModel.fit, schema, found, logistic)
-    parts = wide.rechunk({0: asked.bounds, 1: -1}, method="tasks").to_delayed().ravel()
+    parts = run.chunks(wide.rechunk({0: asked.bounds, 1: -1}, method="tasks"))
     scored = [
         run.call(part("target", i, blocks), _scored, block, values, start, model)
         for i, (block, values, start) in enumerate(zip(blocks, parts, asked.starts, strict=True))

@@ -6,6 +6,7 @@ data, and nothing that the choice could depend on. Where the strategy looks at n
 are not read for it: the rows of the sample are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -185,7 +186,7 @@ def group_bytes(d: int) -> int:
     return 4 * min(_GROUPS * d, _CENTER_VALUES)
 
 
-def group_counts(selections: list[Selection], apart: Counts | None) -> Counts:
+def group_counts(selections: Sequence[Selection], apart: Counts | None) -> Counts:
     """(2, G) rows of each group, all and selected; protected rows are both."""
     noted = [selection.counts for selection in selections if isinstance(selection, Noted)]
     if not noted:
@@ -203,7 +204,7 @@ def sampled_counts(groups: Groups, schema: Schema, selected: Rows) -> Counts:
     return np.stack([np.bincount(part, minlength=number)[:number] for part in (near, near[mine])])
 
 
-def selected_groups(selections: list[Selection]) -> npt.NDArray[np.uint8] | None:
+def selected_groups(selections: Sequence[Selection]) -> npt.NDArray[np.uint8] | None:
     """(k,) group of each selected row, in row order; None where some were protected."""
     if not all(isinstance(selection, Noted) for selection in selections):
         return None

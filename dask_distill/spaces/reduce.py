@@ -25,6 +25,7 @@ from dask_distill.data.blocks import Block, tile_rows
 from dask_distill.errors import InputError
 from dask_distill.kernels.moments import moments, pool_moments
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Reducer, Unchanged
 from dask_distill.spaces.reductions import Directions, Reduction
@@ -235,8 +236,8 @@ class Space:
 
 
 def reduce_blocks(
-    space: Space, blocks: list[Any], schema: Any, proxy: Any, run: Run
-) -> tuple[list[Any], Any, Any]:
+    space: Space, blocks: list[Handle[Block]], schema: Handle[Schema], proxy: Any, run: Run
+) -> tuple[list[Handle[Block]], Handle[Schema], Handle[EstimatorProxy] | None]:
     """Fit a space, and put the blocks into it.
 
     Parameters

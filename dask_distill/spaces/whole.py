@@ -6,20 +6,18 @@ enough, which makes a triangle of each block and lets the block go.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import Delayed, delayed
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import Block
 from dask_distill.kernels.projection import upright
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.failures import plain_failures
-from dask_distill.runtime.runner import accepted
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.silence import allowing_large_graphs
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.fitted import Linear
@@ -27,7 +25,9 @@ from dask_distill.spaces.reductions import Directions
 from dask_distill.survey.schema import Schema
 
 
-def fit_on_all(reduction: Directions, blocks: Sequence[Any], schema: Schema, run: Run) -> Linear:
+def fit_on_all(
+    reduction: Directions, blocks: Sequence[Handle[Block]], schema: Schema, run: Run
+) -> Linear:
     """Directions of all rows.
 
     Parameters
@@ -60,17 +60,17 @@ def fit_on_all(reduction: Directions, blocks: Sequence[Any], schema: Schema, run
     return reduction.found(scaling, upright(components), parts, schema.n)
 
 
-def _all_rows(blocks: Sequence[Any], schema: Schema, scaling: Scaling, run: Run) -> da.Array:
+def _all_rows(
+    blocks: Sequence[Handle[Block]], schema: Schema, scaling: Scaling, run: Run
+) -> da.Array:
     """(n, d) scaled rows, a chunk for each block that has some, as often as they count."""
-    dtype, parts = np.dtype(np.float64), []
-    for block, rows in zip(blocks, schema.block_counts.tolist(), strict=True):
-        if rows:
-            handle = run.call("reduce-rows", _scaled, scaling, block)
-            part = handle if isinstance(handle, Delayed) else delayed(handle, traverse=False)
-            part = delayed(accepted, pure=False)(part)
-            parts.append(da.from_delayed(part, (rows, schema.d), dtype=dtype))
-    whole: da.Array = da.concatenate(parts)
-    return whole
+    counts = schema.block_counts.tolist()
+    parts = [
+        run.call("reduce-rows", _scaled, scaling, block)
+        for block, rows in zip(blocks, counts, strict=True)
+        if rows
+    ]
+    return run.array(parts, [rows for rows in counts if rows], schema.d, np.float64)
 
 
 def _scaled(scaling: Scaling, block: Block) -> npt.NDArray[np.float64]:

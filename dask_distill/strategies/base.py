@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from dask_distill.conversation.protocol import Selection
 from dask_distill.data.blocks import Block
 from dask_distill.support.options import OneOf, check_options
 from dask_distill.survey.schema import Schema
@@ -114,6 +115,26 @@ class Strategy:
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
+        raise NotImplementedError
+
+    def observe(self, state: Any, question: Any) -> Any:
+        """On a worker: what a block knows after a question; at first it is the block."""
+        raise NotImplementedError
+
+    def answer(self, state: Any, question: Any) -> Any:
+        """On a worker: a small answer."""
+        raise NotImplementedError
+
+    def combine(self, left: Any, right: Any) -> Any:
+        """Associative; called in a tree whose shape depends on the number of blocks alone."""
+        raise NotImplementedError
+
+    def advance(self, question: Any, answer: Any) -> Any:
+        """On the coordinator: the next question, or a `Final`."""
+        raise NotImplementedError
+
+    def choose(self, state: Any, choice: Any) -> Selection:
+        """On a worker: what this block selects."""
         raise NotImplementedError
 
     @property

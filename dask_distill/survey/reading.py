@@ -1,6 +1,7 @@
 """The source as blocks: which chunks each block is put together from, and what the source gave."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import dask
@@ -20,6 +21,7 @@ from dask_distill.data.rows import join_rows
 from dask_distill.data.times import as_times
 from dask_distill.data.weights import as_weights
 from dask_distill.errors import DistillError, InputError
+from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.runner import Runner
 from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
@@ -27,7 +29,7 @@ from dask_distill.survey.fingerprint import block_checksum, fingerprint_of
 _SMALL_BYTES = 2**16
 
 
-def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
+def raw_blocks(dataset: Dataset, runner: Runner) -> list[Handle[RawBlock]]:
     """The data set as blocks, read by the tasks that use them.
 
     Each chunk of the source is read once a pass. Those that lie in one block, and share nothing
@@ -41,7 +43,9 @@ def raw_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
     return _raw_blocks(dataset, features, times, runner, [few or not X.waits for X in features])
 
 
-def looked_at(dataset: Dataset, raw: list[Any], runner: Runner) -> list[Any]:
+def looked_at(
+    dataset: Dataset, raw: Sequence[Handle[RawBlock]], runner: Runner
+) -> Sequence[Handle[RawBlock]]:
     """The blocks as the survey reads them: in a smaller form, where all of the source has one.
 
     It looks at few rows, and of the others it takes a checksum.
@@ -64,15 +68,19 @@ def is_compacted(dataset: Dataset) -> bool:
     return all(reader is not None and reader.compacted is not None for reader in readers)
 
 
-def unread_blocks(dataset: Dataset, runner: Runner) -> list[Any]:
+def unread_blocks(dataset: Dataset, runner: Runner) -> list[Handle[RawBlock]]:
     """The same without features, which are not read: blocks whose rows have no column, no time."""
-    none: list[Any] = [None] * len(block_bounds(dataset.n, dataset.d))
+    none: list[Inline[Any] | None] = [None] * len(block_bounds(dataset.n, dataset.d))
     return _raw_blocks(dataset, none, none, runner, [True] * len(none))
 
 
 def _raw_blocks(
-    dataset: Dataset, features: list[Any], times: list[Any], runner: Runner, anywhere: list[bool]
-) -> list[Any]:
+    dataset: Dataset,
+    features: Sequence[Inline[Any] | None],
+    times: Sequence[Inline[Any] | None],
+    runner: Runner,
+    anywhere: Sequence[bool],
+) -> list[Handle[RawBlock]]:
     assert dataset.sample_weight is None or dataset.weighing is not None
     labels = _beside(dataset.labels, dataset, runner)
     weights = _beside(dataset.sample_weight, dataset, runner)
@@ -86,7 +94,9 @@ def _raw_blocks(
     ]
 
 
-def _beside(array: da.Array | None, dataset: Dataset, runner: Runner) -> list[Any]:
+def _beside(
+    array: da.Array | None, dataset: Dataset, runner: Runner
+) -> Sequence[Inline[Any] | None]:
     """What rows have beside their features, by block; None where they have none."""
     bounds = block_bounds(dataset.n, dataset.d)
     return [None] * len(bounds) if array is None else _by_blocks(array, bounds, runner)[0]
@@ -114,7 +124,7 @@ def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
 
 def _by_blocks(
     array: da.Array, bounds: tuple[int, ...], runner: Runner, *, compacted: bool = False
-) -> tuple[list[Inline], int]:
+) -> tuple[list[Inline[Any]], int]:
     """The rows of each block, put together from the chunks that they lie in.
 
     And how many chunks are tasks of their own, whose results lie on some worker.
@@ -127,10 +137,10 @@ def _by_blocks(
     users = np.zeros(len(edges) - 1, np.int64)
     for start, stop in zip(first, last, strict=True):
         users[start:stop] += 1
-    chunks = _compacted(array, users) if compacted else _chunks(array, users)
-    blocks = []
+    chunks = _compacted(array, users, runner) if compacted else _chunks(array, users, runner)
+    blocks: list[Inline[Any]] = []
     for number in range(len(bounds)):
-        parts: list[Any] = []
+        parts: list[RowReader | Handle[Any]] = []
         for place in range(first[number], last[number]):
             start, stop = (starts[number : number + 2] - edges[place]).tolist()
             rows = max(0, start), min(stop, array.chunks[0][place])
@@ -140,9 +150,9 @@ def _by_blocks(
                 parts.append(part)
             else:
                 parts[-1] = both
-        parts = [Inline(part) if isinstance(part, RowReader) else part for part in parts]
-        blocks.append(Inline(_stacked, *parts))
-    return blocks, sum(isinstance(chunk, Delayed) for chunk in chunks)
+        taken = [Inline(part) if isinstance(part, RowReader) else part for part in parts]
+        blocks.append(Inline(_stacked, *taken))
+    return blocks, sum(not isinstance(chunk, RowReader | Inline) for chunk in chunks)
 
 
 def _one_run(left: Any, right: Any) -> RowReader | None:
@@ -152,7 +162,9 @@ def _one_run(left: Any, right: Any) -> RowReader | None:
     return None
 
 
-def _part(chunk: Any, start: int, stop: int, size: int, number: int, runner: Runner) -> Any:
+def _part(
+    chunk: RowReader | Handle[Any], start: int, stop: int, size: int, number: int, runner: Runner
+) -> RowReader | Handle[Any]:
     """Some rows of a chunk, such that no others are sent."""
     if isinstance(chunk, RowReader):
         return chunk.part(start, stop)
@@ -163,7 +175,9 @@ def _part(chunk: Any, start: int, stop: int, size: int, number: int, runner: Run
     return runner.call("cut", _rows, chunk, start, stop, chunk=number)
 
 
-def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
+def _chunks(
+    array: da.Array, users: npt.NDArray[np.int64], runner: Runner
+) -> list[RowReader | Handle[Any]]:
     """Chunks as readers of the source, as calls, or as handles of tasks that several need.
 
     Computed by the task that uses it is a chunk that one block needs (of all its ``users``), and
@@ -176,29 +190,34 @@ def _chunks(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
     parts = [_ancestors(graph, handle.key) for handle in handles]
     needed = Counter(key for part in parts for key in part or ())
 
-    def chunk(handle: Any, part: set[Any] | None, blocks: int) -> Any:
+    def chunk(handle: Delayed, part: set[Any] | None, blocks: int) -> RowReader | Handle[Any]:
         reader = _reader(plain, handle.key)
         if reader is not None and blocks <= (reader.most_readers or blocks):
             return reader
         if part is None or blocks > 1:
-            return handle
+            return runner.from_dask(handle)
         if any(needed[key] > 1 and not _is_small(graph[key]) for key in part):
-            return handle
+            return runner.from_dask(handle)
         return Inline(_compute, {key: graph[key] for key in part}, handle.key)
 
     return [chunk(*each) for each in zip(handles, parts, users.tolist(), strict=True)]
 
 
-def _compacted(array: da.Array, users: npt.NDArray[np.int64]) -> list[Any]:
+def _compacted(
+    array: da.Array, users: npt.NDArray[np.int64], runner: Runner
+) -> list[RowReader | Handle[Any]]:
     """Chunks as readers of a smaller form, or as tasks of such where several blocks need one."""
     plain = dict(array.__dask_graph__())
-    chunks: list[Any] = []
+    chunks: list[RowReader | Handle[Any]] = []
     for handle, blocks in zip(array.to_delayed().ravel(), users.tolist(), strict=True):
         reader = _reader(plain, handle.key)
         small = None if reader is None else reader.compacted
         assert small is not None
         shared = blocks > (small.most_readers or blocks)
-        chunks.append(delayed(small, pure=False, traverse=False)() if shared else small)
+        if shared:
+            chunks.append(runner.from_dask(delayed(small, pure=False, traverse=False)()))
+        else:
+            chunks.append(small)
     return chunks
 
 
@@ -296,7 +315,7 @@ def _raw_block(
     )
 
 
-def content_fingerprint(dataset: Dataset, raw: list[Any], runner: Runner) -> str:
+def content_fingerprint(dataset: Dataset, raw: Sequence[Handle[RawBlock]], runner: Runner) -> str:
     """Digest of a data set's values, as the survey has it: one pass over its `raw_blocks`."""
     blocks = looked_at(dataset, raw, runner)
     checksums = runner.fetch_all([runner.call("check", block_checksum, block) for block in blocks])

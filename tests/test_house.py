@@ -70,6 +70,66 @@ def test_imports__of_others_within_functions_are_of_heavy_packages(file):
             assert package in HEAVY | sys.stdlib_module_names | {"dask_distill"}, module
 
 
+# ---------------------------------------------------------------- who knows Dask's graphs
+
+# here data sets and subsets are Dask arrays and frames, in and out: they are read, cut and written
+COLLECTIONS = ("data", "sources", "tables", "subset", "storage", "report")
+# on the way of a selection the engine alone does; what else may, and why
+GRAPHS = {
+    "runtime/dask_runner.py": "the engine",
+    "runtime/chunks.py": "the doors of the engine: chunks as results, results as chunks",
+    "runtime/runner.py": "the same doors, of the runner that makes calls at once",
+    "survey/reading.py": "takes the source apart: a chunk is read by the task that needs it",
+    "selection/marks.py": "a mask may be a Dask array, and has a digest",
+    "selection/task.py": "a target is a Dask array: checked and cut into strata before a run",
+    "selection/rare_labels.py": "the same, of several labels",
+    "spaces/whole.py": "dask-ml takes Dask arrays",
+    "evaluation/whole.py": "dask-ml takes Dask arrays",
+    "evaluation/splits.py": "weights of the rows at hand come here",
+    "evaluation/gathering.py": "times of the rows at hand come here",
+    "synthesis/judging.py": "synthetic rows come here",
+    "synthesis/synthetic.py": "weights of synthetic rows come here",
+    "growing/start.py": "rows that are kept are Dask arrays that stay on the workers",
+    "growing/update.py": "the same, batch after batch",
+    "growing/tables.py": "the same, with all columns",
+    "rounds/first.py": "gives a Dask frame, of a Dask array",
+    "rounds/second.py": "gives a Dask frame, of a Dask frame",
+    "scoring.py": "gives Dask arrays by map_blocks, in the chunks of those it is given",
+    "labelling.py": "rows to be labelled come here",
+}
+BUILDING = {"HighLevelGraph", "delayed", "from_delayed", "futures_of", "map_blocks", "to_delayed"}
+BUILDING |= {"Delayed", "as_completed", "blockwise", "compute", "map_partitions", "persist"}
+
+
+def words_of_graphs(file):
+    """What a module names that makes graphs, takes them apart or has them computed."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield from {node.attr} & BUILDING
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.partition(".")[0] in ("dask", "distributed"):
+                yield from {alias.name for alias in node.names} & BUILDING
+            if node.module == "dask._task_spec":
+                yield node.module
+
+
+def test_graphs__are_known_to_the_engine_and_to_what_deals_in_dask_arrays():
+    found = {name(file) for file in FILES if any(words_of_graphs(file))}
+    beside = {module for module in found if module.partition("/")[0] not in COLLECTIONS}
+    assert beside == set(GRAPHS)
+    assert {module.partition("/")[0] for module in found - beside} == set(COLLECTIONS)
+
+
+def test_engine__is_chosen_where_a_run_is_made():
+    found = {
+        name(file)
+        for file in FILES
+        for module, _ in imports_of_ours(ast.parse(file.read_text()))
+        if module.startswith("dask_distill.runtime.dask_runner.")
+    }
+    assert found == {"conversation/run.py"}
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "strategies/parts").glob("*.py")), ids=name)
 def test_parts__know_no_strategy(file):
     known = ("dask_distill.strategies.base.", "dask_distill.strategies.parts.")

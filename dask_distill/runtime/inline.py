@@ -1,6 +1,6 @@
 """Calls that are made within the task that needs their result: what they give never moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from dask_distill.runtime.handle import Handle
@@ -35,6 +35,15 @@ class Inline(Handle[Value], Generic[Value]):
             argument.waits if isinstance(argument, Inline) else isinstance(argument, Handle)
             for argument in self.arguments
         )
+
+
+def leaves(arguments: Iterable[Any]) -> Iterator[Any]:
+    """Arguments, and those of inline calls among them in their place."""
+    for argument in arguments:
+        if isinstance(argument, Inline):
+            yield from leaves(argument.arguments)
+        else:
+            yield argument
 
 
 class _Needed:

@@ -1,7 +1,7 @@
 """The seam to the engine: where calls run, at once on values or as tasks somewhere else.
 
-Nothing here knows Dask. An engine is a class that has what `Runner` says; `DaskRunner` is the one
-that a selection runs on, `LocalRunner` the one that shows what must come out.
+An engine is a class that has what `Runner` says. `DaskRunner` is the one that a selection runs on,
+and alone knows Dask's graphs; `LocalRunner` shows what must come out.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from dask_distill.errors import InputError
 from dask_distill.runtime.handle import Handle
-from dask_distill.runtime.inline import Inline, evaluate
+from dask_distill.runtime.inline import Inline, evaluate, leaves
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
@@ -141,9 +141,9 @@ class LocalRunner:
         chunk: int | None = None,
     ) -> Handle[Value]:
         """Call it now."""
-        if any(isinstance(argument, Inline) for argument in args):
-            return cast(Handle[Value], guarded(evaluate, Inline(function, *args)))
-        return cast(Handle[Value], guarded(function, *args))
+        refused = next((each for each in leaves(args) if isinstance(each, Refusal)), None)
+        made = refused or guarded(evaluate, Inline(function, *args))
+        return cast(Handle[Value], made)
 
     def constant(self, value: Value | Handle[Value]) -> Handle[Value]:
         """The value."""
@@ -179,7 +179,7 @@ class LocalRunner:
         """The value, in a graph of its own."""
         from dask.delayed import delayed
 
-        return cast("Delayed", delayed(self.fetch(result), traverse=False))
+        return cast("Delayed", delayed(accepted, pure=False, traverse=False)(result))
 
 
 def guarded(function: Callable[..., Value], *args: Any) -> Value | Refusal:

@@ -12,7 +12,6 @@ import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask.delayed import delayed
 
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import Block
@@ -117,9 +116,9 @@ def with_task(
 def target_digest(target: da.Array) -> str:
     """Of a target's values, whatever its chunks: to tell two runs apart. Reads it."""
     tiles = dict.fromkeys(range(1, target.ndim), -1) | {0: _DIGEST_ROWS}
-    parts = target.rechunk(tiles, method="tasks").to_delayed().ravel()
-    checksum = delayed(digest_values, pure=False)
-    digests = dask.compute(*(checksum(part) for part in parts))
+    run = Run.here()
+    parts = run.chunks(target.rechunk(tiles, method="tasks"))
+    digests = run.fetch_all([run.call("target-digest", digest_values, part) for part in parts])
     return digest_values(np.array(digests))
 
 

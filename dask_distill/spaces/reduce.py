@@ -336,7 +336,7 @@ def _reduced(schema: Schema, question: SpaceQuestion, final: Any, space: Space) 
         judged = sample.probabilities
         if question.judge is not None:
             judged = question.judge.judged(sample.X, sample.rows, sampled=True)
-    mean, scale = found.mean, found.scale
+    mean, scale = found.mean, found.scale.copy()
     told = space.describe() | question.reducer.facts() | {"features": question.width}
     if question.timeline is not None:
         # their unit, not their own spread: standardised, too, they count as they should

@@ -17,7 +17,9 @@ from dask_distill.growing.tables import Listed
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.reservoir import priorities, thinned
+from dask_distill.strategies.parts.held import with_nearest
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import Inquiry, SideBySide
 from dask_distill.strategies.parts.stepwise import Stepwise
 from dask_distill.survey.validity import OnInvalid, refuse_invalid
 
@@ -81,15 +83,11 @@ class Reservoir:
 
 
 @dataclass(frozen=True)
-class SampleAnswer:
+class SampleAnswer(SideBySide):
     """Facts and rows of some blocks."""
 
     facts: Facts
     drawn: Reservoir
-
-    def merge(self, other: "SampleAnswer") -> "SampleAnswer":
-        """Each with its like."""
-        return SampleAnswer(self.facts.merge(other.facts), self.drawn.merge(other.drawn))
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class Sampled(Final):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleBatch:
+class SampleBatch(Inquiry):
     """What are you, and which of your rows may be kept? ``first`` is the batch's first row."""
 
     rule: Rule
@@ -110,10 +108,6 @@ class SampleBatch:
     half_life: float | None
     on_invalid: OnInvalid
     categories: tuple[Listed, ...] = ()
-
-    def observe(self, state: RawBlock) -> RawBlock:
-        """The block is the state."""
-        return state
 
     def answer(self, state: RawBlock) -> SampleAnswer:
         """Rows by the hash of their numbers: features need not be seen, but must be valid."""
@@ -140,20 +134,12 @@ class HeldArrivals:
 
 
 @dataclass(frozen=True)
-class OutlyingRows:
+class OutlyingRows(SideBySide):
     """Facts, and rows far from all that is kept and from each other."""
 
     facts: Facts
     rows: Rows
     X: Features
-
-    def merge(self, other: "OutlyingRows") -> "OutlyingRows":
-        """Side by side."""
-        return OutlyingRows(
-            self.facts.merge(other.facts),
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.X, other.X]),
-        )
 
 
 @dataclass(frozen=True)
@@ -275,13 +261,7 @@ class AssignBatch:
 
     def observe(self, state: HeldArrivals) -> HeldArrivals:
         """Against those that are new; or against all, where what was nearest may be left out."""
-        if not self.known:
-            nearest, squared = nearest_center(state.X, self.kept.X)
-            return replace(state, nearest=nearest, squared=squared)
-        nearest, squared = state.nearest.copy(), state.squared.copy()
-        fresh = self.kept.X[self.known :]
-        update_squared_distances(state.X, squared, fresh, nearest, first=self.known)
-        return replace(state, nearest=nearest, squared=squared)
+        return with_nearest(state, self.kept.X, self.known or None)
 
     def answer(self, state: HeldArrivals) -> BatchAssignment:
         """By row that is kept, if any of the block is nearest to it."""

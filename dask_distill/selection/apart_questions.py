@@ -13,6 +13,7 @@ from dask_distill.errors import InputError
 from dask_distill.kernels.masses import counted
 from dask_distill.selection.apart_rules import Rules, is_in
 from dask_distill.selection.watched import Groups
+from dask_distill.strategies.parts.steps import Inquiry
 from dask_distill.survey.schema import Outline, Sample, Schema
 
 Rows = npt.NDArray[np.int64]
@@ -275,17 +276,13 @@ class Gathered:
 
 
 @dataclass(frozen=True, eq=False)
-class CollectApart:
+class CollectApart(Inquiry):
     """Which are they?"""
 
     counts: npt.NDArray[np.int64]
     told: bool
     groups: npt.NDArray[np.int64]
     masses: npt.NDArray[np.int64] | None = None
-
-    def observe(self, state: Parted) -> Parted:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Parted) -> Gathered:
         """Those of this block."""

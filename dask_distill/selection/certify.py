@@ -17,6 +17,7 @@ from dask_distill.strategies.base import Footprint, Strategy
 from dask_distill.strategies.kcenter import KCenter
 from dask_distill.strategies.parts.held import Held, OrderedCenters, Pool
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import Inquiry, SideBySide
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Traverse
 from dask_distill.subset.subset import Certificate
 from dask_distill.survey.schema import Outline
@@ -45,15 +46,11 @@ class Spreading:
 
 
 @dataclass(frozen=True)
-class Pools:
+class Pools(SideBySide):
     """Rows on their way: selected ones, random ones."""
 
     selected: Pool
     random: Pool
-
-    def merge(self, other: "Pools") -> "Pools":
-        """Side by side."""
-        return Pools(self.selected.merge(other.selected), self.random.merge(other.random))
 
 
 @dataclass(frozen=True)
@@ -90,16 +87,12 @@ class Farthest:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Inquiry):
     """How far is your farthest row from the selected ones, and from the random ones?"""
 
     selected: npt.NDArray[np.floating]
     random: npt.NDArray[np.floating]
     squared_radii: Floats
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Farthest:
         """Exactly, over every row."""

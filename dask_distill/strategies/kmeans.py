@@ -6,13 +6,12 @@ conversation rather than dask-ml's KMeans: that one draws in the order of the ch
 its centers change with them, and holds a matrix of all rows by all centers.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.kernels.nearest import nearest_center
 from dask_distill.strategies.base import METRIC, SCALE, TARGETS, Footprint, Ranges
 from dask_distill.strategies.parts.clustering import (
     DRAWS,
@@ -20,8 +19,9 @@ from dask_distill.strategies.parts.clustering import (
     Clustering,
     begin,
 )
-from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
+from dask_distill.strategies.parts.held import Features, Floats, Held, Rows, with_nearest
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import Inquiry, side_by_side
 from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
 from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
@@ -61,8 +61,7 @@ class Nearest:
 
     def observe(self, state: Held) -> Held:
         """Assign once more: the centers have moved."""
-        nearest, squared = nearest_center(state.X, self.centers)
-        return replace(state, nearest=nearest, squared=squared)
+        return with_nearest(state, self.centers)
 
     def answer(self, state: Held) -> Closest:
         """Of the rows of each cluster."""
@@ -114,13 +113,7 @@ class Far:
 
     def merge(self, other: "Far") -> "Far":
         """The farthest of both; of equal ones the first."""
-        return Far(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.clusters, other.clusters]),
-            np.concatenate([self.squared, other.squared]),
-            np.concatenate([self.masses, other.masses]),
-            self.most,
-        ).farthest()
+        return side_by_side(self, other).farthest()
 
     def kept(self, which: npt.NDArray[Any]) -> "Far":
         """Some of them."""
@@ -134,16 +127,12 @@ class Far:
 
 
 @dataclass(frozen=True)
-class Fill:
+class Fill(Inquiry):
     """Which rows, beside those chosen, are farthest from their center?"""
 
     last: Nearest
     closest: Closest
     missing: int
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Far:
         """As many as are missing."""

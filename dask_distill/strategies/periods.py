@@ -15,6 +15,7 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.kernels.timeline import period_numbers
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import Counts, RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.steps import Inquiry
 from dask_distill.strategies.parts.stepwise import SteppedRanking
 from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
@@ -87,14 +88,10 @@ class PeriodAim:
 
 
 @dataclass(frozen=True)
-class When:
+class When(Inquiry):
     """When are your first and last rows?"""
 
     asked: PeriodAim
-
-    def observe(self, state: Block) -> Block:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Block) -> Ends:
         """Of this block."""
@@ -109,15 +106,11 @@ class When:
 
 
 @dataclass(frozen=True)
-class CountPeriods:
+class CountPeriods(Inquiry):
     """How many rows do you have of each period and class?"""
 
     asked: PeriodAim
     ends: Ends | None = None
-
-    def observe(self, state: Block) -> Block:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Block) -> Occupied:
         """Of this block."""

@@ -1,6 +1,6 @@
 """`spaced`: random rows, no two of them close in time."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.masses import draw_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
+from dask_distill.strategies.parts.steps import Inquiry, side_by_side
 from dask_distill.strategies.parts.stepwise import RowChoice, Stepwise
 from dask_distill.survey.schema import Schema
 
@@ -43,11 +44,7 @@ class StretchCandidates:
 
     def merge(self, other: "StretchCandidates") -> "StretchCandidates":
         """Of both, those of lowest hash."""
-        names = [column.name for column in fields(StretchCandidates)]
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
-        return StretchCandidates(
-            **{name: np.concatenate(pair) for name, pair in pairs.items()}
-        ).lowest()
+        return side_by_side(self, other).lowest()
 
     def lowest(self) -> "StretchCandidates":
         """One for each stretch; of equal hashes the lowest row."""
@@ -71,7 +68,7 @@ class StretchCandidates:
 
 
 @dataclass(frozen=True)
-class OfferStretches:
+class OfferStretches(Inquiry):
     """Which row do you have of each stretch of time?
 
     ``taken`` are the times of rows that were chosen before, ascending.
@@ -81,10 +78,6 @@ class OfferStretches:
     gap: float
     seed: int
     taken: npt.NDArray[np.float64]
-
-    def observe(self, state: Block) -> Block:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Block) -> StretchCandidates:
         """Stretches as long as the gap, counted from time 0."""

@@ -9,11 +9,11 @@ from dask_distill.data.blocks import Block
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.kmeans import cluster_sums, weighted_kmeans
 from dask_distill.kernels.masses import counted
-from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.sampling import uniforms
 from dask_distill.kernels.streams import Stream
-from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, Rows
+from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, Rows, with_nearest
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import AddedUp, Inquiry
 from dask_distill.survey.schema import Schema
 
 # draws of k-means||, each of as many rows as there are centers, about
@@ -38,15 +38,11 @@ class Clustering:
 
 
 @dataclass(frozen=True)
-class Inertia:
+class Inertia(AddedUp):
     """By candidate what the rows nearest to it stand for, and the sum of squared distances."""
 
     counts: Rows
     squared: float
-
-    def merge(self, other: "Inertia") -> "Inertia":
-        """They add up."""
-        return Inertia(self.counts + other.counts, self.squared + other.squared)
 
 
 @dataclass(frozen=True)
@@ -61,14 +57,8 @@ class Approach:
 
     def observe(self, state: Block | Held) -> Held:
         """Exactly, for every row."""
-        held = Held.of(state, self.space) if isinstance(state, Block) else state
-        if held.nearest is None or held.squared is None:
-            nearest, squared = nearest_center(held.X, self.pool)
-            return replace(held, nearest=nearest, squared=squared)
-        nearest, squared = held.nearest.copy(), held.squared.copy()
-        fresh = self.pool[self.known :]
-        update_squared_distances(held.X, squared, fresh, nearest=nearest, first=self.known)
-        return replace(held, nearest=nearest, squared=squared)
+        held = Held.taken(state, self.space)
+        return with_nearest(held, self.pool, None if held.nearest is None else self.known)
 
     def answer(self, state: Held) -> Inertia:
         """Rows by candidate, and the sum of squares."""
@@ -91,15 +81,11 @@ class Approach:
 
 
 @dataclass(frozen=True)
-class Oversample:
+class Oversample(Inquiry):
     """Send rows, each with a chance in proportion to its squared distance."""
 
     last: Approach
     rate: float
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Pool:
         """By the hash of each row."""
@@ -148,8 +134,7 @@ class Lloyd:
 
     def observe(self, state: Held) -> Held:
         """Exactly."""
-        nearest, squared = nearest_center(state.X, self.centers)
-        return replace(state, nearest=nearest, squared=squared)
+        return with_nearest(state, self.centers)
 
     def answer(self, state: Held) -> ClusterSums:
         """Clusters of this block."""

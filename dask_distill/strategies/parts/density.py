@@ -19,6 +19,7 @@ from dask_distill.kernels.grid import CellTable, cells_of, unique_cells
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.density_rows import Density, Gridded, Projection, Sent
+from dask_distill.strategies.parts.steps import Inquiry
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -133,15 +134,11 @@ class Neighbors:
 
 
 @dataclass(frozen=True)
-class CountNeighbors:
+class CountNeighbors(Inquiry):
     """How many of your rows are within eps of each of these?"""
 
     last: Doubt
     sent: Sent
-
-    def observe(self, state: Gridded) -> Gridded:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Gridded) -> Neighbors:
         """By a tree of this block."""
@@ -264,7 +261,7 @@ class CellFacts:
 
 
 @dataclass(frozen=True)
-class Resolve:
+class Resolve(Inquiry):
     """Send all your dense rows of these cells."""
 
     found: CellFacts
@@ -272,10 +269,6 @@ class Resolve:
     groups: Ints
     left: Ints
     right: Ints
-
-    def observe(self, state: Gridded) -> Gridded:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Gridded) -> Sent:
         """The rows."""
@@ -295,17 +288,13 @@ class Resolve:
 
 
 @dataclass(frozen=True)
-class Border:
+class Border(Inquiry):
     """Send your rows that are not dense, but may be near dense ones."""
 
     aim: Density
     labels: Ints
     clusters: int
     near_core: npt.NDArray[np.bool_]
-
-    def observe(self, state: Gridded) -> Gridded:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Gridded) -> Sent:
         """The rows."""
@@ -328,15 +317,11 @@ class Lowest:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reach(Inquiry):
     """Which is the first cluster with a dense row of yours within eps of each of these?"""
 
     last: Border
     sent: Sent
-
-    def observe(self, state: Gridded) -> Gridded:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Gridded) -> Lowest:
         """By a tree of this block's dense rows."""

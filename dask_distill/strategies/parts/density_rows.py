@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dask_distill.errors import InputError
+from dask_distill.strategies.parts.steps import SideBySide
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -67,20 +68,12 @@ class Density:
 
 
 @dataclass(frozen=True)
-class Sent:
+class Sent(SideBySide):
     """Rows that are sent: numbers, positions, and their cells."""
 
     rows: Ints
     Z: Floats
     place: Ints
-
-    def merge(self, other: "Sent") -> "Sent":
-        """Side by side."""
-        return Sent(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.Z, other.Z]),
-            np.concatenate([self.place, other.place]),
-        )
 
     @classmethod
     def of(cls, state: Gridded, chosen: npt.NDArray[np.bool_]) -> "Sent":

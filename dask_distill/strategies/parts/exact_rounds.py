@@ -19,6 +19,7 @@ from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.held import Aim, Floats, Held, OrderedCenters, Pool, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import Inquiry
 
 # a pool is this part of the picks: fewer rounds against fewer rows moved
 _POOL_PART = 8
@@ -91,9 +92,9 @@ class First:
 
     def observe(self, state: Block | Held) -> Held:
         """All rows of the block, or its candidates, take part."""
-        if isinstance(state, Block):
-            assert self.space is not None
-            state = Held.of(state, self.space)
+        if self.space is not None:
+            state = Held.taken(state, self.space)
+        assert isinstance(state, Held)
         return state.restart(None if self.cut is None else candidates(state, self.cut))
 
     def answer(self, state: Held) -> Pool:
@@ -168,16 +169,12 @@ class Push:
 
 
 @dataclass(frozen=True)
-class Collect:
+class Collect(Inquiry):
     """Send your rows above the cut."""
 
     push: Push
     cut: float
     levels: Levels
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Pool:
         """The rows, which are up to date."""
@@ -210,15 +207,11 @@ class Tied:
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(Inquiry):
     """Very many rows are almost equally far: send the first of the farthest."""
 
     push: Push
     levels: Levels
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Tied:
         """Rows of the largest distance, the lowest numbers first."""

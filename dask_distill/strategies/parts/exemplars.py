@@ -19,6 +19,7 @@ from dask_distill.kernels.quotas import systematic
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.parts.held import Features, Floats, Held, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import AddedUp, Inquiry, SideBySide
 from dask_distill.strategies.parts.stepwise import RowChoice
 from dask_distill.support.options import Interval
 
@@ -56,22 +57,13 @@ class Exemplars:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class Candidates(SideBySide):
     """Rows on their way to the coordinator, with their groups and what they weigh."""
 
     rows: Rows
     X: Features
     groups: Rows
     weights: Floats
-
-    def merge(self, other: "Candidates") -> "Candidates":
-        """Side by side."""
-        return Candidates(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.X, other.X]),
-            np.concatenate([self.groups, other.groups]),
-            np.concatenate([self.weights, other.weights]),
-        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class OfferExemplars:
 
     def observe(self, state: Block | Held) -> Held:
         """Bring rows where distances are what was asked for."""
-        return Held.of(state, self.space) if isinstance(state, Block) else state
+        return Held.taken(state, self.space)
 
     def answer(self, state: Held) -> Candidates:
         """Greedily, in random parts of each group."""
@@ -152,19 +144,15 @@ def _offered(state: Held, mine: Rows, target: int, seed: int) -> tuple[Rows, Flo
 
 
 @dataclass(frozen=True)
-class Assigned:
+class Assigned(AddedUp):
     """What the rows nearest to each exemplar stand for, and the sum of the distances."""
 
     counts: Rows
     distance: float
 
-    def merge(self, other: "Assigned") -> "Assigned":
-        """They add up."""
-        return Assigned(self.counts + other.counts, self.distance + other.distance)
-
 
 @dataclass(frozen=True)
-class Assign:
+class Assign(Inquiry):
     """How many of your rows are nearest to each exemplar, in its group?"""
 
     aim: Exemplars
@@ -172,10 +160,6 @@ class Assign:
     X: Features
     groups: Rows
     offered: int
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Assigned:
         """Exactly."""

@@ -4,7 +4,7 @@ What the coverage strategies share: the state of a block, rows on their way, cho
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,15 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import Frontier
+from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import SideBySide
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 Features = npt.NDArray[np.floating]
+State = TypeVar("State")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,6 +65,11 @@ class Held:
             codes=block.codes,
             mass=block.mass,
         )
+
+    @classmethod
+    def taken(cls, state: "Block | Held", space: MetricSpace) -> "Held":
+        """A block, brought there; what is held already stays as it is."""
+        return cls.of(state, space) if isinstance(state, Block) else state
 
     @classmethod
     def joined(cls, blocks: list[Block], space: MetricSpace) -> Self:
@@ -127,7 +135,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(SideBySide):
     """Rows on their way to the coordinator.
 
     Attributes
@@ -142,18 +150,31 @@ class Pool:
     X: Features
     squared: Floats
 
-    def merge(self, other: "Pool") -> "Pool":
-        """Side by side."""
-        return Pool(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.X, other.X]),
-            np.concatenate([self.squared, other.squared]),
-        )
-
     def sorted(self) -> "Pool":
         """In ascending row order: the same whoever came first."""
         order = np.argsort(self.rows)
         return Pool(self.rows[order], self.X[order], self.squared[order])
+
+
+def with_nearest(state: State, centers: Features, known: int | None = None) -> State:
+    """A state whose rows know which center is nearest, and how far it is: exactly, every row.
+
+    Parameters
+    ----------
+    state : dataclass with ``X``, ``nearest`` and ``squared``
+    centers : (k, d) float array
+    known : int, optional
+        So many of the centers, the first, are those that the rows know already; if given, they
+        are compared with the others alone.
+    """
+    held: Any = state
+    if known is None:
+        nearest, squared = nearest_center(held.X, centers)
+    else:
+        nearest, squared = held.nearest.copy(), held.squared.copy()
+        update_squared_distances(held.X, squared, centers[known:], nearest=nearest, first=known)
+    made: State = replace(held, nearest=nearest, squared=squared)
+    return made
 
 
 def chosen_before(schema: Schema, space: MetricSpace) -> Pool | None:

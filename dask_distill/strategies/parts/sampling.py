@@ -28,6 +28,7 @@ from dask_distill.strategies.parts.ranking import (
     highest_first,
 )
 from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
+from dask_distill.strategies.parts.steps import AddedUp
 from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
 
@@ -168,14 +169,10 @@ class Draw(RankQuestion):
 
 
 @dataclass(frozen=True)
-class DrawSums:
+class DrawSums(AddedUp):
     """Sums over the sample; added up in block order."""
 
     values: Floats
-
-    def merge(self, other: "DrawSums") -> "DrawSums":
-        """They add up."""
-        return DrawSums(self.values + other.values)
 
 
 @dataclass(frozen=True, kw_only=True)

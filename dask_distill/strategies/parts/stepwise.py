@@ -10,6 +10,7 @@ from dask_distill.conversation.protocol import Final, Selection
 from dask_distill.kernels.masses import counted
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.parts.ranking import RankAnswer, Ranking, RankQuestion
+from dask_distill.strategies.parts.steps import AddedUp
 
 
 class Answer(Protocol):
@@ -79,7 +80,7 @@ class RowChoice(Final):
 
 
 @dataclass(frozen=True)
-class Tally:
+class Tally(AddedUp):
     """(G,) rows of each group, and what they stand for where they are not alike."""
 
     counts: npt.NDArray[np.int64]
@@ -100,13 +101,6 @@ class Tally:
     def shares(self) -> npt.NDArray[np.int64]:
         """What each group's rows stand for: their number, where they are alike."""
         return self.counts if self.masses is None else self.masses
-
-    def merge(self, other: "Tally") -> "Tally":
-        """They add up."""
-        masses = None
-        if self.masses is not None and other.masses is not None:
-            masses = self.masses + other.masses
-        return Tally(self.counts + other.counts, masses)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.exact_rounds import First, candidates
 from dask_distill.strategies.parts.held import Aim, Floats, Held, OrderedCenters, Pool, Rows
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.steps import Inquiry, SideBySide
 from dask_distill.strategies.parts.stepwise import RowChoice
 
 # candidates for each center, and the part of the centers that is kept for the worst rows
@@ -67,14 +68,10 @@ class Covering:
 
 
 @dataclass(frozen=True)
-class Radii:
+class Radii(SideBySide):
     """By block: squared insertion radii, and whether it has no distinct row left."""
 
     blocks: dict[int, tuple[Floats, bool]] = field(default_factory=dict)
-
-    def merge(self, other: "Radii") -> "Radii":
-        """Blocks side by side."""
-        return Radii(self.blocks | other.blocks)
 
     def followed_by(self, more: "Radii") -> "Radii":
         """What was told before, and what is new."""
@@ -116,8 +113,7 @@ class Traverse:
 
     def observe(self, state: Block | Held) -> Held:
         """Go on from the last pick."""
-        if isinstance(state, Block):
-            state = Held.of(state, self.space)
+        state = Held.taken(state, self.space)
         target = self.targets.get(state.number, 0)
         if target == 0:
             return state
@@ -152,16 +148,12 @@ class Traverse:
 
 
 @dataclass(frozen=True)
-class OfferPicks:
+class OfferPicks(Inquiry):
     """Send the rows that your traversal picked at a squared radius above the cut."""
 
     aim: Aim
     cut: float
     initial: Pool | None = None
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Pool:
         """The candidates; with outliers, and the rows that each stands for."""
@@ -237,7 +229,7 @@ def _narrow(values: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
 
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(SideBySide):
     """Of each block the largest squared distances, descending; of each center its rows.
 
     ``largest`` holds by block the values, and whether there are others. ``followers`` are told
@@ -246,10 +238,6 @@ class Distances:
 
     largest: dict[int, tuple[Floats, bool]]
     followers: Followers
-
-    def merge(self, other: "Distances") -> "Distances":
-        """Blocks side by side, counts added."""
-        return Distances(self.largest | other.largest, self.followers.merge(other.followers))
 
     def every(self) -> Floats:
         """All values told."""
@@ -337,15 +325,11 @@ class Cover:
 
 
 @dataclass(frozen=True)
-class Worst:
+class Worst(Inquiry):
     """Send the rows whose squared distance is above the threshold."""
 
     cover: Cover
     threshold: float
-
-    def observe(self, state: Held) -> Held:
-        """Nothing changes."""
-        return state
 
     def answer(self, state: Held) -> Pool:
         """The rows."""

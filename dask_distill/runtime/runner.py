@@ -26,9 +26,10 @@ class Runner(Protocol):
     lie. Whoever writes an engine may rely on this:
 
     - **Functions are pure.** The same arguments give the same result, bit for bit, on any worker
-      and in any order; no argument is changed. So a call may be made at any time between `call`
-      and the first look at its result, made again where it failed or its result was lost, and
-      made twice at once. (What a function writes into a run's journal, it may write twice.)
+      and in any order; no argument is changed, but for what an `Inline` has made for this call
+      alone. So a call may be made at any time between `call` and the first look at its result,
+      made again where it failed or its result was lost, and made twice at once. (What a function
+      writes into a run's journal, it may write twice.)
     - **Arguments** are handles, `Inline` calls, and plain values, which all can be pickled. A
       handle's place is taken by its value, an `Inline`'s by what ``function(*arguments)`` gives,
       made within the same task, its own arguments treated alike. Nothing else is looked into: no
@@ -42,7 +43,8 @@ class Runner(Protocol):
     - **Hints** are ``at``, ``chunk``, `Inline.anywhere` and `places`: an engine that knows no
       places ignores them, and gives the same rows.
 
-    Data sets are Dask arrays, in and out: `from_dask` and `to_dask` are the two doors.
+    Data sets are Dask arrays, in and out: `from_dask` and `to_dask` are the two doors. A selection
+    on an engine is ``select(asked, Run(engine))``; ``tests/engine.py`` has a small one.
 
     Attributes
     ----------

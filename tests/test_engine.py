@@ -292,7 +292,7 @@ def test_runner__settled_results_are_fetched_in_order(runner):
     assert runner.fetch_all(settled) == [[number] for number in range(5)]
     assert runner.fetch(runner.call("two", listed, settled[3])) == [[3]]
     assert len(runner.places(settled)) == 5
-    assert runner.places([None]) == [None]
+    assert runner.places([Inline(listed)]) == [None]
     assert runner.parallelism() >= 1
 
 

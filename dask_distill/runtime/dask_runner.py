@@ -59,7 +59,7 @@ class DaskRunner:
         with dask.annotate(workers=[at], allow_other_workers=True):
             return cast(Handle[Value], call(function, *args, dask_key_name=key))
 
-    def places(self, results: Sequence[Handle[Any] | None]) -> list[str | None]:
+    def places(self, results: Sequence[Handle[Any]]) -> list[str | None]:
         """One look at the scheduler, for all of them."""
         client = active_client()
         keys = [handle.key if isinstance(handle, Delayed) else None for handle in results]
@@ -67,7 +67,7 @@ class DaskRunner:
             return [None] * len(results)
         from distributed import futures_of
 
-        held = client.who_has(futures_of([handle for handle in results if handle is not None]))
+        held = client.who_has(futures_of(list(results)))
         return [next(iter(held.get(key, ())), None) for key in keys]
 
     def constant(self, value: Value | Handle[Value]) -> Handle[Value]:
@@ -114,8 +114,7 @@ class DaskRunner:
 
     def to_dask(self, result: Handle[Any]) -> Delayed:
         """The task, and one more that raises what was refused."""
-        part = result if isinstance(result, Delayed) else delayed(result, traverse=False)
-        return cast(Delayed, delayed(accepted, pure=False)(part))
+        return cast(Delayed, delayed(accepted, pure=False)(result))
 
 
 def _as_reader(result: Delayed) -> Delayed:

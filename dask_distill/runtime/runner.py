@@ -83,8 +83,8 @@ class Runner(Protocol):
         A handle stays what it is.
         """
 
-    def places(self, results: Sequence[Handle[Any] | None]) -> list[str | None]:
-        """The worker where each result is; None where that is not known."""
+    def places(self, results: Sequence[Handle[Any]]) -> list[str | None]:
+        """The worker where each result is; None where that is not known, and of an `Inline`."""
 
     def settle(
         self, watched: Sequence[Handle[Any]], kept: Sequence[Handle[Any]]
@@ -151,7 +151,7 @@ class LocalRunner:
         """The value."""
         return cast(Handle[Value], value)
 
-    def places(self, results: Sequence[Handle[Any] | None]) -> list[str | None]:
+    def places(self, results: Sequence[Handle[Any]]) -> list[str | None]:
         """Everything is here."""
         return [None] * len(results)
 

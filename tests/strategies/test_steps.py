@@ -70,7 +70,7 @@ def test_added_up__is_field_by_field_and_none_where_one_has_none():
 def test_with_nearest__step_by_step_is_at_once():
     rng = np.random.default_rng(0)
     X, centers = rng.normal(size=(50, 3)), rng.normal(size=(8, 3))
-    block = Block(0, np.arange(50), X, None)
+    block = Block(number=0, rows=np.arange(50), X=X, codes=None)
     space = MetricSpace("euclidean", None, None)
     held = Held.taken(block, space)
     assert Held.taken(held, space) is held

@@ -240,11 +240,12 @@ class ChunkScorer:
             block = scaled_block(block, *self.scales)
         with single_threaded():
             found = self.scorer.named(block, self.criteria)
-        out = np.full((len(X), len(self.criteria)), np.nan, np.float32)
-        rows = slice(None) if len(block.rows) == len(out) else block.rows - start
-        for column, name in enumerate(self.criteria):
-            out[rows, column] = found[name]
-        return out
+        # each criterion in one piece
+        out = np.full((len(self.criteria), len(X)), np.nan, np.float32)
+        rows = slice(None) if len(block.rows) == len(X) else block.rows - start
+        for name, values in zip(self.criteria, out, strict=True):
+            values[rows] = found[name]
+        return out.T
 
 
 def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:

@@ -127,6 +127,15 @@ def test_class_codes__number_any_labels_by_their_class():
     classes = np.array(["b", "a", "cc"])
     assert class_codes(np.array(["cc", "a", "b"], object), classes).tolist() == [2, 1, 0]
     assert class_codes(np.array([], object), np.array([1, 2])).tolist() == []
+    # in a row or with gaps, in any order, from the least number that there is
+    for known in ([3, 4, 5], [5, 3, 4], [3, 9, 5], [-1, 0, 1]):
+        for kind in (np.int8, np.int64):
+            classes = np.array(known, kind)
+            found = class_codes(classes[[2, 0, 1, 1]], classes)
+            assert found.dtype == np.int32
+            assert found.tolist() == [2, 0, 1, 1]
+    lowest = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max])
+    assert class_codes(lowest[::-1], lowest).tolist() == [1, 0]
 
 
 # ---------------------------------------------------------------- refusals of labels

@@ -299,8 +299,18 @@ def class_codes(
     """Number of each label's class."""
     if len(labels) == 0:
         return np.empty(0, np.int32)
+    labels = as_labels(labels)
     ranked = np.argsort(classes)
-    return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
+    ascending = classes[ranked]
+    if labels.dtype == classes.dtype and _in_a_row(ascending):
+        return ranked.astype(np.int32).take(labels - ascending[0])
+    return ranked[np.searchsorted(ascending, labels)].astype(np.int32)
+
+
+def _in_a_row(ascending: npt.NDArray[np.generic]) -> bool:
+    """Whether classes are numbers without gaps, which need no search."""
+    whole = ascending.dtype.kind in "iu"
+    return whole and int(ascending[-1]) - int(ascending[0]) == len(ascending) - 1
 
 
 def _offer(

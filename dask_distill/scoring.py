@@ -39,7 +39,7 @@ from dask_distill.sources.frames import Given, named
 from dask_distill.spaces.scales import Scales, scaled_block, stray_warning
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
-from dask_distill.strategies.parts.ranking import REPORTED, Scorer
+from dask_distill.strategies.parts.scorers import REPORTED, Scorer
 from dask_distill.subset.scores import Scores
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.schema import Schema

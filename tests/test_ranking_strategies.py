@@ -31,7 +31,8 @@ from dask_distill.runtime.runner import DaskRunner, LocalRunner
 from dask_distill.strategies import Entropy, Gradient, Random, Stratified, make_strategy
 from dask_distill.strategies.parts import ranking
 from dask_distill.strategies.parts.metric import MetricSpace
-from dask_distill.strategies.parts.ranking import REPORTED, RankQuestion
+from dask_distill.strategies.parts.ranking import RankQuestion
+from dask_distill.strategies.parts.scorers import REPORTED
 from dask_distill.survey.survey import Survey, valid_block
 
 

@@ -132,6 +132,22 @@ def test_run__scores_of_all_rows_beside_the_subset(source, ending):
     assert open_coreset(f"out{ending}").provenance["seed"] == 1
 
 
+def test_run__from_scores_that_were_written_before(source):
+    how = ("in.npz", "--size", "60", "--strategy", "gradient", "--quiet")
+    run("score", "in.npz", "scores.parquet", "--quiet")
+    run("run", *how, "plain.zarr")
+    run("run", *how, "out.zarr", "--from-scores", "scores.parquet")
+    plain, found = open_coreset("plain.zarr"), open_coreset("out.zarr")
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_array_equal(found.weights, plain.weights)
+    assert found.scores.keys() == plain.scores.keys()
+    for name, values in plain.scores.items():
+        np.testing.assert_array_equal(found.scores[name], values)
+    # gone on with, it is another run than one without
+    refused = run("run", *how, "out.zarr", "--resume", code=2).stderr
+    assert 'scores was ["gradient", "entropy", "el2n", "margin"], is null' in refused
+
+
 def test_run__scores_alone_are_those_of_the_selected_rows(source):
     """As before the option took a word, wherever it stands."""
     how = ("--size", "20", "--strategy", "gradient", "--quiet")

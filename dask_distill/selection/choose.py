@@ -142,14 +142,16 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     if offer.wanted:
         (question,) = run.held(first_question(ground, offer, asked, run))
         unread = _goes_unread(asked, question, run)
+        opening = strategy.first_round if asked.request.scores is None else None
         if unread:
             raw = unread_blocks(asked.dataset, run.runner)
             blocks = [Inline(valid_block, block, ground.held_outline) for block in raw]
-            selections, shown = select_rows(strategy, strategy, blocks, question, run)
+            selections, shown = select_rows(strategy, strategy, blocks, question, run, opening)
         else:
             # made meanwhile
             watched = Watched(strategy, run.fetch(ground.groups))
-            selections, shown = select_rows(watched, strategy, offer.blocks, question, run)
+            blocks = offer.blocks
+            selections, shown = select_rows(watched, strategy, blocks, question, run, opening)
     indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
@@ -209,13 +211,20 @@ def _first_question(journal: Journal) -> Any:
 
 
 def select_rows(
-    speaker: Watched | Strategy, strategy: Strategy, blocks: list[Any], question: Any, run: Run
+    speaker: Watched | Strategy,
+    strategy: Strategy,
+    blocks: list[Any],
+    question: Any,
+    run: Run,
+    opening: str | None,
 ) -> tuple[list[Selection], dict[str, Any]]:
-    """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy."""
+    """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy.
+
+    ``opening`` is what tasks are called that answer the first question.
+    """
     handle, states = run.constant(speaker), blocks
     if strategy.joins:
         states = _joined(handle, blocks, question, run)
-    opening = strategy.first_round
     final, states = converse(
         handle, states, question, run, phase="select", written=True, opening=opening
     )

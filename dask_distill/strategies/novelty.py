@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dask_distill.strategies.base import TARGETS
-from dask_distill.strategies.parts.ranking import NoveltyScorer
 from dask_distill.strategies.parts.sampling import Scored
+from dask_distill.strategies.parts.scorers import NoveltyScorer
 from dask_distill.survey.schema import Schema
 
 

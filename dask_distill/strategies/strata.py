@@ -13,7 +13,8 @@ from dask_distill.kernels.quotas import largest_remainder
 from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint, Ranges
-from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion, Scorer
+from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
+from dask_distill.strategies.parts.scorers import GivenScores, Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.survey.schema import Schema
 
@@ -169,6 +170,10 @@ class Strata(SteppedRanking):
                 f"got {self.score!r}; leave it out for el2n"
             )
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """What is difficult."""
+        return (self.score,)
+
     def requires_labels(self, proxy: Any) -> bool:
         """Doubt needs none where the user brings the model."""
         return proxy is None or self.score in ("el2n", "gradient")
@@ -192,7 +197,7 @@ class Strata(SteppedRanking):
             prefixes,
             0,
             schema.seed,
-            Scorer.of(schema, proxy),
+            proxy if isinstance(proxy, GivenScores) else Scorer.of(schema, proxy),
             size,
             self.strata,
             self.score,

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block
 from dask_distill.strategies.base import TARGETS
 from dask_distill.strategies.gradient import Gradient
-from dask_distill.strategies.parts.ranking import NoveltyScorer
 from dask_distill.strategies.parts.sampling import Scored
+from dask_distill.strategies.parts.scorers import NoveltyScorer
 from dask_distill.survey.schema import Sample, Schema
 
 Float32 = npt.NDArray[np.float32]

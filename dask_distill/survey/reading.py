@@ -86,6 +86,11 @@ def _raw_blocks(
     ]
 
 
+def in_blocks(array: da.Array, bounds: tuple[int, ...], runner: Runner) -> list[Inline]:
+    """The rows of each block of one array, read by the tasks that use them."""
+    return _by_blocks(array, bounds, runner)[0]
+
+
 def _beside(array: da.Array | None, dataset: Dataset, runner: Runner) -> list[Any]:
     """What rows have beside their features, by block; None where they have none."""
     bounds = block_bounds(dataset.n, dataset.d)

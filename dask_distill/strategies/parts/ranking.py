@@ -7,7 +7,6 @@ seed and row number, so that they come from all over the data; a model of trees 
 of equal scores, and the first of them would be the head of the file.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
@@ -26,19 +25,12 @@ from dask_distill.kernels.ranking import (
     digit_histogram,
 )
 from dask_distill.kernels.streams import Stream
-from dask_distill.proxy.criteria import named_criteria
-from dask_distill.proxy.fitting import judge_of
-from dask_distill.proxy.models import Proxy, score
-from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.strategies.parts.scorers import GivenScores, NoveltyScorer, Scorer, Scores
+from dask_distill.survey.schema import Schema
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Scores = dict[str, npt.NDArray[np.float32]]
-
-# the scores that a coreset shows
-REPORTED = tuple(named_criteria(reported=True))
 # cells of all histograms in one answer
 _HISTOGRAM_BITS = 16
 # a score's leading digit is its exponent and seven bits of its mantissa
@@ -91,7 +83,7 @@ class RankQuestion:
     prefixes: npt.NDArray[np.uint32]
     known_bits: int
     seed: int
-    scorer: "Scorer | NoveltyScorer | None"
+    scorer: "Scorer | GivenScores | NoveltyScorer | None"
     thresholds: npt.NDArray[np.uint32] | None = field(default=None, kw_only=True)
     group_masses: Counts | None = field(default=None, kw_only=True)
     choice: "RankChoice | None" = field(default=None, kw_only=True)
@@ -117,39 +109,6 @@ class RankQuestion:
     def least(self, thresholds: npt.NDArray[np.uint32]) -> Floats:
         """(G,) from which masses on rows were sure to be drawn, by the keys of the last wanted."""
         return sure_masses(thresholds, self.quotas < self.group_rows)
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A proxy with the scaling it wants."""
-
-    proxy: Proxy
-    scaling: Scaling
-
-    @classmethod
-    def of(cls, schema: Schema, proxy: Any) -> "Scorer":
-        """With the user's estimator, or one that is fitted here."""
-        return cls(judge_of(schema, "linear", proxy), Scaling.of(schema))
-
-    def __call__(self, rows: Block | Sample) -> Scores:
-        """What a coreset shows, of a block or of the survey's sample."""
-        return self.named(rows, REPORTED)
-
-    def named(self, rows: Block | Sample, names: Collection[str]) -> Scores:
-        """Scores by their names; those that need labels where there are some."""
-        asked = (rows.X, rows.rows, rows.codes, rows.probabilities)
-        sampled = isinstance(rows, Sample)
-        return score(self.proxy, self.scaling, *asked, sampled=sampled, names=names)
-
-
-@dataclass(frozen=True)
-class NoveltyScorer:
-    """Shows what the reduction has measured."""
-
-    def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
-        """The reconstruction errors."""
-        assert rows.novelty is not None
-        return {"novelty": rows.novelty}
 
 
 @dataclass(frozen=True)
@@ -253,8 +212,10 @@ class Ranking(Strategy):
         """Lowest first; random unless overridden."""
         return draw_keys(block.rows, seed, stream=Stream.RANKING, mass=block.mass)
 
-    def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
+    def scorer(self, schema: Schema, proxy: Any) -> Scorer | GivenScores | NoveltyScorer | None:
         """What scores the rows, if anything."""
+        if isinstance(proxy, GivenScores):
+            return proxy
         return Scorer.of(schema, proxy) if self.uses_proxy else None
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:

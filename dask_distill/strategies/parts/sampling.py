@@ -22,15 +22,13 @@ from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint
 from dask_distill.strategies.parts.ranking import (
     Counts,
-    NoveltyScorer,
     RankChoice,
     Ranked,
     Ranking,
     RankQuestion,
-    Scorer,
-    Scores,
     highest_first,
 )
+from dask_distill.strategies.parts.scorers import GivenScores, NoveltyScorer, Scorer, Scores
 from dask_distill.survey.schema import Schema
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +86,7 @@ class Value:
 
     Attributes
     ----------
-    scorer : Scorer
+    scorer : Scorer or GivenScores
     criterion : str
     mean : float
         The unit of the score: its mean over the survey's sample.
@@ -98,7 +96,7 @@ class Value:
         What a row stands for on average, where rows are not alike.
     """
 
-    scorer: Scorer | NoveltyScorer
+    scorer: Scorer | GivenScores | NoveltyScorer
     criterion: str
     mean: float
     floor: float
@@ -257,6 +255,10 @@ class Scored(Ranking):
         """The highest scores alone are a trap; a weighted sample is not."""
         return None if self.sample else self.trap
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """The criterion, where a proxy makes it."""
+        return (self.criterion,) if self.uses_proxy else ()
+
     def keys(self, block: Block, scores: Scores, seed: int) -> npt.NDArray[np.uint32]:
         """Highest score first."""
         return highest_first(scores[self.criterion])
@@ -268,7 +270,11 @@ class Scored(Ranking):
         assert schema.sample is not None
         scorer = self.scorer(schema, proxy)
         assert scorer is not None
-        scores = scorer(schema.sample)
+        # what is given is of the rows, each at its place; the sample's are made side by side
+        judge = proxy.judge if isinstance(proxy, GivenScores) else proxy
+        side_by_side = self.scorer(schema, judge)
+        assert side_by_side is not None
+        scores = side_by_side(schema.sample)
         mass = schema.sample.mass
         if mass is None:
             mean = float(scores[self.criterion].mean(dtype=np.float64))

@@ -1077,10 +1077,6 @@ BAD: dict[str, Bad] = {
         source="out.zarr",
         target="other.zarr",
     ),
-    "scores of all rows in a space": Bad(
-        "--scores all must be asked for without --reduce",
-        more=size("--scores", "all", "--reduce", "pca:1"),
-    ),
     "scores of all rows by numbers": Bad(
         "--scores all must be asked for where labels are classes, got --task regression",
         group(X=X, y=np.linspace(0, 1, 20)),

@@ -48,6 +48,9 @@ CASES = {
     "entropy, by a model of one's own": ({"proxy": LOGISTIC}, {}, {"options": {"sample": True}}),
     "entropy, when rows were": ({}, {}, {"time": np.arange(N) * 1.0}),
     "strata": ({}, {}, {}),
+    "gradient, reduced": ({"reduce": "pca:3"}, {}, {"options": {"sample": True}}),
+    "gradient, reduced behind a model": ({"reduce": "pca:3", "proxy": LOGISTIC}, {}, {}),
+    "entropy, in time": ({"time": np.arange(N) * 1.0, "time_scale": 200.0}, {}, {}),
     "combined": ({}, {"proxy": "ensemble", "criteria": ALL}, {}),
     "active": ({}, {"proxy": "ensemble"}, {}),
 }
@@ -166,10 +169,12 @@ REFUSED = {
     "proxy of your own beside protect, got none": lambda: (
         {"scores": other(), "protect": np.arange(5)}
     ),
-    "scores must be given without reduce, got pca:2": lambda: {
-        "scores": other(),
-        "reduce": "pca:2",
-    },
+    "scores must be made with the reduce that distill is given": lambda: (
+        {"scores": other(), "reduce": "pca:2"}
+    ),
+    'where labels are classes, got task="regression"': lambda: (
+        {"scores": other(), "task": "regression"}
+    ),
 }
 
 

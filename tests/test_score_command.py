@@ -103,6 +103,23 @@ def test_run__scores_of_all_rows_are_those_that_the_strategy_sees(source, strate
         )
 
 
+@pytest.mark.parametrize("space", ["--reduce pca:2", "--time t --time-scale 300"])
+def test_run__scores_of_all_rows_in_the_space_of_the_selection(source, space):
+    X, y = source
+    np.savez("in.npz", X=X, y=y, t=np.arange(N) * 1.0)
+    words = ("--size", "60", "--strategy", "gradient", *space.split(), "--quiet")
+    run("run", "in.npz", "out.zarr", *words, "--scores", "all")
+    coreset, scores = open_coreset("out.zarr"), open_scores("out.scores.zarr")
+    for name, values in coreset.scores.items():
+        np.testing.assert_array_equal(scores[name].compute()[coreset.indices], values)
+    # which a run with the same space may take
+    run("run", "in.npz", "again.zarr", *words, "--from-scores", "out.scores.zarr")
+    np.testing.assert_array_equal(open_coreset("again.zarr").indices, coreset.indices)
+    other = ("--size", "60", "--strategy", "gradient", "--from-scores", "out.scores.zarr")
+    refused = run("run", "in.npz", "other.zarr", *other, code=2).stderr
+    assert "scores must be made with the" in refused
+
+
 @pytest.mark.parametrize("ending", [".zarr", ".parquet", ""])
 def test_run__scores_of_all_rows_beside_the_subset(source, ending):
     words = ("in.npz", f"out{ending}", "--size", "50", "--strategy", "gradient")

@@ -34,7 +34,7 @@ from dask_distill.support.text import shown_bytes
 
 _PASSES = {1: "one pass", 2: "two passes", 3: "three passes", 4: "four passes"}
 # of a request, what scores hang on
-_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label")
+_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label", "reduce", "time_scale")
 # of the provenance, what run --json prints
 _TOLD = (
     "rows",
@@ -337,12 +337,6 @@ def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -
     from dask_distill.strategies.parts.scorers import REPORTED
     from dask_distill.subset.scores_target import scores_beside
 
-    for option, given in (("reduce", request.reduce), ("time-scale", request.time_scale)):
-        if given is not None:
-            raise InputError(
-                f"--scores all must be asked for without --{option}, whose space has no scores of "
-                "its own; leave one of both out"
-            )
     if request.task != "classification":
         raise InputError(
             f"--scores all must be asked for where labels are classes, got --task {request.task}; "

@@ -1,5 +1,6 @@
 """Scores of all rows that are given to a selection: checked, and read beside the rows."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,10 +19,11 @@ from dask_distill.strategies import STRATEGIES
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.parts.scorers import GivenScores
 from dask_distill.subset.scores import Scores
+from dask_distill.support.digest import jsonable
 from dask_distill.survey.reading import in_blocks
 
 # of a request, what scores hang on, as their provenance has it
-_HANGS_ON = ("on_invalid", "scale", "missing_label")
+_HANGS_ON = ("on_invalid", "scale", "missing_label", "reduce", "time_scale")
 
 
 def check_given_scores(asked: Asked) -> None:
@@ -38,6 +40,11 @@ def check_given_scores(asked: Asked) -> None:
         raise InputError(
             "scores must be what dask_distill.score or open_scores gives, got "
             f"{type(scores).__name__}; score the features first, or leave scores out"
+        )
+    if request.task != "classification":
+        raise InputError(
+            f'scores must be given where labels are classes, got task="{request.task}"; leave '
+            "scores out"
         )
     needed = request.strategy.ranked_by(labelled=dataset.labels is not None)
     if not needed:
@@ -57,7 +64,7 @@ def check_given_scores(asked: Asked) -> None:
             f"{', '.join(scores.criteria)}; add {', '.join(missing)} to criteria, or leave scores "
             "out"
         )
-    _refuse_another_space(request)
+    _refuse_set_apart(request)
     _refuse_made_otherwise(request, scores.provenance)
 
 
@@ -70,16 +77,8 @@ def _rankers() -> list[str]:
     ]
 
 
-def _refuse_another_space(request: Request) -> None:
-    """Scores are of features as they are, by a proxy that may have seen every row."""
-    others = [("reduce", request.reduce), ("time_scale", request.time_scale)]
-    others += [("task", None if request.task == "classification" else request.task)]
-    for name, given in others:
-        if given is not None:
-            raise InputError(
-                f"scores must be given without {name}, got {getattr(given, 'label', given)}, which "
-                "score does not know; leave one of both out"
-            )
+def _refuse_set_apart(request: Request) -> None:
+    """Scores are by a proxy that may have seen every row."""
     apart = [name for name in ("protect", "initial") if getattr(request, name) is not None]
     if apart and request.proxy is None:
         raise InputError(
@@ -101,7 +100,8 @@ def _refuse_made_otherwise(request: Request, provenance: Mapping[str, Any]) -> N
     pairs = [("seed", provenance.get("seed"), asked["seed"])]
     pairs += [(name, parameters.get(name), asked.get(name)) for name in _HANGS_ON]
     for name, was, wanted in pairs:
-        if was != wanted:
+        # what was written has lists in place of tuples
+        if json.dumps(jsonable(was)) != json.dumps(jsonable(wanted)):
             raise InputError(
                 f"scores must be made with the {name} that distill is given, {wanted!r}, got "
                 f"{was!r}; score again with it, or pass {name}={was!r}"
@@ -133,9 +133,11 @@ def with_scores(ground: Ground, asked: Asked, run: Run) -> Ground:
 
 
 def _refuse_other_values(scores: Scores, dataset: Dataset, ground: Ground) -> None:
-    known = scores.provenance.get("input", {}).get("fingerprint")
-    # times are part of what a selection has read, and score knows none
-    if dataset.time is not None or known in (None, ground.outline.fingerprint):
+    told = scores.provenance.get("input", {})
+    known = told.get("fingerprint")
+    # times are part of what was read, where there are some
+    other = (told.get("time") is None) != (dataset.time is None)
+    if other or known in (None, ground.outline.fingerprint):
         return
     raise InputError(
         "scores must be of the values of features, labels and sample weights, got scores of "

@@ -57,6 +57,8 @@ class Ground:
         What did it.
     judge_before : handle of `EstimatorProxy`, or None
         The user's model, which judges features as they were before.
+    reducing : handle of `SpaceQuestion`, or None
+        What brings rows into the space, where there is one.
     """
 
     schema: Any
@@ -70,6 +72,7 @@ class Ground:
     scaling: dict[str, Any] | None = None
     scales: Any = None
     judge_before: Any = None
+    reducing: Any = None
 
 
 def surveyed(raw: list[Any], asked: Asked, run: Run, receipts: Receipts) -> Ground:
@@ -167,7 +170,9 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
     if space is None and ground.judge is None:
         ground = replace(ground, judge=None if proxy is None else run.constant(proxy))
     elif space is not None:
-        blocks, schema, judge = reduce_blocks(space, ground.blocks, ground.schema, proxy, run)
+        blocks, schema, judge, reducing = reduce_blocks(
+            space, ground.blocks, ground.schema, proxy, run
+        )
         schema, held_outline = run.held(*_outlined(schema, run))
         ground = Ground(
             schema=schema,
@@ -178,6 +183,7 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
             unreduced=ground.unreduced or ground.blocks,
             judge=judge if proxy is not None else ground.judge,
             scaling=ground.scaling,
+            reducing=reducing,
         )
     run.wire.mark("survey")
     size = asked.rows(ground.outline.n)

@@ -232,7 +232,7 @@ class Space:
 
 def reduce_blocks(
     space: Space, blocks: list[Any], schema: Any, proxy: Any, run: Run
-) -> tuple[list[Any], Any, Any]:
+) -> tuple[list[Any], Any, Any, Any]:
     """Fit a space, and put the blocks into it.
 
     Parameters
@@ -250,6 +250,7 @@ def reduce_blocks(
     blocks : handles of `Block`, held by the workers
     schema : handle of the `Schema` of the reduced space
     judge : handle of what takes the user's estimator's place
+    question : handle of the `SpaceQuestion` that brings other rows into the space
     """
     handle, journal = run.constant(space), run.journal.shared.of("reduce")
     if journal.has("reducer"):
@@ -270,7 +271,7 @@ def reduce_blocks(
     final, blocks = converse(Reducing(notes), blocks, question, run, phase="reduce")
     reduced = run.call("reduced-schema", _reduced, schema, question, final, handle)
     judge = None if proxy is None else run.call("judge", _judge, question)
-    return blocks, reduced, judge
+    return blocks, reduced, judge, question
 
 
 def _fit(space: Space, schema: Schema, journal: Journal) -> Reducer:

@@ -16,13 +16,13 @@ import numpy as np
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
-from dask_distill.data.size import resolve_size
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies, copies_across
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, CurveDraw, points_of
 from dask_distill.evaluation.curve_pool import CurvePool
 from dask_distill.evaluation.curve_result import SizeCurve
+from dask_distill.evaluation.curve_sizes import check_sizes, rows_of_size
 from dask_distill.evaluation.curve_verdict import judged_by, verdict_of
 from dask_distill.evaluation.losses import untold
 from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
@@ -47,10 +47,10 @@ from dask_distill.evaluation.statistics import MAJORITY
 from dask_distill.evaluation.training import (
     LabelledRows,
     Trial,
-    as_models,
     majority,
     train_and_test,
 )
+from dask_distill.evaluation.whole import models_for, passes_of, train_on_all
 from dask_distill.kernels.streams import Stream
 from dask_distill.pipeline import distill
 from dask_distill.runtime.progress import Progress
@@ -75,6 +75,7 @@ def size_curve(
     seeds: int = 5,
     test_rows: int | None = None,
     max_rows: int | None = None,
+    everything: str = "part",
     seed: int = 0,
     sample_weight: Any = None,
     progress: Progress | None = None,
@@ -113,6 +114,10 @@ def size_curve(
         The most rows that are selected from, and that one training takes. At most four times as
         many are gathered, on one worker. 50,000 unless given, fewer where those gathered would
         take more than a GiB.
+    everything : str
+        "part" trains on everything that is selected from; "all" or "all:3" (passes) on all rows
+        but those tested on, block by block, as `dask_distill.evaluation.evaluate.evaluate` does.
+        Shares are of it.
     seed : int
         The first of the seeds.
     sample_weight : (n,) array, str or False, optional
@@ -147,19 +152,20 @@ def size_curve(
     dataset = as_labelled(features, labels, "source", "size_curve")
     dataset = measured(with_weights(dataset, sample_weight))
     held_out = None if test is None else _test_set(test, dataset)
-    chosen, named, asked = as_strategies(strategies), as_models(models), as_metrics(metric)
+    passes, chosen, asked = passes_of(everything), as_strategies(strategies), as_metrics(metric)
+    named = models_for(models, passes)
     check_objective(asked, named)
-    _check_sizes(sizes)
+    check_sizes(sizes)
     job = _Job(dataset, held_out, Run.here(progress))
     max_rows = most_rows(dataset, max_rows)
     pool, splits, classes = job.split(range(seed, seed + seeds), max_rows, test_rows)
     rarest = pool.rarest(splits, len(classes))
     measures = measures_of(asked, classes, pool.codes[0], rarest)
     part = len(splits[0].everything)
-    steps = sorted({_rows_of(size, part) for size in sizes})
+    steps = sorted({rows_of_size(size, part) for size in sizes})
     with _warned_once(chosen):
         draws = job.select(pool, splits, chosen, steps)
-    trials = job.train(pool, splits, draws, named, measures)
+    trials, whole = job.train(pool, splits, draws, named, measures, passes)
     tests = len(splits[0].test)
     tested = tests if held_out is None else len(pool.codes[1])
     copies = job.copies(pool, splits[0])
@@ -177,8 +183,7 @@ def size_curve(
         points=points,
         notes=(
             *_notes(part if bounded else None, dataset.n, len(draws) - 2 * seeds, trials),
-            *copies.notes(),
-            *weight_notes(dataset),
+            *(*whole, *copies.notes(), *weight_notes(dataset)),
         ),
         copies=copies,
         objective=judged_by(points, objective),
@@ -250,7 +255,7 @@ class _Job:
             split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
             for one in seeds
         ]
-        return CurvePool(parts, codes, weights, self.dataset.d), splits, classes
+        return CurvePool(parts, codes, weights, self.dataset.d, rows), splits, classes
 
     def select(
         self,
@@ -287,25 +292,38 @@ class _Job:
         draws: Sequence[CurveDraw],
         models: Mapping[str, Any],
         measures: Measures,
-    ) -> list[list[Trial]]:
-        """Every model on every draw; where features are not looked at, there is but one."""
-        run = self.run
-        tables = self._tables(pool)
+        passes: int,
+    ) -> tuple[list[list[Trial]], tuple[str, ...]]:
+        """Every model on every draw; where features are not looked at, there is but one.
+
+        And what is to be said of trainings on all rows, where there are ``passes`` over them.
+        """
+        run, tables = self.run, self._tables(pool)
         tests = {split.seed: split.test for split in splits}
         named = {name: run.constant(model) for name, model in models.items()}
         alone = {name: run.constant(model) for name, model in majority().items()}
         what = run.constant(measures)
-        tasks = []
-        for draw in draws:
+        tasks, found = [], {}
+        for at, draw in enumerate(draws):
+            if passes and draw.strategy == EVERYTHING:
+                continue
             handle = run.constant(draw)
+            mine = alone if draw.strategy == MAJORITY else named
+            found[at] = len(mine)
             tasks += [
                 run.call("train", _trial, handle, tests[draw.seed], name, model, what, *tables)
-                for name, model in (alone if draw.strategy == MAJORITY else named).items()
+                for name, model in mine.items()
             ]
         trials = iter(run.fetch_all(run.watched("train", tasks)))
-        return [
-            list(islice(trials, 1 if draw.strategy == MAJORITY else len(models))) for draw in draws
-        ]
+        made = {at: list(islice(trials, count)) for at, count in found.items()}
+        notes: tuple[str, ...] = ()
+        if passes:
+            fixed = (what, tables[0], run.constant(None), *tables[1:])
+            more, notes = train_on_all(run, self.dataset, models, splits, pool.rows, fixed, passes)
+            for at, draw in enumerate(draws):
+                if draw.strategy == EVERYTHING:
+                    made[at] = [trial for trial in more if trial.seed == draw.seed]
+        return [made[at] for at in range(len(draws))], notes
 
     def copies(self, pool: CurvePool, split: Split) -> Copies:
         """Copies of test rows among those that are selected from."""
@@ -341,33 +359,6 @@ def _test_set(test: Any, source: Dataset) -> Dataset:
             f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
         )
     return dataset
-
-
-def _check_sizes(sizes: Any) -> None:
-    if isinstance(sizes, str | int | float) or not len(list(sizes)):
-        raise InputError(
-            f"sizes must be at least one part or number of rows, got {sizes!r}; try [0.01, 0.1]"
-        )
-    for size in sizes:
-        number = isinstance(size, int | float | np.number) and not isinstance(size, bool)
-        whole = number and float(size).is_integer() and not isinstance(size, float)
-        if not number or not (size >= 1 if whole else 0 < size <= 1):
-            raise InputError(
-                "sizes must be parts above 0 and at most 1, or whole numbers of rows, got "
-                f"{size!r}; 0.05 is 5 %, 500 is 500 rows"
-            )
-
-
-def _rows_of(size: float, part: int) -> int:
-    # only ints are rows: 1.0 is everything
-    if not isinstance(size, int | np.integer):
-        return resolve_size(float(size), None, part)
-    if size > part:
-        raise InputError(
-            f"sizes must be at most the {part:,} rows that are selected from, got {size:,}; lower "
-            "it, or raise max_rows / --max-rows"
-        )
-    return int(size)
 
 
 @contextmanager

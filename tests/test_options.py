@@ -167,6 +167,7 @@ COMMANDS = {
         | TABLES
         | OPENED
         | {
+            "everything": ["--everything", "all"],
             "output": ["-o", "curve.svg"],
             "sizes": ["--sizes", "20%"],
             "strategies": ["--strategy", "random"],

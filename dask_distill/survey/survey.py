@@ -302,15 +302,10 @@ def class_codes(
     labels = as_labels(labels)
     ranked = np.argsort(classes)
     ascending = classes[ranked]
-    if labels.dtype == classes.dtype and _in_a_row(ascending):
+    whole = labels.dtype == classes.dtype and classes.dtype.kind in "iu"
+    if whole and int(ascending[-1]) - int(ascending[0]) == len(classes) - 1:
         return ranked.astype(np.int32).take(labels - ascending[0])
     return ranked[np.searchsorted(ascending, labels)].astype(np.int32)
-
-
-def _in_a_row(ascending: npt.NDArray[np.generic]) -> bool:
-    """Whether classes are numbers without gaps, which need no search."""
-    whole = ascending.dtype.kind in "iu"
-    return whole and int(ascending[-1]) - int(ascending[0]) == len(ascending) - 1
 
 
 def _offer(

@@ -13,13 +13,13 @@ from hypothesis import given, settings, strategies as st
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
-from dask_distill.data.labels import as_labels, unique_labels
+from dask_distill.data.labels import as_labels, class_codes, unique_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.runner import LocalRunner
-from dask_distill.survey.survey import Survey, class_codes, valid_block
+from dask_distill.survey.survey import Survey, valid_block
 
 rng = np.random.default_rng(0)
 

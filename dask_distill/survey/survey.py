@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
 from dask_distill.data.compact import is_compact
 from dask_distill.data.groups import Group, grouped_scale
-from dask_distill.data.labels import MissingLabel, as_labels, unique_labels
+from dask_distill.data.labels import MissingLabel, as_labels, class_codes, unique_labels
 from dask_distill.data.weights import Weighing
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
@@ -291,21 +291,6 @@ def valid_rows(raw: RawBlock, schema: Schema, all_valid: bool) -> Block:
 def _masses(raw: RawBlock, weighing: Weighing | None) -> Floats | None:
     """What each row stands for, valid or not; None where rows are alike."""
     return None if raw.weight is None or weighing is None else weighing.masses(raw.weight)
-
-
-def class_codes(
-    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
-) -> npt.NDArray[np.int32]:
-    """Number of each label's class."""
-    if len(labels) == 0:
-        return np.empty(0, np.int32)
-    labels = as_labels(labels)
-    ranked = np.argsort(classes)
-    ascending = classes[ranked]
-    whole = labels.dtype == classes.dtype and classes.dtype.kind in "iu"
-    if whole and int(ascending[-1]) - int(ascending[0]) == len(classes) - 1:
-        return ranked.astype(np.int32).take(labels - ascending[0])
-    return ranked[np.searchsorted(ascending, labels)].astype(np.int32)
 
 
 def _offer(

@@ -15,13 +15,13 @@ import numpy as np
 from dask_distill.conversation.run import Run
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
-from dask_distill.data.size import resolve_size
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
 from dask_distill.evaluation.bench import HELD_OUT, POOL, Bench, cpu_seconds
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, CurveDraw, points_of
 from dask_distill.evaluation.curve_pool import CurvePool
 from dask_distill.evaluation.curve_result import SizeCurve
+from dask_distill.evaluation.curve_sizes import check_sizes, rows_of_size
 from dask_distill.evaluation.curve_verdict import judged_by, verdict_on_curve
 from dask_distill.evaluation.losses import untold
 from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
@@ -46,8 +46,8 @@ from dask_distill.evaluation.statistics import MAJORITY
 from dask_distill.evaluation.training import (
     LabelledRows,
     Trial,
-    as_models,
 )
+from dask_distill.evaluation.whole import models_for, passes_of, train_on_all
 from dask_distill.kernels.streams import Stream
 from dask_distill.pipeline import distill
 from dask_distill.runtime.progress import Progress
@@ -72,6 +72,7 @@ def size_curve(
     seeds: int = 5,
     test_rows: int | None = None,
     max_rows: int | None = None,
+    everything: str = "part",
     seed: int = 0,
     sample_weight: Any = None,
     progress: Progress | None = None,
@@ -110,6 +111,10 @@ def size_curve(
         The most rows that are selected from, and that one training takes. At most four times as
         many are gathered, on one worker. 50,000 unless given, fewer where those gathered would
         take more than a GiB.
+    everything : str
+        "part" trains on everything that is selected from; "all" or "all:3" (passes) on all rows
+        but those tested on, block by block, as `dask_distill.evaluation.evaluate.evaluate` does.
+        Shares are of it.
     seed : int
         The first of the seeds.
     sample_weight : (n,) array, str or False, optional
@@ -144,21 +149,21 @@ def size_curve(
     dataset = as_labelled(features, labels, "source", "size_curve")
     dataset = measured(with_weights(dataset, sample_weight))
     held_out = None if test is None else _test_set(test, dataset)
-    chosen, named, asked = as_strategies(strategies), as_models(models), as_metrics(metric)
+    passes, chosen, asked = passes_of(everything), as_strategies(strategies), as_metrics(metric)
+    named = models_for(models, passes)
     check_objective(asked, named)
-    _check_sizes(sizes)
+    check_sizes(sizes)
     job = _Job(dataset, held_out, Run.here(progress))
     max_rows = most_rows(dataset, max_rows)
     pool, splits, classes = job.split(range(seed, seed + seeds), max_rows, test_rows)
     rarest = pool.rarest(splits, len(classes))
     measures = measures_of(asked, classes, pool.codes[0], rarest)
     part = len(splits[0].everything)
-    steps = sorted({_rows_of(size, part) for size in sizes})
+    steps = sorted({rows_of_size(size, part) for size in sizes})
     with _warned_once(chosen):
         draws = job.select(pool, splits, chosen, steps)
     bench = job.bench(pool, measures)
-    of_seed = {split.seed: split for split in splits}
-    trials = bench.trials([(draw, of_seed[draw.seed]) for draw in draws], named)
+    trials, whole = job.train(bench, pool, splits, draws, named, passes)
     tests = len(splits[0].test)
     tested = tests if held_out is None else len(pool.codes[1])
     copies = bench.copies(splits[0])
@@ -176,8 +181,7 @@ def size_curve(
         points=points,
         notes=(
             *_notes(part if bounded else None, dataset.n, len(draws) - 2 * seeds, trials),
-            *copies.notes(),
-            *weight_notes(dataset),
+            *(*whole, *copies.notes(), *weight_notes(dataset)),
         ),
         copies=copies,
         objective=judged_by(points, objective),
@@ -249,7 +253,7 @@ class _Job:
             split_rows(numbers, codes[0], _NOTHING, one, 1, max_rows, test_rows, self.held_out)
             for one in seeds
         ]
-        return CurvePool(parts, codes, weights, self.dataset.d), splits, classes
+        return CurvePool(parts, codes, weights, self.dataset.d, rows), splits, classes
 
     def select(
         self,
@@ -289,6 +293,41 @@ class _Job:
         progress.finish()
         return draws
 
+    def train(
+        self,
+        bench: Bench,
+        pool: CurvePool,
+        splits: Sequence[Split],
+        draws: Sequence[CurveDraw],
+        models: Mapping[str, Any],
+        passes: int,
+    ) -> tuple[list[list[Trial]], tuple[str, ...]]:
+        """Every model on every draw, and what is to be said of trainings on all rows.
+
+        Where there are ``passes`` over these, each model learns them block by block.
+        """
+        of_seed = {split.seed: split for split in splits}
+        out_of_core = [bool(passes) and draw.strategy == EVERYTHING for draw in draws]
+        entries = [
+            (draw, of_seed[draw.seed])
+            for draw, apart in zip(draws, out_of_core, strict=True)
+            if not apart
+        ]
+        trials = iter(bench.trials(entries, models))
+        more: Sequence[Trial] = ()
+        notes: tuple[str, ...] = ()
+        if passes:
+            held_out = [bench.tables[HELD_OUT]] if HELD_OUT in bench.tables else []
+            fixed = (bench.measures, bench.tables[POOL], self.run.constant(None), *held_out)
+            more, notes = train_on_all(
+                self.run, self.dataset, models, splits, pool.rows, fixed, passes
+            )
+        made = [
+            [trial for trial in more if trial.seed == draw.seed] if apart else next(trials)
+            for draw, apart in zip(draws, out_of_core, strict=True)
+        ]
+        return made, notes
+
     def bench(self, pool: CurvePool, measures: Measures) -> Bench:
         """Where models are trained on draws from the pool."""
         tables = [
@@ -307,33 +346,6 @@ def _test_set(test: Any, source: Dataset) -> Dataset:
             f"test must have the {d} features of the source, got {dataset.d}; name the same columns"
         )
     return dataset
-
-
-def _check_sizes(sizes: Any) -> None:
-    if isinstance(sizes, str | int | float) or not len(list(sizes)):
-        raise InputError(
-            f"sizes must be at least one part or number of rows, got {sizes!r}; try [0.01, 0.1]"
-        )
-    for size in sizes:
-        number = isinstance(size, int | float | np.number) and not isinstance(size, bool)
-        whole = number and float(size).is_integer() and not isinstance(size, float)
-        if not number or not (size >= 1 if whole else 0 < size <= 1):
-            raise InputError(
-                "sizes must be parts above 0 and at most 1, or whole numbers of rows, got "
-                f"{size!r}; 0.05 is 5 %, 500 is 500 rows"
-            )
-
-
-def _rows_of(size: float, part: int) -> int:
-    # only ints are rows: 1.0 is everything
-    if not isinstance(size, int | np.integer):
-        return resolve_size(float(size), None, part)
-    if size > part:
-        raise InputError(
-            f"sizes must be at most the {part:,} rows that are selected from, got {size:,}; lower "
-            "it, or raise max_rows / --max-rows"
-        )
-    return int(size)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.progress import Progress
 from dask_distill.search.run import with_strategy_found
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
+from dask_distill.selection.given_scores import check_given_scores
 from dask_distill.selection.marks import columns_named
 from dask_distill.selection.request import TASKS, Asked, Request
 from dask_distill.selection.resume import going_on, open_checkpoint, refuse_changed
@@ -34,6 +35,7 @@ from dask_distill.strategies import make_strategy
 from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.search import Search
 from dask_distill.subset.names import names_in_output
+from dask_distill.subset.scores import Scores
 from dask_distill.subset.stored import write_subset
 from dask_distill.survey.validity import OnInvalid
 
@@ -63,6 +65,7 @@ def distill(
     subsets: int = 1,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
+    scores: Scores | None = None,
     progress: Progress | None = None,
 ) -> Coreset:
     """Select the rows of a data set that are worth training on, where the data lies.
@@ -142,6 +145,12 @@ def distill(
         selection, which the coreset has; see `Coreset.subset` and `Coreset.subsets`.
     columns, profile : mapping, optional
         How a frame's columns are read, as for `open_dataset`.
+    scores : Scores, optional
+        Of all rows, as `score` (maybe persisted) or `open_scores` gives them: they are read beside
+        the rows and not made again, for ``gradient``, ``entropy``, ``strata`` and, with
+        "trust_gap" by ``proxy="ensemble"``, ``combined`` and ``active``. The same rows, weights
+        and scores as without, where `score` was given the same seed, ``proxy``, ``on_invalid``,
+        ``scale``, ``missing_label`` and ``sample_weight``.
     progress : Progress, optional
         Takes phases and blocks done; `dask_distill.runtime.progress.show_progress` makes one.
 
@@ -176,22 +185,20 @@ def distill(
     >>> len(coreset.take(frame)), coreset.table.schema.names
     (2, ['age', 'town', 'late'])
     """
+    amount: Any = {"fraction": fraction, "size": size, "subsets": subsets, "seed": seed}
+    rows: Any = {"protect": protect, "initial": initial, "scores": scores}
     request = Request(
         strategy=make_strategy(strategy, options),
-        fraction=fraction,
-        size=size,
         certify=certify,
-        seed=seed,
         proxy=proxy,
         on_invalid=on_invalid,
-        protect=protect,
-        initial=initial,
         reduce=make_reduction(reduce),
         task=task,
         time_scale=time_scale,
         scale=scale,
         missing_label=missing_label,
-        subsets=subsets,
+        **amount,
+        **rows,
     )
     by_name = {"labels": labels, "carry": carry, "time": time, "sample_weight": sample_weight}
     read = {"columns": columns, "profile": profile}
@@ -207,6 +214,7 @@ def distill(
     if task in TASKS[1:]:
         dataset, request = with_task(dataset, as_target(labels, task), request)
     asked = request.of(dataset)
+    check_given_scores(asked)
     refuse_asynchronous()
     return _selected(asked, progress, Receipts())
 

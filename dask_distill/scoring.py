@@ -7,24 +7,16 @@ with the functions by which strategies score their blocks.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import dask.array as da
-import numpy as np
-import numpy.typing as npt
-from dask.base import tokenize
-from dask.delayed import delayed
-
 from dask_distill.conversation.run import Run, measured_run
-from dask_distill.data.blocks import RawBlock, as_features
 from dask_distill.data.dataset import Dataset, as_dataset
-from dask_distill.data.labels import UNSET, as_labels
+from dask_distill.data.labels import UNSET
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.data.written import beside_table
 from dask_distill.errors import InputError
 from dask_distill.proxy.criteria import CRITERIA
-from dask_distill.proxy.estimator import EstimatorProxy
 from dask_distill.proxy.fitting import PROXIES, judge_of
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.runtime.client import refuse_asynchronous
@@ -32,19 +24,20 @@ from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.progress import Progress
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.selection.checkpoint import Receipts
-from dask_distill.selection.ground import Ground, scaled, surveyed
+from dask_distill.selection.ground import Ground, reduced, scaled, surveyed
 from dask_distill.selection.provenance import dropped_facts, input_facts, versions
 from dask_distill.selection.request import Asked, Request
+from dask_distill.selection.scored import ChunkScorer, scored, starts_of
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.sources.frames import Given, named
-from dask_distill.spaces.scales import Scales, scaled_block, stray_warning
+from dask_distill.spaces.scales import stray_warning
+from dask_distill.spaces.words import make_reduction
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.scorers import REPORTED, Scorer
 from dask_distill.subset.scores import Scores
 from dask_distill.survey.reading import raw_blocks
-from dask_distill.survey.schema import Outline, Schema
-from dask_distill.survey.survey import valid_rows
+from dask_distill.survey.schema import Schema
 from dask_distill.survey.validity import OnInvalid
 from dask_distill.tables.profile import likely
 
@@ -63,6 +56,9 @@ def score(
     scale: str = "auto",
     missing_label: Any = UNSET,
     sample_weight: Any = None,
+    reduce: Any = None,
+    time: Any = None,
+    time_scale: Any = None,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
@@ -78,6 +74,8 @@ def score(
     ----------
     features, labels, sample_weight, columns, profile, seed, scale, missing_label, progress
         As for `distill`.
+    reduce, time, time_scale
+        As for `distill`: rows are judged in that space, for which all are read once more, at once.
     criteria : sequence of str
         Of "gradient" (the norm of the loss gradient), "el2n" (the length of the error vector),
         "entropy" (of the class probabilities, in nats), "margin" (between the two most probable
@@ -130,15 +128,17 @@ def score(
             features=features,
             labels=labels,
             sample_weight=sample_weight,
+            time=time,
             columns=columns,
             profile=profile,
         )
     )
     features = beside_table(given.features, given.labels, given.arrays)
-    dataset = as_dataset(features, given.labels, carry=given.carry)
+    dataset = as_dataset(features, given.labels, carry=given.carry, time=given.time)
     dataset = with_weights(dataset, given.sample_weight)
     words = {"on_invalid": on_invalid, "scale": scale, "missing_label": missing_label}
-    asked = asked_for(dataset, wanted, seed=seed, proxy=proxy, **words)
+    space = {"reduce": make_reduction(reduce), "time_scale": time_scale}
+    asked = asked_for(dataset, wanted, seed=seed, proxy=proxy, **words, **space)
     refuse_asynchronous()
     with measured_run(progress) as run:
         scores = scores_of(asked, wanted, run, kind=kind)
@@ -179,126 +179,26 @@ def scores_of(
     with _of_classes():
         ground = surveyed(raw, asked, run, receipts or Receipts())
     ground = scaled(ground, asked, run)
-    judge = ground.judge
-    if judge is None and asked.request.proxy is not None:
-        judge = run.constant(asked.request.proxy)
-    wanted: list[Handle[Any]] = [run.call("proxy", _scorer, ground.schema, judge, kind)]
-    wanted += [handle for handle in (ground.scales, ground.judge_before) if handle is not None]
-    made = run.fetch_all(wanted)
-    before = () if ground.scales is None else (*made[1:], None)[:2]
-    outline = ground.outline
-    chunks = dataset.features.chunks[0]
-    starts = np.cumsum((0, *chunks[:-1]))
+    outline, scales, before = ground.outline, ground.scales, ground.judge_before
+    ground = reduced(ground, asked, run)
+    none: Handle[Any] = run.constant(None)
+    wanted: list[Handle[Any]] = [run.call("proxy", _scorer, ground.schema, ground.judge, kind)]
+    wanted += [none if one is None else one for one in (scales, before, ground.reducing)]
+    made, scaling, first, reducing = run.fetch_all(wanted)
     scorer = ChunkScorer(
-        scorer=made[0],
+        scorer=made,
         outline=outline,
-        scales=tuple(before),
+        scales=() if scaling is None else (scaling, first),
         criteria=criteria,
-        starts=starts,
+        starts=starts_of(dataset, reducing),
         all_valid=outline.n == dataset.n,
         d=dataset.d,
+        reducing=reducing,
     )
     told = _provenance(asked, ground, criteria)
     if asked.request.proxy is None:
         told["parameters"]["proxy"] = kind
     return Scores(scored(dataset, scorer), criteria, told)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ChunkScorer:
-    """Scores a chunk of the source, as strategies score a block.
-
-    Attributes
-    ----------
-    scorer : Scorer
-    outline : Outline
-        What the survey found, without its sample.
-    scales : tuple
-        `Scales` and the user's model that judges before them; empty where features stay as they
-        are.
-    criteria : tuple of str
-    starts : (p,) int64 array
-        The first row of each chunk.
-    all_valid : bool
-    d : int
-    """
-
-    scorer: Scorer
-    outline: Outline
-    scales: tuple[Scales, EstimatorProxy | None] | tuple[()]
-    criteria: tuple[str, ...]
-    starts: npt.NDArray[np.int64]
-    all_valid: bool
-    d: int
-
-    def __call__(
-        self, X: npt.NDArray[Any], y: npt.NDArray[Any] | None, number: int
-    ) -> npt.NDArray[np.float32]:
-        """(m, c) scores of chunk ``number``; NaN for rows that cannot be used."""
-        labels = None if y is None else as_labels(y).reshape(-1)
-        start = int(self.starts[number])
-        block = valid_rows(
-            RawBlock(number=number, start=start, X=as_features(X), y=labels),
-            self.outline,
-            self.all_valid,
-        )
-        if self.scales:
-            block = scaled_block(block, *self.scales)
-        with single_threaded():
-            found = self.scorer.named(block, self.criteria)
-        out = np.full((len(X), len(self.criteria)), np.nan, np.float32)
-        rows = slice(None) if len(block.rows) == len(out) else block.rows - start
-        for column, name in enumerate(self.criteria):
-            out[rows, column] = found[name]
-        return out
-
-
-def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:
-    """(n, c) scores of a data set by `map_blocks`, in its chunks."""
-    features, labels = dataset.features, dataset.labels
-    if features.ndim > 2:
-        features = da.map_blocks(
-            as_features,
-            features,
-            drop_axis=list(range(2, features.ndim)),
-            chunks=(features.chunks[0], (dataset.d,)),
-            dtype=np.float64,
-            meta=np.empty((0, 0)),
-        )
-    arrays = [features]
-    if labels is not None:
-        labels = labels.rechunk((features.chunks[0],))
-        arrays.append(
-            da.map_blocks(
-                _as_column,
-                labels,
-                new_axis=1,
-                chunks=(features.chunks[0], (1,)),
-                dtype=labels.dtype,
-                meta=np.empty((0, 1), labels.dtype),
-            )
-        )
-    token = tokenize([array.name for array in arrays], scorer)
-    return da.map_blocks(
-        _score_chunk,
-        *arrays,
-        # once in the graph, whole
-        scorer=delayed(scorer, name=f"proxy-{token}", traverse=False),
-        chunks=(features.chunks[0], (len(scorer.criteria),)),
-        dtype=np.float32,
-        meta=np.empty((0, 0), np.float32),
-        name=f"score-{token}",
-    )
-
-
-def _score_chunk(
-    X: Any, y: Any = None, *, scorer: ChunkScorer, block_id: tuple[int, ...]
-) -> npt.NDArray[np.float32]:
-    return scorer(X, y, block_id[0])
-
-
-def _as_column(labels: Any) -> Any:
-    return labels[:, None]
 
 
 def _scorer(schema: Schema, judge: Any, kind: str) -> Scorer:
@@ -373,7 +273,7 @@ def _refuse_unlabelled(criteria: Sequence[str], dataset: Dataset, proxy: Any) ->
 
 def _provenance(asked: Asked, ground: Ground, criteria: tuple[str, ...]) -> dict[str, Any]:
     dataset, parameters = asked.dataset, asked.request.describe()
-    told = ("proxy", "on_invalid", "scale", "missing_label")
+    told = ("proxy", "on_invalid", "scale", "missing_label", "reduce", "time_scale")
     return {
         "seed": parameters["seed"],
         "parameters": {name: parameters[name] for name in told if name in parameters}

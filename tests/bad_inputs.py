@@ -281,6 +281,15 @@ def scores_and_source(target="out.zarr"):
     write_scores({"entropy": da.from_array(np.ones(20, "f4"))}, {}, target)
 
 
+def scores_elsewhere():
+    scores_and_source("scores.zarr")
+
+
+def scores_of_more_rows():
+    scores_elsewhere()
+    group(X=X[:12], y=Y[:12])()
+
+
 def scores_beside():
     scores_and_source("out.scores.zarr")
 
@@ -1070,10 +1079,6 @@ BAD: dict[str, Bad] = {
         source="out.zarr",
         target="other.zarr",
     ),
-    "scores of all rows in a space": Bad(
-        "--scores all must be asked for without --reduce",
-        more=size("--scores", "all", "--reduce", "pca:1"),
-    ),
     "scores of all rows by numbers": Bad(
         "--scores all must be asked for where labels are classes, got --task regression",
         group(X=X, y=np.linspace(0, 1, 20)),
@@ -1083,6 +1088,35 @@ BAD: dict[str, Bad] = {
         "target 'out.scores.zarr' exists; choose another, or pass --overwrite",
         scores_beside,
         more=size("--scores", "all"),
+    ),
+    "select by scores that are not there": Bad(
+        "target 'old.zarr' does not exist; check the path",
+        more=size("--strategy", "gradient", "--from-scores", "old.zarr"),
+    ),
+    "select by scores of other rows": Bad(
+        "scores must be of the 12 rows of features, got 20; score these features, or leave scores",
+        scores_of_more_rows,
+        more=size("--strategy", "entropy", "--from-scores", "scores.zarr"),
+    ),
+    "select by scores that are not those": Bad(
+        "scores must hold gradient for strategy gradient, got entropy; add gradient to criteria",
+        scores_elsewhere,
+        more=size("--strategy", "gradient", "--from-scores", "scores.zarr"),
+    ),
+    "select by scores that play no part": Bad(
+        "scores must be given to a strategy that ranks by them, .*entropy.*, got random; leave",
+        scores_elsewhere,
+        more=size("--strategy", "random", "--from-scores", "scores.zarr"),
+    ),
+    "select by scores, and write them all again": Bad(
+        "--scores all must be asked for without --from-scores, which has them already; leave one",
+        scores_elsewhere,
+        more=size("--scores", "all", "--from-scores", "scores.zarr"),
+    ),
+    "select over scores": Bad(
+        "target 'out.zarr' must be a subset written by dask-distill to be overwritten",
+        scores_and_source,
+        more=size("--overwrite"),
     ),
     "scores by another word": Bad(
         "'some' is not one of 'selected', 'all'", more=size("--scores=some")

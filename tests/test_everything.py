@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from dask_distill import Evaluation, InputError, distill, open_dataset
 from dask_distill.cli.main import cli
 from dask_distill.conversation.run import Run
+from dask_distill.curve import size_curve
 from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import as_dataset
 from dask_distill.evaluation.learner import Learner
@@ -301,3 +302,30 @@ def test_command__everything_is_all_rows(data, tmp_path, monkeypatch):
     assert found.score("everything").rows == N - found.test_rows
     assert any("learnt block by block, 2 times" in note for note in found.notes)
     assert {score.model for score in found.scores} == {"all models", "sgd", "naive bayes"}
+
+
+# ---------------------------------------------------------------- of a curve
+
+
+def test_curve__of_all_rows_learns_from_all_but_those_tested_on(data):
+    X, y = data
+    how = {"sizes": [100], "strategies": ["random"]} | HOW
+    found = size_curve(X, y, **how)
+    (full,) = found.line("everything", "SGDClassifier")
+    assert full.rows == N - found.test_rows
+    assert full.share == 1
+    (point,) = found.line("random", "SGDClassifier")
+    assert (point.rows, point.share) == (100, 100 / full.rows)
+    assert point.kept == pytest.approx(point.accuracy / full.accuracy)
+    assert any(f"Everything is {full.rows:,} of {N:,} rows" in note for note in found.notes)
+    again = size_curve(da.from_array(X, chunks=(7000, 4)), da.from_array(y, chunks=999), **how)
+    same = again.line("everything", "SGDClassifier")[0]
+    assert (same.accuracy, same.log_loss) == (full.accuracy, full.log_loss)
+    part = size_curve(X, y, **{**how, "everything": "part"})
+    assert part.line("everything")[0].rows == part.selected_from == 2000
+    assert part.line("random", "SGDClassifier")[0].accuracy == point.accuracy
+
+
+def test_curve__of_all_rows_wants_models_that_can(data):
+    with pytest.raises(InputError, match="needs models that learn block by block"):
+        size_curve(*data, everything="all", models=LogisticRegression())

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from dask_distill.cli import cli
 from dask_distill.coreset import Coreset
 from dask_distill.pipeline import distill
+from dask_distill.scoring import score
 from dask_distill.selection.request import Request
 from dask_distill.storage.location import Location
 from dask_distill.synthesis.synthetic import Synthetic
@@ -92,6 +93,7 @@ COMMANDS = {
         | {
             "keep_encoded": ["--keep-encoded"],
             "scores": ["--scores"],
+            "from_scores": ["--from-scores", "scored.zarr"],
             "missing_label": ["--missing-label", "1"],
             "certify": ["--certify"],
             "resume": ["--resume"],
@@ -165,6 +167,7 @@ COMMANDS = {
         | TABLES
         | OPENED
         | {
+            "everything": ["--everything", "all"],
             "output": ["-o", "curve.svg"],
             "sizes": ["--sizes", "20%"],
             "strategies": ["--strategy", "random"],
@@ -249,6 +252,7 @@ BESIDE = {
     ("report", "kind"): ["--pictures", "folder"],
     ("report", "features"): ["--source", "in.zarr"],
     ("run", "time_scale"): ["--time", "t"],
+    ("run", "from_scores"): ["--strategy", "entropy"],
     ("plan", "time_scale"): ["--time", "t"],
 }
 CASES = [(command, name) for command, (_, words) in COMMANDS.items() for name in words]
@@ -277,6 +281,7 @@ def made(tmp_path_factory):
     source = zarr.open_group(folder / "in.zarr", mode="r")
     coreset = distill(source["X"][:], source["y"][:], fraction=0.1, strategy="stratified")
     coreset.to_zarr(folder / "sub.zarr")
+    score(source["X"][:], source["y"][:]).write(folder / "scored.zarr")
     coreset.to_parquet(folder / "demo" / "selected.parquet")
     return folder, coreset
 

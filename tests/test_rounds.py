@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import dask
@@ -219,6 +220,42 @@ def test_merge__of_cosine_is_the_strategy():
     assert len(merge_candidates(offered, 200, metric="cosine").compute()) == 200
 
 
+SPACES = {
+    "in units of the spread": {"scale": "standard"},
+    "by angles of these": {"scale": "standard", "metric": "cosine"},
+    "of some columns": {"reduce": lambda X: X[:, 1:]},
+    "of some in units of their spread": {"reduce": lambda X: X[:, :2], "scale": "standard"},
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_merge__in_a_space_is_the_strategy(name):
+    features = da.from_array(mixture(9000, 3) * [1, 50, 0.01], chunks=(1700, 3))
+    how = SPACES[name]
+    centers = merge_candidates(candidates(features, 40, **how), 40, features, **how).compute()
+    is_the_strategys(centers, distill(features, size=40, strategy="kcenter", options=how))
+
+
+@pytest.mark.parametrize("scale", ["none", "standard"])
+def test_merge__of_a_table_is_the_strategy(scale):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=9000), "b": rng.normal(size=9000) * 50})
+    frame["town"] = rng.choice(["Oslo", "Rome", None], 9000)
+    frame.loc[3, "a"] = np.nan
+    offered = candidates(frame, 40, scale=scale)
+    assert [name for name in offered.columns if name not in OURS][:2] == ["a", "b"]
+    centers = merge_candidates(offered, 40, frame, scale=scale).compute()
+    is_the_strategys(centers, distill(frame, size=40, strategy="kcenter", scale=scale))
+
+
+def is_the_strategys(centers, coreset):
+    centers = centers.sort_values("_index")
+    np.testing.assert_array_equal(centers["_index"], coreset.indices)
+    np.testing.assert_array_equal(centers["_weight"].astype(np.float32), coreset.weights)
+    radius = coreset.provenance["selection"]["covering_radius"]
+    np.testing.assert_allclose(centers["_covering_radius"], radius)
+
+
 def test_merge__on_a_cluster_of_ones_own_takes_what_is_persisted(local_client):
     X = da.from_array(mixture(13_000, 4), chunks=(2_000, -1))
     repaired = merge_candidates(candidates(X, 200), 200, X).compute()
@@ -350,13 +387,25 @@ BAD = {
     "size no int": (lambda: candidates(X, 0.1), r"size must be an int, got 0.1; .*"),
     "no rows": (lambda: candidates(X[:0], 1), r"features must have at least one row, got .*"),
     "no columns": (lambda: candidates(X[:, :0], 1), r"features must have at least one column.*"),
-    "not numbers": (
-        lambda: candidates(TEXT, 1),
-        r"features must be numbers, got columns town \(.*\); encode them, or leave them out",
-    ),
     "not numbers, an array": (
         lambda: candidates(np.array([["a"], ["b"]]), 1),
         r"features must be numbers, got dtype <U1; .*",
+    ),
+    "an unknown scale": (
+        lambda: candidates(X, 5, scale="rank"),
+        r"scale must be \"none\" or \"standard\", got 'rank'",
+    ),
+    "reduce no function": (
+        lambda: candidates(X, 5, reduce="pca:2"),
+        r"reduce must be a function of a block, got 'pca:2'",
+    ),
+    "NaN where all rows are read for the scale": (
+        lambda: candidates(SPOILED, 5, scale="standard"),
+        r"features has 1 NaN value, first in row 7000, column 0; clean them, or leave their rows.*",
+    ),
+    "merge in an unknown scale": (
+        lambda: merge_candidates(OFFERED, 5, X, scale="rank"),
+        r"scale must be \"none\" or \"standard\", got 'rank'",
     ),
     "an unknown metric": (
         lambda: candidates(X, 5, metric="manhattan"),
@@ -403,15 +452,15 @@ BAD = {
 LATE = {
     "NaN": (
         lambda: candidates(SPOILED, 5),
-        r"features must be finite, got nan in row 7000, column 0; clean them, or leave the row out",
+        r"features has 1 NaN value, first in row 7000, column 0; clean them, or leave their rows.*",
     ),
     "NaN in a named column": (
-        lambda: candidates(pd.DataFrame(SPOILED, columns=["a", "b"]), 5),
-        r"features must be finite, got nan in row 7000, column 'a'; .*",
+        lambda: candidates(replace(as_dataset(SPOILED), columns=("a", "b")), 5),
+        r"features has 1 NaN value, first in row 7000, column 'a'; clean them, or leave .*",
     ),
     "infinite": (
         lambda: candidates(np.where(np.isnan(SPOILED), -np.inf, SPOILED), 5),
-        r"features must be finite, got -inf in row 7000, .*",
+        r"features has 1 infinite value, first in row 7000, column 0; clean them, .*",
     ),
     "huge": (
         lambda: candidates(np.where(np.isnan(SPOILED), 1e200, SPOILED), 5),
@@ -420,6 +469,10 @@ LATE = {
     "merge to more than candidates": (
         lambda: merge_candidates(OFFERED, 96),
         r"size must be at most the number of distinct candidates 95, got 96; lower it, or .*",
+    ),
+    "merge in another scale": (
+        lambda: merge_candidates(OFFERED, 5, X, scale="standard"),
+        r"features must be what candidates were taken of, got another row \d+; pass the same .*",
     ),
     "merge by another metric": (
         lambda: merge_candidates(OFFERED, 5, metric="cosine"),
@@ -439,7 +492,7 @@ LATE = {
     ),
     "merge of NaN beside features": (
         lambda: merge_candidates(candidates(SPOILED, 5), 5, SPOILED),
-        r"features must be finite, got nan in row 7000, column 0; clean them, or leave the row out",
+        r"features has 1 NaN value, first in row 7000, column 0; clean them, or leave their rows.*",
     ),
     "merge to more than distinct rows": (
         lambda: merge_candidates(candidates(X * 0, 1), 2, X * 0),

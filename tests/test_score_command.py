@@ -103,6 +103,23 @@ def test_run__scores_of_all_rows_are_those_that_the_strategy_sees(source, strate
         )
 
 
+@pytest.mark.parametrize("space", ["--reduce pca:2", "--time t --time-scale 300"])
+def test_run__scores_of_all_rows_in_the_space_of_the_selection(source, space):
+    X, y = source
+    np.savez("in.npz", X=X, y=y, t=np.arange(N) * 1.0)
+    words = ("--size", "60", "--strategy", "gradient", *space.split(), "--quiet")
+    run("run", "in.npz", "out.zarr", *words, "--scores", "all")
+    coreset, scores = open_coreset("out.zarr"), open_scores("out.scores.zarr")
+    for name, values in coreset.scores.items():
+        np.testing.assert_array_equal(scores[name].compute()[coreset.indices], values)
+    # which a run with the same space may take
+    run("run", "in.npz", "again.zarr", *words, "--from-scores", "out.scores.zarr")
+    np.testing.assert_array_equal(open_coreset("again.zarr").indices, coreset.indices)
+    other = ("--size", "60", "--strategy", "gradient", "--from-scores", "out.scores.zarr")
+    refused = run("run", "in.npz", "other.zarr", *other, code=2).stderr
+    assert "scores must be made with the" in refused
+
+
 @pytest.mark.parametrize("ending", [".zarr", ".parquet", ""])
 def test_run__scores_of_all_rows_beside_the_subset(source, ending):
     words = ("in.npz", f"out{ending}", "--size", "50", "--strategy", "gradient")
@@ -130,6 +147,22 @@ def test_run__scores_of_all_rows_beside_the_subset(source, ending):
     assert other["scores_of_all"]["digest"] != result["scores_of_all"]["digest"]
     assert open_scores(beside).provenance["seed"] == 1
     assert open_coreset(f"out{ending}").provenance["seed"] == 1
+
+
+def test_run__from_scores_that_were_written_before(source):
+    how = ("in.npz", "--size", "60", "--strategy", "gradient", "--quiet")
+    run("score", "in.npz", "scores.parquet", "--quiet")
+    run("run", *how, "plain.zarr")
+    run("run", *how, "out.zarr", "--from-scores", "scores.parquet")
+    plain, found = open_coreset("plain.zarr"), open_coreset("out.zarr")
+    np.testing.assert_array_equal(found.indices, plain.indices)
+    np.testing.assert_array_equal(found.weights, plain.weights)
+    assert found.scores.keys() == plain.scores.keys()
+    for name, values in plain.scores.items():
+        np.testing.assert_array_equal(found.scores[name], values)
+    # gone on with, it is another run than one without
+    refused = run("run", *how, "out.zarr", "--resume", code=2).stderr
+    assert 'scores was ["gradient", "entropy", "el2n", "margin"], is null' in refused
 
 
 def test_run__scores_alone_are_those_of_the_selected_rows(source):

@@ -56,6 +56,13 @@ CASES = {
     "scaled by rank": (X, {"scale": "rank"}),
     "a stray value": (with_a_stray_value(), {}),
     "a stray value, a model of one's own": (with_a_stray_value(), {"proxy": LOGISTIC}),
+    "reduced": (X, {"reduce": "pca:5"}),
+    "reduced, rows left out": (with_holes(), {"reduce": "pca:5", "on_invalid": "drop"}),
+    "pictures, reduced, a model of one's own": (
+        X.reshape(-1, 8, 8),
+        {"reduce": "random-projection:4", "proxy": LOGISTIC},
+    ),
+    "in time": (X, {"time": np.arange(len(X)) * 1.0, "time_scale": 100.0}),
     "weights": (X, {"sample_weight": np.arange(len(X)) % 5 + 1.0}),
 }
 

@@ -13,13 +13,12 @@ from hypothesis import given, settings, strategies as st
 from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import RawBlock, as_features
-from dask_distill.data.labels import as_labels, unique_labels
+from dask_distill.data.labels import as_labels, class_codes, unique_labels
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.kernels.streams import Stream
 from dask_distill.runtime.runner import LocalRunner
-from dask_distill.survey.sample import class_codes
 from dask_distill.survey.schema import Outline, Schema
 from dask_distill.survey.survey import Survey, valid_block
 
@@ -133,6 +132,15 @@ def test_class_codes__number_any_labels_by_their_class():
     classes = np.array(["b", "a", "cc"])
     assert class_codes(np.array(["cc", "a", "b"], object), classes).tolist() == [2, 1, 0]
     assert class_codes(np.array([], object), np.array([1, 2])).tolist() == []
+    # in a row or with gaps, in any order, from the least number that there is
+    for known in ([3, 4, 5], [5, 3, 4], [3, 9, 5], [-1, 0, 1]):
+        for kind in (np.int8, np.int64):
+            classes = np.array(known, kind)
+            found = class_codes(classes[[2, 0, 1, 1]], classes)
+            assert found.dtype == np.int32
+            assert found.tolist() == [2, 0, 1, 1]
+    lowest = np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max])
+    assert class_codes(lowest[::-1], lowest).tolist() == [1, 0]
 
 
 # ---------------------------------------------------------------- refusals of labels

@@ -60,6 +60,17 @@ _DRAWS = options(
     ),
 )
 
+_EVERYTHING = click.option(
+    "--everything",
+    default="part",
+    show_default=True,
+    metavar="all",
+    help="Whether everything is at most --max-rows of its rows, or all, block by block (all:3 for "
+    "three passes), by models that can: sgd, naive-bayes, neural-network.",
+)
+# of a curve, what it is told by the same names
+_DRAWN = ("seeds", "seed", "test_rows", "max_rows", "everything")
+
 
 @click.command()
 @click.argument("target")
@@ -84,14 +95,7 @@ _DRAWS = options(
 @_LABELS
 @SAMPLE_WEIGHT
 @_DRAWS
-@click.option(
-    "--everything",
-    default="part",
-    show_default=True,
-    metavar="all",
-    help="Whether everything is at most --max-rows of its rows, or all, block by block (all:3 for "
-    "three passes), by models that can: sgd, naive-bayes, neural-network.",
-)
+@_EVERYTHING
 @takes_place
 @STORAGE_OPTION
 @JSON
@@ -140,7 +144,9 @@ def evaluate(
     dataset = opened(source, *names, storage, weight=weight, **read)
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage, dataset.profile)
-    draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
+    draws = {
+        key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows", "everything")
+    }
     with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "models": named, "progress": progress, **draws}
         how |= {} if given is None else {"sample_weight": dataset.sample_weight if given else False}
@@ -208,6 +214,7 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
 @SPLIT
 @SAMPLE_WEIGHT
 @_DRAWS
+@_EVERYTHING
 @takes_place
 @STORAGE_OPTION
 @JSON
@@ -254,7 +261,10 @@ def curve(
             models=named,
             metric=list(arguments["metrics"]) or None,
             progress=progress,
-            **{key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")},
+            **{
+                key: arguments[key]
+                for key in ("seeds", "seed", "test_rows", "max_rows", "everything")
+            },
         )
     if output is not None:
         _write_curve(found, output)

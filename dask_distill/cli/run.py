@@ -34,7 +34,7 @@ from dask_distill.support.text import shown_bytes
 
 _PASSES = {1: "one pass", 2: "two passes", 3: "three passes", 4: "four passes"}
 # of a request, what scores hang on
-_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label")
+_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label", "reduce", "time_scale")
 # of the provenance, what run --json prints
 _TOLD = (
     "rows",
@@ -82,6 +82,12 @@ _TOLD = (
     help="Write each selected row's scores to parquet, too; zarr always has them. With the word "
     "all, the scores of all rows besides, to a target of their own: out.scores.parquet beside "
     "out.parquet.",
+)
+@click.option(
+    "--from-scores",
+    metavar="SCORES",
+    help="Target of score, with scores of all rows of SOURCE: they are read, not made again, by "
+    "the strategies that rank by them.",
 )
 @click.option(
     "--performance-report",
@@ -254,6 +260,7 @@ def run_request(
     resume: bool = False,
     scores: str | None = None,
     keep_encoded: bool = False,
+    from_scores: str | None = None,
     performance_report: str | None = None,
     **arguments: Any,
 ) -> dict[str, Any]:
@@ -272,6 +279,8 @@ def run_request(
     tell_doubts(dataset, arguments["features"])
     _tell_names(dataset, target)
     storage = arguments["storage"]
+    if from_scores is not None:
+        request = _with_scores(request, from_scores, storage, scores)
     how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
     all_scores = None if scores != "all" else _of_all_rows(dataset, target, request, how)
     how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
@@ -298,6 +307,25 @@ def run_request(
     }
 
 
+def _with_scores(request: Any, place: str, storage: dict[str, str], scores: str | None) -> Any:
+    """The request with scores that were written before.
+
+    Raises
+    ------
+    InputError
+    """
+    from dataclasses import replace
+
+    from dask_distill.subset.scores import open_scores
+
+    if scores == "all":
+        raise InputError(
+            "--scores all must be asked for without --from-scores, which has them already; leave "
+            "one of both out"
+        )
+    return replace(request, scores=open_scores(place, storage))
+
+
 def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -> Any:
     """What is to be scored beside the selection, by the same model.
 
@@ -309,12 +337,6 @@ def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -
     from dask_distill.strategies.parts.scorers import REPORTED
     from dask_distill.subset.scores_target import scores_beside
 
-    for option, given in (("reduce", request.reduce), ("time-scale", request.time_scale)):
-        if given is not None:
-            raise InputError(
-                f"--scores all must be asked for without --{option}, whose space has no scores of "
-                "its own; leave one of both out"
-            )
     if request.task != "classification":
         raise InputError(
             f"--scores all must be asked for where labels are classes, got --task {request.task}; "

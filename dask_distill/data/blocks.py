@@ -70,6 +70,8 @@ class Block:
     time : (m,) float64 array or None
     mass : (m,) float64 array of whole numbers above 0, or None
         What each row stands for, in units of a `Weighing`; None where they are alike.
+    scores : (m, c) float32 array or None
+        Scores of the rows that were given, by criterion; None where they are to be made.
     """
 
     number: int
@@ -80,6 +82,7 @@ class Block:
     probabilities: npt.NDArray[np.float32] | None = None
     time: npt.NDArray[np.float64] | None = None
     mass: npt.NDArray[np.float64] | None = None
+    scores: npt.NDArray[np.float32] | None = None
 
     @property
     def times(self) -> npt.NDArray[np.float64]:
@@ -104,6 +107,7 @@ class Block:
             "mass": self.mass,
             "novelty": self.novelty,
             "probabilities": self.probabilities,
+            "scores": self.scores,
         }
 
 

@@ -123,6 +123,23 @@ def as_labels(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
     return array if missing.any() else whole
 
 
+def class_codes(
+    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int32]:
+    """Number of each label's class."""
+    if len(labels) == 0:
+        return np.empty(0, np.int32)
+    labels = as_labels(labels)
+    ranked = np.argsort(classes)
+    ascending = classes[ranked]
+    whole = labels.dtype == classes.dtype and classes.dtype.kind in "iu"
+    if whole and int(ascending[-1]) - int(ascending[0]) == len(classes) - 1:
+        # differences are right where int64 wraps, too
+        place = labels.astype(np.int64) - ascending[:1].astype(np.int64)
+        return ranked.astype(np.int32).take(place)
+    return ranked[np.searchsorted(ascending, labels)].astype(np.int32)
+
+
 def dense(values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     """A block as NumPy's; sparse ones, which NumPy makes a single object of, are refused.
 

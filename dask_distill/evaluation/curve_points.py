@@ -194,7 +194,8 @@ def points_of(
         for model in (ALL_MODELS, *(trial.model for trial in mine if draw.strategy != MAJORITY)):
             group = [trial for trial in mine if model in (ALL_MODELS, trial.model)]
             values.setdefault((draw.strategy, draw.step, model), []).append((draw, group))
-    whole = max(len(draw.rows) for draw in draws)
+    # of everything models may have seen more than is at hand
+    whole = max(trial.rows for mine in trials for trial in mine)
     points = []
     for name in names:
         for (strategy, step, model), found in values.items():
@@ -232,9 +233,10 @@ def _point(model: str, found: _Found, full: _Found, same: _Found | None, tested:
             gains[metric] = interval(gap, overlap=tested.overlap, least=least)
     values = {metric: each[0] for metric, each in means.items()}
     accuracy, low, high = means["accuracy"]
-    rows = len(found[0][0].rows)
+    draw = found[0][0]
+    rows = found[0][1][0].rows if draw.strategy == EVERYTHING else len(draw.rows)
     return Point(
-        strategy=found[0][0].strategy,
+        strategy=draw.strategy,
         rows=rows,
         share=rows / tested.whole,
         model=model,

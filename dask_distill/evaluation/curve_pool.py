@@ -18,12 +18,16 @@ Features = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class CurvePool:
-    """Rows at hand: features where the tasks run, classes and weights here; test rows second."""
+    """Rows at hand: features where the tasks run, classes and weights here; test rows second.
+
+    ``rows`` are their global numbers.
+    """
 
     parts: Sequence[Handle[Features]]
     codes: Sequence[npt.NDArray[np.int64]]
     weights: Sequence[npt.NDArray[np.float64] | None]
     d: int
+    rows: Rows
 
     def rarest(self, splits: Sequence[Split], classes: int) -> int:
         """Class number with the fewest test rows."""

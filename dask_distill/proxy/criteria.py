@@ -32,12 +32,15 @@ class ScoredTile:
         Class numbers; empty where there are no labels.
     confident : (C,) float64 array or None
         Thresholds by class, of `dask_distill.kernels.label_noise.contradiction`.
+    work : (k,) float32 array or None
+        Memory for criteria that want some, one after the other: k >= m * C.
     """
 
     P: Float32
     Z: Float32
     codes: Codes
     confident: npt.NDArray[np.float64] | None = None
+    work: Float32 | None = None
 
     @cached_property
     def top(self) -> tuple[scores.Float, scores.Float]:
@@ -47,7 +50,7 @@ class ScoredTile:
     @cached_property
     def error(self) -> Float32:
         """(m,) length of the error vector."""
-        return scores.el2n(self.P, self.codes)
+        return scores.el2n(self.P, self.codes, self.work)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ CRITERIA = {
     "gradient": Criterion(
         lambda tile: tile.error * scores.input_length(tile.Z), labelled=True, reported=True
     ),
-    "entropy": Criterion(lambda tile: scores.entropy(tile.P), reported=True),
+    "entropy": Criterion(lambda tile: scores.entropy(tile.P, tile.work), reported=True),
     "el2n": Criterion(lambda tile: tile.error, labelled=True, reported=True),
     "margin": Criterion(lambda tile: scores.margin(tile.P, tile.top), reported=True),
     "doubt": Criterion(lambda tile: (1 - tile.top[0]).astype(np.float32, copy=False)),

@@ -45,7 +45,9 @@ class EstimatorProxy:
             out[tile.rows] = tile.taken(found)
         return out
 
-    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+    def probabilities(
+        self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows, work: Float32 | None = None
+    ) -> Float32:
         """What ``predict_proba`` says, checked."""
         # a copy: a scaler before the model may work in place
         P = np.asarray(self.estimator.predict_proba(X.copy()))

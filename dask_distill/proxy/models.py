@@ -37,8 +37,14 @@ class Proxy(Protocol):
     def granule(self) -> int:
         """Rows that it judges together, whole tiles where it is 0: bits hang on no others."""
 
-    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
-        """(m, C) probabilities of raw features X, which are Z when standardised."""
+    def probabilities(
+        self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows, work: Float32 | None = None
+    ) -> Float32:
+        """(m, C) probabilities of raw features X, which are Z when standardised.
+
+        ``work``, (2, k) with k >= m * C, is memory for calls one after the other; they may lie in
+        its second half, and the first is free again.
+        """
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,23 @@ class SoftmaxProxy:
         """Rows of one product."""
         return GRANULE_ROWS
 
-    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+    def probabilities(
+        self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows, work: Float32 | None = None
+    ) -> Float32:
         """Softmax of the logits."""
         weights = np.ascontiguousarray(self.weights.T)
-        by_row = np.empty((len(Z), self.classes), np.float32)
-        for start in range(0, len(Z), GRANULE_ROWS):
-            part = slice(start, start + GRANULE_ROWS)
-            np.matmul(Z[part], weights, out=by_row[part])
+        values = len(Z) * self.classes
+        work = np.empty((2, values), np.float32) if work is None else work[:, :values]
+        by_row = work[0].reshape(len(Z), self.classes)
+        logits = work[1].reshape(self.classes, len(Z))
+        whole = len(Z) - len(Z) % GRANULE_ROWS
+        # one call for all granules, each a product of its own
+        granules = Z[:whole].reshape(-1, GRANULE_ROWS, Z.shape[1])
+        np.matmul(granules, weights, out=by_row[:whole].reshape(*granules.shape[:2], self.classes))
+        if whole < len(Z):
+            np.matmul(Z[whole:], weights, out=by_row[whole:])
         # rows first is twice as fast to multiply, classes first is faster for all that follows
-        logits = np.ascontiguousarray(by_row.T)
-        logits += self.intercepts[:, None]
+        np.add(by_row.T, self.intercepts[:, None], out=logits)
         return _softmax(logits, axis=0).T
 
 
@@ -100,7 +113,9 @@ class EnsembleProxy:
         """Rows of one product."""
         return GRANULE_ROWS
 
-    def probabilities(self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows) -> Float32:
+    def probabilities(
+        self, X: npt.NDArray[np.floating], Z: Float32, rows: Rows, work: Float32 | None = None
+    ) -> Float32:
         """Mean over the members, or the one member for rows of the sample."""
         each = self._each(Z)
         mean = each[0].copy()
@@ -167,19 +182,22 @@ def score(
     names = [name for name in there if name in names]
     out = {name: np.empty(len(X), np.float32) for name in names}
     step = _score_rows(X.shape[1], proxy.classes if given is None else given.shape[1])
-    numbers = np.arange(len(rows)) if sampled else rows
-    places = Places.of(numbers, min(proxy.granule or step, step))
-    # one buffer for all tiles: a fresh one each would cost page faults
-    room = np.empty((min(places.size, step), X.shape[1]), np.float32)
+    places = Places.of(np.arange(len(rows)) if sampled else rows, min(proxy.granule or step, step))
+    # one buffer for all tiles: a fresh one each would cost page faults, which on workers, whose
+    # memory goes back at once, take longer than the scores
+    most = min(places.size, step)
+    room = np.empty((most, X.shape[1]), np.float32)
+    work = np.empty((2, most * (proxy.classes if given is None else given.shape[1])), np.float32)
     for tile in places.tiles(step):
         some = tile.placed(X)
         Z = scaling(some, out=room[: len(some)])
         if given is None:
-            P = proxy.probabilities(some, Z, tile.placed(rows) if sampled else tile.numbers)
+            numbers = tile.placed(rows) if sampled else tile.numbers
+            P = proxy.probabilities(some, Z, numbers, work)
         else:
             P = tile.placed(given)
         own = np.empty(0, np.int32) if codes is None else tile.placed(codes)
-        judged = ScoredTile(P, Z, own, confident)
+        judged = ScoredTile(P, Z, own, confident, work[0])
         for name in names:
             out[name][tile.rows] = tile.taken(CRITERIA[name].of(judged))
     return out

@@ -12,7 +12,7 @@ from dask_distill.survey.schema import Outline
 
 Float32 = npt.NDArray[np.float32]
 # features of rows that are standardised side by side: the loop runs over all of them
-_TOGETHER = 4096
+_TOGETHER = 8192
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Scaling:
             together = out[:whole].reshape(-1, wide)
             np.subtract(X[:whole].reshape(-1, wide), mean, out=together)
             together *= inverse
-            np.subtract(X[whole:], mean[:d], out=out[whole:])
-            out[whole:] *= inverse[:d]
+            if whole < len(X):
+                np.subtract(X[whole:], mean[:d], out=out[whole:])
+                out[whole:] *= inverse[:d]
         else:
             out[:] = (X - self.mean) * self.inverse
         return out

@@ -4,7 +4,7 @@ The strategy "kcenter" does the same in a conversation; the numbers of both are 
 kernels in `composable`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,18 +15,22 @@ import numpy.typing as npt
 import pandas as pd
 
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
-from dask_distill.data.dataset import as_dataset
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
 from dask_distill.kernels.composable import above, common_cut, first_picks, stood_for, traversed
 from dask_distill.kernels.farthest_first import FarthestFirst
-from dask_distill.rounds.table import checked_block, coordinate_names, frame_of
+from dask_distill.rounds.table import (
+    checked_block,
+    coordinate_names,
+    frame_of,
+    like,
+    opened,
+    space_of,
+)
 from dask_distill.runtime.threads import single_threaded
-from dask_distill.strategies.base import METRIC
 from dask_distill.strategies.parts.held import Held
 from dask_distill.strategies.parts.metric import MetricSpace
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING
-from dask_distill.support.options import check_value
 
 States = npt.NDArray[np.object_]
 
@@ -37,7 +41,15 @@ _GROWTH = (2.0, np.inf)
 
 
 def candidates(
-    features: Any, size: int, *, metric: str = "euclidean", common_radius: bool = True
+    features: Any,
+    size: int,
+    *,
+    metric: str = "euclidean",
+    scale: str = "none",
+    reduce: Callable[[Any], Any] | None = None,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
+    common_radius: bool = True,
 ) -> Any:
     """Take local k-center candidates of each block: the first of two rounds, as a lazy frame.
 
@@ -50,13 +62,22 @@ def candidates(
 
     Parameters
     ----------
-    features : (n, d) or (n, ...) dask array, or what `distill` takes for arrays of numbers
-        Without NaN or infinite values. Rows are counted where chunks are unknown; nothing else
-        is read before it is computed.
+    features : (n, d) or (n, ...) dask array, frame, or what else `distill` takes
+        Arrays without NaN or infinite values; of tables columns are read, and gaps filled in, as
+        `distill` does. Rows are counted where chunks are unknown, and a sample is read of a
+        table; no more is read before it is computed, but for ``scale``.
     size : int
         Centers that are wanted in the end, from 1 to n.
     metric : "euclidean" or "cosine"
         Cosine is the Euclidean distance of rows brought to length 1.
+    scale : "none" or "standard"
+        "standard" divides each feature by its standard deviation, which takes a pass over all rows
+        at once.
+    reduce : callable, optional
+        Turns the (m, d) features of a block into the (m, r) ones that distances are measured in;
+        must treat each row for itself.
+    columns, profile : mapping, optional
+        How a frame's columns are read, as for `open_dataset`.
     common_radius : bool
         False for the textbook's coreset: ``size`` candidates of every block. No block waits for
         others, or is held until they are done; far more rows move where blocks are many.
@@ -68,9 +89,9 @@ def candidates(
         source (int64); ``_block`` (int32); ``_insertion_radius``, inf for the first of a block;
         ``_covering_radius``, how far the farthest row is of those that the candidate stands for
         (float64, in the units of the features); ``_weight``, how many rows of the block are
-        nearest to it (float64, they sum to n); then d coordinates, those that distances are
-        measured in (of length 1 for "cosine"), under the names of a frame's columns, or
-        ``x0``, ``x1``, ….
+        nearest to it (float64, they sum to n); then coordinates, those that distances are
+        measured in (scaled, reduced; of length 1 for "cosine"), under the names of a frame's
+        columns, or ``x0``, ``x1``, ….
 
     Raises
     ------
@@ -107,12 +128,12 @@ def candidates(
     >>> len(frame), float(frame["_weight"].sum())
     (190, 10000.0)
     """
-    dataset = as_dataset(features)
+    dataset = opened(features, columns, profile)
     size = resolve_size(None, size, dataset.n)
-    check_value("metric", metric, METRIC)
     if not isinstance(common_radius, bool | np.bool_):
         raise InputError(f"common_radius must be True or False, got {common_radius!r}")
-    names, space = coordinate_names(dataset), MetricSpace(metric, None, None)
+    space = space_of(dataset, metric, scale, reduce)
+    names = coordinate_names(dataset, space)
     bounds = block_bounds(dataset.n, dataset.d)
     wanted = int(np.ceil(OVERSAMPLING * size))
     share = _SHARE * wanted / dataset.n
@@ -129,7 +150,7 @@ def candidates(
     )
     cut: Any = -1.0
     if common_radius:
-        same = space.same(_like(X))
+        same = space.same(like(X))
         for growth in _GROWTH:
             more: Any = {"growth": growth, "most": wanted + 1}
             cut = _cut(states, wanted, same)
@@ -137,7 +158,7 @@ def candidates(
                 _extended, states, cut, token="candidates-extend", **more, **_states(len(bounds))
             )
         cut = _cut(states, wanted, same)
-    empty = np.empty((0, dataset.d), _like(X).dtype)
+    empty = space(like(X))[:0]
     meta = frame_of(np.empty(0, np.int64), 0, empty, np.empty(0), np.empty(0), np.empty(0), names)
     offered = da.map_blocks(
         _offered, states, cut, names=names, token="candidates", **_states(len(bounds))
@@ -220,8 +241,3 @@ def _boxed(held: Held, traversal: FarthestFirst) -> States:
     box = np.empty(1, object)
     box[0] = Held(number=held.number, rows=held.rows, X=held.X, codes=None, traversal=traversal)
     return box
-
-
-def _like(X: da.Array) -> npt.NDArray[np.floating]:
-    """One row as blocks will have it."""
-    return as_features(np.zeros((1, *X.shape[1:]), X.dtype))

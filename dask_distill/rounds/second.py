@@ -1,6 +1,6 @@
 """The second round: centers among what blocks have offered, and among the rows it left far away."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dask.dataframe as dd
@@ -13,7 +13,7 @@ from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.run import Run, measured_run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
-from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.dataset import Dataset
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
 from dask_distill.kernels.composable import stood_for, traversed
@@ -24,24 +24,33 @@ from dask_distill.rounds.table import (
     ROW,
     WEIGHT,
     as_candidates,
+    check_space,
     checked_block,
     coordinates,
     frame_of,
+    opened,
+    space_of,
 )
 from dask_distill.runtime.client import refuse_asynchronous
 from dask_distill.runtime.handle import Handle
 from dask_distill.runtime.inline import Inline
 from dask_distill.runtime.threads import single_threaded
-from dask_distill.strategies.base import METRIC
 from dask_distill.strategies.parts.held import Pool
 from dask_distill.strategies.parts.merging import Centers, Repair
 from dask_distill.strategies.parts.metric import MetricSpace
-from dask_distill.support.options import check_value
 from dask_distill.survey.reading import raw_blocks
 
 
 def merge_candidates(
-    candidates: Any, size: int, features: Any = None, *, metric: str = "euclidean"
+    candidates: Any,
+    size: int,
+    features: Any = None,
+    *,
+    metric: str = "euclidean",
+    scale: str = "none",
+    reduce: Callable[[Any], Any] | None = None,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
 ) -> Any:
     """Choose centers among the candidates of all blocks: the second round.
 
@@ -61,10 +70,12 @@ def merge_candidates(
     size : int
         Centers, at least 1 and at most the distinct candidates; with ``features`` at most the
         distinct rows.
-    features : array, optional
+    features : array or frame, optional
         What the candidates were taken of.
     metric : "euclidean" or "cosine"
         As the candidates were taken.
+    scale, reduce, columns, profile
+        As the candidates were taken, beside ``features``; of no account without.
 
     Returns
     -------
@@ -109,15 +120,16 @@ def merge_candidates(
     >>> sorted(repaired["_index"]) == coreset.indices.tolist()
     True
     """
-    check_value("metric", metric, METRIC)
+    check_space(metric, scale)
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise InputError(f"size must be an int of at least 1, got {size!r}")
     offered = as_candidates(candidates)
     names = [name for name in offered.columns if name not in OURS]
     space = MetricSpace(metric, None, None)
     if features is not None:
-        dataset = as_dataset(features)
-        if dataset.d != len(names):
+        dataset = opened(features, columns, profile)
+        space = space_of(dataset, metric, scale, reduce)
+        if reduce is None and dataset.d != len(names):
             raise InputError(
                 f"features must have the {len(names)} columns of the candidates, got {dataset.d}; "
                 "pass what these were taken of"

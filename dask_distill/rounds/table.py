@@ -1,6 +1,8 @@
 """The frame that rounds give and take: which columns it has, and which rows can be in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dask.dataframe as dd
@@ -8,13 +10,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dask_distill.data.blocks import Block, RawBlock
-from dask_distill.data.dataset import Dataset
+from dask_distill.conversation.converse import converse
+from dask_distill.conversation.run import measured_run
+from dask_distill.conversation.turns import content
+from dask_distill.data.blocks import Block, RawBlock, as_features
+from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.written import beside_table
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
+from dask_distill.runtime.client import refuse_asynchronous
+from dask_distill.sources.frames import Given, named
 from dask_distill.storage.variables import INDEX_COLUMN, WEIGHT_COLUMN
+from dask_distill.strategies.base import METRIC, SCALE
 from dask_distill.strategies.parts.metric import MetricSpace
-from dask_distill.survey.validity import invalid_rows
+from dask_distill.support.options import check_value
+from dask_distill.survey.reading import looked_at, raw_blocks
+from dask_distill.survey.schema import Outline, Schema
+from dask_distill.survey.survey import Survey
+from dask_distill.survey.validity import columns_named, invalid_rows, refuse_invalid
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
@@ -49,8 +62,72 @@ def as_candidates(values: Any) -> Any:
     return values
 
 
-def coordinate_names(dataset: Dataset) -> tuple[str, ...]:
+def opened(
+    features: Any,
+    columns: Mapping[str, str] | None = None,
+    profile: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """What rounds are of, as a selection without labels has it: of a table its columns as numbers.
+
+    Raises
+    ------
+    InputError
+    """
+    given = named(Given(features=features, columns=columns, profile=profile))
+    return as_dataset(beside_table(given.features, None, given.arrays), carry=given.carry)
+
+
+def check_space(metric: str, scale: str) -> None:
+    """Refuse words for what there is not.
+
+    Raises
+    ------
+    InputError
+    """
+    check_value("metric", metric, METRIC)
+    check_value("scale", scale, SCALE)
+
+
+def space_of(
+    dataset: Dataset, metric: str, scale: str, reduce: Callable[[Any], Any] | None
+) -> MetricSpace:
+    """Where distances are measured; for features in units of their spread, all are read once.
+
+    Raises
+    ------
+    InputError
+    """
+    check_space(metric, scale)
+    if reduce is not None and not callable(reduce):
+        raise InputError(f"reduce must be a function of a block, got {reduce!r}")
+    if scale == "none":
+        return MetricSpace(metric, None, None, reduce)
+    refuse_asynchronous()
+    with measured_run() as run, clean_told(dataset.columns):
+        survey = Survey()
+        question = survey.ask(dataset.n, dataset.d, labelled=False, seed=0)
+        question = replace(question, groups=dataset.groups, sampled=dataset.profile is not None)
+        raw = looked_at(dataset, raw_blocks(dataset, run.runner), run.runner)
+        final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
+        outline: Outline = run.fetch(run.call("outline", _outline, final))
+    return MetricSpace.of(metric, scale, outline, reduce)
+
+
+def _outline(final: Any) -> Outline:
+    schema: Schema = content(final)
+    return schema.outline()
+
+
+def like(X: Any) -> Features:
+    """One row as blocks will have it."""
+    return as_features(np.zeros((1, *X.shape[1:]), X.dtype))
+
+
+def coordinate_names(dataset: Dataset, space: MetricSpace) -> tuple[str, ...]:
     """Names of the coordinates, none of which is one of ours."""
+    if space.reduce is not None:
+        width = space(like(dataset.features)).shape[1]
+        return tuple(f"x{number}" for number in range(width))
     names = dataset.columns or tuple(f"x{number}" for number in range(dataset.d))
     taken = [name for name in names if name in OURS]
     if taken:
@@ -93,17 +170,11 @@ def frame_of(
 
 def checked_block(raw: RawBlock, space: MetricSpace, columns: tuple[str, ...] | None) -> Block:
     """The block, where distances can be taken of all its rows."""
-    _, invalid = invalid_rows(raw)
-    if invalid.first is not None:
-        row, column = invalid.first
-        value = raw.X[row - raw.start, column]
-        raise InputError(
-            f"features must be finite, got {value} in row {row}, column "
-            f"{column if columns is None else repr(columns[column])}; clean them, or leave the row "
-            "out"
-        )
+    with clean_told(columns):
+        refuse_invalid(invalid_rows(raw)[1], "raise")
     largest = float(np.abs(raw.X).max(initial=0))
-    if space.metric == "euclidean" and largest >= LARGEST:
+    plain = space.metric == "euclidean" and space.scale is None and space.reduce is None
+    if plain and largest >= LARGEST:
         raise InputError(
             f"features must be below {LARGEST:g} in size, so that their squares are finite, got "
             f"{largest:g} between rows {raw.start} and {raw.start + len(raw.X) - 1}; scale them"
@@ -114,3 +185,14 @@ def checked_block(raw: RawBlock, space: MetricSpace, columns: tuple[str, ...] | 
         X=raw.X,
         codes=None,
     )
+
+
+@contextmanager
+def clean_told(columns: tuple[str, ...] | None) -> Iterator[None]:
+    """Tell of values that cannot be used as the survey does, and what can be done here."""
+    try:
+        with columns_named(columns):
+            yield
+    except InputError as error:
+        told = str(error).replace('pass on_invalid="drop"', "leave their rows out")
+        raise InputError(told) from None

@@ -145,16 +145,18 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
     if offer.wanted:
         (question,) = run.held(first_question(ground, offer, asked, run))
         unread = _goes_unread(asked, question, run)
+        opening = strategy.first_round if asked.request.scores is None else None
         if unread:
             raw = unread_blocks(asked.dataset, run.runner)
             blocks: list[Handle[Block]] = [
                 Inline(valid_block, block, ground.held_outline) for block in raw
             ]
-            selections, shown = select_rows(strategy, strategy, blocks, question, run)
+            selections, shown = select_rows(strategy, strategy, blocks, question, run, opening)
         else:
             # made meanwhile
             watched = Watched(strategy, ground.groups_here(run))
-            selections, shown = select_rows(watched, strategy, offer.blocks, question, run)
+            blocks = offer.blocks
+            selections, shown = select_rows(watched, strategy, blocks, question, run, opening)
     indices, weights, scores = assemble(selections, outline, offer.wanted, strategy)
     initial = np.empty(0, np.int64)
     if apart is not None:
@@ -219,13 +221,16 @@ def select_rows(
     blocks: list[Handle[Block]],
     question: Handle[Any],
     run: Run,
+    opening: str | None,
 ) -> tuple[Sequence[Selection], dict[str, Any]]:
-    """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy."""
+    """What each block selects, and what the provenance tells; ``speaker`` speaks for a strategy.
+
+    ``opening`` is what tasks are called that answer the first question.
+    """
     handle: Handle[Any] = run.constant(speaker)
     states = list[Handle[Any]](blocks)
     if strategy.joins:
         states = _joined(handle, blocks, question, run)
-    opening = strategy.first_round
     final, states = converse(
         handle, states, question, run, phase="select", written=True, opening=opening
     )

@@ -16,7 +16,7 @@ from dask_distill.runtime.inline import Inline
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.request import Asked
 from dask_distill.selection.watched import Groups
-from dask_distill.spaces.reduce import reduce_blocks
+from dask_distill.spaces.reduce import SpaceQuestion, reduce_blocks
 from dask_distill.spaces.scales import (
     KINDS,
     Scales,
@@ -60,6 +60,8 @@ class Ground:
         What did it.
     judge_before : handle of `EstimatorProxy`, or None
         The user's model, which judges features as they were before.
+    reducing : handle of `SpaceQuestion`, or None
+        What brings rows into the space, where there is one.
     """
 
     schema: Handle[Schema]
@@ -73,6 +75,7 @@ class Ground:
     scaling: dict[str, Any] | None = None
     scales: Handle[Scales] | None = None
     judge_before: Handle[EstimatorProxy] | None = None
+    reducing: Handle[SpaceQuestion] | None = None
 
     def groups_here(self, run: Run) -> Groups:
         """The groups, of ground that is `reduced`."""
@@ -175,7 +178,9 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
     if space is None and ground.judge is None:
         ground = replace(ground, judge=None if proxy is None else run.constant(proxy))
     elif space is not None:
-        blocks, schema, judge = reduce_blocks(space, ground.blocks, ground.schema, proxy, run)
+        blocks, schema, judge, reducing = reduce_blocks(
+            space, ground.blocks, ground.schema, proxy, run
+        )
         schema, held_outline = run.held(*_outlined(schema, run))
         ground = Ground(
             schema=schema,
@@ -186,6 +191,7 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
             unreduced=ground.unreduced or ground.blocks,
             judge=judge if proxy is not None else ground.judge,
             scaling=ground.scaling,
+            reducing=reducing,
         )
     run.wire.mark("survey")
     size = asked.rows(ground.outline.n)

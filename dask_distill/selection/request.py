@@ -56,6 +56,8 @@ class Request:
         What stands for no label; not given, every label is one.
     subsets : int
         How many subsets; fraction and size are of each.
+    scores : Scores or None
+        Of all rows, where they are there already.
     """
 
     strategy: Strategy
@@ -74,6 +76,7 @@ class Request:
     scale: str = "auto"
     missing_label: Any = UNSET
     subsets: int = 1
+    scores: Any = field(default=None, compare=False)
 
     @property
     def sets_apart(self) -> bool:
@@ -294,6 +297,7 @@ class Request:
             "scale": self.scale,
             **({} if self.none is None else {"missing_label": self.none.value}),
             **({} if self.subsets == 1 else {"subsets": int(self.subsets)}),
+            **({} if self.scores is None else {"scores": list(self.scores)}),
         }
 
 

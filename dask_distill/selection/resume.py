@@ -13,6 +13,7 @@ from dask_distill.data.written import without_bytes_label
 from dask_distill.errors import DistillError, InputError
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
+from dask_distill.selection.given_scores import check_given_scores
 from dask_distill.selection.request import Asked, Request
 from dask_distill.storage import group as store
 from dask_distill.storage.form import FOLDER, form_wanted
@@ -51,6 +52,7 @@ def open_checkpoint(
                 "the table's alone; choose a zarr target, or drop --keep-encoded"
             )
     asked = request.of(dataset)
+    check_given_scores(asked)
     # before anything is written, too
     asked = replace(asked, dataset=measured(asked.dataset))
     described = describe_request(asked, keep_encoded=keep_encoded)

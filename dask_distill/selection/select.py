@@ -12,6 +12,7 @@ from dask_distill.data.rows import rows_of
 from dask_distill.selection.certify import certify_rows
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.choose import Selected, chosen
+from dask_distill.selection.given_scores import with_scores
 from dask_distill.selection.ground import Ground, reduced, scaled, surveyed
 from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.selection.provenance import make_provenance
@@ -63,6 +64,7 @@ def select(
         refuse_unfit_here(asked, len(ground.outline.counts))
     ground = scaled(ground, asked, run)
     ground = reduced(ground, asked, run)
+    ground = with_scores(ground, asked, run)
     found = chosen(ground, asked, run)
     certificate = certified(ground, found, asked, run)
     told = make_provenance(ground, found, asked, run, time.perf_counter() - started)

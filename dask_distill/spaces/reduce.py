@@ -237,7 +237,9 @@ class Space:
 
 def reduce_blocks(
     space: Space, blocks: list[Handle[Block]], schema: Handle[Schema], proxy: Any, run: Run
-) -> tuple[list[Handle[Block]], Handle[Schema], Handle[EstimatorProxy] | None]:
+) -> tuple[
+    list[Handle[Block]], Handle[Schema], Handle[EstimatorProxy] | None, Handle[SpaceQuestion]
+]:
     """Fit a space, and put the blocks into it.
 
     Parameters
@@ -255,6 +257,7 @@ def reduce_blocks(
     blocks : handles of `Block`, held by the workers
     schema : handle of the `Schema` of the reduced space
     judge : handle of what takes the user's estimator's place
+    question : handle of the `SpaceQuestion` that brings other rows into the space
     """
     handle, journal = run.constant(space), run.journal.shared.of("reduce")
     if journal.has("reducer"):
@@ -275,7 +278,7 @@ def reduce_blocks(
     final, blocks = converse(Reducing(notes), blocks, question, run, phase="reduce")
     reduced = run.call("reduced-schema", _reduced, schema, question, final, handle)
     judge = None if proxy is None else run.call("judge", _judge, question)
-    return blocks, reduced, judge
+    return blocks, reduced, judge, question
 
 
 def _fit(space: Space, schema: Schema, journal: Journal) -> Reducer:

@@ -35,6 +35,7 @@ from dask_distill.storage.parts import (
 from dask_distill.storage.targets import (
     Verification,
     check_target,
+    is_ours,
     located,
     plain,
     staging,
@@ -113,7 +114,8 @@ def write(
     DistillError
         Where a file could not be written.
     """
-    check_target(target, overwrite=overwrite, storage_options=storage_options)
+    # whose place it is who calls has checked
+    check_target(target, overwrite=overwrite, storage_options=storage_options, ours=is_ours)
     location = located(target, storage_options)
     content = {**plain(attributes), "format_version": FORMAT_VERSION}
     content["columns"] = {field.name: type_name(field.type) for field in schema}

@@ -38,6 +38,7 @@ from dask_distill.storage.targets import (
     check_target,
     discard_unfinished,
     form_of,
+    is_ours,
     located,
     plain,
     staging,
@@ -105,7 +106,8 @@ def write(
     DistillError
         Where a chunk could not be written.
     """
-    check_target(target, overwrite=overwrite, storage_options=storage_options)
+    # whose place it is who calls has checked
+    check_target(target, overwrite=overwrite, storage_options=storage_options, ours=is_ours)
     location = located(target, storage_options)
     layouts = lay_out(arrays)
     content = {**plain(attributes), "format_version": FORMAT_VERSION}

@@ -89,7 +89,7 @@ def check_target(
         if location.path is None:
             beside(location, "partial")
         if location.exists():
-            _refuse_existing(location, overwrite, ours or is_ours, what)
+            _refuse_existing(location, overwrite, ours or has_rows, what)
     if location.path is not None:
         parent = os.path.dirname(os.path.realpath(location.path))
         while not os.path.lexists(parent):
@@ -198,11 +198,19 @@ def _refuse_existing(
 
 
 def is_ours(location: Location) -> bool:
-    """Whether a subset that we have written is there, whole or not."""
+    """Whether a target that we have written is there, whole or not."""
     try:
         return open_content(location) is not None or is_former(*location.filesystem())
     except IncompleteOutput:
         return False
+
+
+def has_rows(location: Location) -> bool:
+    """Whether a subset that we have written is there, whole or not: no scores of all rows."""
+    if not is_ours(location):
+        return False
+    content = open_content(location)
+    return content is None or not holds_scores(content)
 
 
 def plain(attributes: Mapping[str, Any]) -> dict[str, Any]:

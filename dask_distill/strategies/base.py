@@ -106,6 +106,10 @@ class Strategy:
         """What blocks do at first, as its tasks are called; None for what has no name."""
         return "score" if self.uses_proxy else None
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """Scores of rows, as `score` gives them, that decide what is selected; mostly none."""
+        return ()
+
     def requires_labels(self, proxy: Any) -> bool:
         """Whether it cannot work without labels, given the user's proxy or None."""
         return self.needs_labels

@@ -23,8 +23,9 @@ from dask_distill.strategies.parts.exemplars import (
     OfferExemplars,
     targets,
 )
-from dask_distill.strategies.parts.held import Features, Floats, Held, Pool, chosen_before
+from dask_distill.strategies.parts.held import Features, Floats, Held, chosen_before
 from dask_distill.strategies.parts.metric import MetricSpace
+from dask_distill.strategies.parts.mixture import Mixture
 from dask_distill.strategies.parts.ranking import (
     Counts,
     RankChoice,
@@ -32,7 +33,7 @@ from dask_distill.strategies.parts.ranking import (
     RankQuestion,
     highest_first,
 )
-from dask_distill.strategies.parts.scorers import REPORTED, Scores
+from dask_distill.strategies.parts.scorers import REPORTED, GivenScores, Scores
 from dask_distill.strategies.parts.stepwise import RowChoice, SteppedRanking, Tally
 from dask_distill.strategies.parts.two_rounds import OVERSAMPLING, Covering, Traverse
 from dask_distill.support.options import Interval, OneOf, option
@@ -47,35 +48,6 @@ _KEPT_PART = 0.3
 _CLASS_FLOOR = 10
 # candidates of the diversity step for each row selected
 _OVERSAMPLE = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """What is wanted of all steps.
-
-    ``counts`` and ``block_counts`` are rows by class (one, where there are no labels), of all
-    and by block; ``masses`` is what those of each class stand for.
-    """
-
-    size: int
-    trust: float
-    balance: str
-    criterion: str
-    pool: float
-    diversity: str
-    counts: Counts
-    block_counts: Counts
-    by_class: bool
-    seed: int
-    initial: Pool | None = None
-    floor: int = 0
-    same: float = 0.0
-    masses: Counts | None = None
-
-    @property
-    def shares(self) -> Counts:
-        """What the rows of each class stand for: their number, where they are alike."""
-        return self.counts if self.masses is None else self.masses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +78,7 @@ class Judge:
 
     aim: Mixture
     space: MetricSpace
-    judge: Proxy | None
+    judge: Proxy | GivenScores | None
     scaling: Scaling
 
     def observe(self, block: Block) -> RankedInSpace:
@@ -117,9 +89,7 @@ class Judge:
         if self.aim.by_class and block.codes is not None:
             groups = block.codes
         if self.judge is not None:
-            scores = score(
-                self.judge, self.scaling, block.X, block.rows, block.codes, block.probabilities
-            )
+            scores = self.scores(self.judge, block)
             if "trust_gap" in scores:
                 distrusted = scores["trust_gap"] > self.aim.trust
                 distrusted &= self.aim.counts[groups] >= _TRUSTED_CLASS
@@ -142,6 +112,13 @@ class Judge:
             X=self.space(block.X),
             mass=block.mass,
         )
+
+    def scores(self, judge: Proxy | GivenScores, block: Block) -> Scores:
+        """All that the judge says of a block."""
+        if isinstance(judge, GivenScores):
+            return judge.named(block, judge.criteria)
+        asked = (block.X, block.rows, block.codes, block.probabilities)
+        return score(judge, self.scaling, *asked)
 
     def answer(self, state: RankedInSpace) -> Tally:
         """Of this block."""
@@ -320,6 +297,11 @@ class Combined(SteppedRanking):
         """k-center begins with them."""
         return self.diversity == "kcenter"
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """The criterion, and what the filter looks at."""
+        criterion = () if self.criterion == "random" else (self.criterion,)
+        return (*criterion, *(("trust_gap",) if labelled and self.trust < 1 else ()))
+
     def requires_labels(self, proxy: Any) -> bool:
         """As the criterion has it."""
         if self.criterion in ("el2n", "gradient"):
@@ -329,7 +311,11 @@ class Combined(SteppedRanking):
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """Fit the judge, where one is needed."""
         judged = proxy is not None or schema.counts is not None
-        judge = judge_of(schema, self.judge, proxy) if judged else None
+        judge: Proxy | GivenScores | None = None
+        if isinstance(proxy, GivenScores):
+            judge = proxy
+        elif judged:
+            judge = judge_of(schema, self.judge, proxy)
         counts, block_counts = schema.counts, schema.block_classes
         by_class = counts is not None and block_counts is not None
         if counts is None or block_counts is None:

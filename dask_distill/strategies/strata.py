@@ -13,7 +13,7 @@ from dask_distill.kernels.ranking import ascending_keys
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint, Ranges
 from dask_distill.strategies.parts.ranking import RankChoice, Ranked, RankQuestion
-from dask_distill.strategies.parts.scorers import Scorer
+from dask_distill.strategies.parts.scorers import GivenScores, Scorer
 from dask_distill.strategies.parts.stepwise import SteppedRanking, Tally
 from dask_distill.support.options import Interval, OneOf, option
 from dask_distill.survey.schema import Schema
@@ -152,6 +152,10 @@ class Strata(SteppedRanking):
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """What is difficult."""
+        return (self.score,)
+
     def requires_labels(self, proxy: Any) -> bool:
         """Doubt needs none where the user brings the model."""
         return proxy is None or self.score in ("el2n", "gradient")
@@ -171,7 +175,7 @@ class Strata(SteppedRanking):
             quota,
             every,
             schema.seed,
-            scorer=Scorer.of(schema, proxy),
+            scorer=proxy if isinstance(proxy, GivenScores) else Scorer.of(schema, proxy),
             size=size,
             strata=self.strata,
             score=self.score,

@@ -94,6 +94,11 @@ def _raw_blocks(
     ]
 
 
+def in_blocks(array: da.Array, bounds: tuple[int, ...], runner: Runner) -> Sequence[Inline[Any]]:
+    """The rows of each block of one array, read by the tasks that use them."""
+    return _by_blocks(array, bounds, runner)[0]
+
+
 def _beside(
     array: da.Array | None, dataset: Dataset, runner: Runner
 ) -> Sequence[Inline[Any] | None]:

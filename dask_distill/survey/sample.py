@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.data.labels import as_labels
+from dask_distill.data.labels import class_codes
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.survey.offer import Offer
 from dask_distill.survey.schema import Sample
@@ -32,16 +32,6 @@ def sample_of(
     chosen = grouped[rank < quota[codes[grouped]]]
     by_row = chosen[np.argsort(offer.rows[chosen])]
     return _taken(offer, by_row, codes[by_row])
-
-
-def class_codes(
-    labels: npt.NDArray[np.generic], classes: npt.NDArray[np.generic]
-) -> npt.NDArray[np.int32]:
-    """Number of each label's class."""
-    if len(labels) == 0:
-        return np.empty(0, np.int32)
-    ranked = np.argsort(classes)
-    return ranked[np.searchsorted(classes[ranked], as_labels(labels))].astype(np.int32)
 
 
 def _taken(

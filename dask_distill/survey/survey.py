@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block, RawBlock, tile_rows
 from dask_distill.data.compact import is_compact
 from dask_distill.data.groups import Group, grouped_scale
-from dask_distill.data.labels import MissingLabel, as_labels, unique_labels
+from dask_distill.data.labels import MissingLabel, as_labels, class_codes, unique_labels
 from dask_distill.data.weights import Weighing
 from dask_distill.errors import InputError
 from dask_distill.kernels.hashing import row_hash
@@ -32,7 +32,7 @@ from dask_distill.survey.offer import (
     merge_offers,
     side_by_side,
 )
-from dask_distill.survey.sample import class_codes, sample_of
+from dask_distill.survey.sample import sample_of
 from dask_distill.survey.schema import Outline, Sample, Schema
 from dask_distill.survey.stray import Stray, stray_columns
 from dask_distill.survey.validity import (

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from dask_distill.kernels.scores import el2n, entropy, gradient_norm, margin, trust_gap
+from dask_distill.kernels.scores import (
+    el2n,
+    entropy,
+    gradient_norm,
+    margin,
+    top_two,
+    trust_gap,
+)
 
 EPS = np.finfo(np.float32).eps
 
@@ -157,3 +164,28 @@ def test_scores__leave_their_input_alone_whatever_its_memory_order(case):
         np.testing.assert_allclose(plain, transposed, rtol=10 * EPS, atol=EPS)
     assert np.array_equal(P, before)
     assert np.array_equal(columns, before)
+
+
+@settings(deadline=None)
+@given(judged(), st.sampled_from("CF"), st.integers(0, 3))
+def test_scores__have_the_same_bits_in_memory_that_is_given(case, order, more):
+    P, y, _ = case
+    P = np.array(P, order=order)
+    before = P.copy()
+    work = np.full(P.size + more, np.nan, P.dtype)
+    for given_ in (work, np.empty(P.size, np.float16)):
+        np.testing.assert_array_equal(el2n(P, y, given_), el2n(P, y))
+        np.testing.assert_array_equal(entropy(P, given_), entropy(P))
+    every_other = np.repeat(P, 2, axis=0)[::2]
+    np.testing.assert_array_equal(el2n(every_other, y, work), el2n(every_other, y))
+    np.testing.assert_array_equal(P, before)
+
+
+@settings(deadline=None)
+@given(judged(most_classes=25))
+def test_top_two__are_the_last_of_each_row_in_order(case):
+    P = case[0]
+    best, second = top_two(P)
+    ascending = np.sort(P, axis=1)
+    np.testing.assert_array_equal(best, ascending[:, -1])
+    np.testing.assert_array_equal(second, ascending[:, -2])

@@ -26,7 +26,7 @@ from dask_distill.kernels.ranking import (
 )
 from dask_distill.kernels.streams import Stream
 from dask_distill.strategies.base import Footprint, Strategy
-from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
+from dask_distill.strategies.parts.scorers import GivenScores, NoveltyScorer, Scorer, Scores
 from dask_distill.survey.schema import Schema
 
 Counts = npt.NDArray[np.int64]
@@ -83,7 +83,7 @@ class RankQuestion:
     prefixes: npt.NDArray[np.uint32]
     seed: int
     known_bits: int = 0
-    scorer: Scorer | NoveltyScorer | None = None
+    scorer: Scorer | GivenScores | NoveltyScorer | None = None
     thresholds: npt.NDArray[np.uint32] | None = None
     group_masses: Counts | None = None
     choice: "RankChoice | None" = None
@@ -219,8 +219,10 @@ class Ranking(Strategy):
         """Lowest first; random unless overridden."""
         return draw_keys(block.rows, seed, stream=Stream.RANKING, mass=block.mass)
 
-    def scorer(self, schema: Schema, proxy: Any) -> Scorer | NoveltyScorer | None:
+    def scorer(self, schema: Schema, proxy: Any) -> Scorer | GivenScores | NoveltyScorer | None:
         """What scores the rows, if anything."""
+        if isinstance(proxy, GivenScores):
+            return proxy
         return Scorer.of(schema, proxy) if self.uses_proxy else None
 
     def ask(self, schema: Schema, size: int, proxy: Any) -> RankQuestion:

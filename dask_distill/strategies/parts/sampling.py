@@ -27,7 +27,7 @@ from dask_distill.strategies.parts.ranking import (
     RankQuestion,
     highest_first,
 )
-from dask_distill.strategies.parts.scorers import NoveltyScorer, Scorer, Scores
+from dask_distill.strategies.parts.scorers import GivenScores, NoveltyScorer, Scorer, Scores
 from dask_distill.strategies.parts.steps import AddedUp
 from dask_distill.support.options import Interval, option
 from dask_distill.survey.schema import Schema
@@ -87,7 +87,7 @@ class Value:
 
     Attributes
     ----------
-    scorer : Scorer
+    scorer : Scorer or GivenScores
     criterion : str
     mean : float
         The unit of the score: its mean over the survey's sample.
@@ -97,7 +97,7 @@ class Value:
         What a row stands for on average, where rows are not alike.
     """
 
-    scorer: Scorer | NoveltyScorer
+    scorer: Scorer | GivenScores | NoveltyScorer
     criterion: str
     mean: float
     floor: float
@@ -245,6 +245,10 @@ class Scored(Ranking):
         """The highest scores alone are a trap; a weighted sample is not."""
         return None if self.sample else self.trap
 
+    def ranked_by(self, *, labelled: bool) -> tuple[str, ...]:
+        """The criterion, where a proxy makes it."""
+        return (self.criterion,) if self.uses_proxy else ()
+
     def keys(self, block: Block, scores: Scores, seed: int) -> npt.NDArray[np.uint32]:
         """Highest score first."""
         return highest_first(scores[self.criterion])
@@ -255,7 +259,11 @@ class Scored(Ranking):
             return super().ask(schema, size, proxy)
         scorer = self.scorer(schema, proxy)
         assert scorer is not None
-        scores = scorer(schema.sample)
+        # what is given is of the rows, each at its place; the sample's are made side by side
+        judge = proxy.judge if isinstance(proxy, GivenScores) else proxy
+        side_by_side = self.scorer(schema, judge)
+        assert side_by_side is not None
+        scores = side_by_side(schema.sample)
         mass = schema.sample.mass
         if mass is None:
             mean = float(scores[self.criterion].mean(dtype=np.float64))

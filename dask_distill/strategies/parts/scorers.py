@@ -1,4 +1,4 @@
-"""What scores rows: a proxy with the scaling it wants, or what the reduction has measured."""
+"""What turns rows into scores: a proxy, what was measured before, or scores that are given."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -41,6 +41,36 @@ class Scorer:
         asked = (rows.X, rows.rows, rows.codes, rows.probabilities)
         sampled = isinstance(rows, Sample)
         return score(self.proxy, self.scaling, *asked, sampled=sampled, names=names)
+
+
+@dataclass(frozen=True)
+class GivenScores:
+    """Stands for the judge where the scores of all rows are there already.
+
+    Attributes
+    ----------
+    criteria : tuple of str
+        Of the columns of each block's scores.
+    judge : EstimatorProxy, fitted estimator or None
+        By what they were made, for those that score the survey's sample: as in `Strategy.ask`.
+    """
+
+    criteria: tuple[str, ...]
+    judge: Any = None
+
+    def __call__(self, rows: Block | Sample) -> Scores:
+        """What a coreset shows, of a block."""
+        return self.named(rows, REPORTED)
+
+    def named(self, rows: Block | Sample, names: Collection[str]) -> Scores:
+        """Scores by their names, as far as they are there."""
+        assert isinstance(rows, Block)
+        assert rows.scores is not None
+        return {
+            name: np.ascontiguousarray(values)
+            for name, values in zip(self.criteria, rows.scores.T, strict=True)
+            if name in names
+        }
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ GRAPHS = {
     "growing/tables.py": "the same, with all columns",
     "rounds/first.py": "gives a Dask frame, of a Dask array",
     "rounds/second.py": "gives a Dask frame, of a Dask frame",
-    "scoring.py": "gives Dask arrays by map_blocks, in the chunks of those it is given",
+    "selection/scored.py": "gives Dask arrays by map_blocks, in the chunks of those it is given",
     "labelling.py": "rows to be labelled come here",
 }
 BUILDING = {"HighLevelGraph", "delayed", "from_delayed", "futures_of", "map_blocks", "to_delayed"}
@@ -266,6 +266,8 @@ OTHERWISE = {
     # parameters of scikit-learn, and what nobody sees
     ("distiller.py", "X"),
     ("selection/task.py", "y"),
+    # a parameter of a task's function
+    ("selection/scored.py", "y"),
 }
 
 

@@ -393,7 +393,7 @@ BAD = {
     ),
     "an unknown scale": (
         lambda: candidates(X, 5, scale="rank"),
-        r"scale must be \"none\" or \"standard\", got 'rank'",
+        r"scale must be \"standard\" or \"none\", got 'rank'",
     ),
     "reduce no function": (
         lambda: candidates(X, 5, reduce="pca:2"),
@@ -405,7 +405,7 @@ BAD = {
     ),
     "merge in an unknown scale": (
         lambda: merge_candidates(OFFERED, 5, X, scale="rank"),
-        r"scale must be \"none\" or \"standard\", got 'rank'",
+        r"scale must be \"standard\" or \"none\", got 'rank'",
     ),
     "an unknown metric": (
         lambda: candidates(X, 5, metric="manhattan"),

@@ -350,12 +350,12 @@ def test_interrupt__is_one_line_and_no_traceback(large, number, code):
 
 DROPPED = """
 import gc, signal, sys, weakref
-from dask_distill.runtime import runner
+from dask_distill.runtime.dask_runner import DaskRunner
 
 class Thing:
     pass
 
-def struck(self, watched, kept, settle=runner.DaskRunner.settle):
+def struck(self, watched, kept, settle=DaskRunner.settle):
     # where it cannot be raised: Python drops what a weak reference's callback raises
     thing = Thing()
     kept_alive = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
@@ -363,7 +363,7 @@ def struck(self, watched, kept, settle=runner.DaskRunner.settle):
     return settle(self, watched, kept)
 
 if __name__ == "__main__":
-    runner.DaskRunner.settle = struck
+    DaskRunner.settle = struck
     from dask_distill.cli.main import main
     main()
 """

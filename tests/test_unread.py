@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 
 from dask_distill import InputError, distill, open_dataset
 from dask_distill.conversation.run import Run
-from dask_distill.runtime.runner import DaskRunner
+from dask_distill.runtime.dask_runner import DaskRunner
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.ground import surveyed
 from dask_distill.selection.request import Request

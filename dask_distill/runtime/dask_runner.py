@@ -16,6 +16,7 @@ from dask_distill.runtime.inline import Inline, detached, evaluate
 from dask_distill.runtime.progress import Progress, Silent
 from dask_distill.runtime.runner import accepted, guarded
 from dask_distill.runtime.silence import allowing_large_graphs
+from dask_distill.runtime.stopping import refuse_stopped
 from dask_distill.runtime.threads import local_threads
 
 Value = TypeVar("Value")
@@ -78,6 +79,7 @@ class DaskRunner:
         self, watched: Sequence[Handle[Any]], kept: Sequence[Handle[Any]]
     ) -> list[Handle[Any]]:
         """Persist: with a distributed client on its workers, otherwise in this process."""
+        refuse_stopped()
         handles: list[Any] = [*watched, *kept]
         client = active_client()
         with allowing_large_graphs():
@@ -88,6 +90,7 @@ class DaskRunner:
 
             persisted = list(dask.persist(*handles))
             for _ in as_completed(futures_of(persisted[: len(watched)])):
+                refuse_stopped()
                 self.progress.advance()
             return persisted
 
@@ -100,11 +103,13 @@ class DaskRunner:
 
     def fetch(self, result: Handle[Value]) -> Value:
         """Compute one small result."""
+        refuse_stopped()
         with plain_failures(self.rows):
             return accepted(_value(result))
 
     def fetch_all(self, results: Sequence[Handle[Value]]) -> list[Value]:
         """Bring small results here, in one computation."""
+        refuse_stopped()
         with plain_failures(self.rows):
             return [accepted(result) for result in dask.compute(*results)]
 

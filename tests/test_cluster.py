@@ -379,6 +379,24 @@ def test_interrupt__that_python_drops_ends_the_run_all_the_same(large, tmp_path)
     assert done.stderr.rstrip().endswith("stopped; what is finished is kept for --resume")
 
 
+def parent_of_a_worker():
+    """The command line of what a worker is a fork of."""
+    with connect(workers=1) as client:
+        (parent,) = client.run(os.getppid).values()
+        return Path(f"/proc/{parent}/cmdline").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_local__workers_are_forks_unless_it_is_said_otherwise(monkeypatch):
+    assert "multiprocessing.forkserver" in parent_of_a_worker()
+    monkeypatch.setenv("SET_LATER", "yes")
+    with connect(workers=1) as client:
+        (later,) = client.run(lambda: os.environ.get("SET_LATER")).values()
+    assert later == "yes"
+    with dask.config.set({"distill.local.forks": False}):
+        assert "multiprocessing.forkserver" not in parent_of_a_worker()
+
+
 def test_closed_pipe__ends_without_a_word(tmp_path):
     np.savez(tmp_path / "in.npz", X=np.ones((50, 3)))
     reader, writer = os.pipe()

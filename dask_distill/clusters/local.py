@@ -80,8 +80,9 @@ def _loaded_once() -> Iterator[None]:
     """
     methods = multiprocessing.get_all_start_methods()
     key = "distributed.worker.multiprocessing-method"
-    if "forkserver" not in methods or dask.config.get(key) != "spawn":
-        # who has chosen another way knows why
+    # who has chosen another way knows why
+    chosen = dask.config.get(key) != "spawn" or not setting("local.forks")
+    if chosen or "forkserver" not in methods:
         yield
         return
     from distributed.utils import get_mp_context

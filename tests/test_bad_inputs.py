@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -212,15 +211,18 @@ def test_odd_input__markup_stays_text_in_every_artefact(folder):
 # ---------------------------------------------------------------- disks
 
 
-def in_a_process(code, *arguments, before=None):
+def in_a_process(code, *arguments):
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         timeout=200,
-        preexec_fn=before,
     )
+
+
+# set by the process itself: a fork of this one would be warned of by libraries that it has loaded
+LIMIT = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
 
 
 WRITE = """
@@ -243,12 +245,8 @@ except DistillError as error:
 
 def test_full_disk__is_one_sentence_and_resumes(tmp_path):
     """A limit on the size of a file stands for a disk that is full in the middle of one."""
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
     target = tmp_path / "t"
-    full = in_a_process(WRITE, target, before=limit)
+    full = in_a_process(f"{LIMIT}\n{WRITE}", target)
     assert full.stderr.count("\n") == 1, full.stderr
     assert "must be written, got OSError: [Errno 27] File too large" in full.stderr
     assert "run again with resume=True / --resume" in full.stderr

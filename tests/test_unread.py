@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,6 +114,42 @@ def test_survey__of_a_table_is_that_of_its_sample_whatever_the_layout(tmp_path):
         values = table[name].to_numpy()
         assert one.mean[number] == pytest.approx(values.mean(), abs=5 * values.std() / 100)
         assert one.scale[number] == pytest.approx(values.std(), rel=0.05)
+
+
+def as_frame(table):
+    """The same as partitions of Dask's, which are encoded one and all."""
+    return dd.from_pandas(table.to_pandas(), npartitions=3, sort=False)
+
+
+def test_survey__scales_columns_of_a_group_by_its_sample_from_any_source(tmp_path):
+    rare = np.setdiff1d(np.arange(N), rows_of_sample(written(tmp_path, numbers(), N)))[::4_000]
+    kind = numbers()["kind"].to_numpy().astype(object)
+    kind[rare] = [f"rare {number}" for number in range(len(rare))]
+    table = numbers().set_column(2, "kind", pa.array(kind))
+    one, other = (distill(t, "label", size=800) for t in (table, as_frame(table)))
+    assert np.array_equal(one.indices, other.indices)
+    assert np.array_equal(one.weights, other.weights)
+
+
+def test_survey__knows_no_spread_of_what_is_constant_in_its_sample(tmp_path):
+    row = np.setdiff1d(np.arange(N), rows_of_sample(written(tmp_path, numbers(), N)))[0]
+    values = np.zeros((N, 8), np.float32)
+    values[:, :6] = np.random.default_rng(1).normal(size=(N, 6)) / 100
+    values[row, 6:] = 0.02
+    vector = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), 8)
+    dataset = written(tmp_path, numbers(vector=vector), N)
+    scale = dict(zip(dataset.columns, schema_of(dataset).scale, strict=True))
+    assert scale["vector[0]"] == pytest.approx(np.sqrt(6) / 100, rel=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:strategy entropy keeps")
+def test_survey__looks_at_no_row_that_is_left_out_for_the_largest_value():
+    x, label = (numbers()[name].to_numpy().copy() for name in ("x", "label"))
+    x[7], label[7] = 1e17, "unknown"
+    table = numbers().set_column(0, "x", pa.array(x)).set_column(3, "label", pa.array(label))
+    options = {"size": 100, "strategy": "entropy", "scale": "none", "missing_label": "unknown"}
+    compact, encoded = (distill(t, "label", **options) for t in (table, as_frame(table)))
+    assert np.array_equal(compact.indices, encoded.indices)
 
 
 def test_survey__encodes_few_rows_of_a_table(tmp_path, monkeypatch):

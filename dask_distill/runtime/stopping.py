@@ -15,6 +15,8 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # the number of the signal that came, where `stoppable` listens
 _heard: list[int] = []
+# the main thread's, while it listens
+_listening: list[threading.Thread] = []
 
 
 class Stopped(KeyboardInterrupt):
@@ -48,9 +50,11 @@ def stoppable() -> Iterator[None]:
     _heard.clear()
     before = {number: signal.signal(number, tell) for number in _SIGNALS}
     sys.unraisablehook = drop
+    _listening.append(threading.current_thread())
     try:
         yield
     finally:
+        _listening.pop()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,7 +67,7 @@ def refuse_stopped() -> None:
     ------
     Stopped
     """
-    if _heard and threading.current_thread() is threading.main_thread():
+    if _heard and threading.current_thread() in _listening:
         raise Stopped
 
 

@@ -150,6 +150,7 @@ class Survey:
         labels, time, mass = block.y, block.time, _masses(block, question.weighing)
         if bad is not None:
             rows, X = rows[~bad], X[~bad]
+            ends = X.ends() if ends else None
             totals = None if ends else Totals.of(X, tile_rows(d))
             labels = None if labels is None else labels[~bad]
             time = None if time is None else time[~bad]
@@ -228,15 +229,18 @@ class Survey:
         least = np.min([f.least for f in facts], axis=0)
         greatest = np.max([f.greatest for f in facts], axis=0)
         means, spreads = [f.mean for f in facts], [f.spread for f in facts]
+        still = least == greatest
         if question.sampled:
             of_classes = np.array([n]) if counts is None else counts
             if block_masses is not None:
                 of_classes = block_masses.sum(axis=0)
             shares, means, spreads = moments_of_sample(sample, of_classes)
-            least = np.minimum(least, sample.X.min(axis=0))
-            greatest = np.maximum(greatest, sample.X.max(axis=0))
+            lowest, highest = sample.X.min(axis=0), sample.X.max(axis=0)
+            # as the spread is: not all sources look at all rows
+            still = lowest == highest
+            least, greatest = np.minimum(least, lowest), np.maximum(greatest, highest)
         mean, scale = pool_moments(shares.tolist(), means, spreads)
-        scale = grouped_scale(scale, least == greatest, question.groups)
+        scale = grouped_scale(scale, still, question.groups)
         return Schema(
             n_source=question.n,
             n=n,

@@ -46,7 +46,7 @@ CASES = {
     "gradient, rows that weigh": ({"sample_weight": np.arange(N) % 4 + 1.0}, {}, {}),
     "entropy": ({}, {}, {}),
     "entropy, by a model of one's own": ({"proxy": LOGISTIC}, {}, {"options": {"sample": True}}),
-    "entropy, when rows were": ({}, {}, {"time": np.arange(N) * 1.0}),
+    "entropy, when rows were": ({"time": np.arange(N) * 1.0}, {}, {}),
     "strata": ({}, {}, {}),
     "gradient, reduced": ({"reduce": "pca:3"}, {}, {"options": {"sample": True}}),
     "gradient, reduced behind a model": ({"reduce": "pca:3", "proxy": LOGISTIC}, {}, {}),
@@ -150,6 +150,12 @@ REFUSED = {
     "of the 9000 rows of features, got 500": lambda: {"scores": score(X[:500], Y[:500])},
     "of the values of features, labels and sample weights, got scores of others": lambda: (
         {"scores": score(X + 1, Y)}
+    ),
+    "where a selection has one, got scores without it": lambda: (
+        {"scores": other(), "time": np.arange(N) * 1.0}
+    ),
+    "where a selection has one, got scores with it": lambda: (
+        {"scores": score(X, Y, time=np.arange(N) * 1.0)}
     ),
     "scores must hold gradient for strategy gradient, got entropy, margin": lambda: (
         {"scores": other(criteria=("entropy", "margin"))}

@@ -136,9 +136,14 @@ def with_scores(ground: Ground, asked: Asked, run: Run) -> Ground:
 def _refuse_other_values(scores: Scores, dataset: Dataset, ground: Ground) -> None:
     told = scores.provenance.get("input", {})
     known = told.get("fingerprint")
-    # times are part of what was read, where there are some
-    other = (told.get("time") is None) != (dataset.time is None)
-    if other or known in (None, ground.outline.fingerprint):
+    # times are part of what was read, and of its fingerprint
+    if known is not None and (told.get("time") is None) != (dataset.time is None):
+        made = "without" if told.get("time") is None else "with"
+        raise InputError(
+            f"scores must be made with time where a selection has one, got scores {made} it; pass "
+            "time= to score as to distill, or to neither"
+        )
+    if known in (None, ground.outline.fingerprint):
         return
     raise InputError(
         "scores must be of the values of features, labels and sample weights, got scores of "

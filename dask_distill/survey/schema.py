@@ -66,7 +66,8 @@ class Outline(Final):
     dropped : int
         Invalid rows left out.
     fingerprint : str
-        Digest of the content, the same for any chunking and storage.
+        Digest of the content, the same for any chunking and storage; of a table for all but dask
+        frames, of which it is that of the features that columns become.
     block_starts : (B,) int64 array or None
         Global number of each block's first row, valid or not.
     reduction : dict or None

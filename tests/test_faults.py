@@ -186,7 +186,10 @@ def test_workers__one_that_is_given_up_is_replaced(labelled, monkeypatch):
     monkeypatch.setattr("dask_distill.clusters.local._SECONDS", 0.2)
     # counted from the first death; if the worker is down then, for whatever reason, it is given up
     with (
-        dask.config.set({"distill.local.lost-worker-timeout": "0.1s"}),
+        # a fork would be there again before
+        dask.config.set(
+            {"distill.local.lost-worker-timeout": "0.1s", "distill.local.forks": False}
+        ),
         connect(workers=1) as client,
     ):
         (nanny,) = client.cluster.workers.values()

@@ -144,9 +144,7 @@ def evaluate(
     dataset = opened(source, *names, storage, weight=weight, **read)
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage, dataset.profile)
-    draws = {
-        key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows", "everything")
-    }
+    draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
     with place.connect(), progress_display(quiet or as_json) as progress:
         how = {"test": test, "models": named, "progress": progress, **draws}
         how |= {} if given is None else {"sample_weight": dataset.sample_weight if given else False}

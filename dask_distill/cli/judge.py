@@ -259,10 +259,7 @@ def curve(
             models=named,
             metric=list(arguments["metrics"]) or None,
             progress=progress,
-            **{
-                key: arguments[key]
-                for key in ("seeds", "seed", "test_rows", "max_rows", "everything")
-            },
+            **{key: arguments[key] for key in _DRAWN},
         )
     if output is not None:
         _write_curve(found, output)

@@ -193,6 +193,8 @@ def select_from(ground: Ground, asked: Asked, run: Run) -> Selected:
 def _goes_unread(asked: Asked, question: Handle[Any], run: Run) -> bool:
     """Whether the rest is chosen without a look at features."""
     strategy = asked.request.strategy
+    if asked.request.goes_unread:
+        return True
     if not (asked.request.allows_unread and strategy.may_draw_by_number):
         return False
     return not run.fetch(run.call("reads", _reads_features, run.constant(strategy), question))

@@ -72,8 +72,8 @@ class Strategy:
     takes_strata: ClassVar[bool] = False
     # whether it can go on from a sample of what came before, where data grows
     grows: ClassVar[bool] = False
-    # whether rows are drawn by their numbers and classes, whatever their features; and whether they
-    # may be, as the sample decides
+    # whether rows are drawn by their numbers and classes, whatever their features; or may be, as
+    # the sample decides: then `reads_features` tells
     draws_by_number: ClassVar[bool] = False
     may_draw_by_number: ClassVar[bool] = False
     # what a search tries of its options beside their defaults; None where it is not searched
@@ -184,7 +184,7 @@ class Strategy:
 
         Where they do not, none are read: rows of such a block have no column.
         """
-        return not self.draws_by_number
+        return True
 
     def facts(self, choice: Any) -> dict[str, Any]:
         """What the provenance tells of the choice, JSON-able."""

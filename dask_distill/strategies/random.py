@@ -20,4 +20,3 @@ class Random(Ranking):
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     draws_by_number: ClassVar[bool] = True
-    may_draw_by_number: ClassVar[bool] = True

@@ -32,7 +32,6 @@ class Stratified(Ranking):
     needs_labels: ClassVar[bool] = True
     grouped: ClassVar[bool] = True
     draws_by_number: ClassVar[bool] = True
-    may_draw_by_number: ClassVar[bool] = True
 
     def quotas(self, schema: Schema, size: int) -> tuple[Counts, Counts]:
         """In proportion to the classes' rows."""

@@ -50,22 +50,28 @@ def looked_at(
 
     It looks at few rows, and of the others it takes a checksum.
     """
-    if not is_compacted(dataset):
+    readers = _compacted_readers(dataset)
+    if readers is None:
         return raw
     bounds = block_bounds(dataset.n, dataset.d)
-    features, _ = _by_blocks(dataset.features, bounds, runner, compacted=True)
+    features, _ = _by_blocks(dataset.features, bounds, runner, readers)
     times = _beside(dataset.time, dataset, runner)
     return _raw_blocks(dataset, features, times, runner, [not X.waits for X in features])
 
 
-def is_compacted(dataset: Dataset) -> bool:
-    """Whether all chunks of the source have a smaller form."""
+def _compacted_readers(dataset: Dataset) -> list[RowReader] | None:
+    """What reads each chunk in a smaller form; None where not all chunks have one."""
     if dataset.profile is None:
-        return False
-    array = dataset.features
-    plain = dict(array.__dask_graph__())
-    readers = (_reader(plain, handle.key) for handle in array.to_delayed().ravel())
-    return all(reader is not None and reader.compacted is not None for reader in readers)
+        return None
+    plain = dict(dataset.features.__dask_graph__())
+    found: list[RowReader] = []
+    for handle in dataset.features.to_delayed().ravel():
+        reader = _reader(plain, handle.key)
+        small = None if reader is None else reader.compacted
+        if small is None:
+            return None
+        found.append(small)
+    return found
 
 
 def unread_blocks(dataset: Dataset, runner: Runner) -> list[Handle[RawBlock]]:
@@ -104,7 +110,7 @@ def _beside(
 ) -> Sequence[Inline[Any] | None]:
     """What rows have beside their features, by block; None where they have none."""
     bounds = block_bounds(dataset.n, dataset.d)
-    return [None] * len(bounds) if array is None else _by_blocks(array, bounds, runner)[0]
+    return [None] * len(bounds) if array is None else in_blocks(array, bounds, runner)
 
 
 def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
@@ -128,11 +134,15 @@ def run_of_rows(array: da.Array, start: int, stop: int) -> da.Array:
 
 
 def _by_blocks(
-    array: da.Array, bounds: tuple[int, ...], runner: Runner, *, compacted: bool = False
+    array: da.Array,
+    bounds: tuple[int, ...],
+    runner: Runner,
+    readers: Sequence[RowReader] | None = None,
 ) -> tuple[list[Inline[Any]], int]:
     """The rows of each block, put together from the chunks that they lie in.
 
-    And how many chunks are tasks of their own, whose results lie on some worker.
+    And how many chunks are tasks of their own, whose results lie on some worker. ``readers`` are
+    what reads the chunks, where that is something else than the array's own.
     """
     edges = np.cumsum((0, *array.chunks[0]))
     starts = np.cumsum((0, *bounds))
@@ -142,7 +152,8 @@ def _by_blocks(
     users = np.zeros(len(edges) - 1, np.int64)
     for start, stop in zip(first, last, strict=True):
         users[start:stop] += 1
-    chunks = _compacted(array, users, runner) if compacted else _chunks(array, users, runner)
+    shared = None if readers is None else _shared(readers, users, runner)
+    chunks = _chunks(array, users, runner) if shared is None else shared
     blocks: list[Inline[Any]] = []
     for number in range(len(bounds)):
         parts: list[RowReader | Handle[Any]] = []
@@ -208,22 +219,16 @@ def _chunks(
     return [chunk(*each) for each in zip(handles, parts, users.tolist(), strict=True)]
 
 
-def _compacted(
-    array: da.Array, users: npt.NDArray[np.int64], runner: Runner
+def _shared(
+    readers: Sequence[RowReader], users: npt.NDArray[np.int64], runner: Runner
 ) -> list[RowReader | Handle[Any]]:
-    """Chunks as readers of a smaller form, or as tasks of such where several blocks need one."""
-    plain = dict(array.__dask_graph__())
-    chunks: list[RowReader | Handle[Any]] = []
-    for handle, blocks in zip(array.to_delayed().ravel(), users.tolist(), strict=True):
-        reader = _reader(plain, handle.key)
-        small = None if reader is None else reader.compacted
-        assert small is not None
-        shared = blocks > (small.most_readers or blocks)
-        if shared:
-            chunks.append(runner.from_dask(delayed(small, pure=False, traverse=False)()))
-        else:
-            chunks.append(small)
-    return chunks
+    """The readers, or a task of one where more blocks need its chunk than should read it."""
+    return [
+        runner.from_dask(delayed(reader, pure=False, traverse=False)())
+        if blocks > (reader.most_readers or blocks)
+        else reader
+        for reader, blocks in zip(readers, users.tolist(), strict=True)
+    ]
 
 
 def _reader(graph: dict[Any, Any], key: Any) -> RowReader | None:

@@ -395,6 +395,9 @@ def test_local__workers_are_forks_unless_it_is_said_otherwise(monkeypatch):
     assert later == "yes"
     with dask.config.set({"distill.local.forks": False}):
         assert "multiprocessing.forkserver" not in parent_of_a_worker()
+    # another cluster that is open here has no say
+    with connect(workers=1), dask.config.set({"distill.local.forks": False}):
+        assert "multiprocessing.forkserver" not in parent_of_a_worker()
 
 
 def test_closed_pipe__ends_without_a_word(tmp_path):

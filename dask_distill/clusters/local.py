@@ -80,9 +80,14 @@ def _loaded_once() -> Iterator[None]:
     """
     methods = multiprocessing.get_all_start_methods()
     key = "distributed.worker.multiprocessing-method"
+    method = dask.config.get(key)
+    if not setting("local.forks"):
+        # another cluster that is open here may have set its own
+        with dask.config.set({key: "spawn" if method == "forkserver" else method}):
+            yield
+        return
     # who has chosen another way knows why
-    chosen = dask.config.get(key) != "spawn" or not setting("local.forks")
-    if chosen or "forkserver" not in methods:
+    if method != "spawn" or "forkserver" not in methods:
         yield
         return
     from distributed.utils import get_mp_context

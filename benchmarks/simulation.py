@@ -6,7 +6,8 @@ sizes are held against small runs in this process, where bytes, rounds and tasks
 
 python benchmarks/simulation.py          the table, simulation.csv and simulation.png
 python benchmarks/simulation.py --check  the small runs alone
-python benchmarks/simulation.py --held   the coordinator's share of ever more rows, at a fixed size
+python benchmarks/simulation.py --held   the coordinator's share of ever more rows, at a fixed size,
+                                         and of a tenth
 """
 
 import argparse
@@ -38,6 +39,7 @@ from dask_distill.strategies import make_strategy
 HERE = Path(__file__).parent
 STRATEGIES = ("stratified", "gradient", "auto", "kcenter")
 HELD = ("random", *STRATEGIES, "strata")
+TENTHS = (250_000, 1_000_000, 4_000_000, 16_000_000)
 ROWS = (10**8, 10**9, 10**10, 10**11)
 WORKERS = (100, 1_000, 10_000)
 D = 64
@@ -106,7 +108,7 @@ def compute(strategy, n, workers, fraction):
     # what a round sends through the top of the tree, and the tasks that client and scheduler see
     seconds = made.tasks * TASK_SECONDS
     seconds += need.rounds * levels * FAN_IN * answer / BYTES_A_SECOND
-    seconds += need.pool_rows * (4 * D + 48) / BYTES_A_SECOND
+    seconds += need.pool(n, made.blocks) * (4 * D + 48) / BYTES_A_SECOND
     return Case(
         strategy=strategy,
         rows=n,
@@ -170,13 +172,18 @@ def held(size=1_000, sizes=(250_000, 1_000_000, 4_000_000)):
     for name in HELD:
         runs = [small_run(name, n, d=4, size=size)[0]["held"] for n in sizes]
         print(f"{name:<12}" + "".join(f"{found / 2**20:>12.2f}" for found in runs), flush=True)
+    print("\nand of a tenth of the rows\n")
+    print(f"{'strategy':<12}" + "".join(f"{n:>12,}" for n in TENTHS))
+    for name in ("stratified", "auto"):
+        runs = [small_run(name, n, d=4, fraction=0.1)[0]["held"] for n in TENTHS]
+        print(f"{name:<12}" + "".join(f"{found / 2**20:>12.2f}" for found in runs), flush=True)
 
 
-def small_run(name, n, d=16, size=None):
+def small_run(name, n, d=16, size=None, fraction=0.01):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 4, n)
     X = rng.normal(size=(n, d)).astype(np.float32) + 2 * rng.normal(size=(4, d))[y].astype("f4")
-    asked = {"size": size} if size else {"fraction": 0.01}
+    asked = {"size": size} if size else {"fraction": fraction}
     request = Request(strategy=make_strategy(name), **asked)
     folder = tempfile.TemporaryDirectory()
     group = zarr.open_group(f"{folder.name}/source.zarr", mode="w")

@@ -6,7 +6,8 @@ The table of encoding.py, 20 columns, in files of parquet. On a LocalCluster of 
 thread: opened, a tenth of the rows selected and written, as `dask-distill run` does; before and
 after it the same workers read all columns of it with pyarrow, a file a task. Beside it Dask's own
 `read_parquet(...).sample(frac=0.1).to_parquet(...)`. Memory is the most that a worker's process
-has held (the kernel's high-water mark), its libraries included.
+has held (the kernel's high-water mark), its libraries included. `--strategy auto:trust=1` is `auto`
+with that option: cells, whatever the sample says.
 """
 
 import argparse
@@ -81,7 +82,9 @@ def measure(client, folder, temporary, strategy, label):
     before, started = read(), time.perf_counter()
     dataset = open_dataset(str(folder), labels=label)
     opened = time.perf_counter() - started
-    coreset = distill(dataset, fraction=0.1, strategy=strategy)
+    name, *options = strategy.split(":")
+    options = {key: float(value) for key, value in (one.split("=") for one in options)}
+    coreset = distill(dataset, fraction=0.1, strategy=name, options=options)
     selected = time.perf_counter() - started
     coreset.to_parquet(temporary / f"{strategy}.parquet")
     whole = time.perf_counter() - started

@@ -5,12 +5,16 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from dask_distill import InputError, distill
+from dask_distill.data.dataset import as_dataset
+from dask_distill.selection.plan import make_plan
+from dask_distill.selection.request import Request
 from dask_distill.strategies import Auto
 from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
 
@@ -191,6 +195,38 @@ def test_allocate__candidates_where_neither_blocks_nor_sample_suffice():
     assert not found.sampled[0]
     assert found.cells.sum() == 160
     assert np.all(found.cells == 5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_footprint__as_many_rows_meet_at_most_whatever_the_size(data):
+    blocks = data.draw(st.integers(1, 60), "blocks")
+    classes = data.draw(st.integers(1, 5), "classes")
+    rng = np.random.default_rng(data.draw(st.integers(0, 99), "seed"))
+    by_block = rng.integers(0, 10 ** rng.integers(1, 6, classes), (blocks, classes)) + 1
+    counts = by_block.sum(axis=0)
+    quotas = (counts * rng.uniform(0, 1, classes) ** 3).astype(np.int64)
+    sizes = np.minimum(counts, 10_000 // classes)
+    found = allocate(quotas, counts, by_block, sizes, by_block * 1.0)
+    # a row of the sample may be a candidate, too
+    meet = min(found.cells[:, ~found.local].sum() + sizes.sum(), counts.sum())
+    need = Auto().footprint(int(counts.sum()), 8, classes, int(quotas.sum()))
+    assert meet <= need.pool(int(counts.sum()), blocks)
+
+
+def test_plan__what_meets_does_not_grow_with_the_rows_selected():
+    def meeting(rows, fraction):
+        features = da.zeros((rows, 217), dtype="f4", chunks=(100_000, 217))
+        data = as_dataset(features, da.zeros(rows, dtype="i8", chunks=100_000))
+        request = Request(strategy=Auto(), fraction=fraction)
+        made = make_plan(data, request, workers=2)
+        # a selected row's number, weight and class stay
+        return made.coordinator_bytes - made.worker_bytes - 40 * made.size
+
+    assert meeting(10_000_000, 0.1) < 2**30
+    # blocks, of 32 MiB, are four times as many; of a tenth or a hundredth alike
+    assert meeting(40_000_000, 0.1) < 4 * meeting(10_000_000, 0.1)
+    assert meeting(40_000_000, 0.1) == meeting(40_000_000, 0.05)
 
 
 def test_block_shares__sums_of_the_sample_drawn_to_the_class():

@@ -9,21 +9,22 @@ from dask_distill.conversation.converse import choose, converse
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import RawBlock, block_bounds
+from dask_distill.proxy import fitting
 from dask_distill.runtime.runner import LocalRunner
-from dask_distill.strategies import auto, make_strategy
+from dask_distill.strategies import make_strategy
 from dask_distill.survey.survey import Survey, valid_block
 
 _fitted = {}
 
 
-def _fit_once(schema, fit=auto.fit_ensemble):
+def _fit_once(schema, fit=fitting.fit_ensemble):
     """The proxy of a cut, which is the same for all sizes."""
     if id(schema) not in _fitted:
         _fitted[id(schema)] = schema, fit(schema)
     return _fitted[id(schema)][1]
 
 
-auto.fit_ensemble = _fit_once
+fitting.fit_ensemble = _fit_once
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def plan_of(asked: Asked, workers: int, classes: int | None = None) -> Plan:
         needs.append(certify.footprint(n, reduced or d, selected))
     value = max(4, dataset.features.dtype.itemsize)
     offered = offered_rows(n, assumed) * d * value
-    pools = [int(min(n, need.pool_rows) * (d * value + 48)) for need in needs]
+    pools = [need.pool(n, blocks) * (d * value + 48) for need in needs]
     apart = _rows_apart(asked, selected)
     if strategy.counts_chosen:
         pools[0] += apart * (d * value + 48)

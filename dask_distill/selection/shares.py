@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, false_discovery_control
 
 from dask_distill.kernels.quotas import class_quotas
 from dask_distill.strategies.base import Strategy
@@ -171,6 +170,10 @@ def _short(table: Sequence[Mapping[str, Any]], due: Floats) -> list[dict[str, An
     rows = np.array([entry["rows"] for entry in table], np.float64)
     selected = np.array([entry["selected"] for entry in table], np.float64)
     tested = np.flatnonzero(due >= _EXPECTED)
+    if not np.any(selected[tested] < due[tested] / 2):
+        return []
+    from scipy.stats import binom, false_discovery_control
+
     chance = binom.cdf(selected[tested], rows[tested], due[tested] / rows[tested])
     below = false_discovery_control(chance) < _CHANCE
     short = tested[below & (selected[tested] < due[tested] / 2)]

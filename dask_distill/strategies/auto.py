@@ -26,7 +26,13 @@ from dask_distill.proxy.fitting import judge_of
 from dask_distill.proxy.models import Proxy, score
 from dask_distill.proxy.scaling import Scaling
 from dask_distill.strategies.base import AS_IT_IS, BALANCE, TARGETS, Footprint, Ranges, Strategy
-from dask_distill.strategies.parts.allocation import POOL_FACTOR, allocate, block_shares
+from dask_distill.strategies.parts.allocation import (
+    LOCAL_QUOTA,
+    POOL_FACTOR,
+    POOL_ROWS,
+    allocate,
+    block_shares,
+)
 from dask_distill.strategies.parts.candidates import (
     Chosen,
     Picked,
@@ -353,9 +359,22 @@ class Auto(Strategy):
         return told if choice.decision is None else told | {"decision": choice.decision.facts()}
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
-        """Blocks keep their representatives; 2.5 candidates a selected row and the sample meet."""
-        per_row = (4 * d + 40) * POOL_FACTOR * size / n
-        return Footprint(1, per_row, 0.0, POOL_FACTOR * size + min(n, SAMPLE_ROWS))
+        """Blocks keep their representatives; 2.5 candidates a selected row and the sample meet.
+
+        But not of classes of which a block has enough to finish alone. Questions are those of a
+        stratified sample, where one may be drawn.
+        """
+        sample = min(n, SAMPLE_ROWS)
+        drawn = _DRAWN.footprint(n, d, classes, size)
+        may_draw = self.settled is None
+        return Footprint(
+            rounds=drawn.rounds if may_draw else 1,
+            state_bytes_per_row=(4 * d + 40) * POOL_FACTOR * size / n,
+            answer_bytes_per_block=drawn.answer_bytes_per_block if may_draw else 0.0,
+            pool_rows=POOL_FACTOR * size + sample,
+            pool_rows_of_a_block=POOL_FACTOR * LOCAL_QUOTA * classes,
+            pool_rows_beside=POOL_ROWS + sample,
+        )
 
     def _shares(
         self,

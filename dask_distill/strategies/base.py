@@ -1,5 +1,6 @@
 """What a strategy adds to a conversation: a name, its needs, the first question."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from dask_distill.support.options import OneOf, check_options
 from dask_distill.survey.schema import Schema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Footprint:
     """What a strategy needs, for the plan.
 
@@ -26,6 +27,8 @@ class Footprint:
         Rows that meet on the coordinator at once.
     worked_bytes : float
         What the coordinator works with beside them.
+    pool_rows_of_a_block, pool_rows_beside : float
+        At most so many of them come from each block, and from elsewhere, whatever the size.
     """
 
     rounds: int
@@ -33,6 +36,13 @@ class Footprint:
     answer_bytes_per_block: float
     pool_rows: float
     worked_bytes: float = 0.0
+    pool_rows_of_a_block: float = math.inf
+    pool_rows_beside: float = 0.0
+
+    def pool(self, n: int, blocks: int) -> int:
+        """Rows that meet at once, of n in so many blocks: at most."""
+        bound = self.pool_rows_beside + blocks * self.pool_rows_of_a_block
+        return int(min(n, self.pool_rows, bound))
 
 
 # options by name: (low, high) of a float, or a tuple of choices

@@ -359,9 +359,9 @@ class Combined(SteppedRanking):
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows and keys; then the pool, of which candidates meet."""
         need = super().footprint(n, d, classes, size)
-        return Footprint(
-            need.rounds + 4,
-            need.state_bytes_per_row + 4 * d,
-            need.answer_bytes_per_block,
-            max(_OVERSAMPLE * size, CHEAP),
+        return replace(
+            need,
+            rounds=need.rounds + 4,
+            state_bytes_per_row=need.state_bytes_per_row + 4 * d,
+            pool_rows=max(_OVERSAMPLE * size, CHEAP),
         )

@@ -105,4 +105,9 @@ class Coverage(Stepwise):
         pool = max(self.oversample * size, CHEAP)
         if self.full:
             pool = min(float(n), float(size * len(block_bounds(n, d))))
-        return Footprint(2, 2 * 4 * d + 24, 8.0 * size, pool)
+        return Footprint(
+            rounds=2,
+            state_bytes_per_row=2 * 4 * d + 24,
+            answer_bytes_per_block=8.0 * size,
+            pool_rows=pool,
+        )

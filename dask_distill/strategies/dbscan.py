@@ -199,4 +199,10 @@ class DBSCAN(SteppedRanking):
         together = pool * min(1.0, axes / d) + 3.5 * min(n, SAMPLE_ROWS)
         worked = _WORKED_BYTES * axes * pool
         # projected rows and their cells are in eight bytes an axis each
-        return Footprint(8 + 4, 16 * axes + 24, pool / 4, together, worked)
+        return Footprint(
+            rounds=8 + 4,
+            state_bytes_per_row=16 * axes + 24,
+            answer_bytes_per_block=pool / 4,
+            pool_rows=together,
+            worked_bytes=worked,
+        )

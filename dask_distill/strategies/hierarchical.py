@@ -183,7 +183,12 @@ class Hierarchical(SteppedRanking):
         leaves = self._leaves(n)
         draws = 1 + -(-32 // max(2, 17 - max(1, (leaves - 1).bit_length())))
         rounds = 2 * DRAWS + 2 + draws
-        return Footprint(rounds, 2 * 4 * d + 40, 2.0**18, (DRAWS + 1) * leaves)
+        return Footprint(
+            rounds=rounds,
+            state_bytes_per_row=2 * 4 * d + 40,
+            answer_bytes_per_block=2.0**18,
+            pool_rows=(DRAWS + 1) * leaves,
+        )
 
     def _leaves(self, n: int) -> int:
         return self.leaves or max(1, min(n // _ROWS_A_LEAF, _MOST_LEAVES))

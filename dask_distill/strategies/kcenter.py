@@ -144,12 +144,22 @@ class KCenter(Stepwise):
             # filter copies and centers are held beside the rows, and pools come a third of the
             # centers at a time
             held += 4 * d
-            return Footprint(60, held + 8 * d * size / n, 2**17, max(64.0, size / 8))
+            return Footprint(
+                rounds=60,
+                state_bytes_per_row=held + 8 * d * size / n,
+                answer_bytes_per_block=2**17,
+                pool_rows=max(64.0, size / 8),
+            )
         # centers go out once, their numbers and radii with most questions, and at last each block
         # tells its rows by center, where it has any
         blocks, rounds = len(block_bounds(n, d)), 11
         told = (170 + 4 * d) * size + 8 * min(n, size * blocks)
-        return Footprint(rounds, held, told / blocks / rounds, OVERSAMPLING * size)
+        return Footprint(
+            rounds=rounds,
+            state_bytes_per_row=held,
+            answer_bytes_per_block=told / blocks / rounds,
+            pool_rows=OVERSAMPLING * size,
+        )
 
 
 def _with_outliers(together: int) -> int:

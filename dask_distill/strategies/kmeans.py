@@ -206,4 +206,9 @@ class KMeans(Stepwise):
         """Blocks hold their rows; sums of the clusters in each block travel every round."""
         rounds = 2 * DRAWS + self.iterations + 3
         per_block = min(size, n) * (8 * d + 24)
-        return Footprint(rounds, 2 * 4 * d + 40, per_block, (DRAWS + 1) * size)
+        return Footprint(
+            rounds=rounds,
+            state_bytes_per_row=2 * 4 * d + 40,
+            answer_bytes_per_block=per_block,
+            pool_rows=(DRAWS + 1) * size,
+        )

@@ -59,4 +59,9 @@ class KMedoids(Stepwise):
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Blocks hold their rows; candidates meet."""
-        return Footprint(2, 2 * 4 * d + 24, 8.0 * size, max(self.oversample * size, CHEAP))
+        return Footprint(
+            rounds=2,
+            state_bytes_per_row=2 * 4 * d + 24,
+            answer_bytes_per_block=8.0 * size,
+            pool_rows=max(self.oversample * size, CHEAP),
+        )

@@ -159,7 +159,12 @@ class Spaced(Stepwise):
 
     def footprint(self, n: int, d: int, classes: int, size: int) -> Footprint:
         """Candidates meet: as many as there are stretches, some times the size."""
-        return Footprint(1, 4 * d + 16, 40.0 * size, 4.0 * size)
+        return Footprint(
+            rounds=1,
+            state_bytes_per_row=4 * d + 16,
+            answer_bytes_per_block=40.0 * size,
+            pool_rows=4.0 * size,
+        )
 
 
 def nearest_time(

@@ -201,12 +201,7 @@ class Strata(SteppedRanking):
         need = super().footprint(n, d, classes, size)
         strata_bits = max(1, (self.strata - 1).bit_length())
         draws = 1 + -(-32 // max(2, 17 - strata_bits))
-        return Footprint(
-            need.rounds + 2 + draws,
-            need.state_bytes_per_row,
-            need.answer_bytes_per_block,
-            need.pool_rows,
-        )
+        return replace(need, rounds=need.rounds + 2 + draws)
 
 
 def difficulty(scores: dict[str, npt.NDArray[np.float32]], name: str) -> npt.NDArray[np.float32]:

@@ -333,7 +333,12 @@ class Ranking(Strategy):
         # only the first digit's histogram is more than some cells; scores lie in few of its cells
         rows, cells = block_rows(n, d), 2.0 ** (_HISTOGRAM_BITS + 1)
         filled = min(rows, _SCORE_CELLS) if self.uses_proxy else cells * -np.expm1(-rows / cells)
-        return Footprint(rounds, held, 16 * filled / rounds, 0)
+        return Footprint(
+            rounds=rounds,
+            state_bytes_per_row=held,
+            answer_bytes_per_block=16 * filled / rounds,
+            pool_rows=0,
+        )
 
 
 def _choice(

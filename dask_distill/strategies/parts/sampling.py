@@ -5,7 +5,7 @@ every row knows its chance; the last measures what the draw is worth as a sample
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -335,9 +335,8 @@ class Scored(Ranking):
         """Two questions more, and a chance for each row, where a sample is drawn."""
         need = super().footprint(n, d, classes, size)
         more = 2 if self.sample else 0
-        return Footprint(
-            need.rounds + more,
-            need.state_bytes_per_row + 4 * more,
-            need.answer_bytes_per_block,
-            need.pool_rows,
+        return replace(
+            need,
+            rounds=need.rounds + more,
+            state_bytes_per_row=need.state_bytes_per_row + 4 * more,
         )

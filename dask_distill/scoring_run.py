@@ -69,7 +69,7 @@ def scoring_run(
         As for `Scores.write`.
     criteria : sequence of str
     words : mapping
-        Of a `Request`: seed, on_invalid, scale, missing_label.
+        Of a `Request`: seed, on_invalid, scale, missing_label, reduce, time_scale.
     proxy : "linear" or "ensemble"
         As for `score`.
     resume : bool

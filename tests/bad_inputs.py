@@ -1045,6 +1045,17 @@ BAD: dict[str, Bad] = {
         "proxy must be one of linear, ensemble, or a fitted estimator, got 'trees'",
         command=score("--proxy", "trees"),
     ),
+    "score in more directions than features": Bad(
+        "at most the 2 features there are, got 3", command=score("--reduce", "pca:3")
+    ),
+    "score in a space that is not known": Bad(
+        "reduce must be one of pca:32", command=score("--reduce", "umap:3")
+    ),
+    "score by a time scale without time": Bad(
+        "--time-scale 5 needs to know when each row was, got no time; pass --time",
+        command=score("--time-scale", "5"),
+    ),
+    "score by a time that is not there": Bad("when", command=score("--time", "when")),
     "score without labels": Bad(
         "labels must be given for gradient, el2n, got none; pass --labels",
         group(X=X),

@@ -132,6 +132,9 @@ COMMANDS = {
             "criteria": ["--criteria", "entropy"],
             "proxy": ["--proxy", "ensemble"],
             "missing_label": ["--missing-label", "1"],
+            "reduce": ["--reduce", "pca:2"],
+            "time": ["--time", "t"],
+            "time_scale": ["--time-scale", "5"],
             "scale": ["--scale", "rank"],
             "on_missing": ["--on-missing", "error"],
             "resume": ["--resume"],
@@ -254,6 +257,7 @@ BESIDE = {
     ("run", "time_scale"): ["--time", "t"],
     ("run", "from_scores"): ["--strategy", "entropy"],
     ("plan", "time_scale"): ["--time", "t"],
+    ("score", "time_scale"): ["--time", "t"],
 }
 CASES = [(command, name) for command, (_, words) in COMMANDS.items() for name in words]
 

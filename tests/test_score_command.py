@@ -58,6 +58,30 @@ def test_score__command_writes_what_the_function_gives(source, target):
     assert os.listdir() == sorted(["in.npz", target], key=os.listdir().index)
 
 
+SPACES = {
+    "--reduce pca:2": {"reduce": "pca:2"},
+    "--reduce svd:2:all": {"reduce": "svd:2:all"},
+    "--time t --time-scale 300": {"time": np.arange(N) * 1.0, "time_scale": 300},
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_score__command_in_a_space_writes_what_the_function_gives_there(source, space):
+    X, y = source
+    np.savez("in.npz", X=X, y=y, t=np.arange(N) * 1.0)
+    words = ("score", "in.npz", "out.zarr", *space.split())
+    result = told(*words)
+    found, expected = open_scores("out.zarr"), score(X, y, **SPACES[space])
+    np.testing.assert_array_equal(found.table.compute(), expected.table.compute())
+    assert not np.array_equal(found.table.compute(), score(X, y).table.compute())
+    # which a selection in that space takes, and none without; another space is not gone on with
+    how = ("--size", "60", "--strategy", "gradient", "--from-scores", "out.zarr", "--quiet")
+    run("run", "in.npz", "rows.zarr", *how, *space.split())
+    assert "scores must be made with the" in run("run", "in.npz", "other.zarr", *how, code=2).stderr
+    assert told(*words, "--resume")["digest"] == result["digest"]
+    assert "is null" in run("score", "in.npz", "out.zarr", "--resume", code=2).stderr
+
+
 def test_score__another_input_is_not_resumed(source):
     run("score", "in.npz", "out.zarr", "--quiet")
     X, y = source

@@ -1090,10 +1090,11 @@ BAD: dict[str, Bad] = {
         source="out.zarr",
         target="other.zarr",
     ),
-    "scores of all rows by numbers": Bad(
-        "--scores all must be asked for where labels are classes, got --task regression",
-        group(X=X, y=np.linspace(0, 1, 20)),
-        more=size("--scores", "all", "--task", "regression"),
+    "scores of all rows that nothing judges": Bad(
+        "--scores all must be asked for where a model judges rows, got --task multilabel and "
+        "strategy kcenter, for which none is fitted: .*; pass --strategy gradient, or leave out",
+        group(X=X, y=np.arange(40).reshape(20, 2) % 2),
+        more=size("--scores", "all", "--task", "multilabel", "--strategy", "kcenter"),
     ),
     "scores of all rows where something is": Bad(
         "target 'out.scores.zarr' exists; choose another, or pass --overwrite",

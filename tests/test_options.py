@@ -364,7 +364,7 @@ def seen(made, monkeypatch):
         "dask_distill.scoring_run.score_and_write",
         lambda job, progress: (
             notes.append(("score", job.criteria, job.kind, job.checkpoint.request)),
-            (scores, copy.deepcopy(written)),
+            (scores, copy.deepcopy(written), None),
         )[1],
     )
     replace("dask_distill.selection.resume.open_checkpoint", keep=True)

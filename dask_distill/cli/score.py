@@ -92,7 +92,7 @@ def score(
 
     with place.connect() as client, progress_display(quiet or as_json) as progress:
         with warnings_as_lines():
-            scores, receipt = score_and_write(job, progress)
+            scores, receipt, _ = score_and_write(job, progress)
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
     receipt["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
     told = {key: scores.provenance.get(key) for key in _TOLD}

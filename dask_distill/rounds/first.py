@@ -5,7 +5,7 @@ kernels in `composable`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,14 @@ States = npt.NDArray[np.object_]
 _SHARE = 1.2
 # those that fall short of it go on to so many times as many picks, and then as far as need be
 _GROWTH = (2.0, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class TraversedBlock:
+    """A block, and how far its traversal has come."""
+
+    held: Held
+    traversal: FarthestFirst
 
 
 def candidates(
@@ -207,31 +215,29 @@ def _begun(
 
 def _extended(states: States, cut: float, growth: float, most: int) -> States:
     """The traversal, gone on with towards the cut."""
-    held: Held = states[0]
-    assert held.traversal is not None
-    picks = min(most, len(held.rows), growth * len(held.traversal.indices) + 8)
+    begun: TraversedBlock = states[0]
+    held, before = begun.held, begun.traversal
+    picks = min(most, len(held.rows), growth * len(before.indices) + 8)
     with single_threaded():
-        before = held.traversal
         return _boxed(held, traversed(held.X, int(picks), before=before, stop_squared=float(cut)))
 
 
 def _radii(states: States) -> npt.NDArray[np.float64]:
     """Squared insertion radii: all that a cut needs to know."""
-    radii: npt.NDArray[np.float64] = states[0].traversal.squared_radii.copy()
-    return radii
+    begun: TraversedBlock = states[0]
+    return begun.traversal.squared_radii.copy()
 
 
 def _offered(states: States, cut: float, *, names: Sequence[str], unit: float) -> pd.DataFrame:
     """The rows that were picked above the cut, and what each stands for."""
-    held: Held = states[0]
-    assert held.traversal is not None
-    picks = above(held.traversal, float(cut))
+    begun: TraversedBlock = states[0]
+    held, picks = begun.held, above(begun.traversal, float(cut))
     X = held.X[picks]
     with single_threaded():
         masses, reaches = np.empty(0), np.empty(0)
         if len(picks):
             masses, reaches = stood_for(held.X, X, held.mass)
-    radii = held.traversal.radii[: len(picks)]
+    radii = begun.traversal.radii[: len(picks)]
     return frame_of(held.rows[picks], held.number, X, radii, reaches, masses * unit, names)
 
 
@@ -258,5 +264,5 @@ def _states(blocks: int) -> dict[str, Any]:
 
 def _boxed(held: Held, traversal: FarthestFirst) -> States:
     box = np.empty(1, object)
-    box[0] = replace(held, traversal=traversal)
+    box[0] = TraversedBlock(held, traversal)
     return box

@@ -7,7 +7,7 @@ counted. Selections and trainings run on the active client, or on Dask's threads
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,14 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import take_rows
 from dask_distill.data.weighted import measured, with_weights
 from dask_distill.errors import InputError
-from dask_distill.evaluation.bench import HELD_OUT, POOL, Bench, cpu_seconds
+from dask_distill.evaluation.bench import HELD_OUT, POOL, Bench
 from dask_distill.evaluation.curve_points import BASELINE, EVERYTHING, CurveDraw, points_of
 from dask_distill.evaluation.curve_pool import CurvePool
 from dask_distill.evaluation.curve_result import SizeCurve
 from dask_distill.evaluation.curve_sizes import check_sizes, rows_of_size
 from dask_distill.evaluation.curve_verdict import judged_by, verdict_on_curve
-from dask_distill.evaluation.losses import untold
 from dask_distill.evaluation.metrics import Measures, check_objective, measures_of
+from dask_distill.evaluation.notes import Remarks, StandIn, weight_of
 from dask_distill.evaluation.splits import (
     Rows,
     Split,
@@ -39,7 +39,6 @@ from dask_distill.evaluation.splits import (
     pool_rows,
     split_rows,
     valid_rows,
-    weight_notes,
     weights_here,
 )
 from dask_distill.evaluation.statistics import MAJORITY
@@ -171,6 +170,8 @@ def size_curve(
     objective = next(iter(asked), "accuracy")
     verdict = verdict_on_curve(points, list(chosen), objective=objective, seeds=seeds)
     bounded = part == max_rows < dataset.n - tests
+    notes = _notes(dataset, part if bounded else None, len(draws) - 2 * seeds, trials)
+    notes = replace(notes, copies=copies, whole=whole)
     return SizeCurve(
         verdict=copies.verdict(verdict),
         rows=dataset.n,
@@ -179,10 +180,7 @@ def size_curve(
         classes=len(classes),
         seeds=tuple(split.seed for split in splits),
         points=points,
-        notes=(
-            *_notes(part if bounded else None, dataset.n, len(draws) - 2 * seeds, trials),
-            *(*whole, *copies.notes(), *weight_notes(dataset)),
-        ),
+        notes=notes.told(),
         copies=copies,
         objective=judged_by(points, objective),
         rarest_class=str(classes[rarest]),
@@ -360,15 +358,12 @@ def _warned_once(strategies: Mapping[str, Strategy]) -> Iterator[None]:
 
 
 def _notes(
-    part: int | None, rows: int, selections: int, trials: Sequence[Sequence[Trial]]
-) -> tuple[str, ...]:
-    notes = []
-    if part is not None:
-        notes.append(
-            f"Selected from {part:,} of {rows:,} rows, drawn at random for each seed; shares are "
-            "of these. max_rows / --max-rows raises it."
-        )
-    found = [trial for each in trials for trial in each if trial.way != MAJORITY]
-    seconds = cpu_seconds(found)
-    notes.append(f"{selections} selections, and {len(found)} trainings in {seconds:.0f} s of CPU.")
-    return (*untold(found), *notes)
+    dataset: Dataset, part: int | None, selections: int, trials: Sequence[Sequence[Trial]]
+) -> Remarks:
+    """What was selected from, and what it took; the majority's trainings look at no features."""
+    return Remarks(
+        trials=[trial for each in trials for trial in each if trial.way != MAJORITY],
+        selections=selections,
+        selected_from=None if part is None else StandIn(part, dataset.n),
+        weighted_by=weight_of(dataset),
+    )

@@ -17,6 +17,7 @@ from dask_distill.coreset import Coreset, open_coreset
 from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.growing.pieces import Look, Pieces, pieces_of
+from dask_distill.growing.start import summary_of
 from dask_distill.growing.update import grown
 from dask_distill.runtime.progress import Progress
 from dask_distill.selection.select import SelectionWarning
@@ -265,8 +266,7 @@ def _commit(
 ) -> tuple[Summary, Committed]:
     """One batch, selected anew with all before it, in the target's place."""
     coreset = grown(summary, batch, progress=progress)
-    assert coreset.summary is not None
-    coreset = replace(coreset, summary=replace(coreset.summary, taken=dict(taken)))
+    coreset = replace(coreset, summary=replace(summary_of(coreset), taken=dict(taken)))
     if summary.batches == 0:
         names_of(coreset).warn(stacklevel=2)
     receipt = write_subset(
@@ -274,8 +274,7 @@ def _commit(
     )
     # what comes next reads these rows from the target: nothing piles up in memory
     written = open_coreset(target, storage_options)
-    assert written.summary is not None
-    return written.summary, Committed(written, receipt, batch.n, time.perf_counter() - begun)
+    return summary_of(written), Committed(written, receipt, batch.n, time.perf_counter() - begun)
 
 
 def grow(

@@ -21,6 +21,7 @@ from dask_distill.runtime.progress import Progress
 from dask_distill.search.run import with_strategy_found
 from dask_distill.selection.checkpoint import Checkpoint, Receipts
 from dask_distill.selection.given_scores import check_given_scores
+from dask_distill.selection.ground import Surveyed
 from dask_distill.selection.marks import columns_named
 from dask_distill.selection.request import TASKS, Asked, Request
 from dask_distill.selection.resume import going_on, open_checkpoint, refuse_changed
@@ -220,7 +221,12 @@ def distill(
 
 
 def _selected(
-    asked: Asked, progress: Progress | None, receipts: Receipts, *, depth: int = 3
+    asked: Asked,
+    progress: Progress | None,
+    receipts: Receipts,
+    *,
+    depth: int = 3,
+    known: Surveyed | None = None,
 ) -> Coreset:
     """The rows; the strategy is searched for first, where the request leaves that to a search."""
     for line in warned_before(asked.request):
@@ -231,7 +237,7 @@ def _selected(
         search = None
         if isinstance(asked.request.strategy, Search) and receipts.selection() is None:
             asked, run, search = with_strategy_found(asked, run)
-        found = select(asked, run, receipts, search=search)
+        found = select(asked, run, receipts, search=search, known=known)
     for line in warned_after(found.provenance):
         warnings.warn(line, SelectionWarning, stacklevel=depth)
     return Coreset.of(found)
@@ -297,8 +303,11 @@ def select_and_write(
     progress: Progress | None,
     *,
     scores: bool = False,
+    known: Surveyed | None = None,
 ) -> tuple[Coreset, dict[str, Any]]:
     """What `distill_to_zarr` does, once it has a checkpoint.
+
+    ``known`` is what the survey found, where another stage of the job has made it.
 
     Raises
     ------
@@ -311,7 +320,7 @@ def select_and_write(
             found = store.summary(target, storage_options=storage_options)
             receipt = found | {"seconds": 0.0}
         else:
-            coreset = _selected(asked, progress, checkpoint, depth=4)
+            coreset = _selected(asked, progress, checkpoint, depth=4, known=known)
             started = time.perf_counter()
             how: Any = {"scores": scores, "progress": progress, "run": checkpoint.run}
             noted = {**checkpoint.request, "fingerprint": checkpoint.fingerprint}

@@ -29,9 +29,11 @@ from dask_distill.selection.provenance import dropped_facts, input_facts, versio
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.scored import ChunkScorer, scored, starts_of
 from dask_distill.selection.select import SelectionWarning
+from dask_distill.selection.task import target_model, wide_target
 from dask_distill.sources.frames import Given, named
 from dask_distill.spaces.scales import stray_warning
 from dask_distill.spaces.words import make_reduction
+from dask_distill.strategies.base import Strategy
 from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.scorers import REPORTED, Scorer
@@ -141,48 +143,59 @@ def score(
     asked = asked_for(dataset, wanted, seed=seed, proxy=proxy, **words, **space)
     refuse_asynchronous()
     with measured_run(progress) as run:
-        scores = scores_of(asked, wanted, run, kind=kind)
+        asked = replace(asked, dataset=measured(asked.dataset))
+        scores = scores_of(surveyed_for(asked, run), asked, wanted, run, kind=kind)
     if line := stray_warning(scores.provenance):
         warnings.warn(line, SelectionWarning, stacklevel=2)
     return scores
 
 
 def asked_for(
-    dataset: Dataset, criteria: tuple[str, ...], *, proxy: Any = None, **words: Any
+    dataset: Dataset,
+    criteria: tuple[str, ...],
+    *,
+    proxy: Any = None,
+    strategy: Strategy | None = None,
+    **words: Any,
 ) -> Asked:
     """What `score` asks of a data set, checked; ``words`` are those of a `Request`.
+
+    A ``strategy`` is given where it judges rows by a target that is no class.
 
     Raises
     ------
     InputError
     """
-    _refuse_unlabelled(criteria, dataset, proxy)
-    strategy = Gradient() if dataset.labels is not None else Entropy()
+    if strategy is None:
+        _refuse_unlabelled(criteria, dataset, proxy)
+        strategy = Gradient() if dataset.labels is not None else Entropy()
     return Request(strategy=strategy, size=1, proxy=proxy, **words).of(dataset)
 
 
-def scores_of(
-    asked: Asked,
-    criteria: tuple[str, ...],
-    run: Run,
-    receipts: Receipts | None = None,
-    *,
-    kind: str = "linear",
-) -> Scores:
-    """What `score` gives, of a request that is checked; makes the survey.
+def surveyed_for(asked: Asked, run: Run, receipts: Receipts | None = None) -> Ground:
+    """The survey that scoring begins with, of a request that is checked.
 
     ``receipts`` are those of a run that may be resumed.
     """
-    asked = replace(asked, dataset=measured(asked.dataset))
-    dataset = asked.dataset
-    raw = raw_blocks(dataset, run.runner)
     with _of_classes():
-        ground = surveyed(raw, asked, run, receipts or Receipts())
+        raw = raw_blocks(asked.dataset, run.runner)
+        return surveyed(raw, asked, run, receipts or Receipts())
+
+
+def scores_of(
+    ground: Ground, asked: Asked, criteria: tuple[str, ...], run: Run, *, kind: str = "linear"
+) -> Scores:
+    """What `score` gives, of what the survey has found."""
+    dataset, request = asked.dataset, asked.request
     ground = scaled(ground, asked, run)
     outline, scales, before = ground.outline, ground.scales, ground.judge_before
     ground = reduced(ground, asked, run)
     none: Handle[Any] = run.constant(None)
-    wanted: list[Handle[Any]] = [run.call("proxy", _scorer, ground.schema, ground.judge, kind)]
+    target = None if request.target is None else wide_target(request)
+    if target is None:
+        wanted: list[Handle[Any]] = [run.call("proxy", _scorer, ground.schema, ground.judge, kind)]
+    else:
+        wanted = [target_model(request, ground.schema, run)[0]]
     wanted += [none if one is None else one for one in (scales, before, ground.reducing)]
     made, scaling, first, reducing = run.fetch_all(wanted)
     scorer = ChunkScorer(
@@ -190,15 +203,15 @@ def scores_of(
         outline=outline,
         scales=() if scaling is None else (scaling, first),
         criteria=criteria,
-        starts=starts_of(dataset, reducing),
+        starts=starts_of(dataset, by_blocks=reducing is not None or target is not None),
         all_valid=outline.n == dataset.n,
         d=dataset.d,
         reducing=reducing,
     )
     told = _provenance(asked, ground, criteria)
-    if asked.request.proxy is None:
+    if request.proxy is None:
         told["parameters"]["proxy"] = kind
-    return Scores(scored(dataset, scorer), criteria, told)
+    return Scores(scored(dataset, scorer, target), criteria, told)
 
 
 def _scorer(schema: Schema, judge: Any, kind: str) -> Scorer:
@@ -277,7 +290,8 @@ def _provenance(asked: Asked, ground: Ground, criteria: tuple[str, ...]) -> dict
     return {
         "seed": parameters["seed"],
         "parameters": {name: parameters[name] for name in told if name in parameters}
-        | {"criteria": list(criteria)},
+        | {"criteria": list(criteria)}
+        | ({} if asked.request.target is None else {"task": parameters["task"]}),
         "versions": versions(),
         "input": input_facts(dataset, ground.outline),
         "rows": ground.outline.n,

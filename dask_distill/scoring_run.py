@@ -12,17 +12,29 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.weighted import measured
 from dask_distill.errors import InputError
 from dask_distill.runtime.progress import Progress
-from dask_distill.scoring import asked_for, checked_criteria, checked_proxy, scores_of
+from dask_distill.scoring import (
+    asked_for,
+    checked_criteria,
+    checked_proxy,
+    scores_of,
+    surveyed_for,
+)
 from dask_distill.selection.checkpoint import Checkpoint, describe_request
-from dask_distill.selection.request import Asked
+from dask_distill.selection.ground import Surveyed
+from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.resume import going_on, refuse_changed
 from dask_distill.selection.select import SelectionWarning
 from dask_distill.spaces.scales import stray_warning
 from dask_distill.storage import group as store
 from dask_distill.storage.manifest import KIND, SCORES
 from dask_distill.storage.targets import located
+from dask_distill.strategies.parts.scorers import REPORTED
+from dask_distill.strategies.target_gradient import TargetGradient
 from dask_distill.subset.scores import Scores, open_scores
-from dask_distill.subset.scores_target import check_scores_target, write_scores
+from dask_distill.subset.scores_target import check_scores_target, scores_beside, write_scores
+
+# of a request, what scores hang on
+_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label", "reduce", "time_scale")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,7 +81,7 @@ def scoring_run(
         As for `Scores.write`.
     criteria : sequence of str
     words : mapping
-        Of a `Request`: seed, on_invalid, scale, missing_label.
+        Of a `Request`: seed, on_invalid, scale, missing_label, reduce, time_scale.
     proxy : "linear" or "ensemble"
         As for `score`.
     resume : bool
@@ -109,9 +121,45 @@ def scoring_run(
     )
 
 
+def scoring_beside(
+    dataset: Dataset, target: str | os.PathLike[str], request: Request, **how: Any
+) -> ScoringRun:
+    """Check what is to be scored beside a selection, by the model that it judges rows by.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With strata as labels, where the target is no class and the strategy sees these.
+    target : path or URL
+        Of the subset.
+    request : Request
+        What is selected by.
+    **how
+        Of `scoring_run`: resume, overwrite, storage_options.
+
+    Raises
+    ------
+    InputError
+    """
+    words = {name: getattr(request, name) for name in _SCORED_BY}
+    criteria: Sequence[str] = REPORTED
+    if isinstance(request.strategy, TargetGradient):
+        words |= {name: getattr(request, name) for name in ("strategy", "task", "target")}
+        criteria = (request.strategy.criterion,)
+    elif request.task != "classification" and dataset.labels is None:
+        raise InputError(
+            "--scores all must be asked for where a model judges rows, got --task "
+            f"{request.task} and strategy {request.strategy.name}, for which none is fitted: of "
+            "several labels no classes are made here; pass --strategy gradient, or leave out the "
+            "word all"
+        )
+    judge = request.strategy.judged_by
+    return scoring_run(dataset, scores_beside(target), criteria, words, proxy=judge, **how)
+
+
 def score_and_write(
     job: ScoringRun, progress: Progress | None = None
-) -> tuple[Scores, dict[str, Any]]:
+) -> tuple[Scores, dict[str, Any], Surveyed | None]:
     """Survey, score and write, by the workers.
 
     Parameters
@@ -125,6 +173,9 @@ def score_and_write(
         As they were written.
     receipt : dict
         As from `Scores.write`, and ``seconds`` by phase.
+    known : Surveyed or None
+        What the survey has found, for a selection that follows; None where none was made, or where
+        it lies in receipts that are gone.
 
     Raises
     ------
@@ -134,7 +185,7 @@ def score_and_write(
         Where the run failed; what it has finished is kept for ``resume=True``.
     """
     checkpoint, where = job.checkpoint, (job.target, job.storage_options)
-    started = time.perf_counter()
+    started, known = time.perf_counter(), None
     with going_on(checkpoint):
         if checkpoint.complete:
             refuse_changed(job.asked.dataset, checkpoint, progress)
@@ -142,7 +193,9 @@ def score_and_write(
             surveyed, scores = time.perf_counter(), open_scores(*where)
         else:
             with measured_run(progress, checkpoint.journal) as run:
-                scores = scores_of(job.asked, job.criteria, run, checkpoint, kind=job.kind)
+                ground = surveyed_for(job.asked, run, checkpoint)
+                known = None if checkpoint.resumed else ground.found
+                scores = scores_of(ground, job.asked, job.criteria, run, kind=job.kind)
                 run.wire.mark("survey")
                 sent = {"bytes_on_the_wire": run.wire.figures()}
             surveyed = time.perf_counter()
@@ -160,4 +213,4 @@ def score_and_write(
     ended = time.perf_counter()
     seconds = {"survey": round(surveyed - started, 3), "write": round(ended - surveyed, 3)}
     found = scores if checkpoint.complete else open_scores(*where)
-    return found, receipt | {"seconds": seconds}
+    return found, receipt | {"seconds": seconds}, known

@@ -1045,6 +1045,17 @@ BAD: dict[str, Bad] = {
         "proxy must be one of linear, ensemble, or a fitted estimator, got 'trees'",
         command=score("--proxy", "trees"),
     ),
+    "score in more directions than features": Bad(
+        "at most the 2 features there are, got 3", command=score("--reduce", "pca:3")
+    ),
+    "score in a space that is not known": Bad(
+        "reduce must be one of pca:32", command=score("--reduce", "umap:3")
+    ),
+    "score by a time scale without time": Bad(
+        "--time-scale 5 needs to know when each row was, got no time; pass --time",
+        command=score("--time-scale", "5"),
+    ),
+    "score by a time that is not there": Bad("when", command=score("--time", "when")),
     "score without labels": Bad(
         "labels must be given for gradient, el2n, got none; pass --labels",
         group(X=X),
@@ -1079,10 +1090,11 @@ BAD: dict[str, Bad] = {
         source="out.zarr",
         target="other.zarr",
     ),
-    "scores of all rows by numbers": Bad(
-        "--scores all must be asked for where labels are classes, got --task regression",
-        group(X=X, y=np.linspace(0, 1, 20)),
-        more=size("--scores", "all", "--task", "regression"),
+    "scores of all rows that nothing judges": Bad(
+        "--scores all must be asked for where a model judges rows, got --task multilabel and "
+        "strategy kcenter, for which none is fitted: .*; pass --strategy gradient, or leave out",
+        group(X=X, y=np.arange(40).reshape(20, 2) % 2),
+        more=size("--scores", "all", "--task", "multilabel", "--strategy", "kcenter"),
     ),
     "scores of all rows where something is": Bad(
         "target 'out.scores.zarr' exists; choose another, or pass --overwrite",

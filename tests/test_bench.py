@@ -1,6 +1,7 @@
 """The bench on which evaluations, curves, searches and synthetic rows are judged."""
 
 import ast
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,10 @@ from dask_distill.evaluation.bench import (
     Bench,
     RowsHere,
     SplitWay,
-    everything_note,
     rows_to_judge,
-    subset_note,
-    trainings_note,
 )
 from dask_distill.evaluation.metrics import Measures
+from dask_distill.evaluation.notes import Remarks, StandIn, stand_in
 from dask_distill.evaluation.splits import Split
 from dask_distill.evaluation.training import LabelledRows, train_and_test
 from dask_distill.runtime.runner import LocalRunner
@@ -124,10 +123,40 @@ def test_trials__are_the_same_as_tasks(local_client):
 
 
 def test_notes__say_what_stands_for_what():
-    assert everything_note(1000, 5000).startswith("Everything stands for 1,000 of 5,000 rows")
-    assert subset_note(10, 2000, "; so").endswith("10 of its 2,000 rows, drawn at random; so.")
     (mine,) = bench().trials([(SplitWay("random"), SPLITS[0])], MODELS)
-    assert trainings_note(mine).startswith("2 trainings of at most 40 rows took")
+    none = bench().copies(SPLITS[0])
+    notes = Remarks(
+        copies=none,
+        opening=("First.",),
+        whole=("Of all.",),
+        trials=mine,
+        everything=StandIn(1000, 5000),
+        subset=stand_in(10, 2000, "; so"),
+        left_out=3,
+        tests_vary=True,
+        forward=True,
+        weighted_by="often",
+    ).told()
+    assert notes[:2] == ("First.", "Of all.")
+    assert notes[2].startswith("Everything stands for 1,000 of 5,000 rows")
+    assert notes[3].endswith("10 of its 2,000 rows, drawn at random; so.")
+    assert notes[4].startswith("Rows with NaN were left out, 3 of")
+    assert "that were not selected" in notes[5]
+    assert notes[6].startswith("2 trainings of at most 40 rows took")
+    assert notes[7].startswith("Tested on later rows")
+    assert notes[-1].endswith("scores are weighted by often.")
+
+
+def test_notes__of_what_stands_for_itself_nothing_is_said():
+    assert Remarks(copies=bench().copies(SPLITS[0]), subset=stand_in(5, 5)).told() == ()
+
+
+def test_notes__are_put_together_in_one_place():
+    root = Path(dask_distill.__file__).parent
+    # whoever judges gives facts; sentences with figures are not made elsewhere
+    said = re.compile(r"rows, drawn at random|trainings of at most|Tested on later rows")
+    made = {file for file in root.rglob("*.py") if said.search(file.read_text())}
+    assert {file.name for file in made} == {"notes.py"}
 
 
 def test_training__is_the_matter_of_the_bench_alone():

@@ -132,6 +132,9 @@ COMMANDS = {
             "criteria": ["--criteria", "entropy"],
             "proxy": ["--proxy", "ensemble"],
             "missing_label": ["--missing-label", "1"],
+            "reduce": ["--reduce", "pca:2"],
+            "time": ["--time", "t"],
+            "time_scale": ["--time-scale", "5"],
             "scale": ["--scale", "rank"],
             "on_missing": ["--on-missing", "error"],
             "resume": ["--resume"],
@@ -254,6 +257,7 @@ BESIDE = {
     ("run", "time_scale"): ["--time", "t"],
     ("run", "from_scores"): ["--strategy", "entropy"],
     ("plan", "time_scale"): ["--time", "t"],
+    ("score", "time_scale"): ["--time", "t"],
 }
 CASES = [(command, name) for command, (_, words) in COMMANDS.items() for name in words]
 
@@ -360,7 +364,7 @@ def seen(made, monkeypatch):
         "dask_distill.scoring_run.score_and_write",
         lambda job, progress: (
             notes.append(("score", job.criteria, job.kind, job.checkpoint.request)),
-            (scores, copy.deepcopy(written)),
+            (scores, copy.deepcopy(written), None),
         )[1],
     )
     replace("dask_distill.selection.resume.open_checkpoint", keep=True)

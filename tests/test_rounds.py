@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from dask.utils import key_split
 
-from dask_distill import InputError, candidates, distill, merge_candidates
+from dask_distill import InputError, candidates, distill, merge_candidates, open_dataset
 from dask_distill.data.blocks import block_bounds
 from dask_distill.data.dataset import as_dataset
 from dask_distill.strategies.parts.two_rounds import OfferPicks
@@ -248,6 +248,69 @@ def test_merge__of_a_table_is_the_strategy(scale):
     is_the_strategys(centers, distill(frame, size=40, strategy="kcenter", scale=scale))
 
 
+def sample_weights(kind, n):
+    """Numbers of which some are 0, and all of one block; or all the same but these."""
+    rng = np.random.default_rng(1)
+    weights = rng.integers(0, 5, n) * (1.0 if kind == "whole" else np.pi)
+    weights[4096:8192] = 0
+    return np.where(weights > 0, 2.5, 0) if kind == "even" else weights
+
+
+@pytest.mark.parametrize("how", [{}, {"scale": "standard"}, {"metric": "cosine"}])
+@pytest.mark.parametrize("kind", ["whole", "broken", "even"])
+def test_merge__weighs_as_the_strategy_does(kind, how):
+    X = mixture(13_000, 3) * np.float32([1, 50, 0.01])
+    weights = sample_weights(kind, len(X))
+    features = da.from_array(X, chunks=(1700, 3))
+    offered = candidates(features, 100, sample_weight=weights, **how)
+    centers = merge_candidates(offered, 100, features, sample_weight=weights, **how).compute()
+    expected = distill(X, size=100, strategy="kcenter", sample_weight=weights, options=how)
+    is_the_strategys(centers, expected)
+    # in every round all weight is on some center, and none on rows of weight 0
+    assert centers["_weight"].sum() == pytest.approx(weights.sum())
+    frame = offered.compute()
+    assert frame["_weight"].sum() == pytest.approx(weights.sum())
+    assert (weights[frame["_index"]] > 0).all()
+    merged = merge_candidates(offered, 100, **({"metric": "cosine"} if "metric" in how else {}))
+    assert merged["_weight"].sum().compute() == pytest.approx(weights.sum())
+
+
+def test_candidates__weigh_what_the_nearest_rows_of_their_block_do():
+    X, weights = mixture(13_000, 3), sample_weights("whole", 13_000)
+    frame = candidates(da.from_array(X, chunks=(999, 3)), 80, sample_weight=weights).compute()
+    for number, (start, stop) in enumerate(blocks_of(X)):
+        mine = frame[frame["_block"] == number]
+        there = weights[start:stop] > 0
+        if not there.any():
+            assert mine.empty
+            continue
+        picks, radii, _ = gonzalez(X[start:stop][there], len(mine))
+        np.testing.assert_array_equal(mine["_index"], start + np.flatnonzero(there)[picks])
+        np.testing.assert_allclose(mine["_insertion_radius"], radii, rtol=1e-12)
+        _, nearest = far_from(X[start:stop][there], X[mine["_index"]])
+        expected = np.bincount(nearest, weights[start:stop][there])
+        np.testing.assert_array_equal(mine["_weight"], expected)
+
+
+def test_merge__sample_weights_by_name_and_of_an_opened_data_set(tmp_path):
+    frame = pd.DataFrame(mixture(9_000, 2), columns=["a", "b"])
+    frame["often"] = sample_weights("whole", 9_000)
+    expected = distill(frame, size=40, strategy="kcenter", sample_weight="often")
+    is_the_strategys(
+        merge_candidates(
+            candidates(frame, 40, sample_weight="often"), 40, frame, sample_weight="often"
+        ).compute(),
+        expected,
+    )
+    frame.to_parquet(tmp_path / "weighed.parquet")
+    dataset = open_dataset(tmp_path / "weighed.parquet", sample_weight="often")
+    offered = candidates(dataset, 40)
+    is_the_strategys(merge_candidates(offered, 40, dataset).compute(), expected)
+    # rows alike, where that is asked for
+    alike = candidates(dataset, 40, sample_weight=False).compute()
+    assert alike["_weight"].sum() == 9_000
+
+
 def is_the_strategys(centers, coreset):
     centers = centers.sort_values("_index")
     np.testing.assert_array_equal(centers["_index"], coreset.indices)
@@ -410,6 +473,18 @@ BAD = {
     "an unknown metric": (
         lambda: candidates(X, 5, metric="manhattan"),
         r"metric must be \"euclidean\" or \"cosine\", got 'manhattan'",
+    ),
+    "weights of other rows": (
+        lambda: candidates(X, 5, sample_weight=np.ones(8)),
+        r"sample_weight must have as many rows as features \(9000\), got 8; pass arrays of the .*",
+    ),
+    "weights below 0": (
+        lambda: candidates(X, 5, sample_weight=np.arange(9_000) - 1.0),
+        r"sample_weight must be finite and at least 0, got -1 in row 0 and 1 such in all; mend .*",
+    ),
+    "merge of rows that weigh nothing": (
+        lambda: merge_candidates(OFFERED, 5, X, sample_weight=np.arange(9_000)),
+        r"candidates must be rows of sample weights above 0, got row 0; take them with the .*",
     ),
     "columns named as ours": (
         lambda: candidates(TAKEN, 5),

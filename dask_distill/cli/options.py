@@ -149,6 +149,20 @@ COLUMNS = options(
         help="Read columns as this file says, which plan --write-profile has written.",
     ),
 )
+SPACE = options(
+    click.option(
+        "--reduce",
+        metavar="SPEC",
+        help="Space to compare and judge rows in: pca:32, svd:32, random-projection:64, "
+        "autoencoder:32, module:function; pca:32:all and svd:32:all are fitted on all rows.",
+    ),
+    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
+    click.option(
+        "--time-scale",
+        metavar="LENGTH",
+        help='After how long rows are no longer alike: a number, "6h", or auto.',
+    ),
+)
 SOURCE_OPTIONS = options(
     FEATURES,
     COLUMNS,
@@ -167,18 +181,7 @@ SOURCE_OPTIONS = options(
         metavar="KEY=VALUE",
         help="Option of the strategy.",
     ),
-    click.option(
-        "--reduce",
-        metavar="SPEC",
-        help="Space to select in: pca:32, svd:32, random-projection:64, autoencoder:32, "
-        "module:function; pca:32:all and svd:32:all are fitted on all rows.",
-    ),
-    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
-    click.option(
-        "--time-scale",
-        metavar="LENGTH",
-        help='After how long rows are no longer alike: a number, "6h", or auto.',
-    ),
+    SPACE,
 )
 SEED = click.option("--seed", type=int, default=0, show_default=True)
 SCALE = click.option(

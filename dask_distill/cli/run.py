@@ -33,8 +33,6 @@ from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
 
 _PASSES = {1: "one pass", 2: "two passes", 3: "three passes", 4: "four passes"}
-# of a request, what scores hang on
-_SCORED_BY = ("seed", "on_invalid", "scale", "missing_label", "reduce", "time_scale")
 # of the provenance, what run --json prints
 _TOLD = (
     "rows",
@@ -270,7 +268,7 @@ def run_request(
     from dask_distill.cli.request import prepared
     from dask_distill.clusters.performance import check_performance_report, performance_recorded
     from dask_distill.pipeline import select_and_write
-    from dask_distill.scoring_run import score_and_write
+    from dask_distill.scoring_run import score_and_write, scoring_beside
     from dask_distill.selection.resume import open_checkpoint
 
     started = time.perf_counter()
@@ -282,7 +280,7 @@ def run_request(
     if from_scores is not None:
         request = _with_scores(request, from_scores, storage, scores)
     how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
-    all_scores = None if scores != "all" else _of_all_rows(dataset, target, request, how)
+    all_scores = None if scores != "all" else scoring_beside(dataset, target, request, **how)
     how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
     asked, checkpoint = open_checkpoint(dataset, target, request, **how)
     with (
@@ -292,9 +290,11 @@ def run_request(
         performance_recorded(performance_report),
     ):
         # first: where the subset is, they are
-        beside = None if all_scores is None else score_and_write(all_scores, progress)[1]
+        beside, known = None, None
+        if all_scores is not None:
+            _, beside, known = score_and_write(all_scores, progress)
         coreset, receipt = select_and_write(
-            asked, target, checkpoint, storage, progress, scores=bool(scores)
+            asked, target, checkpoint, storage, progress, scores=bool(scores), known=known
         )
         seconds = time.perf_counter() - started
         count = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -324,27 +324,6 @@ def _with_scores(request: Any, place: str, storage: dict[str, str], scores: str 
             "one of both out"
         )
     return replace(request, scores=open_scores(place, storage))
-
-
-def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -> Any:
-    """What is to be scored beside the selection, by the same model.
-
-    Raises
-    ------
-    InputError
-    """
-    from dask_distill.scoring_run import scoring_run
-    from dask_distill.strategies.parts.scorers import REPORTED
-    from dask_distill.subset.scores_target import scores_beside
-
-    if request.task != "classification":
-        raise InputError(
-            f"--scores all must be asked for where labels are classes, got --task {request.task}; "
-            "leave out the word all"
-        )
-    words = {name: getattr(request, name) for name in _SCORED_BY}
-    how = {**how, "proxy": request.strategy.judged_by}
-    return scoring_run(dataset, scores_beside(target), REPORTED, words, **how)
 
 
 def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dask_distill.cli.options import (
     SCALE,
     SEED,
     SOURCES,
+    SPACE,
     SPLIT,
     STORAGE_OPTION,
     Place,
@@ -27,7 +28,7 @@ from dask_distill.cli.options import (
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.support.text import shown_bytes
 
-_WORDS = ("seed", "on_invalid", "scale")
+_WORDS = ("seed", "on_invalid", "scale", "time_scale")
 # of the provenance, what score --json prints
 _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "bytes_on_the_wire")
 
@@ -59,6 +60,7 @@ _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "by
 @ON_INVALID
 @MISSING_LABEL
 @SCALE
+@SPACE
 @ON_MISSING
 @takes_place
 @STORAGE_OPTION
@@ -90,7 +92,7 @@ def score(
 
     with place.connect() as client, progress_display(quiet or as_json) as progress:
         with warnings_as_lines():
-            scores, receipt = score_and_write(job, progress)
+            scores, receipt, _ = score_and_write(job, progress)
         workers = len(client.scheduler_info(n_workers=-1)["workers"])
     receipt["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
     told = {key: scores.provenance.get(key) for key in _TOLD}
@@ -106,10 +108,12 @@ def scoring(source: str | list[str], target: str, arguments: dict[str, Any]) -> 
     from dask_distill.cli.request import missing_label_of, opened
     from dask_distill.cli.run import tell_doubts
     from dask_distill.scoring_run import scoring_run
+    from dask_distill.spaces.words import named_function
 
     dataset = opened(source, arguments)
     tell_doubts(dataset, arguments["features"])
     words = {name: arguments[name] for name in _WORDS}
+    words["reduce"] = named_function(arguments["reduce"])
     if (word := arguments["missing_label"]) is not None:
         words["missing_label"] = missing_label_of(word, dataset)
     how = {name: arguments[name] for name in ("proxy", "resume", "overwrite")}

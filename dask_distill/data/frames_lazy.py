@@ -132,11 +132,10 @@ def _piece(names: Sequence[str], *columns: npt.NDArray[Any]) -> "pa.Table":
     import pyarrow as pa
 
     single = {n: _plain(c) for n, c in zip(names, columns, strict=True) if c.ndim == 1}
-    table = arrow_of_pandas(pd.DataFrame(single)) if single else None
+    table = arrow_of_pandas(pd.DataFrame(single)) if single else pa.table({})
     found = []
     for name, values in zip(names, columns, strict=True):
         if values.ndim == 1:
-            assert table is not None
             found.append(table.column(name))
         else:
             flat = np.ascontiguousarray(values, values.dtype.newbyteorder("="))

@@ -15,8 +15,10 @@ def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
     InputError
         Unless exactly one of the two is given, and within its range.
     """
-    if (fraction is None) == (size is None):
-        found = "neither" if fraction is None else f"fraction={fraction!r} and size={size!r}"
+    if fraction is None and size is None:
+        raise InputError("exactly one of fraction and size must be given, got neither")
+    if fraction is not None and size is not None:
+        found = f"fraction={fraction!r} and size={size!r}"
         raise InputError(f"exactly one of fraction and size must be given, got {found}")
     if size is not None:
         if isinstance(size, bool) or not isinstance(size, int | np.integer):
@@ -28,7 +30,6 @@ def resolve_size(fraction: float | None, size: int | None, n: int) -> int:
                 else f"size must be from 1 to the number of rows {n}, got {size}"
             )
         return int(size)
-    assert fraction is not None
     if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.number):
         raise InputError(f"fraction must be a number, got {fraction!r}")
     if not (math.isfinite(fraction) and 0 < fraction <= 1):

@@ -145,11 +145,11 @@ class Point(Measured):
     def difference(self, metric: str) -> tuple[float, float, float] | None:
         """The metric's difference to random rows, with its interval."""
         found = self.gains.get(metric)
-        if found is None and metric == "accuracy" and self.gain is not None:
-            assert self.gain_low is not None
-            assert self.gain_high is not None
-            return self.gain, self.gain_low, self.gain_high
-        return found
+        if found is not None or metric != "accuracy":
+            return found
+        mean, low, high = self.gain, self.gain_low, self.gain_high
+        # all three, or none
+        return None if mean is None or low is None or high is None else (mean, low, high)
 
     def flat(self) -> dict[str, Any]:
         """All figures by name: the interval of NAME as NAME_low and NAME_high, gains alike."""

@@ -68,9 +68,9 @@ def _losses(name: str, mine: Sequence[Point], objective: str, seeds: int) -> str
     parts = []
     for metric in metrics:
         wide = [
-            (point, widened(_against(point, metric), len(metrics) * len(mine), seeds))
+            (point, widened(gap, len(metrics) * len(mine), seeds))
             for point in mine
-            if point.difference(metric) is not None
+            if (gap := _against(point, metric)) is not None
         ]
         lost = [f"at {point.rows:,} rows ({bracketed(each)})" for point, each in wide if each.worse]
         if lost:
@@ -78,15 +78,14 @@ def _losses(name: str, mine: Sequence[Point], objective: str, seeds: int) -> str
     return f"{name} is worse than random rows {'; '.join(parts)}. " if parts else ""
 
 
-def _against(point: Point, metric: str) -> Difference:
+def _against(point: Point, metric: str) -> Difference | None:
     found = point.difference(metric)
-    assert found is not None
-    return Difference.of(BASELINE, metric, point.model, found)
+    return None if found is None else Difference.of(BASELINE, metric, point.model, found)
 
 
 def _sign(point: Point, objective: str) -> int:
     gap = _against(point, objective)
-    return int(gap.better) - int(gap.worse)
+    return 0 if gap is None else int(gap.better) - int(gap.worse)
 
 
 def _listed(points: Sequence[Point]) -> str:

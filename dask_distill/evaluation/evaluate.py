@@ -5,21 +5,15 @@ once, where the tasks run; labels alone come here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dask_distill.conversation.run import Run
-from dask_distill.evaluation.bench import (
-    UNSEEN,
-    UNWEIGHTED,
-    Bench,
-    SplitWay,
-    everything_note,
-    subset_note,
-    trainings_note,
-)
+from dask_distill.evaluation.bench import UNWEIGHTED, Bench, SplitWay
 from dask_distill.evaluation.gathering import Gathering
-from dask_distill.evaluation.losses import Losses, untold
+from dask_distill.evaluation.losses import Losses
 from dask_distill.evaluation.metrics import check_objective, measures_of
+from dask_distill.evaluation.notes import Remarks, StandIn, stand_in, weight_of
 from dask_distill.evaluation.origin import labelled_source, labelled_test, timed
 from dask_distill.evaluation.result import (
     WAYS,
@@ -33,7 +27,6 @@ from dask_distill.evaluation.splits import (
     check_numbers,
     class_codes,
     most_rows,
-    weight_notes,
 )
 from dask_distill.evaluation.statistics import MOST_RECALLS, summarise
 from dask_distill.evaluation.training import (
@@ -44,8 +37,6 @@ from dask_distill.evaluation.whole import models_for, passes_of, train_on_all
 from dask_distill.runtime.progress import Progress
 from dask_distill.subset.subset import Subset
 from dask_distill.support.metrics import as_metrics, metric_named
-
-_FORWARD = "Tested on later rows than those trained on; the subset's later rows are left out, too."
 
 
 def evaluate(
@@ -159,6 +150,8 @@ def evaluate(
     bounded = len(splits[0].everything) == max_rows < dataset.n - tests and not passes
     found = _judged(trials, classes, rarest, tests, [*asked, "accuracy"][0], bounded)
     taken = coreset.provenance.get("seconds", {}).get("total")
+    notes = _notes(job, size, splits[0], bounded=bounded)
+    notes = replace(notes, copies=copies, opening=found.pop("notes"), whole=whole, trials=trials)
     return Evaluation(
         verdict=copies.verdict(found.pop("verdict")),
         cost=cost_of(found["scores"], taken, bounded=bounded),
@@ -169,10 +162,7 @@ def evaluate(
         classes=len(classes),
         seeds=tuple(split.seed for split in splits),
         selection_seconds=taken,
-        notes=(
-            *(*found.pop("notes"), *whole, *_notes(job, size, splits[0], bounded, trials)),
-            *(*copies.notes(), *weight_notes(dataset)),
-        ),
+        notes=notes.told(),
         copies=copies,
         **found,
     )
@@ -220,7 +210,7 @@ def _judged(
         "verdict": verdict_on_subset(
             scores, differences, bounded=bounded, objective=objective, seeds=seeds
         ),
-        "notes": notes + Losses.of(differences, seeds, objective).notes() + untold(trials),
+        "notes": notes + Losses.of(differences, seeds, objective).notes(),
         "worst_class": worst_class_of(trials, classes),
         "rarest_class": str(classes[rarest[0]]),
     }
@@ -232,27 +222,14 @@ def _ways(models: dict[str, Any], unlike: bool) -> tuple[str, ...]:
     return tuple(way for way in WAYS if way != UNWEIGHTED or (weighs and unlike))
 
 
-def _notes(
-    job: Gathering,
-    size: int,
-    split: Split,
-    bounded: bool,
-    trials: Sequence[Trial],
-) -> tuple[str, ...]:
-    notes = []
-    if bounded:
-        notes.append(everything_note(len(split.everything), job.dataset.n))
-    left_out = len(job.part) - len(job.complete)
-    if size + left_out < len(job.coreset):
-        notes.append(subset_note(size, len(job.coreset)))
-    if left_out:
-        notes.append(f"Rows with NaN were left out, {left_out:,} of the subset's too.")
-    if len(split.test):
-        notes.append(UNSEEN)
-    else:
-        notes.append(
-            "All draws are tested on the same rows: intervals tell of draws and trainings, not of "
-            "other test rows."
-        )
-    notes.append(trainings_note(trials))
-    return (*notes, *([] if split.until is None else [_FORWARD]))
+def _notes(job: Gathering, size: int, split: Split, *, bounded: bool) -> Remarks:
+    """What stands for what, and what is tested on."""
+    left_out, selected = len(job.part) - len(job.complete), len(job.coreset)
+    return Remarks(
+        everything=StandIn(len(split.everything), job.dataset.n) if bounded else None,
+        subset=stand_in(size, selected) if size + left_out < selected else None,
+        left_out=left_out,
+        tests_vary=len(split.test) > 0,
+        forward=split.until is not None,
+        weighted_by=weight_of(job.dataset),
+    )

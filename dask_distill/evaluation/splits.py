@@ -249,15 +249,6 @@ def weights_here(dataset: Dataset, rows: Rows) -> npt.NDArray[np.float64] | None
     return as_weights(take_rows(dataset.sample_weight, rows).compute())
 
 
-def weight_notes(dataset: Dataset) -> tuple[str, ...]:
-    """For people: that rows do not count alike."""
-    if dataset.sample_weight is None:
-        return ()
-    return (
-        f"Trainings, where models take weights, and scores are weighted by {dataset.weight_name}.",
-    )
-
-
 def finite_rows(X: Any) -> Any:
     """Which rows have no NaN or infinite value."""
     return np.isfinite(X).all(axis=1)

@@ -27,8 +27,7 @@ Rows = npt.NDArray[np.int64]
 
 def chosen(summary: Summary, progress: Progress | None) -> Subset:
     """A subset of the rows that are kept, which stands for all."""
-    settings, remembered = summary.settings, summary.dataset
-    assert remembered is not None
+    settings, remembered = summary.settings, summary.kept
     kept = remembered
     size = min(settings.wanted(summary.counted), len(summary.rows))
     request = replace(made_request(settings, size), certify=settings.covering)
@@ -41,8 +40,8 @@ def chosen(summary: Summary, progress: Progress | None) -> Subset:
     with measured_run(progress) as run:
         found = select(request.of(kept), run)
     at = found.indices
-    if settings.covering:
-        weights, certificate = _standing_for(summary, found)
+    if settings.covering and found.certificate is not None:
+        weights, certificate = _standing_for(summary, found.indices, found.certificate)
     else:
         weights, certificate = _weighed(summary, labels, found), None
     shares = (weights * (summary.counted / math.fsum(weights))).astype(np.float32)
@@ -100,7 +99,9 @@ def _weighed(summary: Summary, labels: Labels | None, found: Subset) -> Floats:
     return weights * (due / np.where(have > 0, have, 1))[selected]
 
 
-def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate | None]:
+def _standing_for(
+    summary: Summary, indices: Rows, known: Certificate
+) -> tuple[Floats, Certificate | None]:
     """Weights, and the bound that holds for all rows that came.
 
     Each row lies within ``reach`` of a kept one, and that within its distance of the selected
@@ -108,19 +109,14 @@ def _standing_for(summary: Summary, found: Subset) -> tuple[Floats, Certificate 
     largest sum of both. The lower bound is proven by kept rows alone: they are rows of the data,
     of which no choice of centers can cover fewer than it must cover of all.
     """
-    assert summary.dataset is not None
-    assert found.certificate is not None
-    space = MetricSpace(found.certificate.metric, None, None, None)
+    space = MetricSpace(known.metric, None, None, None)
     run = Run.here()
-    parts = run.chunks(summary.dataset.features)
-    call = run.call(
-        "stand-for", _stand_for, space, found.indices, summary.masses, summary.reach, *parts
-    )
+    parts = run.chunks(summary.kept.features)
+    call = run.call("stand-for", _stand_for, space, indices, summary.masses, summary.reach, *parts)
     weights, radius = run.fetch(call)
     if math.isinf(radius):
         # of a subset that was selected without a certificate
         return weights, None
-    known = found.certificate
     return weights, Certificate.of(
         radius, known.lower_bound, None, metric=known.metric, measured=False
     )

@@ -68,16 +68,19 @@ class Facts:
         )
         return facts, rows, X, labels
 
+    @property
+    def tally(self) -> tuple[Labels, Rows] | None:
+        """Labels, and the rows of each; None of rows without."""
+        return None if self.labels is None or self.counts is None else (self.labels, self.counts)
+
     def merge(self, other: "Facts") -> "Facts":
         """They add up."""
         names = counts = None
-        if self.labels is not None and other.labels is not None:
-            both = joined_labels(self.labels, other.labels)
-            names, inverse = np.unique(both, return_inverse=True)
+        mine, its = self.tally, other.tally
+        if mine is not None and its is not None:
+            names, inverse = np.unique(joined_labels(mine[0], its[0]), return_inverse=True)
             counts = np.zeros(len(names), np.int64)
-            assert self.counts is not None
-            assert other.counts is not None
-            np.add.at(counts, inverse, np.concatenate([self.counts, other.counts]))
+            np.add.at(counts, inverse, np.concatenate([mine[1], its[1]]))
         return Facts(
             checksums=self.checksums + other.checksums,
             invalid=merge_invalid(self.invalid, other.invalid),

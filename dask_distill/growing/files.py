@@ -89,7 +89,7 @@ class AlikeFiles:
         whole = next((one for one in again if same_reading(one.profile, profile)), None)
         if whole is None:
             # each of them lacks a column
-            return as_read(like, Profile.parse(profile))
+            return as_read(like, table, Profile.parse(profile))
         return replace(like, features=whole.features)
 
 

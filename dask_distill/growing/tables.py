@@ -200,13 +200,13 @@ def read_alike(dataset: Dataset, before: Dataset) -> Dataset:
     dataset = replace(dataset, table=table)
     if same_reading(dataset.profile, before.profile):
         return replace(dataset, profile=before.profile)
-    return as_read(dataset, Profile.parse(before.profile), before.features.dtype)
+    return as_read(dataset, table, Profile.parse(before.profile), before.features.dtype)
 
 
-def as_read(dataset: Dataset, profile: Profile, dtype: np.dtype[Any] | None = None) -> Dataset:
-    """A data set with the columns of its table read by a profile."""
-    table = dataset.table
-    assert table is not None
+def as_read(
+    dataset: Dataset, table: Table, profile: Profile, dtype: np.dtype[Any] | None = None
+) -> Dataset:
+    """A data set of a table with its columns read by a profile."""
     encoding = Encoding(profile)
     return replace(
         dataset,

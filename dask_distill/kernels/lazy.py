@@ -123,7 +123,7 @@ class LazyTraversal:
         if self._rows is None:
             self._rows = self._filter.rows(self._X)
         if self._centers is None:
-            self._keep_centers(0)
+            self._keep_centers(self._rows, 0)
         self._scratch = Scratch(self._X.shape[1])
 
     @property
@@ -138,22 +138,21 @@ class LazyTraversal:
         self.indices = np.concatenate([self.indices, picks])
         self.squared_radii = np.concatenate([self.squared_radii, squared_radii])
         if self._rows is not None:
-            self._keep_centers(before)
+            self._keep_centers(self._rows, before)
 
-    def _keep_centers(self, before: int) -> None:
+    def _keep_centers(self, rows: Filtered, before: int) -> None:
         """Add the picks from ``before`` on to the buffer of centers, which doubles when full."""
-        assert self._rows is not None
         count = len(self.indices)
         if self._centers is None or count > len(self._centers.X):
             room, d = max(2 * count, 1024), self._X.shape[1]
             self._centers = Filtered(
-                self._rows.filter,
+                rows.filter,
                 np.empty((room, d), self._X.dtype),
                 np.empty((room, d + 1), np.float32),
                 np.empty(room),
             )
             before = 0
-        fresh = self._rows.as_centers(self.indices[before:])
+        fresh = rows.as_centers(self.indices[before:])
         self._centers.X[before:count] = fresh.X
         self._centers.copies[before:count] = fresh.copies
         self._centers.limits[before:count] = fresh.limits

@@ -5,6 +5,7 @@ kernels in `composable`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 
 from dask_distill.data.blocks import RawBlock, as_features, block_bounds
 from dask_distill.data.size import resolve_size
+from dask_distill.data.weights import Weighing, as_weights
 from dask_distill.errors import InputError
 from dask_distill.kernels.composable import above, common_cut, first_picks, stood_for, traversed
 from dask_distill.kernels.farthest_first import FarthestFirst
@@ -40,6 +42,14 @@ _SHARE = 1.2
 _GROWTH = (2.0, np.inf)
 
 
+@dataclass(frozen=True, eq=False)
+class TraversedBlock:
+    """A block, and how far its traversal has come."""
+
+    held: Held
+    traversal: FarthestFirst
+
+
 def candidates(
     features: Any,
     size: int,
@@ -49,6 +59,7 @@ def candidates(
     reduce: Callable[[Any], Any] | None = None,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
+    sample_weight: Any = None,
     common_radius: bool = True,
 ) -> Any:
     """Take local k-center candidates of each block: the first of two rounds, as a lazy frame.
@@ -78,6 +89,10 @@ def candidates(
         must treat each row for itself.
     columns, profile : mapping, optional
         How a frame's columns are read, as for `open_dataset`.
+    sample_weight : (n,) array, str, or False, optional
+        How many rows each row stands for, as for `distill`; it is read at once. It changes no
+        candidate, but what each weighs, and a scale; rows of weight 0 are left out. A data set
+        that was opened with sample weights brings them unless False is given.
     common_radius : bool
         False for the textbook's coreset: ``size`` candidates of every block. No block waits for
         others, or is held until they are done; far more rows move where blocks are many.
@@ -89,9 +104,9 @@ def candidates(
         source (int64); ``_block`` (int32); ``_insertion_radius``, inf for the first of a block;
         ``_covering_radius``, how far the farthest row is of those that the candidate stands for
         (float64, in the units of the features); ``_weight``, how many rows of the block are
-        nearest to it (float64, they sum to n); then coordinates, those that distances are
-        measured in (scaled, reduced; of length 1 for "cosine"), under the names of a frame's
-        columns, or ``x0``, ``x1``, ….
+        nearest to it, or the sum of their sample weights (float64, they sum to n, or to these);
+        then coordinates, those that distances are measured in (scaled, reduced; of length 1 for
+        "cosine"), under the names of a frame's columns, or ``x0``, ``x1``, ….
 
     Raises
     ------
@@ -128,7 +143,7 @@ def candidates(
     >>> len(frame), float(frame["_weight"].sum())
     (190, 10000.0)
     """
-    dataset = opened(features, columns, profile)
+    dataset = opened(features, columns, profile, sample_weight)
     size = resolve_size(None, size, dataset.n)
     if not isinstance(common_radius, bool | np.bool_):
         raise InputError(f"common_radius must be True or False, got {common_radius!r}")
@@ -138,10 +153,17 @@ def candidates(
     wanted = int(np.ceil(OVERSAMPLING * size))
     share = _SHARE * wanted / dataset.n
     X = dataset.features.rechunk({0: bounds}, method="tasks")
-    begin = partial(_begun, rows=bounds[0], space=space, columns=dataset.columns)
+    weighing = dataset.weighing
+    weights: list[Any] = []
+    if dataset.sample_weight is not None:
+        # beside features of as many axes
+        along = (slice(None), *(None,) * (X.ndim - 1))
+        weights.append(dataset.sample_weight.rechunk((bounds,), method="tasks")[along])
+    told: Any = {"columns": dataset.columns, "weighing": weighing}
     states = da.map_blocks(
-        begin,
+        partial(_begun, rows=bounds[0], space=space, **told),
         X,
+        *weights,
         share=share if common_radius else None,
         most=size,
         token="candidates-traverse",
@@ -160,9 +182,9 @@ def candidates(
         cut = _cut(states, wanted, same)
     empty = space(like(X))[:0]
     meta = frame_of(np.empty(0, np.int64), 0, empty, np.empty(0), np.empty(0), np.empty(0), names)
-    offered = da.map_blocks(
-        _offered, states, cut, names=names, token="candidates", **_states(len(bounds))
-    )
+    unit = 1.0 if weighing is None else weighing.unit
+    offer = partial(_offered, names=names, unit=unit)
+    offered = da.map_blocks(offer, states, cut, token="candidates", **_states(len(bounds)))
     # map_blocks makes a frame itself, but hashes every task of the graph, which takes minutes
     parts = offered.to_delayed(optimize_graph=False).tolist()
     return dd.from_delayed(parts, meta=meta, prefix="candidates", verify_meta=False)
@@ -170,18 +192,21 @@ def candidates(
 
 def _begun(
     X: Any,
+    weight: Any = None,
+    *,
     rows: int,
     space: MetricSpace,
     columns: tuple[str, ...] | None,
+    weighing: Weighing | None,
     share: float | None,
     most: int,
     block_id: tuple[int, ...],
 ) -> States:
     """A block's traversal, up to its share of the candidates, or to so many picks."""
     number = block_id[0]
-    block = checked_block(
-        RawBlock(number=number, start=number * rows, X=as_features(X), y=None), space, columns
-    )
+    weights = None if weight is None else as_weights(weight)
+    raw = RawBlock(number=number, start=number * rows, X=as_features(X), y=None, weight=weights)
+    block = checked_block(raw, space, columns, weighing)
     with single_threaded():
         held = Held.of(block, space)
         picks = most if share is None else first_picks(len(held.rows), share)
@@ -190,30 +215,30 @@ def _begun(
 
 def _extended(states: States, cut: float, growth: float, most: int) -> States:
     """The traversal, gone on with towards the cut."""
-    held: Held = states[0]
-    assert held.traversal is not None
-    picks = min(most, len(held.rows), growth * len(held.traversal.indices) + 8)
+    begun: TraversedBlock = states[0]
+    held, before = begun.held, begun.traversal
+    picks = min(most, len(held.rows), growth * len(before.indices) + 8)
     with single_threaded():
-        before = held.traversal
         return _boxed(held, traversed(held.X, int(picks), before=before, stop_squared=float(cut)))
 
 
 def _radii(states: States) -> npt.NDArray[np.float64]:
     """Squared insertion radii: all that a cut needs to know."""
-    radii: npt.NDArray[np.float64] = states[0].traversal.squared_radii.copy()
-    return radii
+    begun: TraversedBlock = states[0]
+    return begun.traversal.squared_radii.copy()
 
 
-def _offered(states: States, cut: float, names: Sequence[str]) -> pd.DataFrame:
+def _offered(states: States, cut: float, *, names: Sequence[str], unit: float) -> pd.DataFrame:
     """The rows that were picked above the cut, and what each stands for."""
-    held: Held = states[0]
-    assert held.traversal is not None
-    picks = above(held.traversal, float(cut))
+    begun: TraversedBlock = states[0]
+    held, picks = begun.held, above(begun.traversal, float(cut))
     X = held.X[picks]
     with single_threaded():
-        weights, reaches = stood_for(held.X, X)
-    radii = held.traversal.radii[: len(picks)]
-    return frame_of(held.rows[picks], held.number, X, radii, reaches, weights, names)
+        masses, reaches = np.empty(0), np.empty(0)
+        if len(picks):
+            masses, reaches = stood_for(held.X, X, held.mass)
+    radii = begun.traversal.radii[: len(picks)]
+    return frame_of(held.rows[picks], held.number, X, radii, reaches, masses * unit, names)
 
 
 def _cut(states: da.Array, wanted: int, same: float) -> da.Array:
@@ -239,5 +264,5 @@ def _states(blocks: int) -> dict[str, Any]:
 
 def _boxed(held: Held, traversal: FarthestFirst) -> States:
     box = np.empty(1, object)
-    box[0] = Held(number=held.number, rows=held.rows, X=held.X, codes=None, traversal=traversal)
+    box[0] = TraversedBlock(held, traversal)
     return box

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import dask
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from dask.base import tokenize
 from dask.delayed import delayed
@@ -14,6 +17,7 @@ from dask_distill.conversation.run import Run, measured_run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.rows import take_rows
 from dask_distill.data.size import resolve_size
 from dask_distill.errors import InputError
 from dask_distill.kernels.composable import stood_for, traversed
@@ -51,6 +55,7 @@ def merge_candidates(
     reduce: Callable[[Any], Any] | None = None,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
+    sample_weight: Any = None,
 ) -> Any:
     """Choose centers among the candidates of all blocks: the second round.
 
@@ -74,7 +79,7 @@ def merge_candidates(
         What the candidates were taken of.
     metric : "euclidean" or "cosine"
         As the candidates were taken.
-    scale, reduce, columns, profile
+    scale, reduce, columns, profile, sample_weight
         As the candidates were taken, beside ``features``; of no account without.
 
     Returns
@@ -83,8 +88,8 @@ def merge_candidates(
         ``size`` rows in one partition, in the order of choice, with the columns of `candidates`:
         ``_insertion_radius`` is the distance to the centers chosen before it;
         ``_weight`` sums up what its candidates stand for, and with ``features`` counts the rows
-        nearest to it; ``_covering_radius`` bounds how far these are from it, with ``features`` by
-        the covering radius that was measured, the same for all.
+        nearest to it, or sums up their sample weights; ``_covering_radius`` bounds how far these
+        are from it, with ``features`` by the covering radius that was measured, the same for all.
 
     Raises
     ------
@@ -127,7 +132,7 @@ def merge_candidates(
     names = [name for name in offered.columns if name not in OURS]
     space = MetricSpace(metric, None, None)
     if features is not None:
-        dataset = opened(features, columns, profile)
+        dataset = opened(features, columns, profile, sample_weight)
         space = space_of(dataset, metric, scale, reduce)
         if reduce is None and dataset.d != len(names):
             raise InputError(
@@ -171,18 +176,39 @@ def _repaired(offered: Any, size: int, dataset: Dataset, space: MetricSpace) -> 
     refuse_asynchronous()
     with measured_run() as run:
         raw = raw_blocks(dataset, run.runner)
-        blocks = [Inline(checked_block, block, space, dataset.columns) for block in raw]
+        weighing = dataset.weighing
+        blocks = [Inline(checked_block, block, space, dataset.columns, weighing) for block in raw]
         pool = run.call("merge-pool", _pool, space, names, dataset.n, *run.chunks(offered))
-        centers = _conversed(Repair(space), pool, size, dataset.n, blocks, run)
+        n = dataset.n
+        if dataset.sample_weight is not None:
+            (pool,) = run.held(pool)
+            n = _rows_that_weigh(dataset.sample_weight, run.fetch(run.call("rows", _rows, pool)))
+        centers = _conversed(Repair(space), pool, size, n, blocks, run)
     return frame_of(
         centers.rows,
         centers.blocks,
         centers.X,
         centers.radii,
         np.full(len(centers.rows), centers.covering_radius),
-        centers.weights,
+        centers.weights * (1.0 if weighing is None else weighing.unit),
         names,
     )
+
+
+def _rows_that_weigh(weights: da.Array, candidates: npt.NDArray[np.int64]) -> int:
+    """Rows of sample weights above 0; candidates must be some of them."""
+    mine, n = dask.compute(take_rows(weights, candidates), (weights > 0).sum())
+    if not (mine > 0).all():
+        row = int(candidates[(mine > 0).argmin()])
+        raise InputError(
+            f"candidates must be rows of sample weights above 0, got row {row}; take them with the "
+            "same sample_weight, too"
+        )
+    return int(n)
+
+
+def _rows(pool: Pool) -> npt.NDArray[np.int64]:
+    return np.unique(pool.rows)
 
 
 def _conversed(

@@ -15,6 +15,8 @@ from dask_distill.conversation.run import measured_run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block, RawBlock, as_features
 from dask_distill.data.dataset import Dataset, as_dataset
+from dask_distill.data.weighted import measured, with_weights
+from dask_distill.data.weights import Weighing
 from dask_distill.data.written import beside_table
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
@@ -27,7 +29,7 @@ from dask_distill.support.options import check_value
 from dask_distill.survey.reading import looked_at, raw_blocks
 from dask_distill.survey.schema import Outline, Schema
 from dask_distill.survey.survey import Survey
-from dask_distill.survey.validity import columns_named, invalid_rows, refuse_invalid
+from dask_distill.survey.validity import columns_named, refuse_invalid, unused_rows
 
 Features = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float64]
@@ -66,15 +68,23 @@ def opened(
     features: Any,
     columns: Mapping[str, str] | None = None,
     profile: Mapping[str, Any] | None = None,
+    sample_weight: Any = None,
 ) -> Dataset:
     """What rounds are of, as a selection without labels has it: of a table its columns as numbers.
+
+    Sample weights are read, to measure what they come to.
 
     Raises
     ------
     InputError
     """
-    given = named(Given(features=features, columns=columns, profile=profile))
-    return as_dataset(beside_table(given.features, None, given.arrays), carry=given.carry)
+    read: Any = {"columns": columns, "profile": profile}
+    given = named(Given(features=features, sample_weight=sample_weight, **read))
+    dataset = as_dataset(beside_table(given.features, None, given.arrays), carry=given.carry)
+    dataset = with_weights(dataset, given.sample_weight)
+    if dataset.sample_weight is not None:
+        refuse_asynchronous()
+    return measured(dataset)
 
 
 def check_space(metric: str, scale: str) -> None:
@@ -105,7 +115,8 @@ def space_of(
     refuse_asynchronous()
     with measured_run() as run, clean_told(dataset.columns):
         survey = Survey()
-        question = survey.ask(dataset.n, dataset.d, labelled=False, seed=0)
+        how: Any = {"labelled": False, "seed": 0, "weighing": dataset.weighing}
+        question = survey.ask(dataset.n, dataset.d, **how)
         question = replace(question, groups=dataset.groups, sampled=dataset.profile is not None)
         raw = looked_at(dataset, raw_blocks(dataset, run.runner), run.runner)
         final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
@@ -168,23 +179,29 @@ def frame_of(
     return pd.concat([ours, pd.DataFrame(X, columns=list(names))], axis=1)
 
 
-def checked_block(raw: RawBlock, space: MetricSpace, columns: tuple[str, ...] | None) -> Block:
-    """The block, where distances can be taken of all its rows."""
+def checked_block(
+    raw: RawBlock,
+    space: MetricSpace,
+    columns: tuple[str, ...] | None,
+    weighing: Weighing | None = None,
+) -> Block:
+    """The block, where distances can be taken of all its rows; without those of weight 0."""
     with clean_told(columns):
-        refuse_invalid(invalid_rows(raw)[1], "raise")
-    largest = float(np.abs(raw.X).max(initial=0))
+        unused, invalid = unused_rows(raw)
+        refuse_invalid(invalid, "raise")
+    rows, X = raw.start + np.arange(len(raw.X), dtype=np.int64), raw.X
+    mass = None if weighing is None or raw.weight is None else weighing.masses(raw.weight)
+    if unused is not None:
+        rows, X = rows[~unused], np.ascontiguousarray(X[~unused])
+        mass = None if mass is None else mass[~unused]
+    largest = float(np.abs(X).max(initial=0))
     plain = space.metric == "euclidean" and space.scale is None and space.reduce is None
     if plain and largest >= LARGEST:
         raise InputError(
             f"features must be below {LARGEST:g} in size, so that their squares are finite, got "
             f"{largest:g} between rows {raw.start} and {raw.start + len(raw.X) - 1}; scale them"
         )
-    return Block(
-        number=raw.number,
-        rows=raw.start + np.arange(len(raw.X), dtype=np.int64),
-        X=raw.X,
-        codes=None,
-    )
+    return Block(number=raw.number, rows=rows, X=X, codes=None, mass=mass)
 
 
 @contextmanager

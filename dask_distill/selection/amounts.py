@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from dask_distill.data.dataset import Dataset
+from dask_distill.data.table import Table
 from dask_distill.data.texts import ASSUMED, TextSize, is_text, row_bytes, size_of
 from dask_distill.tables.columns import is_text as is_words, plain_kind
 from dask_distill.tables.profile import FEATURES
@@ -57,13 +58,16 @@ def read_row_bytes(dataset: Dataset) -> float:
     label = dataset.row_bytes - dataset.d * dataset.features.dtype.itemsize
     # those that are not written either are not in the table
     there = used.intersection(table.schema.names)
-    return label + _VALUE_BYTES * len(used - there) + sum(_column_bytes(dataset, n) for n in there)
+    return (
+        label
+        + _VALUE_BYTES * len(used - there)
+        + sum(_column_bytes(dataset, table, n) for n in there)
+    )
 
 
-def _column_bytes(dataset: Dataset, name: str) -> float:
+def _column_bytes(dataset: Dataset, table: Table, name: str) -> float:
     """Of a value of a table's column."""
-    assert dataset.table is not None
-    return _value_bytes(dataset.table.schema.field(name).type, dataset.texts.get(name, ASSUMED))
+    return _value_bytes(table.schema.field(name).type, dataset.texts.get(name, ASSUMED))
 
 
 def _value_bytes(kind: pa.DataType, text: TextSize) -> float:
@@ -85,8 +89,8 @@ def _value_bytes(kind: pa.DataType, text: TextSize) -> float:
 
 def written_row_bytes(dataset: Dataset) -> float:
     """Bytes of a selected row with all its columns, before compression."""
-    if dataset.table is not None:
-        return sum(_column_bytes(dataset, name) for name in dataset.table.schema.names)
+    if (table := dataset.table) is not None:
+        return sum(_column_bytes(dataset, table, name) for name in table.schema.names)
     return sum(row_bytes(name, array, dataset.texts) for name, array in _arrays(dataset))
 
 

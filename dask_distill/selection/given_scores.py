@@ -99,6 +99,7 @@ def _refuse_made_otherwise(request: Request, provenance: Mapping[str, Any]) -> N
             f"{judge}, got {parameters.get('proxy')}; pass the same proxy to score and to distill"
         )
     pairs = [("seed", provenance.get("seed"), asked["seed"])]
+    pairs.append(("task", parameters.get("task", "classification"), asked["task"]))
     pairs += [(name, parameters.get(name), asked.get(name)) for name in _HANGS_ON]
     for name, was, wanted in pairs:
         # what was written has lists in place of tuples

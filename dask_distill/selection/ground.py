@@ -34,6 +34,25 @@ _LARGEST_JUDGED = 1e15
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Surveyed:
+    """What the first pass has found, for whoever goes on from it.
+
+    Attributes
+    ----------
+    schema : handle of `Schema`
+        The sample too.
+    held_outline : handle of `Outline`
+        The same without the sample.
+    outline : Outline
+        That, here.
+    """
+
+    schema: Handle[Schema]
+    held_outline: Handle[Outline]
+    outline: Outline
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Ground:
     """What is selected from, and what is known of it.
 
@@ -77,29 +96,49 @@ class Ground:
     judge_before: Handle[EstimatorProxy] | None = None
     reducing: Handle[SpaceQuestion] | None = None
 
+    @property
+    def found(self) -> Surveyed:
+        """What is known of it, alone."""
+        return Surveyed(schema=self.schema, held_outline=self.held_outline, outline=self.outline)
+
     def groups_here(self, run: Run) -> Groups:
         """The groups, of ground that is `reduced`."""
         assert self.groups is not None
         return run.fetch(self.groups)
 
 
-def surveyed(raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run, receipts: Receipts) -> Ground:
-    """The first pass; or what it found before the run died, where the values are still the same."""
+def surveyed(
+    raw: Sequence[Handle[RawBlock]],
+    asked: Asked,
+    run: Run,
+    receipts: Receipts,
+    known: Surveyed | None = None,
+) -> Ground:
+    """The first pass; or what it found before the run died, where the values are still the same.
+
+    ``known`` is what it has found for another stage of the same job, of the same data set with the
+    same ``seed``, ``on_invalid`` and ``missing_label``.
+    """
     journal = run.journal.shared
     outline: Outline | None = journal.get("outline") if journal.has("schema") else None
     if outline is None:
-        with columns_named(asked.dataset.columns):
-            schema, held_outline = _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
-            outline = run.fetch(held_outline)
-        receipts.begin(outline.fingerprint)
+        found = known or _survey(looked_at(asked.dataset, raw, run.runner), asked, run)
+        receipts.begin(found.outline.fingerprint)
         # the outline last: a run that resumes looks for it
-        run.write(journal, schema=schema, outline=held_outline)
+        run.write(journal, schema=found.schema, outline=found.held_outline)
     else:
         receipts.begin(content_fingerprint(asked.dataset, raw, run.runner))
-        schema = run.call("schema", journal.get, "schema")
-        held_outline = run.call("outline", journal.get, "outline")
-    blocks: list[Handle[Block]] = [Inline(valid_block, block, held_outline) for block in raw]
-    return Ground(schema=schema, held_outline=held_outline, outline=outline, blocks=blocks)
+        found = Surveyed(
+            schema=run.call("schema", journal.get, "schema"),
+            held_outline=run.call("outline", journal.get, "outline"),
+            outline=outline,
+        )
+    return Ground(
+        schema=found.schema,
+        held_outline=found.held_outline,
+        outline=found.outline,
+        blocks=[Inline(valid_block, block, found.held_outline) for block in raw],
+    )
 
 
 def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
@@ -200,10 +239,8 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
     return replace(ground, groups=groups)
 
 
-def _survey(
-    raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run
-) -> tuple[Handle[Schema], Handle[Outline]]:
-    """Handles of the schema, and of its outline without the sample."""
+def _survey(raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run) -> Surveyed:
+    """What a pass over all rows finds, held by the workers."""
     survey, dataset = Survey(), asked.dataset
     question = survey.ask(
         dataset.n,
@@ -216,5 +253,8 @@ def _survey(
         weighing=dataset.weighing,
     )
     question = replace(question, groups=dataset.groups, sampled=dataset.profile is not None)
-    final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
-    return run.held(*_outlined(run.call("schema", content, final), run))
+    with columns_named(dataset.columns):
+        final, _ = converse(survey, raw, question, run, phase="survey", keep=False)
+        schema, held_outline = run.held(*_outlined(run.call("schema", content, final), run))
+        outline = run.fetch(held_outline)
+    return Surveyed(schema=schema, held_outline=held_outline, outline=outline)

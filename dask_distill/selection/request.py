@@ -190,9 +190,9 @@ class Request:
         return dataset, wanted
 
     def _check_scale(self) -> None:
-        own = self.reduce is not None and not isinstance(self.reduce, Sized)
-        if own and self.scale != "auto":
-            assert self.reduce is not None
+        if self.reduce is None or isinstance(self.reduce, Sized):
+            return
+        if self.scale != "auto":
             raise InputError(
                 f"scale must be left out beside a reduction of your own, got {self.scale} and "
                 f"{self.reduce.label}; scale within it"

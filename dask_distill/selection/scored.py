@@ -14,6 +14,7 @@ from dask_distill.data.dataset import Dataset
 from dask_distill.data.labels import as_labels
 from dask_distill.data.times import as_times
 from dask_distill.proxy.estimator import EstimatorProxy
+from dask_distill.proxy.target_model import TargetModel
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.spaces.reduce import Reducing, SpaceQuestion
 from dask_distill.spaces.scales import Scales, scaled_block
@@ -28,7 +29,8 @@ class ChunkScorer:
 
     Attributes
     ----------
-    scorer : Scorer
+    scorer : Scorer or TargetModel
+        The latter judges by targets that are no classes.
     outline : Schema
         What the survey found, without its sample.
     scales : tuple
@@ -40,10 +42,10 @@ class ChunkScorer:
     all_valid : bool
     d : int
     reducing : SpaceQuestion or None
-        The space in which rows are judged; its chunks are blocks, since bits there hang on them.
+        The space in which rows are judged.
     """
 
-    scorer: Scorer
+    scorer: Scorer | TargetModel
     outline: Outline
     scales: tuple[Scales, EstimatorProxy | None] | tuple[()]
     criteria: tuple[str, ...]
@@ -52,12 +54,18 @@ class ChunkScorer:
     d: int
     reducing: SpaceQuestion | None = None
 
+    @property
+    def by_blocks(self) -> bool:
+        """Whether chunks must be blocks, since bits of a reduction or of a target hang on them."""
+        return self.reducing is not None or isinstance(self.scorer, TargetModel)
+
     def __call__(
         self,
         X: npt.NDArray[Any],
         y: npt.NDArray[Any] | None,
         number: int,
         time: npt.NDArray[Any] | None = None,
+        target: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[np.float32]:
         """(m, c) scores of chunk ``number``; NaN for rows that cannot be used."""
         labels = None if y is None else as_labels(y).reshape(-1)
@@ -70,7 +78,11 @@ class ChunkScorer:
         with single_threaded():
             if self.reducing is not None:
                 block = Reducing().observe(block, self.reducing)
-            found = self.scorer.named(block, self.criteria)
+            if isinstance(self.scorer, TargetModel):
+                wanted = np.asarray(target)[block.rows - start]
+                found = {"gradient": self.scorer.gradient_norm(block.X, wanted)}
+            else:
+                found = self.scorer.named(block, self.criteria)
         # each criterion in one piece
         out = np.full((len(self.criteria), len(X)), np.nan, np.float32)
         rows = slice(None) if len(block.rows) == len(X) else block.rows - start
@@ -79,10 +91,10 @@ class ChunkScorer:
         return out.T
 
 
-def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:
-    """(n, c) scores of a data set by `map_blocks`, in its chunks."""
+def scored(dataset: Dataset, scorer: ChunkScorer, target: da.Array | None = None) -> da.Array:
+    """(n, c) scores of a data set by `map_blocks`, in its chunks; ``target`` is of (n, T)."""
     features, rows = dataset.features, dataset.features.chunks[0]
-    bounds = _bounds(dataset, scorer.reducing)
+    bounds = _bounds(dataset, by_blocks=scorer.by_blocks)
     features = features.rechunk({0: bounds})
     if features.ndim > 2:
         features = da.map_blocks(
@@ -96,6 +108,8 @@ def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:
     timed = scorer.reducing is not None and scorer.reducing.timeline is not None
     beside = {"y": dataset.labels, "time": dataset.time if timed else None}
     there = {name: _column(array, bounds) for name, array in beside.items() if array is not None}
+    if target is not None:
+        there["target"] = target.rechunk({0: bounds, 1: -1}, method="tasks")
     arrays = [features, *there.values()]
     token = tokenize([array.name for array in arrays], scorer)
     table: da.Array = da.map_blocks(
@@ -112,14 +126,14 @@ def scored(dataset: Dataset, scorer: ChunkScorer) -> da.Array:
     return table.rechunk({0: rows})
 
 
-def starts_of(dataset: Dataset, reducing: SpaceQuestion | None) -> npt.NDArray[np.int64]:
+def starts_of(dataset: Dataset, *, by_blocks: bool) -> npt.NDArray[np.int64]:
     """The first row of each chunk that is scored."""
-    return np.cumsum((0, *_bounds(dataset, reducing)[:-1]))
+    return np.cumsum((0, *_bounds(dataset, by_blocks=by_blocks)[:-1]))
 
 
-def _bounds(dataset: Dataset, reducing: SpaceQuestion | None) -> tuple[int, ...]:
+def _bounds(dataset: Dataset, *, by_blocks: bool) -> tuple[int, ...]:
     chunks: tuple[int, ...] = dataset.features.chunks[0]
-    return chunks if reducing is None else block_bounds(dataset.n, dataset.d)
+    return block_bounds(dataset.n, dataset.d) if by_blocks else chunks
 
 
 def _column(array: da.Array, bounds: tuple[int, ...]) -> da.Array:
@@ -144,8 +158,7 @@ def _score_chunk(
     block_id: tuple[int, ...],
 ) -> npt.NDArray[np.float32]:
     given = dict(zip(names, beside, strict=True))
-    timed = {"time": given["time"]} if "time" in given else {}
-    return scorer(X, given.get("y"), block_id[0], **timed)
+    return scorer(X, given.pop("y", None), block_id[0], **given)
 
 
 def _as_column(values: Any) -> Any:

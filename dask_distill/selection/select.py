@@ -13,7 +13,7 @@ from dask_distill.selection.certify import certify_rows
 from dask_distill.selection.checkpoint import Receipts
 from dask_distill.selection.choose import Selected, chosen
 from dask_distill.selection.given_scores import with_scores
-from dask_distill.selection.ground import Ground, reduced, scaled, surveyed
+from dask_distill.selection.ground import Ground, Surveyed, reduced, scaled, surveyed
 from dask_distill.selection.plan import refuse_unfit_here
 from dask_distill.selection.provenance import make_provenance
 from dask_distill.selection.request import Asked
@@ -32,6 +32,7 @@ def select(
     receipts: Receipts | None = None,
     *,
     search: Mapping[str, Any] | None = None,
+    known: Surveyed | None = None,
 ) -> Subset:
     """Select the rows that are asked for.
 
@@ -43,6 +44,8 @@ def select(
         Those of a checkpoint keep the finished selection, and give it again to a run that resumes.
     search : mapping, optional
         How the strategy was found, for the provenance.
+    known : Surveyed, optional
+        What another stage of the same job has found of the same data.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def select(
     if saved is not None:
         receipts.check(content_fingerprint(asked.dataset, raw, run.runner))
         return Subset(**saved, **rows_of(asked.dataset, saved["indices"]))
-    ground = surveyed(raw, asked, run, receipts)
+    ground = surveyed(raw, asked, run, receipts, known)
     if ground.outline.counts is not None:
         refuse_unfit_here(asked, len(ground.outline.counts))
     ground = scaled(ground, asked, run)

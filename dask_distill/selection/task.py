@@ -126,21 +126,32 @@ def score_blocks(
     asked: Asked, schema: Handle[Schema], blocks: list[Handle[Block]], run: Run
 ) -> tuple[Handle[Schema], list[Handle[Block]]]:
     """Handles of schema and blocks with gradient norms, where the strategy asks for them."""
-    request = asked.request
-    if not isinstance(request.strategy, TargetGradient):
+    if not isinstance(asked.request.strategy, TargetGradient):
         return schema, blocks
-    target = request.target
-    wide = target if target.ndim == 2 else target[:, None]
-    rows = run.fetch(run.call("sample-rows", _sample_rows, schema))
-    found = run.constant(take_rows(wide, rows).compute())
-    logistic = request.task == "multilabel"
-    model = run.call("target-model", TargetModel.fit, schema, found, logistic)
+    wide = wide_target(asked.request)
+    model, found = target_model(asked.request, schema, run)
     parts = run.chunks(wide.rechunk({0: asked.bounds, 1: -1}, method="tasks"))
     scored = [
         run.call(part("target", i, blocks), _scored, block, values, start, model)
         for i, (block, values, start) in enumerate(zip(blocks, parts, asked.starts, strict=True))
     ]
     return run.call("target-schema", _scored_schema, schema, found, model), scored
+
+
+def wide_target(request: Request) -> da.Array:
+    """The target of a request as (n, T) numbers."""
+    target: da.Array = request.target
+    return target if target.ndim == 2 else target[:, None]
+
+
+def target_model(
+    request: Request, schema: Handle[Schema], run: Run
+) -> tuple[Handle[TargetModel], Handle[npt.NDArray[Any]]]:
+    """Handles of the model of a request's target, and of the sample's (m, T) targets."""
+    rows = run.fetch(run.call("sample-rows", _sample_rows, schema))
+    found = run.constant(take_rows(wide_target(request), rows).compute())
+    logistic = request.task == "multilabel"
+    return run.call("target-model", TargetModel.fit, schema, found, logistic), found
 
 
 def _sample_rows(schema: Schema) -> npt.NDArray[np.int64]:

@@ -198,7 +198,6 @@ def group_counts(selections: Sequence[Selection], apart: Counts | None) -> Count
 
 def sampled_counts(groups: Groups, schema: Schema, selected: Rows) -> Counts:
     """(2, G) rows of each group in the survey's sample, all and selected: features are not read."""
-    assert schema.sample is not None
     near, mine = groups(schema.sample.X), np.isin(schema.sample.rows, selected, assume_unique=True)
     number = len(groups)
     return np.stack([np.bincount(part, minlength=number)[:number] for part in (near, near[mine])])

@@ -15,6 +15,7 @@ from dask.delayed import delayed
 from dask_distill.data.arrays import from_array
 from dask_distill.data.dataset import Dataset
 from dask_distill.data.rows import join_rows
+from dask_distill.data.table import Table
 from dask_distill.data.uses import CARRIED, LABEL, LEFT_OUT, WEIGHT, ColumnUse
 from dask_distill.errors import InputError
 from dask_distill.sources.arrow_groups import table_of
@@ -96,6 +97,7 @@ def open_parquet(
         profile=None if profile is None else Profile.parse(profile),
         source=location.url,
     )
+    table = table_of(location, footers, columns)
     dataset = Dataset(
         features=from_array(np.empty((sum(sum(footer.rows) for footer in footers), 1), np.float32)),
         labels=target,
@@ -106,9 +108,9 @@ def open_parquet(
         without_nulls=frozenset(n for n in carry if n in vectors and not columns[n].nulls),
         sample_weight=weights,
         weight_name=weight or _WEIGHT,
-        table=table_of(location, footers, columns),
+        table=table,
     )
-    return _with_features(dataset, location, footers, columns, wanted)
+    return _with_features(dataset, table, location, footers, columns, wanted)
 
 
 def _weights(location: Location, footers: Sequence[Footer], column: Column) -> da.Array:
@@ -149,6 +151,7 @@ def _vectors(
 
 def _with_features(
     dataset: Dataset,
+    table: Table,
     location: Location,
     footers: Sequence[Footer],
     columns: dict[str, Column],
@@ -160,9 +163,8 @@ def _with_features(
             f"features must have at least one row, got a table without any in '{location.url}'; "
             "check what was selected"
         )
-    assert dataset.table is not None
-    profile = profiled(dataset.table, wanted)
-    made = with_features(dataset, profile, wanted)
+    profile = profiled(table, wanted)
+    made = with_features(dataset, table, profile, wanted)
     misfits = [
         ColumnUse(name=name, kind="differs", role=LEFT_OUT, why=_DIFFERS)
         for name, column in columns.items()

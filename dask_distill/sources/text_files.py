@@ -280,12 +280,10 @@ def _columns(found: Sequence[TextFile], files: Sequence[DataFile]) -> dict[str, 
     columns = {}
     for name in dict.fromkeys(name for text in found for name in text.kinds):
         lacking = tuple(text.path for text in found if name not in text.kinds)
-        kind = None
-        for text in found:
-            if name in text.kinds:
-                more = text.kinds[name]
-                kind = more if kind is None else text.format.join(kind, more, text.path)
-        assert kind is not None
+        first, *others = [text for text in found if name in text.kinds]
+        kind = first.kinds[name]
+        for text in others:
+            kind = text.format.join(kind, text.kinds[name], text.path)
         kind = found[0].format.settled(kind)
         nulls = kind.nulls or bool(lacking)
         columns[name] = Column(name, kind.type, nulls, kind.misfit, lacking)

@@ -81,7 +81,7 @@ def open_text_table(
         weight_name=weight or _WEIGHT,
         table=table,
     )
-    made = with_features(dataset, profiled(table, wanted), wanted)
+    made = with_features(dataset, table, profiled(table, wanted), wanted)
     misfits = [
         ColumnUse(name=name, kind="differs", role=LEFT_OUT, why=_DIFFERS)
         for name, column in columns.items()

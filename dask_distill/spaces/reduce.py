@@ -324,9 +324,8 @@ def _ask(space: Space, reducer: Reducer, schema: Schema, proxy: Any) -> SpaceQue
     if not space.timed:
         return SpaceQuestion(reducer, judge)
     sample = schema.sample
-    assert sample.time is not None
     with single_threaded():
-        timeline = Timeline.fit(sample.time, reducer(sample.X)[0], space.time_scale)
+        timeline = Timeline.fit(sample.times, reducer(sample.X)[0], space.time_scale)
     return SpaceQuestion(reducer, judge, timeline)
 
 

@@ -10,6 +10,7 @@ import io
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,7 +100,7 @@ def write_part(
             return receipt
     with work.guard(f"file {name} must be written"):
         if work.path is not None:
-            return _written_here(work, name, encoded)
+            return _written_here(work, work.path, name, encoded)
         memory = io.BytesIO()
         receipt = encoded(_Sink(memory))
         system, path = work.filesystem()
@@ -160,17 +161,16 @@ def _tail(file: Any, length: int) -> bytes:
 
 
 def _written_here(
-    work: Location, name: str, encoded: Callable[["_Sink"], PartReceipt]
+    work: Location, folder: Path, name: str, encoded: Callable[["_Sink"], PartReceipt]
 ) -> PartReceipt:
     """A file that is there whole, on the disk, or not at all."""
-    assert work.path is not None
-    part = work.path / f".{name}.{uuid.uuid4().hex[:12]}"
+    part = folder / f".{name}.{uuid.uuid4().hex[:12]}"
     try:
         with open(part, "wb") as file:
             receipt = encoded(_Sink(file))
         sync(part)
         stop_if_called_off(work, FOLDER)
-        part.replace(work.path / name)
+        part.replace(folder / name)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
@@ -184,15 +184,14 @@ class _Sink(io.RawIOBase):
         self._file = file
         self.digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
         self.count = 0
-        self._tail: bytearray | None = None
+        self._tail, self._keeps = bytearray(), False
 
     def keep_tail(self) -> None:
         """Remember what comes from now on."""
-        self._tail = bytearray()
+        self._tail, self._keeps = bytearray(), True
 
     def footer(self) -> tuple[str, int]:
         """Digest and length of the footer, which is in what was remembered."""
-        assert self._tail is not None
         length = _END + int.from_bytes(self._tail[-_END : -_END // 2], "little")
         assert len(self._tail) >= length, "a footer comes when a file is closed"
         return digest_of(bytes(self._tail[-length:])), length
@@ -207,7 +206,7 @@ class _Sink(io.RawIOBase):
         view = memoryview(data).cast("B")
         self.digest.update(view)
         self.count += view.nbytes
-        if self._tail is not None:
+        if self._keeps:
             self._tail += view
         if self._file is not None:
             self._file.write(view)

@@ -6,24 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from dask_distill.data.blocks import Block
 from dask_distill.strategies.base import TARGETS
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.sampling import Scored
 from dask_distill.strategies.parts.scorers import NoveltyScorer
-from dask_distill.survey.schema import Sample, Schema
+from dask_distill.survey.schema import Schema
 
 Float32 = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TargetScorer(NoveltyScorer):
-    """Shows what was computed from the target."""
-
-    def __call__(self, rows: Block | Sample) -> dict[str, Float32]:
-        """The gradient norms."""
-        assert rows.novelty is not None
-        return {"gradient": rows.novelty}
 
 
 @dataclass(frozen=True)
@@ -38,6 +27,6 @@ class TargetGradient(Scored):
     criterion: ClassVar[str] = "gradient"
     trap: ClassVar[str] = Gradient.trap
 
-    def scorer(self, schema: Schema, proxy: Any) -> TargetScorer:
+    def scorer(self, schema: Schema, proxy: Any) -> NoveltyScorer:
         """What was computed from the target."""
-        return TargetScorer()
+        return NoveltyScorer(self.criterion)

@@ -61,11 +61,10 @@ class SelectedRows(Rows):
 
     def tables(self, *parts: TablePart) -> Iterator[Any]:
         """All columns of the rows, as many rows at a time as the table reads."""
-        arrays = parts[0] if self.arrays else None
         if not self.ranges:
-            assert arrays is not None
-            yield self._whole([], arrays, 0, arrays.rows)
+            yield self._whole([], parts[0], 0, parts[0].rows)
             return
+        arrays = parts[0] if self.arrays else None
         first = 0
         for part, (start, stop) in zip(parts[self.arrays :], self.ranges, strict=True):
             for table in part.batches(np.arange(start, stop), self.taken):

@@ -271,6 +271,13 @@ class Summary:
         )
 
     @property
+    def kept(self) -> Dataset:
+        """The rows that are kept; refuses where no batch has come."""
+        if self.dataset is None:
+            raise ValueError("a batch must have come first, got none")
+        return self.dataset
+
+    @property
     def counted(self) -> int:
         """Rows that count: all, or those of the window."""
         window = self.settings.window
@@ -292,13 +299,12 @@ class Summary:
 
     def arrays(self, names: ArrayNames) -> dict[str, da.Array]:
         """What is stored, by name in the group."""
-        assert self.dataset is not None
-        kept = self.dataset
+        kept = self.kept
         rows, _ = names.arrays(kept.features, kept.labels, kept.carry, kept.without_nulls)
         if not self._features_written:
             del rows[names.features]
-        small = {INDEX: self.rows, WEIGHT: self.masses, _REACH: self.reach}
-        rows |= {name: da.from_array(values, chunks=-1) for name, values in small.items()}
+        for name, values in ((INDEX, self.rows), (WEIGHT, self.masses), (_REACH, self.reach)):
+            rows[name] = da.from_array(values, chunks=-1)
         if self._table is not None:
             rows[_TABLE] = self._table[0]
         return {SUMMARY + name: array for name, array in rows.items()}
@@ -312,29 +318,22 @@ class Summary:
     @property
     def _features_written(self) -> bool:
         """Whether features are columns as they are: what they are read as is made again."""
-        assert self.dataset is not None
-        told = self.dataset.profile
-        return told is None or is_plain(told)
+        return self.kept.profile is None or is_plain(self.kept.profile)
 
     def attributes(self) -> dict[str, Any]:
         """What is stored beside the arrays, JSON-able."""
-        assert self.dataset is not None
-        settings = {entry.name: getattr(self.settings, entry.name) for entry in fields(Settings)}
+        kept = self.kept
         facts = {
             name: getattr(self, name)
             for name in ("n_source", "n", "classes", "counts", "batches", "fingerprint", "taken")
         }
         return facts | {
-            "settings": settings,
+            "settings": {one.name: getattr(self.settings, one.name) for one in fields(Settings)},
             # infinite numbers are no JSON
             "least": self.least if math.isfinite(self.least) else None,
-            "columns": self.dataset.columns,
-            "time": self.dataset.time_name,
-            **(
-                {}
-                if self._table is None
-                else {"profile": self.dataset.profile, "table": self._table[1]}
-            ),
+            "columns": kept.columns,
+            "time": kept.time_name,
+            **({} if self._table is None else {"profile": kept.profile, "table": self._table[1]}),
         }
 
     @classmethod

@@ -102,7 +102,7 @@ def written(
         )
     else:
         taken = _foreign(subset.table.schema)
-        arrays, names, fields = _beside_table(subset, taken, tuple(ours))
+        arrays, names, fields = _beside_table(subset, subset.table.schema, taken, tuple(ours))
         metadata = _renamed_metadata(subset.table.schema.metadata or {}, names["renamed"])
     fields = [*fields, *(field for _, found in arrays.values() for field in found)]
     fields += [pa.field(name, _kind(values), nullable=False) for name, values in ours.items()]
@@ -180,10 +180,9 @@ def _told(told: Sequence[ArrayColumns], subset: Subset) -> dict[str, Any]:
 
 
 def _beside_table(
-    subset: Subset, taken: tuple[str, ...], ours: tuple[str, ...]
+    subset: Subset, schema: Any, taken: tuple[str, ...], ours: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
     """Arrays that are no columns of the table, which array is where, and the table's fields."""
-    assert subset.table is not None
     wanted = list(_arrays_of(subset))
     # features of a table are made of its columns, whether or not all of these are written
     made = {"features"} if subset.provenance.get("input", {}).get("profile") else set()
@@ -198,7 +197,7 @@ def _beside_table(
                 InputWarning,
                 stacklevel=6,
             )
-    fields = [subset.table.schema.field(name).with_name(new[name]) for name in taken]
+    fields = [schema.field(name).with_name(new[name]) for name in taken]
     arrays, told = {}, []
     for what, name, group, array in wanted:
         told.append(ArrayColumns.of(name, [new.get(column, column) for column in group], array))

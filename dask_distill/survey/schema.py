@@ -31,6 +31,18 @@ class Sample:
     mass: Floats | None = None
 
     @property
+    def times(self) -> Floats:
+        """(m,) when each row was, of data that has times.
+
+        Raises
+        ------
+        ValueError
+        """
+        if self.time is None:
+            raise ValueError("the sample must have times, got none")
+        return self.time
+
+    @property
     def class_numbers(self) -> npt.NDArray[np.int32]:
         """(m,) class numbers, of a labelled data set.
 
@@ -68,7 +80,7 @@ class Outline(Final):
     fingerprint : str
         Digest of the content, the same for any chunking and storage; of a table for all but dask
         frames, of which it is that of the features that columns become.
-    block_starts : (B,) int64 array or None
+    block_starts : (B,) int64 array
         Global number of each block's first row, valid or not.
     reduction : dict or None
         Where features are reduced: by what, and how well; JSON-able. Then d, mean, scale and
@@ -106,7 +118,7 @@ class Outline(Final):
     dropped: int
     fingerprint: str
     seed: int
-    block_starts: npt.NDArray[np.int64] | None = None
+    block_starts: npt.NDArray[np.int64]
     reduction: dict[str, Any] | None = None
     invalid: dict[str, Any] | None = None
     stray: tuple[Stray, ...] = ()

@@ -14,9 +14,11 @@ from dask_distill.conversation.run import Run
 from dask_distill.data.blocks import as_features
 from dask_distill.data.labels import as_labels
 from dask_distill.errors import InputError
-from dask_distill.evaluation.bench import UNSEEN, Bench, SplitWay, Tables, subset_note
+from dask_distill.evaluation.bench import Bench, SplitWay, Tables
+from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.gathering import Gathering
 from dask_distill.evaluation.metrics import Measures
+from dask_distill.evaluation.notes import Remarks, stand_in
 from dask_distill.evaluation.origin import labelled_source, labelled_test
 from dask_distill.evaluation.splits import (
     Rows,
@@ -42,6 +44,7 @@ from dask_distill.synthesis.judged import SYNTHETIC_WAYS, SyntheticEvaluation, v
 from dask_distill.synthesis.rows import SyntheticRows, rows_digest
 
 _COMPARED_ROWS = 10_000
+_AT_THAT_SIZE = "; one that is selected at that size may be better"
 # the table of rows that were made
 _MADE = "made"
 
@@ -138,7 +141,7 @@ def evaluate_synthetic(
         differences=differences,
         fidelity=fidelities,
         privacy=private,
-        notes=_notes(synthetic, coreset, size, len(used), held_out is None) + copies.notes(),
+        notes=_notes(synthetic, coreset, size, len(used), copies, held_out is None).told(),
         copies=copies,
     )
 
@@ -262,16 +265,13 @@ def _added(trials: list[Trial]) -> Difference:
 
 
 def _notes(
-    synthetic: SyntheticRows, coreset: Subset, size: int, used: int, unseen: bool
-) -> tuple[str, ...]:
-    notes = []
-    if used < len(synthetic):
-        notes.append(f"{used:,} of {len(synthetic):,} synthetic rows were trained on.")
-    if size < len(coreset):
-        more = "; one that is selected at that size may be better"
-        notes.append(subset_note(size, len(coreset), more))
-    if size < used:
-        notes.append(f"The subset has {size:,} rows: fewer than the {used:,} synthetic ones.")
-    if unseen:
-        notes.append(UNSEEN)
-    return tuple(notes)
+    synthetic: SyntheticRows, coreset: Subset, size: int, used: int, copies: Copies, unseen: bool
+) -> Remarks:
+    """What stands for what, and what is tested on."""
+    return Remarks(
+        copies=copies,
+        made=stand_in(used, len(synthetic)),
+        subset=stand_in(size, len(coreset), _AT_THAT_SIZE),
+        fewer=stand_in(size, used),
+        tests_vary=True if unseen else None,
+    )

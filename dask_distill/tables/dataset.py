@@ -120,6 +120,7 @@ def dataset_of(
             table=table,
             without_nulls=table.without_nulls & set(carried),
         ),
+        table,
         found,
         wanted,
     )
@@ -128,10 +129,8 @@ def dataset_of(
     return replace(made, sample_weight=arrays[weight], weight_name=weight)
 
 
-def with_features(dataset: Dataset, profile: Profile, wanted: Wanted) -> Dataset:
-    """The data set with its table's columns, read as the profile says, as features."""
-    table = dataset.table
-    assert table is not None
+def with_features(dataset: Dataset, table: Table, profile: Profile, wanted: Wanted) -> Dataset:
+    """The data set of a table with its columns, read as the profile says, as features."""
     encoding = Encoding(profile)
     return replace(
         dataset,

@@ -351,14 +351,13 @@ def _text(base: ColumnProfile, values: Any) -> ColumnProfile:
 
 def _embedding(base: ColumnProfile, values: Any) -> ColumnProfile:
     lengths = pc.unique(pc.drop_null(pc.list_value_length(values))).to_pylist()
-    if len(lengths) != 1:
+    vectors = as_vectors(values, lengths[0]) if len(lengths) == 1 else None
+    if vectors is None:
         raise InputError(
             f"column {base.name!r} must have as many numbers in every row to be read as an "
             f"embedding, got lists of {len(lengths)} lengths; pad them, or leave it out: "
             f"{overruled(base.name, LEFT_OUT)}"
         )
-    vectors = as_vectors(values, lengths[0])
-    assert vectors is not None
     known = vectors[~np.isnan(vectors).any(axis=1)]
     mean = known.mean(axis=0, dtype=np.float64) if len(known) else np.zeros(lengths[0])
     nulls = len(vectors) - len(known)

@@ -110,7 +110,6 @@ def block_shares(schema: Schema, sample: Sample, block_classes: Counts, value: F
     codes = np.zeros(len(sample.rows), np.int64) if sample.codes is None else sample.codes
     total = np.bincount(codes, weights=value, minlength=C)
     mean = total / np.maximum(np.bincount(codes, minlength=C), 1)
-    assert schema.block_starts is not None
     block = np.searchsorted(schema.block_starts, sample.rows, side="right") - 1
     cell = block * C + codes
     sums = np.bincount(cell, weights=value, minlength=B * C).reshape(B, C)

@@ -55,7 +55,7 @@ class Centers:
     radii : (k,) float64 array
         Distance of each to those chosen before it, first inf.
     weights : (k,) float64 array
-        Rows nearest to each.
+        Rows nearest to each, or what these stand for.
     covering_radius : float
         Of all rows.
     """

@@ -249,6 +249,10 @@ class Scored(Ranking):
         """The criterion, where a proxy makes it."""
         return (self.criterion,) if self.uses_proxy else ()
 
+    def scorer(self, schema: Schema, proxy: Any) -> Scorer | GivenScores | NoveltyScorer:
+        """What scores the rows."""
+        return proxy if isinstance(proxy, GivenScores) else Scorer.of(schema, proxy)
+
     def keys(self, block: Block, scores: Scores, seed: int) -> npt.NDArray[np.uint32]:
         """Highest score first."""
         return highest_first(scores[self.criterion])
@@ -258,12 +262,9 @@ class Scored(Ranking):
         if not self.sample:
             return super().ask(schema, size, proxy)
         scorer = self.scorer(schema, proxy)
-        assert scorer is not None
         # what is given is of the rows, each at its place; the sample's are made side by side
         judge = proxy.judge if isinstance(proxy, GivenScores) else proxy
-        side_by_side = self.scorer(schema, judge)
-        assert side_by_side is not None
-        scores = side_by_side(schema.sample)
+        scores = self.scorer(schema, judge)(schema.sample)
         mass = schema.sample.mass
         if mass is None:
             mean = float(scores[self.criterion].mean(dtype=np.float64))

@@ -75,9 +75,12 @@ class GivenScores:
 
 @dataclass(frozen=True)
 class NoveltyScorer:
-    """Shows what the reduction has measured."""
+    """Shows what was measured before: by the reduction, unless something else is named."""
+
+    name: str = "novelty"
 
     def __call__(self, rows: Block | Sample) -> dict[str, npt.NDArray[np.float32]]:
-        """The reconstruction errors."""
-        assert rows.novelty is not None
-        return {"novelty": rows.novelty}
+        """The reconstruction errors, or what is named."""
+        if rows.novelty is None:
+            raise ValueError(f"rows must have been measured to have {self.name}, got none")
+        return {self.name: rows.novelty}

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from dask_distill import distill, open_coreset
 from dask_distill.data.dataset import as_dataset
 from dask_distill.report.overview import cards, classes_kept, effective, warnings_of
+from dask_distill.selection.select import SelectionWarning
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_warnings__chunks_that_the_source_has_not(coreset):
 
 
 def test_warnings__of_a_strategy_that_hurts(dataset, tmp_path):
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(SelectionWarning) as told:
         coreset = distill(dataset, fraction=0.05, strategy="gradient")
     coreset.to_zarr(tmp_path / "out.zarr")
     found = warnings_of(open_coreset(tmp_path / "out.zarr"))

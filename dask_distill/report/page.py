@@ -15,6 +15,7 @@ from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
 from dask_distill.evaluation.result import WAYS, Evaluation
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY
 from dask_distill.report.columns import columns_shown, rows_shown
+from dask_distill.report.histograms import histograms
 from dask_distill.report.overview import (
     FIRST,
     calm,
@@ -24,7 +25,7 @@ from dask_distill.report.overview import (
     percent,
     warnings_of,
 )
-from dask_distill.report.pictures import drawings, pictures
+from dask_distill.report.pictures import WHERE, drawings, pictures
 from dask_distill.report.words import circumstances, command, target_name
 from dask_distill.selection.decision import told as told_decision
 from dask_distill.subset.subset import Subset
@@ -115,6 +116,7 @@ def render(
         calm=calm(told),
         target=target_name(coreset),
         pictures={name: _markup(svg) for name, svg in drawn.items()},
+        by_score=[name for name in coreset.scores if f"{WHERE}{name}" in drawn],
         decision=None if decision is None else told_decision(decision),
         effective=effective(coreset),
         quantiles={
@@ -126,11 +128,11 @@ def render(
         table=None if evaluation is None else _table(evaluation),
         curve=curve,
         synthetic=synthetic,
-        columns=columns_shown(coreset),
+        columns=columns_shown(coreset, histograms(coreset, dataset)),
         samples=rows_shown(coreset),
         command=command(coreset),
         circumstances=circumstances(coreset),
-        provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
+        provenance=json.dumps(_recorded(told), indent=2, ensure_ascii=False, default=str),
         **_script(environment),
     )
 
@@ -171,8 +173,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["bytes"] = shown_bytes
-    environment.filters["percent"] = percent
+    environment.filters |= {"bytes": shown_bytes, "percent": percent, "markup": _markup}
     return environment
 
 
@@ -181,6 +182,18 @@ def _script(environment: Any) -> dict[str, Any]:
     text = environment.get_template("tables.js.jinja").render()
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return {"script": _markup(text), "digest": _markup(digest)}
+
+
+def _recorded(told: dict[str, Any]) -> dict[str, Any]:
+    """What is recorded without histograms, which the page draws."""
+    source = {name: value for name, value in told.get("input", {}).items() if name != "shapes"}
+    if profile := source.get("profile"):
+        columns = [
+            {name: value for name, value in column.items() if name != "shape"}
+            for column in profile["columns"]
+        ]
+        source["profile"] = profile | {"columns": columns}
+    return told | ({"input": source} if "input" in told else {})
 
 
 def _sources(told: dict[str, Any]) -> list[str]:

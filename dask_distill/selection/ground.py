@@ -8,6 +8,7 @@ from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block, RawBlock
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
@@ -27,6 +28,7 @@ from dask_distill.spaces.scales import (
 )
 from dask_distill.survey.reading import content_fingerprint, looked_at
 from dask_distill.survey.schema import Outline, Schema
+from dask_distill.survey.shapes import sample_shapes
 from dask_distill.survey.survey import Survey, valid_block
 from dask_distill.survey.validity import columns_named
 
@@ -62,6 +64,8 @@ class Ground:
         The user's model, which judges features as they were before.
     reducing : handle of `SpaceQuestion`, or None
         What brings rows into the space, where there is one.
+    shapes : handle of dict, or None
+        Histograms of the source's features and times; see `sample_shapes`.
     """
 
     schema: Handle[Schema]
@@ -76,6 +80,7 @@ class Ground:
     scales: Handle[Scales] | None = None
     judge_before: Handle[EstimatorProxy] | None = None
     reducing: Handle[SpaceQuestion] | None = None
+    shapes: Handle[dict[str, Any]] | None = None
 
     def groups_here(self, run: Run) -> Groups:
         """The groups, of ground that is `reduced`."""
@@ -99,7 +104,18 @@ def surveyed(raw: Sequence[Handle[RawBlock]], asked: Asked, run: Run, receipts: 
         schema = run.call("schema", journal.get, "schema")
         held_outline = run.call("outline", journal.get, "outline")
     blocks: list[Handle[Block]] = [Inline(valid_block, block, held_outline) for block in raw]
-    return Ground(schema=schema, held_outline=held_outline, outline=outline, blocks=blocks)
+    return Ground(
+        schema=schema,
+        held_outline=held_outline,
+        outline=outline,
+        blocks=blocks,
+        shapes=run.call("shapes", sample_shapes, schema, *_shown(asked.dataset)),
+    )
+
+
+def _shown(dataset: Dataset) -> tuple[bool, bool]:
+    """Whether features of the survey's sample are the source's, and times are dates."""
+    return dataset.profile is None, dataset.time is not None and dataset.time.dtype.kind == "M"
 
 
 def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
@@ -192,6 +208,7 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
             judge=judge if proxy is not None else ground.judge,
             scaling=ground.scaling,
             reducing=reducing,
+            shapes=ground.shapes,
         )
     run.wire.mark("survey")
     size = asked.rows(ground.outline.n)

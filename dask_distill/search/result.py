@@ -68,6 +68,10 @@ def _front(axes: Any, search: "StrategySearch") -> None:
             best = -score
             steps.append((rows, scale * best))
     axes.plot(*zip(*steps, strict=True), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
+    counts = sorted({trial.rows for trial in trials})
+    if len(counts) == 1:
+        # an axis of one number has no others
+        axes.set_xticks(counts, [f"{counts[0]:,}"])
     axes.set_xlabel("rows selected")
     unit = ", %" if metric.percent else ""
     axes.set_ylabel(f"{metric.words} on held-out rows{unit}")

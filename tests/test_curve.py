@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from dask_distill import InputError, SizeCurve, distill, size_curve
 from dask_distill.cli.main import cli
+from dask_distill.evaluation.curve_result import curve_drawing
 from dask_distill.evaluation.curve_verdict import verdict_on_curve
 from dask_distill.evaluation.statistics import ALL_MODELS, interval
 from dask_distill.report.page import render, render_curve
@@ -242,6 +244,39 @@ def test_plot__svg_and_png_the_same_each_time(found, tmp_path):
             found.plot(**arguments)
 
 
+def drawn(curve, metric="accuracy"):
+    figure = Figure()
+    axes = figure.add_subplot()
+    drawing = curve_drawing(curve, metric=metric)
+    drawing.draw(axes, *drawing.arguments)
+    return axes
+
+
+def test_plot__everything_and_the_majority_are_there_and_no_part_is_above_all(found):
+    axes = drawn(found)
+    words = " ".join(text.get_text().replace("\n", " ") for text in axes.texts)
+    assert "everything (4,000 rows)" in words
+    assert "frequent class" in words
+    low, high = axes.get_ylim()
+    assert low >= 0
+    assert high <= 101
+    ends = np.concatenate([bars.get_segments() for bars in axes.collections])[..., 1]
+    assert ends.min() >= 0
+    assert ends.max() <= 100
+
+
+def test_plot__a_majority_far_below_does_not_press_the_others_together(found):
+    (point,) = found.line("majority")
+    far = [p if p != point else replace(p, accuracy=0.01) for p in found.points]
+    near = [
+        p if p != point else replace(p, accuracy=found.points[0].accuracy) for p in found.points
+    ]
+    for points, words in ((far, "is lower: 1.0"), (near, "the most\nfrequent class")):
+        axes = drawn(replace(found, points=tuple(points)))
+        assert any(words in text.get_text() for text in axes.texts)
+        assert axes.get_ylim()[0] > 10
+
+
 class Tags(HTMLParser):
     """Elements that are opened and not closed."""
 
@@ -278,7 +313,8 @@ def test_pages__are_well_formed_and_escaped(found, small):
         tags = Tags(shown)
         assert tags.open == []
         assert len(set(tags.ids)) == len(tags.ids)
-        assert "<script" not in shown
+        # the report has one of its own
+        assert shown.count("<script") == (shown is report)
         assert "&lt;script&gt;" in shown
     assert "<h2>How many rows are enough</h2>" in report
     assert "<h2>How many rows are enough</h2>" not in render(coreset)
@@ -288,7 +324,7 @@ def test_pictures__each_as_a_file(found, small, tmp_path):
     coreset = distill(*small, fraction=0.02)
     for kind in ("svg", "png"):
         files = save_pictures(coreset, tmp_path / "new", curve=found, kind=kind)
-        scores = [f"score/{name}" for name in coreset.scores]
+        scores = [f"{what}/{name}" for name in coreset.scores for what in ("score", "where")]
         assert sorted(files) == sorted(["curve", "where", "weights", *scores])
         assert all(file.stat().st_size > 2000 for file in files.values())
         assert all(file.suffix == f".{kind}" for file in files.values())

@@ -268,7 +268,7 @@ def test_run__says_in_a_line_why_these_rows(folder, decisions):
 def test_report__says_why_these_rows(sets, decisions):
     text = render(distill(*sets["wrong"], size=400, seed=3))
     words = told(decisions["wrong"])
-    start, end = text.index("<h2>Why these rows</h2>"), text.index("<h2>Classes</h2>")
+    start, end = text.index("<h2>Why these rows</h2>"), text.index("<h2>What it took</h2>")
     section = text[start:end].replace("\u00a0", " ")
     for words_of in (words.why, words.labels, words.trial[1:]):
         assert words_of in section
@@ -280,7 +280,7 @@ def test_report__says_why_these_rows(sets, decisions):
 
 def test_report__without_a_trial_has_the_sentence_alone(sets):
     text = render(distill(*sets["right"], size=400, options={"balance": "sqrt"}))
-    section = text[text.index("Why these rows") : text.index("<h2>Classes</h2>")]
+    section = text[text.index("Why these rows") : text.index("<h2>What it took</h2>")]
     assert "Cells of all rows: classes are not kept in proportion." in section
     assert "<table>" not in section
 

@@ -93,7 +93,7 @@ def test_marker__is_known_in_one_place(name, monkeypatch, tmp_path):
 def test_report__tells_of_columns_what_one_table_has(monkeypatch):
     pd = pytest.importorskip("pandas")
     line = columns._line
-    monkeypatch.setitem(columns.HEADS, "Letters", True)
+    monkeypatch.setitem(columns.HEADS, "Letters", "number")
     monkeypatch.setattr(columns, "_line", lambda name, *more: (*line(name, *more), str(len(name))))
     frame = pd.DataFrame({"length": X[:, 0], "breadth": X[:, 1], "label": Y})
     page = render(distill(frame, "label", size=50))

@@ -282,8 +282,8 @@ def test_report__shows_what_is_lost_and_scores_of_protected_rows(table):
     page = render(coreset)
     lost = shown(coreset.provenance["lost"])
     assert lost
-    assert f"<td>{lost}</td>" in page
-    assert "nan" not in page.partition("<h2>How it came about")[0].lower().replace("dominan", "")
+    assert f"<li>Lost: {lost}.</li>" in page
+    assert "nan" not in page.partition("<script>")[0].lower().replace("dominan", "")
 
 
 @pytest.mark.parametrize("name", ["auto", "stratified", "combined"])

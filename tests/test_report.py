@@ -1,5 +1,7 @@
 """The report: well-formed, self-contained, escaped, and at home in a real browser."""
 
+import base64
+import hashlib
 import json
 import re
 import shlex
@@ -7,7 +9,6 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html import escape
-from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,36 +26,12 @@ from dask_distill.report.columns import values_shown
 from dask_distill.report.page import render
 from dask_distill.report.pictures import pictures
 from dask_distill.report.words import command
+from tests.pages import Page
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "link", "br"}
-
-
-class Page(HTMLParser):
-    """Elements of a page that must be closed in order."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.ids = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.handle_startendtag(tag, attributes)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
-        self.ids += [value for name, value in attributes if name == "id"]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +70,11 @@ def text(scored, data, evaluation, curve):
 def test_report__is_well_formed_and_has_its_parts(text, evaluation):
     page = Page(text)
     assert page.tags.count("h1") == 1
-    assert page.tags.count("svg") == 7
+    # pictures, a bar for each class, a histogram for each feature
+    assert page.tags.count("svg") == 11 + 4 + 6
     assert len(set(page.ids)) == len(page.ids)
     for title in (
-        "Classes",
+        "How well each class is kept",
         "What is lost",
         "How many rows are enough",
         "Where the selected rows lie",
@@ -105,23 +83,30 @@ def test_report__is_well_formed_and_has_its_parts(text, evaluation):
         assert f"<h2>{title}</h2>" in text
     assert "Scores of the selected rows" in text
     assert escape(evaluation.verdict) in text
-    assert page.attributes.count(("role", "img")) == 7
+    assert page.attributes.count(("role", "img")) == 11 + 6
 
 
 def test_report__loads_nothing(text):
     page = Page(text)
-    assert not {"script", "img", "iframe", "object", "embed"} & set(page.tags)
+    assert not {"img", "iframe", "object", "embed"} & set(page.tags)
     for name, value in page.attributes:
         if name in ("src", "href", "xlink:href", "data"):
             assert value.startswith(("#", "data:")), value
     assert not re.search(r"@import|url\((?!#)", text)
     outside = re.findall(r"https?://[^\"'\s]+", text)
     assert set(outside) <= {"http://www.w3.org/2000/svg"}
+    # one script, ours: the page says by its digest that nothing else runs
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert page.tags.count("script") == 1
+    allowed = f"style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    assert f"default-src 'none'; {allowed}" in text
+    assert not re.search(r"fetch|XMLHttpRequest|import|eval|innerHTML", script)
 
 
 def test_report__what_users_wrote_is_escaped(text, coreset):
     for shown in (text, render(coreset)):
-        assert "<script" not in shown
+        assert shown.count("<script") == 1
         assert "<b>" not in shown
         assert "<i>" not in shown
         assert "&lt;script&gt;" in shown
@@ -131,14 +116,16 @@ def test_report__without_scores_source_or_labels(labelled):
     coreset = distill(labelled.X[:500], size=20, strategy="random")
     text = render(coreset)
     Page(text)
-    assert "<h2>Classes</h2>" not in text
+    assert "How well each" not in text
     assert "<h2>Coverage</h2>" not in text
 
 
 def test_report__one_column_and_one_row():
     coreset = distill(np.arange(30.0)[:, None], size=1, strategy="random")
-    assert sorted(pictures(coreset)) == ["weights"]
-    Page(render(coreset))
+    assert pictures(coreset) == {}
+    text = render(coreset)
+    Page(text)
+    assert "Each selected row stands for as much of the data: 30." in text
 
 
 def test_report__coverage_stands_beside_random(coreset):
@@ -150,13 +137,14 @@ def test_report__coverage_stands_beside_random(coreset):
 def test_report__the_class_that_lost_most_comes_first(scored, text):
     table = scored.provenance["classes"]
     kept = sorted(entry["selected"] / entry["rows"] for entry in table)
-    shown = re.findall(r"<td>([\d.]+%)</td></tr>", text)[: len(table)]
+    shown = re.findall(r'<td>([\d.]+%)</td><td class="bar">', text)
     assert shown == [f"{share:.1%}" for share in kept]
 
 
 def test_pictures__are_svg_with_titles_and_the_same_each_time(scored, data):
     drawn = pictures(scored, data)
-    assert set(drawn) == {"where", "weights", *(f"score/{name}" for name in scored.scores)}
+    of_scores = (f"{what}/{name}" for name in scored.scores for what in ("score", "where"))
+    assert set(drawn) == {"where", "weights", *of_scores}
     for svg in drawn.values():
         root = ElementTree.fromstring(svg)
         title = root.find("{http://www.w3.org/2000/svg}title")
@@ -385,19 +373,18 @@ def test_report__of_a_table_lists_its_columns(table_page):
     ]
     used = "9 used (3 categories, 2 numbers, 1 boolean, 1 date, 1 text, 1 embedding)"
     assert used in section
-    assert cells_of(section, "order_id") == ["int64", "", "", "", "carried"]
-    assert cells_of(section, "returned") == ["string", "", "", "", "label"]
-    assert cells_of(section, "quantity") == [
-        "int64",
-        "category, as asked for",
-        "none",
-        "8",
-        "feature",
-    ]
-    assert cells_of(section, "currency") == ["string", "", "none", "1", "left out: one value"]
+    assert cells_of(section, "order_id") == ["", "", "", "", "", "int64", "", "carried"]
+    assert cells_of(section, "returned") == ["", "", "", "", "", "string", "", "label"]
+    picture, differs, chance, *rest = cells_of(section, "quantity")
+    assert picture.startswith('<svg class="small"')
+    assert re.fullmatch(r"\d+\.\d%", differs)
+    assert re.fullmatch(r"\d+\.\d%", chance)
+    assert rest == ["none", "8", "int64", "category, as asked for", "feature"]
+    left = ["none", "1", "string", "", "left out: one value"]
+    assert cells_of(section, "currency")[3:] == left
     assert cells_of(section, "photo")[-1].startswith("left out: bytes")
-    assert cells_of(section, "address.zip")[1] == "category"
-    nulls = cells_of(section, "city")[2]
+    assert cells_of(section, "address.zip")[6] == "category"
+    nulls = cells_of(section, "city")[3]
     assert re.fullmatch(r"\d+\.\d%", nulls)
     assert "<details>" not in section
 
@@ -424,7 +411,7 @@ def test_report__of_a_table_shows_rows_as_they_are(table_page, mixed):
     weights = cells_of(section, "Weight")
     chosen = np.isin(coreset.indices, rows)
     assert weights == [f"{weight:,.4g}" for weight in coreset.weights[chosen].tolist()]
-    assert "<script" not in text
+    assert text.count("<script") == 1
     assert "<b>" not in text
 
 
@@ -433,9 +420,12 @@ def test_report__of_many_columns_folds_them(tmp_path):
     dataset = open_dataset(tmp_path / "in.parquet", labels="returned")
     text = render(distill(dataset, size=30), dataset=dataset)
     page = Page(text)
-    assert "<summary>All 301 columns</summary>" in text
+    # without the script it scrolls in a box, and with it the first lines are seen
+    assert '<div class="scroll folded"' in text
+    assert 'data-first="12" data-noun="columns"' in text
     assert "<summary>The other 280 columns</summary>" in text
     assert page.tags.count("details") == 3
+    assert page.tags.count("svg") > 290
     assert len(text) < 1_000_000
 
 
@@ -554,3 +544,18 @@ def test_repr__of_a_table_counts_its_columns(table_page, mixed):
     assert "n-grams" not in dataset._repr_html_()
     assert "9 used" in coreset._repr_html_()
     assert "float32" not in coreset._repr_html_()
+
+
+def test_report__of_a_number_that_is_predicted_says_nothing_of_strata(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pa.table({"area": rng.gamma(4, 20, 900), "price": rng.gamma(2, 30, 900)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    dataset = open_dataset(tmp_path / "in.parquet", labels="price")
+    coreset = distill(dataset, size=60, task="regression")
+    coreset.to_parquet(tmp_path / "out.parquet")
+    stored = open_coreset(tmp_path / "out.parquet")
+    assert np.array_equal(stored.labels.compute(), coreset.labels.compute())
+    for each in (coreset, stored):
+        text = render(each)
+        assert "stratum" not in text[: text.index("Everything that is recorded")]
+        assert "How well each" not in text

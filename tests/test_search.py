@@ -234,7 +234,7 @@ def test_search__genetic_tries_fewer_rows_and_draws_its_front(data, tmp_path):
     pytest.importorskip("matplotlib")
     found.plot(tmp_path / "front.svg")
     assert "<svg" in (tmp_path / "front.svg").read_text()
-    assert "trial 0" in found._repr_html_()
+    assert "<td>0" in found._repr_html_()
     assert str(found).endswith(found.notes[-1])
 
 

@@ -279,7 +279,7 @@ def test_run__json_has_what_the_warning_says_and_so_has_the_report(folder):
     assert coreset.provenance["underrepresented"] == expected
     coreset.report("report.html")
     text = Path("report.html").read_text()
-    assert "kept at under half of the share: 1 (0 of 800 rows, share 80)" in text
+    assert "kept at under half of its share: 1 (0 of 800 rows, share 80)" in text
     # of a subset that was written before there was such a list
     del coreset.provenance["underrepresented"]
     coreset.report("report.html")

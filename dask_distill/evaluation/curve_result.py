@@ -1,16 +1,26 @@
 """What a size curve found: points with intervals, full against distilled, and the words."""
 
-import hashlib
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from dask_distill.errors import InputError
 from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.curve_points import EVERYTHING, Point
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY, plain_fields
-from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
+from dask_distill.support.drawing import (
+    COLORS,
+    MARKERS,
+    Drawing,
+    notebook_picture,
+    plain_label,
+    require_matplotlib,
+)
 from dask_distill.support.html import facts_table, plain_table
 from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
 from dask_distill.support.text import shown_table
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
 
 # shown beside what is judged by, as far as there is room
 _BESIDE = ("roc_auc", "log_loss", "accuracy")
+# as much of the axis a line below or above the others may take
+_ROOM = 0.6
 _NO_STRATEGIES = (EVERYTHING, MAJORITY)
 
 
@@ -51,32 +63,11 @@ def curve_drawing(
     return Drawing("curve", title, _lines, (curve, metric, model))
 
 
-def curve_in_notebook(curve: "SizeCurve") -> str:
-    """The curve for a cell's output; nothing where it cannot be drawn."""
-    try:
-        drawing = curve_drawing(curve)
-    except InputError:
-        return ""
-    # a page may show several, and what is named in an SVG is named for the page
-    key = hashlib.blake2b(repr(curve).encode(), digest_size=6).hexdigest()
-    svg = replace(drawing, name=f"curve-{key}").inline()
-    return f'<div style="max-width:34rem">{svg}</div>'
-
-
 def _lines(axes: Any, curve: "SizeCurve", metric: str, model: str) -> None:
     kind = metric_named(metric)
     scale = 100 if kind.percent else 1
     (full,) = curve.line("everything", model)
-    level = scale * full.known(metric)
-    axes.axhline(level, color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
-    axes.annotate(
-        f"everything ({full.rows:,} rows)",
-        (0, level),
-        xycoords=("axes fraction", "data"),
-        xytext=(3, 3),
-        textcoords="offset points",
-        fontsize=8,
-    )
+    _level(axes, scale * full.known(metric), f"everything\n({full.rows:,} rows)", "--")
     for number, name in enumerate(curve.strategies):
         points = curve.line(name, model)
         # beside each other, or the bars would hide one another
@@ -86,7 +77,11 @@ def _lines(axes: Any, curve: "SizeCurve", metric: str, model: str) -> None:
         limits = [point.limits(metric) for point in points]
         # intervals have their means in the middle
         halves = [scale * (each[1] - each[0]) / 2 for each in limits if each is not None]
-        bars = halves if len(halves) == len(points) else None
+        bars: Any = halves if len(halves) == len(points) else None
+        if bars and kind.percent:
+            # nothing is under none, or over all
+            ends = [np.clip((v - half, v + half), 0, 100) for v, half in zip(y, bars, strict=True)]
+            bars = np.abs(np.transpose(ends) - y)
         axes.errorbar(
             x,
             y,
@@ -104,9 +99,37 @@ def _lines(axes: Any, curve: "SizeCurve", metric: str, model: str) -> None:
     named = _apart(rows)
     axes.set_xticks(named, [_tick(count, count / full.rows) for count in named])
     axes.set_xticks([], minor=True)
+    for point in curve.line(MAJORITY, model):
+        _majority(axes, scale * point.known(metric), shown_value(metric, point.value(metric)))
+    if kind.percent:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0), min(high, 100 + 0.02 * (high - low)))
     axes.set_xlabel("rows trained on")
     axes.set_ylabel(f"{kind.words}, %" if kind.percent else kind.words)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.3), ncols=3, frameon=False)
+
+
+def _level(axes: Any, level: float, words: str, style: str) -> None:
+    """A line across, of what does not hang on the size; nothing where it is not known."""
+    if math.isnan(level):
+        return
+    axes.axhline(level, color="#8a8f96", linewidth=1.2, linestyle=style, zorder=1)
+    # beside the axes, where no point is
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(words, (1, level), xytext=(3, 0), va="center", fontsize=8, **place)
+
+
+def _majority(axes: Any, level: float, shown: str) -> None:
+    """The most frequent class alone: a line where it is near, so that the others stay apart."""
+    low, high = axes.get_ylim()
+    if low - _ROOM * (high - low) <= level <= high + _ROOM * (high - low):
+        _level(axes, level, "the most\nfrequent class", ":")
+    elif not math.isnan(level):
+        words, side = ("lower", 0.0) if level < low else ("higher", 1.0)
+        place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        text = f"the most\nfrequent class\nis {words}: {shown}"
+        how = {"va": "bottom" if side == 0 else "top", "fontsize": 8}
+        axes.annotate(text, (1, side), xytext=(3, 0), **how, **place)
 
 
 def _apart(rows: list[int]) -> list[int]:
@@ -316,7 +339,7 @@ class SizeCurve:
         title = f"{words[0].upper()}{words[1:]} against size"
         table = plain_table(title, self.head_of_table(), self.rows_of_table())
         facts = facts_table("", [("verdict", self.verdict), ("draws", self._draws())])
-        return f"{curve_in_notebook(self)}{table}{facts}"
+        return f"{notebook_picture(partial(curve_drawing, self), self)}{table}{facts}"
 
 
 def shown_share(share: float) -> str:

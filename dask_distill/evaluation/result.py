@@ -19,6 +19,7 @@ from dask_distill.evaluation.statistics import (
     points,
 )
 from dask_distill.evaluation.training import Trial
+from dask_distill.support.html import folded, paragraph, plain_table
 from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
 from dask_distill.support.text import shown_table
 
@@ -153,6 +154,22 @@ class Evaluation(Compared):
         lines += [(name, "", *cells) for name, *cells in self.rows_of_differences()]
         told = (self.verdict, self.cost, self.draws(), *self.notes)
         return "\n".join([*shown_table(lines), "", *told])
+
+    def _repr_html_(self) -> str:
+        found = [self.score(way) for way in self.ways()]
+        means = [
+            ("rows", *(f"{each.rows:,}" for each in found)),
+            *self.rows_of_means(),
+            ("seconds", *(f"{each.seconds:.1f}" for each in found)),
+        ]
+        names = [WAYS[way] for way in self.ways()]
+        told = plain_table("Trained on", ("", *names), means)
+        against = plain_table(
+            "The subset against each, in points", ("", *names[1:]), self.rows_of_differences()
+        )
+        notes = "".join(map(paragraph, (self.draws(), *self.notes)))
+        head = paragraph(self.verdict, strong=True) + paragraph(self.cost)
+        return f"{head}{told}{against}{folded('Of what these are means', notes)}"
 
 
 def _label(name: str) -> str:

@@ -14,6 +14,7 @@ from dask_distill.data.table import Table, TablePart
 from dask_distill.data.uses import used_columns
 from dask_distill.kernels.hashing import row_hash
 from dask_distill.kernels.streams import Stream
+from dask_distill.report.histograms import Histogram
 from dask_distill.report.words import target_name
 from dask_distill.subset.subset import Subset
 from dask_distill.tables.columns import paths, plain, source_of
@@ -23,39 +24,65 @@ from dask_distill.tables.profile import ColumnProfile, Profile
 _ROWS, _UNFOLDED = 10, 20
 # characters of a value, and values of a list
 _LONGEST, _FEW = 60, 3
-# what is told of a column, the name first, and whether it is a number; see `_line`
+# what is told of a column, the name first, and how it is set: as words, numbers or a picture
 HEADS = {
-    "Column": False,
-    "Type": False,
-    "Read as": False,
-    "Nulls": True,
-    "Distinct": True,
-    "What it is": False,
+    "Column": "words",
+    "All and selected rows": "picture",
+    "Differs": "number",
+    "By chance": "number",
+    "Nulls": "number",
+    "Distinct": "number",
+    "Type": "words",
+    "Read as": "words",
+    "What it is": "words",
 }
+# the same of the features of arrays
+PLAIN_HEADS = {"Feature": "words"} | {name: HEADS[name] for name in list(HEADS)[1:4]}
 
 
-def columns_shown(coreset: Subset) -> dict[str, Any] | None:
-    """What became of each column of the table that was selected from; None for plain arrays.
+def columns_shown(coreset: Subset, found: Mapping[str, Histogram]) -> dict[str, Any] | None:
+    """What became of each column of the table that was selected from, or of each feature.
+
+    Parameters
+    ----------
+    coreset : Subset
+    found : mapping
+        Histograms by column.
 
     Returns
     -------
     dict or None
-        ``used`` in words; ``heads`` and ``lines`` of `HEADS`; ``many``, whether they are to be
-        folded; ``looked``, of how many rows they tell.
+        ``used`` in words, or "" for arrays; ``heads`` and ``lines`` of `HEADS`; ``looked``, of how
+        many rows they tell; ``compared``, whether it is known how all rows lie. None where nothing
+        is known of columns.
     """
     stored = coreset.provenance.get("input", {}).get("profile")
+    told: dict[str, Any] = {
+        "compared": any(each.every is not None for each in found.values()),
+        "looked": "",
+        "used": "",
+        "noun": "columns",
+    }
     if not stored:
-        return None
+        lines = [(name, each.svg(), *_differs(each)) for name, each in found.items()]
+        heads = list(PLAIN_HEADS.items())
+        return told | {"heads": heads, "lines": lines, "noun": "features"} if lines else None
     profile = Profile.parse(stored)
-    lines = [_line(*found) for found in _uses(coreset, profile)]
     looked = "" if profile.sampled >= profile.rows else f"{profile.sampled:,} rows"
-    return {
+    return told | {
         "used": used_columns(stored),
         "heads": list(HEADS.items()),
-        "lines": lines,
-        "many": len(lines) > _UNFOLDED,
+        "lines": [_line(*use, found.get(use[0])) for use in _uses(coreset, profile)],
         "looked": looked,
     }
+
+
+def _differs(found: Histogram | None) -> tuple[str, str]:
+    """How far selected rows lie from all, and what that is by chance."""
+    parts = (None, None) if found is None else (found.moved, found.by_chance)
+    if None in parts:
+        return "", ""
+    return f"{parts[0]:.1%}", f"{parts[1]:.1%}"
 
 
 def _uses(coreset: Subset, profile: Profile) -> list[tuple[str, str, ColumnProfile | None, str]]:
@@ -78,15 +105,19 @@ def _uses(coreset: Subset, profile: Profile) -> list[tuple[str, str, ColumnProfi
     ]
 
 
-def _line(name: str, kind: str, column: ColumnProfile | None, role: str) -> tuple[str, ...]:
+def _line(
+    name: str, kind: str, column: ColumnProfile | None, role: str, found: Histogram | None
+) -> tuple[str, ...]:
+    shown = ("" if found is None else found.svg(), *_differs(found))
     if column is None:
-        return name, kind, "", "", "", role or "left out: not named"
+        return name, *shown, "", "", kind, "", role or "left out: not named"
     nulls = f"{column.nulls:.1%}" if column.nulls else "none"
     distinct = f"{column.distinct:,}" if column.distinct else ""
     if not column.used:
-        return name, kind, "", nulls, distinct, f"left out: {column.why or column.kind}"
+        why = f"left out: {column.why or column.kind}"
+        return name, *shown, nulls, distinct, kind, "", why
     read = f"{column.kind}, as asked for" if column.asked else column.kind
-    return name, kind, read, nulls, distinct, role or "feature"
+    return name, *shown, nulls, distinct, kind, read, role or "feature"
 
 
 def rows_shown(coreset: Subset) -> dict[str, Any] | None:

@@ -1,5 +1,7 @@
 """One HTML file that tells what was selected, from what, and how well; it loads nothing else."""
 
+import base64
+import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -13,11 +15,19 @@ from dask_distill.evaluation.curve_result import SizeCurve, curve_drawing
 from dask_distill.evaluation.result import WAYS, Evaluation
 from dask_distill.evaluation.statistics import ALL_MODELS, MAJORITY
 from dask_distill.report.columns import columns_shown, rows_shown
-from dask_distill.report.pictures import drawings, pictures
-from dask_distill.report.words import circumstances, command
+from dask_distill.report.histograms import histograms
+from dask_distill.report.overview import (
+    FIRST,
+    calm,
+    cards,
+    classes_kept,
+    effective,
+    percent,
+    warnings_of,
+)
+from dask_distill.report.pictures import WHERE, drawings, pictures
+from dask_distill.report.words import circumstances, command, target_name
 from dask_distill.selection.decision import told as told_decision
-from dask_distill.selection.lost import shown as shown_lost
-from dask_distill.selection.shares import shown as shown_short
 from dask_distill.subset.subset import Subset
 from dask_distill.support.drawing import MISSING
 from dask_distill.support.files import checked_file, write_whole
@@ -26,8 +36,6 @@ from dask_distill.support.text import shown_bytes
 from dask_distill.synthesis.judged import SyntheticEvaluation
 
 __all__ = ["command", "pictures", "render", "render_curve", "write_curve", "write_report"]
-
-_MOST_CLASSES = 100
 
 
 def write_report(
@@ -93,7 +101,6 @@ def render(
     environment = _environment()
     told = coreset.provenance
     decision = (told.get("selection") or {}).get("decision")
-    weights = coreset.weights.astype(np.float64)
     drawn = {name: drawing.inline() for name, drawing in drawings(coreset, dataset).items()}
     if curve is not None:
         drawn["curve"] = curve_drawing(curve).inline()
@@ -101,12 +108,17 @@ def render(
         coreset=coreset,
         told=told,
         rows=told.get("rows", 0),
-        classes=_classes(told, len(coreset)),
+        sources=_sources(told),
+        cards=cards(coreset, evaluation),
+        classes=classes_kept(told),
+        first=FIRST,
+        warnings=warnings_of(coreset),
+        calm=calm(told),
+        target=target_name(coreset),
         pictures={name: _markup(svg) for name, svg in drawn.items()},
+        by_score=[name for name in coreset.scores if f"{WHERE}{name}" in drawn],
         decision=None if decision is None else told_decision(decision),
-        lost=shown_lost(told.get("lost")),
-        short=shown_short(told.get("underrepresented")),
-        effective=float(weights.sum() ** 2 / (weights**2).sum()),
+        effective=effective(coreset),
         quantiles={
             name: np.nanquantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist()
             for name, values in coreset.scores.items()
@@ -116,11 +128,12 @@ def render(
         table=None if evaluation is None else _table(evaluation),
         curve=curve,
         synthetic=synthetic,
-        columns=columns_shown(coreset),
+        columns=columns_shown(coreset, histograms(coreset, dataset)),
         samples=rows_shown(coreset),
         command=command(coreset),
         circumstances=circumstances(coreset),
-        provenance=json.dumps(told, indent=2, ensure_ascii=False, default=str),
+        provenance=json.dumps(_recorded(told), indent=2, ensure_ascii=False, default=str),
+        **_script(environment),
     )
 
 
@@ -160,29 +173,32 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["bytes"] = shown_bytes
+    environment.filters |= {"bytes": shown_bytes, "percent": percent, "markup": _markup}
     return environment
 
 
-def _classes(told: dict[str, Any], selected: int) -> dict[str, Any] | None:
-    """Classes with their shares before and after, the one that lost most first."""
-    table = told.get("classes")
-    if not table:
-        return None
-    rows = sum(entry["rows"] for entry in table)
-    entries = [
-        {
-            "label": entry["label"],
-            "rows": entry["rows"],
-            "selected": entry["selected"],
-            "before": entry["rows"] / rows,
-            "after": entry["selected"] / selected,
-            "kept": entry["selected"] / entry["rows"],
-        }
-        for entry in table
-    ]
-    entries.sort(key=lambda entry: (entry["kept"], -entry["rows"]))
-    return {"shown": entries[:_MOST_CLASSES], "more": max(0, len(entries) - _MOST_CLASSES)}
+def _script(environment: Any) -> dict[str, Any]:
+    """What folds, sorts and searches tables, and the digest by which nothing else may run."""
+    text = environment.get_template("tables.js.jinja").render()
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"script": _markup(text), "digest": _markup(digest)}
+
+
+def _recorded(told: dict[str, Any]) -> dict[str, Any]:
+    """What is recorded without histograms, which the page draws."""
+    source = {name: value for name, value in told.get("input", {}).items() if name != "shapes"}
+    if profile := source.get("profile"):
+        columns = [
+            {name: value for name, value in column.items() if name != "shape"}
+            for column in profile["columns"]
+        ]
+        source["profile"] = profile | {"columns": columns}
+    return told | ({"input": source} if "input" in told else {})
+
+
+def _sources(told: dict[str, Any]) -> list[str]:
+    found = told.get("input", {}).get("sources") or []
+    return [str(place) for place in found]
 
 
 def _table(evaluation: Evaluation) -> dict[str, Any]:

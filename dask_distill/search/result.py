@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,15 @@ from dask_distill.evaluation.copies import Copies
 from dask_distill.evaluation.losses import bracketed
 from dask_distill.evaluation.statistics import ALL_MODELS, Difference, plain_fields, widened
 from dask_distill.strategies.base import Strategy
-from dask_distill.support.drawing import COLORS, MARKERS, Drawing, plain_label, require_matplotlib
-from dask_distill.support.html import facts_table
+from dask_distill.support.drawing import (
+    COLORS,
+    MARKERS,
+    Drawing,
+    notebook_picture,
+    plain_label,
+    require_matplotlib,
+)
+from dask_distill.support.html import folded, paragraph, plain_table
 from dask_distill.support.metrics import metric_named, signed_number
 from dask_distill.support.text import shown_bytes, shown_table
 
@@ -60,6 +68,10 @@ def _front(axes: Any, search: "StrategySearch") -> None:
             best = -score
             steps.append((rows, scale * best))
     axes.plot(*zip(*steps, strict=True), color="#8a8f96", linewidth=1.2, linestyle="--", zorder=1)
+    counts = sorted({trial.rows for trial in trials})
+    if len(counts) == 1:
+        # an axis of one number has no others
+        axes.set_xticks(counts, [f"{counts[0]:,}"])
     axes.set_xlabel("rows selected")
     unit = ", %" if metric.percent else ""
     axes.set_ylabel(f"{metric.words} on held-out rows{unit}")
@@ -182,19 +194,24 @@ class StrategySearch:
         return sorted(whole, key=lambda t: (-(t.score or 0.0), t.number))
 
     def __str__(self) -> str:
-        head = ("trial", "strategy", "rows", metric_named(self.metric).words, "moved", "CPU s")
-        lines = [head, *map(self._line, self.best()[:_SHOWN])]
+        lines = [self._head(), *map(self._line, self.best()[:_SHOWN])]
         if self.baseline is not None:
             shown = shown_score(self.metric, self.baseline)
             lines.append(("", "the most frequent class", "", shown, "", ""))
         return "\n".join([*shown_table(lines), "", self.verdict, *self.notes])
 
     def _repr_html_(self) -> str:
-        facts = [
-            (f"trial {trial.number}", f"{self._score(trial)}: {shown_strategy(trial)}")
-            for trial in self.best()[:_SHOWN]
-        ]
-        return facts_table("Search for the strategy", [("verdict", self.verdict), *facts])
+        best = self.best()
+        table = plain_table("", self._head(), [self._line(trial) for trial in best[:_SHOWN]])
+        rest = plain_table("", self._head(), [self._line(trial) for trial in best[_SHOWN:]])
+        picture = notebook_picture(partial(search_drawing, self), self.as_dict())
+        more = folded(f"{len(best) - _SHOWN:,} more trials", rest) if len(best) > _SHOWN else ""
+        notes = folded("What bounds it", "".join(map(paragraph, self.notes)))
+        verdict = paragraph(self.verdict, strong=True)
+        return f"{verdict}{picture}{table}{more}{notes if self.notes else ''}"
+
+    def _head(self) -> tuple[str, ...]:
+        return ("trial", "strategy", "rows", metric_named(self.metric).words, "moved", "CPU s")
 
     def _score(self, trial: TrialResult) -> str:
         return "-" if trial.score is None else shown_score(self.metric, trial.score)

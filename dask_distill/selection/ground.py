@@ -8,6 +8,7 @@ from dask_distill.conversation.converse import converse
 from dask_distill.conversation.run import Run
 from dask_distill.conversation.turns import content
 from dask_distill.data.blocks import Block, RawBlock
+from dask_distill.data.dataset import Dataset
 from dask_distill.errors import InputError
 from dask_distill.kernels.distances import LARGEST
 from dask_distill.proxy.estimator import EstimatorProxy, use_estimator
@@ -27,6 +28,7 @@ from dask_distill.spaces.scales import (
 )
 from dask_distill.survey.reading import content_fingerprint, looked_at
 from dask_distill.survey.schema import Outline, Schema
+from dask_distill.survey.shapes import sample_shapes
 from dask_distill.survey.survey import Survey, valid_block
 from dask_distill.survey.validity import columns_named
 
@@ -81,6 +83,8 @@ class Ground:
         The user's model, which judges features as they were before.
     reducing : handle of `SpaceQuestion`, or None
         What brings rows into the space, where there is one.
+    shapes : handle of dict, or None
+        Histograms of the source's features and times; see `sample_shapes`.
     """
 
     schema: Handle[Schema]
@@ -95,6 +99,7 @@ class Ground:
     scales: Handle[Scales] | None = None
     judge_before: Handle[EstimatorProxy] | None = None
     reducing: Handle[SpaceQuestion] | None = None
+    shapes: Handle[dict[str, Any]] | None = None
 
     @property
     def found(self) -> Surveyed:
@@ -138,7 +143,13 @@ def surveyed(
         held_outline=found.held_outline,
         outline=found.outline,
         blocks=[Inline(valid_block, block, found.held_outline) for block in raw],
+        shapes=run.call("shapes", sample_shapes, found.schema, *_shown(asked.dataset)),
     )
+
+
+def _shown(dataset: Dataset) -> tuple[bool, bool]:
+    """Whether features of the survey's sample are the source's, and times are dates."""
+    return dataset.profile is None, dataset.time is not None and dataset.time.dtype.kind == "M"
 
 
 def scaled(ground: Ground, asked: Asked, run: Run) -> Ground:
@@ -231,6 +242,7 @@ def reduced(ground: Ground, asked: Asked, run: Run) -> Ground:
             judge=judge if proxy is not None else ground.judge,
             scaling=ground.scaling,
             reducing=reducing,
+            shapes=ground.shapes,
         )
     run.wire.mark("survey")
     size = asked.rows(ground.outline.n)

@@ -25,6 +25,8 @@ from dask_distill.selection.amounts import (
 )
 from dask_distill.selection.request import Asked, Request
 from dask_distill.selection.watched import group_bytes
+from dask_distill.support.html import facts_table
+from dask_distill.support.text import shown_bytes
 from dask_distill.survey.survey import SAMPLE_FLOOR, SAMPLE_ROWS, offered_rows
 
 # a Python process with our libraries, its services and compiled kernels, before any data
@@ -98,6 +100,28 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        facts: list[tuple[str, object]] = [
+            ("rows", f"{self.rows:,} × {self.features:,} features"),
+            ("to select", f"{self.size:,} ({self.size / self.rows:.1%}) by {self.strategy}"),
+            *([("subsets", f"{self.subsets:,}")] if self.subsets > 1 else []),
+            ("blocks", f"{self.blocks:,} of {self.block_rows:,} rows"),
+            ("tasks", f"about {self.tasks:,}"),
+            ("memory of a worker", f"up to {shown_bytes(self.worker_bytes)}"),
+            ("memory of the coordinator", f"up to {shown_bytes(self.coordinator_bytes)}"),
+            ("passes over the data", f"{self.passes}, {shown_bytes(self.bytes_read)} read"),
+            ("read to write", f"up to {shown_bytes(self.bytes_read_to_write)} more"),
+            (
+                "moved",
+                f"about {shown_bytes(self.bytes_moved)} "
+                f"(all the data: {shown_bytes(self.bytes_to_gather_everything)})",
+            ),
+            ("written", f"about {shown_bytes(self.bytes_written)}"),
+        ]
+        if self.unmeasured:
+            facts.append(("length not known", ", ".join(self.unmeasured)))
+        return facts_table("Plan", facts)
 
 
 def make_plan(

@@ -47,7 +47,7 @@ def make_provenance(
         "seed": parameters.pop("seed"),
         "parameters": parameters,
         "versions": versions(),
-        "input": input_facts(dataset, outline),
+        "input": input_facts(dataset, outline) | _shapes(ground, run),
         "rows": outline.n,
         "rows_dropped": outline.dropped,
         "dropped": dropped,
@@ -67,6 +67,11 @@ def make_provenance(
         "seconds": run.ledger.seconds() | {"total": round(seconds, 3)},
         "lost": missing,
     }
+
+
+def _shapes(ground: Ground, run: Run) -> dict[str, Any]:
+    """Histograms of the sample, to be looked at."""
+    return {} if ground.shapes is None else {"shapes": run.fetch(ground.shapes)}
 
 
 def _bytes_read(found: Selected, asked: Asked) -> int:

@@ -18,6 +18,7 @@ from dask_distill.storage.location import Location
 from dask_distill.storage.manifest import holds_scores, open_content
 from dask_distill.storage.remote import beside, discard_anywhere, staged_remotely
 from dask_distill.support.digest import jsonable
+from dask_distill.support.html import facts_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,20 @@ class Verification:
     digest: str | None
     synthetic: bool = False
     scores: bool = False
+
+    def _repr_html_(self) -> str:
+        holds = "synthetic rows" if self.synthetic else "scores" if self.scores else "selected rows"
+        facts: list[tuple[str, object]] = [
+            ("complete and unchanged", "yes" if self.ok else "no"),
+            *(
+                ("problem" if number == 0 else "", each)
+                for number, each in enumerate(self.problems)
+            ),
+            ("holds", f"{self.rows:,} rows: {holds}"),
+            ("checked", f"{self.chunks:,} chunks or files of {self.arrays:,} arrays or columns"),
+            ("digest", self.digest or "not known"),
+        ]
+        return facts_table("Verification", facts)
 
 
 def check_target(

@@ -92,7 +92,8 @@ def open_folder(location: Location) -> Subset:
         certificate=None if certificate is None else Certificate(**certificate),
         provenance=told,
         features=_features(features, table, told, names["renamed"]),
-        labels=None if labels is None else labels.read(table),
+        # strata of a target are no column of the table, and are among ours
+        labels=None if labels is None else labels.read(whole),
         carry={one.name: one.read(table) for one in carry},
         feature_name=features.name,
         label_name=LABELS if labels is None else labels.name,

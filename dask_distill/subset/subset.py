@@ -62,6 +62,20 @@ class Certificate:
         """JSON-able form."""
         return dataclasses.asdict(self)
 
+    def _repr_html_(self) -> str:
+        far = "largest distance of a row to a selected one"
+        facts: list[tuple[str, object]] = [
+            ("covering radius", f"{self.radius:.4g}, the {far}"),
+            ("at least, of any as many rows", f"{self.lower_bound:.4g}"),
+            ("at most times the best", f"{self.ratio:.2f}"),
+        ]
+        if self.random_radius is not None:
+            facts.append(("of a random subset", f"{self.random_radius:.4g}"))
+        facts.append(("distance", f"{self.metric}, of {self.space}"))
+        if not self.measured:
+            facts.append(("measured", "no: a bound, since old rows were not read again"))
+        return facts_table("Certificate", facts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subset:
@@ -108,6 +122,8 @@ class Subset:
         for entry in (told.get("classes") or [])[:10]:
             amount = f"{entry['selected']:,} of {entry['rows']:,}"
             facts.append((f"class {entry['label']}", amount))
+        if growing := told.get("growing"):
+            facts.append(("came in", f"{growing['batches']:,} batches"))
         if self.certificate is not None:
             facts.append(("covering radius", f"{self.certificate.radius:.4g}"))
         return facts_table(type(self).__name__, facts)

@@ -1,11 +1,12 @@
 """A picture before it has a format."""
 
+import hashlib
 import io
 import os
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,26 @@ class Drawing:
         return buffer.getvalue()
 
 
+def notebook_picture(make: Callable[[], Drawing], content: object) -> str:
+    """A picture for a cell's output; nothing where it cannot be drawn.
+
+    Parameters
+    ----------
+    make : callable
+        Gives the drawing.
+    content : object
+        Whose ``repr`` tells the picture from others on the page: what is named in an SVG is named
+        for the page.
+    """
+    try:
+        drawing = make()
+    except InputError:
+        return ""
+    key = hashlib.blake2b(repr(content).encode(), digest_size=6).hexdigest()
+    svg = replace(drawing, name=f"{drawing.name}-{key}").inline()
+    return f'<div style="max-width:34rem">{svg}</div>'
+
+
 def require_matplotlib() -> None:
     """End with an error that says what to install, where it is missing."""
     try:
@@ -134,6 +155,7 @@ def _inline(svg: str, name: str, title: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{key}-', svg)
     svg = svg.replace("url(#", f"url(#{key}-").replace('xlink:href="#', f'href="#{key}-')
+    svg = svg.replace('xlink:href="data:', 'href="data:')
     svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)
     svg = svg.replace(_INK, "currentColor")
     svg = re.sub(r"(font: [\d.]+px) [^;\"]*", r"\1 system-ui, sans-serif", svg)

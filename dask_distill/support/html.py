@@ -35,6 +35,28 @@ def plain_table(title: str, head: Iterable[str], lines: Iterable[Iterable[str]])
     return f"<table>{_caption(title)}<thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>"
 
 
+def folded(title: str, content: str) -> str:
+    """HTML that is seen once it is unfolded.
+
+    Examples
+    --------
+    >>> folded("More & more", "<p>text</p>")
+    '<details><summary>More &amp; more</summary><p>text</p></details>'
+    """
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def paragraph(text: str, *, strong: bool = False) -> str:
+    """Text as HTML.
+
+    Examples
+    --------
+    >>> paragraph("a < b", strong=True)
+    '<p><b>a &lt; b</b></p>'
+    """
+    return f"<p><b>{escape(text)}</b></p>" if strong else f"<p>{escape(text)}</p>"
+
+
 def _caption(title: str) -> str:
     if not title:
         return ""

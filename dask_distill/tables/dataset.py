@@ -18,7 +18,8 @@ from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.kinds import column_profile
 from dask_distill.tables.lazy import column_array, encoded
 from dask_distill.tables.profile import KINDS, ColumnProfile, Profile, likely, overruled
-from dask_distill.tables.sampling import looked_at
+from dask_distill.tables.sampling import RUN_ROWS, looked_at
+from dask_distill.tables.shapes import column_shape
 
 _BATCH = 32
 
@@ -266,7 +267,10 @@ def _columns(
             values = values_at(looked, name)
             kind = wanted.kinds.get(name, "")
             complete = len(rows) == table.n
-            found.append(column_profile(name, values, kind, named=explicit, complete=complete))
+            column = column_profile(name, values, kind, named=explicit, complete=complete)
+            run = 0 if complete else RUN_ROWS
+            shape = column_shape(values, column.kind, run=run) if column.used else {}
+            found.append(replace(column, shape=shape))
     return found
 
 

@@ -71,7 +71,7 @@ class Encoding:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # what follows from the profile need not travel
-        return Encoding, (self.profile,)
+        return Encoding, (self.profile.reading(),)
 
     @cached_property
     def readers(self) -> tuple["Reader", ...]:

@@ -45,6 +45,9 @@ class ColumnProfile:
         What it takes to read it: the median, the categories, and so on.
     asked : bool
         Whether the kind is what the user asked for, and not what was found.
+    shape : dict
+        A small histogram of these rows, to be looked at; see `shapes`. It changes nothing of how
+        the column is read.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ColumnProfile:
     greatest: Any = None
     encoding: dict[str, Any] = field(default_factory=dict)
     asked: bool = False
+    shape: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def used(self) -> bool:
@@ -99,6 +103,10 @@ class Profile:
     def unfilled(self) -> "Profile":
         """The same, but that missing values are NaN."""
         return replace(self, filled=False)
+
+    def reading(self) -> "Profile":
+        """The same without what is there to be looked at: what travels to workers."""
+        return replace(self, columns=tuple(replace(each, shape={}) for each in self.columns))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""

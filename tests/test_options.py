@@ -139,6 +139,7 @@ COMMANDS = {
         },
     ),
     "verify": (["sub.zarr"], STORAGE | {"as_json": ["--json"]}),
+    "strategies": (["auto"], {"as_json": ["--json"]}),
     "demo": (["demo"], {"fraction": ["--fraction", "0.3"], "workers": ["--workers", "1"]}),
     "evaluate": (
         ["sub.zarr", "--source", "in.zarr"],
@@ -375,7 +376,7 @@ def seen(made, monkeypatch):
     result = SimpleNamespace(as_dict=dict)
     replace("dask_distill.coreset.judged", result)
     replace("dask_distill.curve.size_curve", result)
-    replace("dask_distill.cli.judge._write_curve")
+    replace("dask_distill.cli.curve._write_curve")
     replace("dask_distill.coreset.write_report")
     replace("dask_distill.report.pictures.save_pictures", {})
     rows = Synthetic(

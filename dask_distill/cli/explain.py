@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from dask_distill.cli.options import Place, progress_display
+from dask_distill.cli.options import progress_display
+from dask_distill.cli.place import Place
 
 
 def explained(dataset: Any, request: Any, workers: int | None, quiet: bool) -> Any:

@@ -1,10 +1,11 @@
-"""The commands that select, plan and verify."""
+"""The commands that select and plan."""
 
 import json
 from typing import Any
 
 import click
 
+from dask_distill.cli.help import Choice, OptionGroup, command, option
 from dask_distill.cli.options import (
     JSON,
     KEEP_ENCODED,
@@ -24,10 +25,9 @@ from dask_distill.cli.options import (
     WORKERS,
     WRITTEN,
     OptionalWords,
-    Place,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
@@ -56,14 +56,30 @@ _TOLD = (
 )
 
 
-@click.command(cls=OptionalWords)
+@command(
+    "# a tenth of a folder of parquet files, with all columns",
+    "dask-distill run flights/ selected.parquet --labels late --fraction 10%",
+    "# 10,000 rows of arrays, on a cluster that is there",
+    "dask-distill run s3://b/data.zarr out.zarr --size 10000 \\",
+    "    --scheduler-address tcp://10.0.0.1:8786",
+    "# rare classes matter; go on with it where it died",
+    "dask-distill run flights/ selected.parquet --labels late --fraction 10% \\",
+    "    --option balance=sqrt --resume",
+    summary="Select rows of SOURCE and write them, with weights, to TARGET.",
+    cls=OptionalWords,
+)
 @SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
 @WRITTEN
 @KEEP_ENCODED
 @SEED
-@click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
+@option(
+    OptionGroup.STRATEGY,
+    "--certify",
+    is_flag=True,
+    help="Measure and prove how well the rows cover all.",
+)
 @ON_INVALID
 @MISSING_LABEL
 @SCALE
@@ -73,23 +89,26 @@ _TOLD = (
 @SUBSETS
 @takes_place
 @STORAGE_OPTION
-@click.option("--resume", is_flag=True, help="Go on with a run that died.")
-@click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
-@click.option(
+@option(OptionGroup.OUTPUT, "--resume", is_flag=True, help="Go on with a run that died.")
+@option(OptionGroup.OUTPUT, "--overwrite", is_flag=True, help="Replace a subset that is there.")
+@option(
+    OptionGroup.OUTPUT,
     "--scores",
-    type=click.Choice(["selected", "all"]),
+    type=Choice(["selected", "all"]),
     metavar="[all]",
     help="Write each selected row's scores to parquet, too; zarr always has them. With the word "
     "all, the scores of all rows besides, to a target of their own: out.scores.parquet beside "
     "out.parquet.",
 )
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--from-scores",
     metavar="SCORES",
     help="Target of score, with scores of all rows of SOURCE: they are read, not made again, by "
     "the strategies that rank by them.",
 )
-@click.option(
+@option(
+    OptionGroup.CLUSTER,
     "--performance-report",
     metavar="FILE",
     help="HTML file on what each worker did when; needs bokeh.",
@@ -113,7 +132,12 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
         print_result(result)
 
 
-@click.command()
+@command(
+    "dask-distill plan flights/ --labels late --fraction 10%",
+    "# what auto decides, and on which figures: reads the data once",
+    "dask-distill plan flights/ --labels late --fraction 10% --explain",
+    summary="Tell what run would do: rows, memory, bytes.",
+)
 @SOURCES
 @SOURCE_OPTIONS
 @WRITTEN
@@ -127,8 +151,14 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @SUBSETS
 @WORKERS
 @STORAGE_OPTION
-@click.option("--explain", is_flag=True, help="Read the data once, and tell what auto decides.")
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
+    "--explain",
+    is_flag=True,
+    help="Read the data once, and tell what auto decides.",
+)
+@option(
+    OptionGroup.OUTPUT,
     "--write-profile",
     metavar="FILE",
     help="JSON file of how the columns of a table are read, for --profile.",
@@ -215,39 +245,6 @@ def _written(made: Any) -> str:
     if not made.unmeasured:
         return told
     return f"{told}, or more: nothing tells how long the text is of {', '.join(made.unmeasured)}"
-
-
-@click.command()
-@click.argument("target")
-@STORAGE_OPTION
-@JSON
-def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
-    """Check that TARGET is complete and unchanged: digests, counts, invariants.
-
-    TARGET is a zarr group or a folder of parquet files, of selected rows or of scores.
-    """
-    from dask_distill.storage import group as store
-    from dask_distill.storage.form import FOLDER, form_wanted
-
-    found = store.verify(target, storage_options=storage)
-    if as_json:
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(found)))
-    elif found.ok:
-        kind = "synthetic rows" if found.synthetic else "rows"
-        scores = "scores of all " if found.scores else ""
-        part = "file" if form_wanted(target) is FOLDER else "chunk"
-        parts = part if found.chunks == 1 else f"{part}s"
-        click.echo(
-            f"{target}: complete, {scores}{found.rows:,} {kind}, {found.chunks} {parts} checked, "
-            f"digest {found.digest}"
-        )
-    else:
-        for problem in found.problems:
-            click.echo(f"{target}: {problem}", err=True)
-    if not found.ok:
-        raise click.exceptions.Exit(1)
 
 
 def run_request(

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.help import OptionGroup, command, option
 from dask_distill.cli.options import (
     COLUMNS,
     FEATURES,
@@ -20,10 +21,9 @@ from dask_distill.cli.options import (
     SOURCES,
     SPLIT,
     STORAGE_OPTION,
-    Place,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.support.text import shown_bytes
 
@@ -32,7 +32,11 @@ _WORDS = ("seed", "on_invalid", "scale")
 _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "bytes_on_the_wire")
 
 
-@click.command()
+@command(
+    "dask-distill score flights/ scores.parquet --labels late",
+    "dask-distill score data.zarr scores.zarr --criteria entropy,margin",
+    summary="Score all rows of SOURCE by a model fitted to a sample.",
+)
 @SOURCES
 @click.argument("target")
 @FEATURES
@@ -40,14 +44,16 @@ _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "by
 @LABELS
 @SPLIT
 @SAMPLE_WEIGHT
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--criteria",
     default="gradient,entropy,el2n,margin",
     show_default=True,
     metavar="NAMES",
     help="Comma-separated, of gradient, entropy, el2n, margin, doubt, trust_gap.",
 )
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--proxy",
     default="linear",
     show_default=True,
@@ -62,8 +68,8 @@ _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "by
 @ON_MISSING
 @takes_place
 @STORAGE_OPTION
-@click.option("--resume", is_flag=True, help="Go on with a run that died.")
-@click.option("--overwrite", is_flag=True, help="Replace scores that are there.")
+@option(OptionGroup.OUTPUT, "--resume", is_flag=True, help="Go on with a run that died.")
+@option(OptionGroup.OUTPUT, "--overwrite", is_flag=True, help="Replace scores that are there.")
 @JSON
 @QUIET
 def score(

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from dask_distill.support.text import left_aligned, shown_bytes
+from dask_distill.support.text import left_aligned, shown_bytes, wrapped
 
 # columns of a table that plan lists
 _COLUMNS = 60
@@ -198,4 +198,19 @@ def print_table(lines: list[tuple[str, str]]) -> None:
     """Names and texts, side by side."""
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
-        click.echo(f"{name:<{width}}  {text}")
+        for line in wrapped(f"{name:<{width}}  ", text, terminal_width()):
+            click.echo(line)
+
+
+def print_paragraph(text: str) -> None:
+    """A text in the width of the terminal."""
+    for line in wrapped("", text, terminal_width()):
+        click.echo(line)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where what is printed goes elsewhere, and lines stay whole."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,6 +1,13 @@
 """Numbers and tables as people read them."""
 
+import difflib
+import re
+import textwrap
 from collections.abc import Sequence
+
+# the space between a number and its unit, and around ±
+_UNIT = re.compile(r"(?<=\d) (?=(?:[KMGT]i)?B\b|(?:ms|s|min|h)\b|%|±)|(?<=±) (?=\d)")
+_LEAST_ROOM = 20
 
 
 def shown_bytes(count: float) -> str:
@@ -16,6 +23,49 @@ def shown_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def likely(name: str, names: Sequence[str]) -> str:
+    """What may have been meant, in words; "" where nothing is like it.
+
+    Examples
+    --------
+    >>> likely("strat", ("strata", "stratified", "random"))
+    " (did you mean 'strata'?)"
+    """
+    found = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def wrapped(head: str, text: str, width: int | None) -> list[str]:
+    """A text behind its head, in lines that fit: all but the first are indented as wide.
+
+    Numbers stay with their units.
+
+    Parameters
+    ----------
+    head : str
+    text : str
+    width : int, optional
+        Columns; one line where it is None.
+
+    Examples
+    --------
+    >>> wrapped("moved  ", "all that there is: 8.5 MiB", 30)
+    ['moved  all that there is:', '       8.5 MiB']
+    """
+    if width is None:
+        return [f"{head}{text}".rstrip()]
+    # what stays together has no plain space
+    whole = _UNIT.sub("\u00a0", text)
+    # a screen that is narrow has lines of its own, however deep they would be indented
+    room = max(width - len(head), _LEAST_ROOM)
+    lines = textwrap.wrap(whole, room, break_on_hyphens=False, break_long_words=False) or [""]
+    heads = (head, *(" " * len(head),) * (len(lines) - 1))
+    return [
+        f"{front}{line}".replace("\u00a0", " ").rstrip()
+        for front, line in zip(heads, lines, strict=True)
+    ]
 
 
 def left_aligned(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,175 @@
+"""The command line on a terminal of 80 columns."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+
+from dask_distill import distill
+from dask_distill.cli.help import Option, OptionGroup
+from dask_distill.cli.main import cli
+from dask_distill.strategies import STRATEGIES
+from dask_distill.support.text import wrapped
+
+sys.path.insert(0, str(Path(__file__).parent))
+from terminal import shown, widest
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def source():
+    rng = np.random.default_rng(0)
+    group = zarr.open_group("in.zarr", mode="w")
+    labels = rng.integers(0, 2, 600)
+    group.create_array("X", data=rng.normal(size=(600, 3)) + labels[:, None], chunks=(200, 3))
+    group.create_array("y", data=labels, chunks=(200,))
+
+
+# ---------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("name", [None, *cli.commands])
+def test_help__fits_80_columns_and_lists_every_option_in_a_group(name):
+    text = shown(*filter(None, [name]), "--help")
+    assert widest(text) <= 80
+    if name is None:
+        listed = text.partition("Commands:")[2].strip().splitlines()
+        assert [line.split()[0] for line in listed] == list(cli.commands)
+        assert "..." not in "".join(listed)
+        return
+    found = cli.commands[name]
+    for param in found.params:
+        assert isinstance(param, Option | click.Argument)
+    groups = {param.group for param in found.params if isinstance(param, Option)}
+    assert [group for group in OptionGroup if f"\n{group} options:" in text] == [
+        group for group in OptionGroup if group in groups | {OptionGroup.OTHER}
+    ]
+    # an option stands below the heading of its group
+    parts = {part.partition("\n")[0]: part for part in text.split("\n\n")}
+    for param in found.params:
+        if isinstance(param, Option):
+            assert f"  {param.opts[0]}" in parts[f"{param.group} options:"]
+    assert "Examples:" in text
+
+
+@pytest.mark.parametrize("name", list(cli.commands))
+def test_examples__are_commands_that_can_be_given(name):
+    lines = cli.commands[name].epilog.partition("Examples:\n")[2].replace("\\\n", "")
+    given = [line for line in lines.splitlines() if not line.strip().startswith("#")]
+    assert given
+    for line in given:
+        program, command, *words = shlex.split(line)
+        assert (program, command in cli.commands) == ("dask-distill", True)
+        cli.commands[command].make_context(command, words)
+
+
+# ---------------------------------------------------------------- strategies
+
+
+def test_strategies__a_line_each_and_all_there_is_of_one():
+    text = shown("strategies")
+    assert widest(text) <= 80
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines[: len(STRATEGIES)]] == list(STRATEGIES)
+    assert all(kind.when and len(kind.when) <= 60 for kind in STRATEGIES.values())
+    text = shown("strategies", "strata")
+    assert widest(text) <= 80
+    assert "drop    at least 0 and below 1; 0.3 unless given" in text
+    assert "strata  from 1 to 10,000; 50 unless given" in text
+    assert STRATEGIES["strata"].when in text
+
+
+@pytest.mark.parametrize("name", list(STRATEGIES))
+def test_strategies__json_has_every_option_with_default_and_words(name):
+    done = CliRunner().invoke(cli, ["strategies", name, "--json"])
+    told = json.loads(done.stdout)
+    kind = STRATEGIES[name]
+    defaults = {each.name: each.default for each in dataclasses.fields(kind)}
+    assert {each["name"]: each["default"] for each in told["options"]} == defaults
+    assert told["when"] == kind.when
+    for each in told["options"]:
+        assert each["allowed"] or each["default"] in ("", None) or name == "search"
+    assert all(not set("`") & set(text) for text in told["about"])
+
+
+def test_strategies__a_name_that_is_none_is_one_line():
+    done = CliRunner().invoke(cli, ["strategies", "kcentre"])
+    assert done.exit_code == 2
+    assert "did you mean 'kcenter'" in done.stderr
+    done = CliRunner().invoke(cli, ["strategies", "--json"])
+    assert [each["name"] for each in json.loads(done.stdout)["strategies"]] == list(STRATEGIES)
+
+
+# ---------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(("text", "rows"), [("10%", 60), ("0.1", 60), ("2.5 %", 15)])
+def test_fraction__may_be_per_cent(source, text, rows):
+    done = CliRunner().invoke(cli, ["plan", "in.zarr", "--fraction", text, "--json"])
+    assert json.loads(done.stdout)["size"] == rows
+
+
+def test_messages__name_options_as_they_are_typed(source):
+    done = CliRunner().invoke(
+        cli, ["run", "in.zarr", "o.zarr", "--size", "9", "--sample-weight", "w"]
+    )
+    assert "error: --sample-weight must be in" in done.stderr
+    done = CliRunner().invoke(cli, ["evaluate", "o.zarr", "--max-rows", "0"])
+    assert "max_rows" not in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion__is_there_as_documented(shell):
+    text = shown(env={"_DASK_DISTILL_COMPLETE": f"{shell}_source"})
+    assert "dask_distill" in text
+    words = {"COMP_WORDS": "dask-distill ev", "COMP_CWORD": "ev" if shell == "fish" else "1"}
+    assert "evaluate" in shown(env={"_DASK_DISTILL_COMPLETE": f"{shell}_complete", **words})
+
+
+# ---------------------------------------------------------------- the source that is recorded
+
+
+def test_evaluate__finds_the_source_that_the_target_records(source):
+    call = CliRunner().invoke
+    words = ["run", "in.zarr", "out.zarr", "--size", "90", "--strategy", "random"]
+    assert call(cli, [*words, "--workers", "1", "--quiet"]).exit_code == 0
+    few = ["--seeds", "2", "--model", "logistic-regression", "--workers", "1", "--json"]
+    done = call(cli, ["evaluate", "out.zarr", *few])
+    assert done.exit_code == 0, done.output
+    named = json.loads(call(cli, ["evaluate", "out.zarr", "--source", "in.zarr", *few]).stdout)
+    found = json.loads(done.stdout)
+    assert [each["accuracy"] for each in found["scores"]] == [
+        each["accuracy"] for each in named["scores"]
+    ]
+    Path("in.zarr").rename("moved.zarr")
+    done = call(cli, ["evaluate", "out.zarr", *few])
+    assert done.exit_code == 2
+    assert "does not exist; pass --source where it has moved" in done.stderr
+    distill(np.eye(30), np.arange(30) % 2, size=9, strategy="random").to_zarr("own.zarr")
+    done = call(cli, ["evaluate", "own.zarr", *few])
+    assert done.exit_code == 2
+    assert "selected from what no path names; pass --source" in done.stderr
+
+
+def test_wrapped__keeps_numbers_with_their_units():
+    for width in range(25, 60):
+        lines = wrapped(
+            "moved  ", "470.3 KiB of questions, 5 s, +1.4 ± 0.9, and 3 MiB of all", width
+        )
+        assert max(map(len, lines)) <= width
+        assert all(
+            not line.split()[0].startswith(("KiB", "s,", "±", "0.9", "MiB")) for line in lines
+        )
+    assert wrapped("a  ", "b " * 100, None) == [f"a  {'b ' * 100}".rstrip()]

@@ -399,8 +399,8 @@ BAD: dict[str, Bad] = {
         more=size("--sample-weight", "w"),
     ),
     "negative sample weight": Bad(
-        "--sample-weight must be finite and at least 0, got -1 in row 7 and 1 such in all; mend them,"
-        " or pass --sample-weight '' to count rows alike",
+        "--sample-weight must be finite and at least 0, got -1 in row 7 and 1 such in all; mend "
+        "them, or pass --sample-weight '' to count rows alike",
         group(X=X, y=Y, w=np.where(np.arange(20) == 7, -1.0, 1.0)),
         more=size("--sample-weight", "w"),
     ),

@@ -16,7 +16,7 @@ from dask_distill import distill
 from dask_distill.cli.help import Option, OptionGroup
 from dask_distill.cli.main import cli
 from dask_distill.strategies import STRATEGIES
-from dask_distill.support.text import wrapped
+from dask_distill.support.text import left_aligned, shown_table, wrapped
 
 sys.path.insert(0, str(Path(__file__).parent))
 from terminal import shown, widest
@@ -173,3 +173,52 @@ def test_wrapped__keeps_numbers_with_their_units():
             not line.split()[0].startswith(("KiB", "s,", "±", "0.9", "MiB")) for line in lines
         )
     assert wrapped("a  ", "b " * 100, None) == [f"a  {'b ' * 100}".rstrip()]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_tables__fit_80_columns_in_every_command_that_prints_one(source):
+    seen = {}
+    words = ("in.zarr", "--fraction", "10%", "--workers", "1")
+    seen["plan"] = shown("plan", *words, "--explain")
+    seen["run"] = shown("run", *words[:1], "out.zarr", *words[1:], "--strategy", "gradient")
+    few = ("--seeds", "2", "--model", "logistic-regression", "--workers", "1")
+    seen["evaluate"] = shown("evaluate", "out.zarr", *few)
+    seen["curve"] = shown("curve", "in.zarr", "--sizes", "10%", "--strategy", "random", *few)
+    for name, text in seen.items():
+        # warnings are one line each, for who looks for them in a log
+        lines = [line for line in text.splitlines() if "dask-distill: warning" not in line]
+        assert widest("\n".join(lines)) <= 80, name
+        assert "Traceback" not in text
+    for text in (seen["run"], seen["plan"]):
+        assert all(line.split()[:1] not in (["MiB"], ["KiB"], ["s"]) for line in text.splitlines())
+    assert "the subset against" in seen["evaluate"]
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 200])
+def test_shown_table__has_every_cell_within_the_width(width):
+    rng = np.random.default_rng(0)
+    head = ("trained on", *(f"way {i}" * rng.integers(1, 3) for i in range(6)))
+    lines = [head, *(("metric", *(f"{x:.3f}±.001" for x in rng.random(6))) for _ in range(4))]
+    text = shown_table(lines, width)
+    assert max(map(len, text)) <= width
+    cells = [cell for line in lines for cell in line[1:]]
+    assert sorted(" ".join(text).split()) == sorted(
+        word
+        for cell in (*cells, *("trained on", *["metric"] * 4) * blocks(text))
+        for word in cell.split()
+    )
+
+
+def blocks(text):
+    return 1 + sum(not line for line in text)
+
+
+def test_left_aligned__cuts_what_is_wide_and_goes_on_below():
+    line = ("a" * 50, "struct<" + "x" * 60, "left out: an identifier, since all values differ")
+    text = left_aligned([("column", "type", ""), line], 80)
+    assert max(map(len, text)) <= 80
+    assert "…" in text[1]
+    assert "all values differ" in " ".join(" ".join(text).split())
+    assert left_aligned([line]) == ["  ".join(line)]

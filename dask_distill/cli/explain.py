@@ -7,6 +7,7 @@ import click
 
 from dask_distill.cli.options import progress_display
 from dask_distill.cli.place import Place
+from dask_distill.support.text import shown_table
 
 
 def explained(dataset: Any, request: Any, workers: int | None, quiet: bool) -> Any:
@@ -37,9 +38,8 @@ def print_decision(dataset: Any, request: Any, decision: dict[str, Any] | None) 
 
 def _print_leads(words: Any) -> None:
     """Ways down, metrics across."""
-    rows = [("lead", list(words.metrics)), *words.leads]
-    first = max(len(name) for name, _ in rows)
-    widths = [max(len(cells[i]) for _, cells in rows) for i in range(len(words.metrics))]
-    for name, cells in rows:
-        padded = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        click.echo(f"{name:<{first}}  {padded}")
+    from dask_distill.cli.show import terminal_width
+
+    lines = [("lead", *words.metrics), *((name, *cells) for name, cells in words.leads)]
+    for text in shown_table(lines, terminal_width()):
+        click.echo(text)

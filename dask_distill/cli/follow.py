@@ -111,6 +111,7 @@ def follow(
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
     from dask_distill.cli.request import profile_in
+    from dask_distill.cli.show import print_paragraph
     from dask_distill.follow import follow as batches
     from dask_distill.subset.summary import Settings
 
@@ -154,7 +155,7 @@ def follow(
                 if as_json:
                     click.echo(json.dumps(done.as_dict()))
                 elif not quiet:
-                    click.echo(_line(done.as_dict()))
+                    print_paragraph(_line(done.as_dict()))
     if not as_json and not quiet:
         word = "batch" if taken == 1 else "batches"
         click.echo(f"took {taken} {word}; the same command goes on from there")

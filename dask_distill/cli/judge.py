@@ -138,7 +138,9 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
-        click.echo(str(found))
+        from dask_distill.cli.show import terminal_width
+
+        click.echo(found.as_text(terminal_width()))
 
 
 def _refuse_for_synthetic(metrics: tuple[str, ...], everything: str) -> None:

@@ -92,6 +92,8 @@ def search(
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
-        click.echo(str(found))
+        from dask_distill.cli.show import terminal_width
+
+        click.echo(found.as_text(terminal_width()))
         if output is not None:
             click.echo(f"wrote {output}")

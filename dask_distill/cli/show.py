@@ -184,7 +184,7 @@ def print_columns(dataset: Any) -> None:
         becomes = use.role if use.role == "feature" else f"{use.role}: {use.why}".rstrip(": ")
         read = use.read_as if use.role == "feature" else ""
         lines.append((use.name, use.kind, read, nulls, distinct, becomes))
-    for text in left_aligned(lines):
+    for text in left_aligned(lines, terminal_width()):
         click.echo(text)
     if len(dataset.uses) > _COLUMNS:
         click.echo(f"and {len(dataset.uses) - _COLUMNS:,} more; --json lists all")

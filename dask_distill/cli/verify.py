@@ -20,6 +20,7 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
 
     TARGET is a zarr group or a folder of parquet files, of selected rows or of scores.
     """
+    from dask_distill.cli.show import print_paragraph
     from dask_distill.storage import group as store
     from dask_distill.storage.form import FOLDER, form_wanted
 
@@ -33,7 +34,7 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
         scores = "scores of all " if found.scores else ""
         part = "file" if form_wanted(target) is FOLDER else "chunk"
         parts = part if found.chunks == 1 else f"{part}s"
-        click.echo(
+        print_paragraph(
             f"{target}: complete, {scores}{found.rows:,} {kind}, {found.chunks} {parts} checked, "
             f"digest {found.digest}"
         )

@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import logging
+import re
 import shlex
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -15,6 +19,8 @@ from click.testing import CliRunner
 from dask_distill import distill
 from dask_distill.cli.help import Option, OptionGroup
 from dask_distill.cli.main import cli
+from dask_distill.runtime.phases import Consecutive, Timed
+from dask_distill.runtime.progress import Silent
 from dask_distill.strategies import STRATEGIES
 from dask_distill.support.text import left_aligned, shown_table, wrapped
 
@@ -222,3 +228,104 @@ def test_left_aligned__cuts_what_is_wide_and_goes_on_below():
     assert "…" in text[1]
     assert "all values differ" in " ".join(" ".join(text).split())
     assert left_aligned([line]) == ["  ".join(line)]
+
+
+# ---------------------------------------------------------------- phases
+
+PHASES = ("load", "open", "start", "survey", "decide", "select", "collect", "write", "stop")
+
+
+def test_phases__each_is_shown_and_they_add_up_to_the_whole_time(source):
+    words = ("in.zarr", "out.zarr", "--fraction", "10%", "--workers", "1")
+    text = shown("run", *words)
+    places = [text.index(f"\n{name}" if i else name) for i, name in enumerate(PHASES)]
+    assert places == sorted(places)
+    told = re.search(r"^time +(\d+\.\d) s on 1 workers \((.*?)\)", text, re.MULTILINE | re.DOTALL)
+    parts = dict(part.split() for part in " ".join(told[2].split()).split(", "))
+    assert tuple(parts) == PHASES
+    assert sum(map(float, parts.values())) == pytest.approx(float(told[1]))
+    began = time.perf_counter()
+    program = Path(sys.executable).with_name("dask-distill")
+    with subprocess.Popen(
+        [program, "run", *words, "--overwrite", "--json"], stdout=subprocess.PIPE
+    ) as process:
+        seconds = json.loads(process.stdout.readline())["seconds"]
+        took = time.perf_counter() - began
+    assert tuple(seconds) == (*PHASES, "total")
+    assert sum(seconds.values()) == pytest.approx(2 * seconds["total"])
+    # but for what Python takes to start
+    assert 0 <= took - seconds["total"] < 1.5
+
+
+def test_phases__a_log_has_none_before_the_input_is_checked(source):
+    done = CliRunner().invoke(cli, ["run", "in.zarr", "out.zarr", "--size", "900"])
+    assert done.stderr.count("\n") == 1
+
+
+def test_timed__what_lies_between_two_phases_belongs_to_the_first(monkeypatch):
+    now = iter([1.0, 3.0, 7.0, 7.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    timed = Timed(Silent(), began=0.0)
+    timed.start("survey", 3)
+    timed.finish()
+    timed.start("select", 3)
+    timed.start("select, question 2", 3)
+    assert timed.seconds() == {"survey": 3.0, "select": 4.5, "total": 7.5}
+
+
+def test_consecutive__shows_pairs_however_phases_begin():
+    seen = []
+
+    class Noted(Silent):
+        def start(self, phase, total):
+            seen.append(phase)
+
+        def finish(self):
+            seen.append("end")
+
+    phases = Consecutive(Noted())
+    phases.start("a", 0)
+    phases.start("b", 2)
+    phases.finish()
+    phases.finish()
+    assert seen == ["a", "end", "b", "end"]
+
+
+# ---------------------------------------------------------------- where to watch, and logs
+
+
+def test_run__tells_where_to_watch_and_logs_to_a_file(source):
+    words = ("in.zarr", "out.zarr", "--fraction", "10%", "--workers", "1")
+    secret = ("--storage-option", "password=sesame", "--log-file", "run.log")
+    text = shown("run", *words, "--strategy", "gradient", *secret)
+    link = re.search(r"watch: http://127\.0\.0\.1:\d+/\S+", text)[0]
+    log = Path("run.log").read_text()
+    assert link in log
+    for phase in PHASES:
+        assert re.search(rf"DEBUG dask_distill\.runtime\.phases: {phase}.* took [\d.]+ s", log)
+    assert "DEBUG dask_distill.conversation.converse: survey, question 1: " in log
+    # what is warned of is there, too, and no secret is
+    assert "WARNING dask_distill.cli: strategy gradient keeps" in log
+    assert "sesame" not in text + log
+    # behind what is there; of what fails, where
+    done = CliRunner().invoke(cli, ["run", *words, "--quiet", "--log-file", "run.log"])
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    more = Path("run.log").read_text()
+    assert more.startswith(log)
+    assert "Traceback" in more[len(log) :]
+    assert not logging.getLogger("dask_distill").handlers
+
+
+def test_verbose__tells_every_step_on_standard_error(source):
+    words = ["run", "in.zarr", "out.zarr", "--fraction", "10%", "--workers", "1", "--json"]
+    done = CliRunner().invoke(cli, [*words, "--verbose"])
+    assert json.loads(done.stdout)["selected"] == 60
+    assert "DEBUG dask_distill.runtime.phases: survey took" in done.stderr
+    quiet = CliRunner().invoke(cli, [*words, "--overwrite"])
+    assert quiet.stderr == ""
+
+
+def test_plan__says_that_run_tells_where_to_watch(source):
+    done = CliRunner().invoke(cli, ["plan", "in.zarr", "--fraction", "10%"])
+    assert re.search(r"^to watch +run tells the address", done.stdout, re.MULTILINE)

@@ -14,7 +14,7 @@ def explained(dataset: Any, request: Any, workers: int | None, quiet: bool) -> A
     """The decision, on as many workers as are asked for, or on threads of this process."""
     from dask_distill.selection.decision import explain
 
-    place = nullcontext() if workers is None else Place(workers=workers).connect()
+    place = nullcontext() if workers is None else Place(workers=workers, quiet=quiet).connect()
     with place, progress_display(quiet) as progress:
         return explain(dataset, request, progress=progress)
 

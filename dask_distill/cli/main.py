@@ -5,6 +5,7 @@ Imported by every `dask` command through the entry point, so nothing heavy is im
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dask_distill.cli.demo import demo
 from dask_distill.cli.follow import follow
 from dask_distill.cli.help import Commands
 from dask_distill.cli.judge import evaluate, report
+from dask_distill.cli.logs import warn
 from dask_distill.cli.options import PROGRAM
 from dask_distill.cli.run import plan, run
 from dask_distill.cli.score import score
@@ -27,6 +29,9 @@ from dask_distill.cli.verify import verify
 from dask_distill.cli.words import as_words
 from dask_distill.errors import DistillError, InputError, InputWarning
 from dask_distill.runtime.stopping import exit_code, stoppable
+
+# when the program began, or nearly so
+_BEGAN = time.perf_counter()
 
 
 class _Group(Commands):
@@ -65,7 +70,7 @@ def _warnings_as_lines(group: _Group, ctx: click.Context) -> Iterator[None]:
         def tell(message: Any, category: Any, *where: Any, **more: Any) -> None:
             if issubclass(category, InputWarning):
                 line = as_words(str(message), group.chosen(ctx))
-                click.echo(f"{PROGRAM}: warning: {line}", err=True)
+                warn(line)
             else:
                 show(message, category, *where, **more)
 
@@ -96,7 +101,7 @@ def main() -> None:
     """Entry point of ``dask-distill``."""
     try:
         with stoppable():
-            code = cli.main(prog_name=PROGRAM, standalone_mode=False)
+            code = cli.main(prog_name=PROGRAM, standalone_mode=False, obj=_BEGAN)
         sys.exit(code)
     except click.UsageError as error:
         click.echo(f"{PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)

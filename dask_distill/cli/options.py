@@ -1,6 +1,8 @@
 """Options that several commands share, and how progress shows. Nothing heavy is imported here."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -369,3 +371,14 @@ def progress_display(quiet: bool) -> Any:
     from dask_distill.runtime.progress import show_progress
 
     return show_progress(quiet=quiet)
+
+
+@contextmanager
+def timed_display(quiet: bool) -> Iterator[Any]:
+    """The same, which knows how long each phase took, from the start of the program on."""
+    from dask_distill.runtime.phases import Timed
+
+    # of the program where it is one of its own, and of the command in another's
+    began = click.get_current_context().find_root().obj or time.perf_counter()
+    with progress_display(quiet) as progress:
+        yield Timed(progress, began)

@@ -1,11 +1,12 @@
 """Where a command takes place: options of clusters. Nothing heavy is imported here."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from dask_distill.cli.help import Choice, OptionGroup, option
+from dask_distill.cli.logs import LOGS, logged, tell_where_to_watch
 from dask_distill.cli.options import WORKERS, options
 from dask_distill.clusters import CLUSTERS
 
@@ -60,8 +61,10 @@ class Place:
         tls_ca_file: str | None = None,
         tls_cert: str | None = None,
         tls_key: str | None = None,
+        quiet: bool = False,
         **words: Any,
     ) -> None:
+        self._quiet = quiet
         self._files = (tls_ca_file, tls_cert, tls_key)
         # cluster, workers, scheduler_address, scheduler_file and tls
         self._words = words
@@ -69,19 +72,25 @@ class Place:
     def __repr__(self) -> str:
         return f"Place({', '.join(f'{name}={word!r}' for name, word in self._words.items())})"
 
-    def connect(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def connect(self) -> Iterator[Any]:
         """A client there: a context that starts or joins a cluster, and leaves or ends it."""
         from dask_distill.clusters.connect import connect, tls_files
 
-        return connect(**self._words, security=tls_files(*self._files))
+        with connect(**self._words, security=tls_files(*self._files)) as client:
+            if not self._quiet:
+                tell_where_to_watch(client)
+            yield client
 
 
 def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of where a command takes place, which it gets as one `Place`."""
+    """All options of where a command takes place, which it gets as one `Place`, and of its logs."""
 
     @wraps(command)
     def placed(**arguments: Any) -> Any:
         words = {name: arguments.pop(name) for name in _PLACE_NAMES}
-        return command(place=Place(**words), **arguments)
+        quiet = arguments.get("quiet") or arguments.get("as_json") or False
+        with logged(arguments.pop("verbose"), arguments.pop("log_file")):
+            return command(place=Place(quiet=quiet, **words), **arguments)
 
-    return _PLACE(placed)
+    return _PLACE(LOGS(placed))

@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from dask_distill.cli.help import Choice, OptionGroup, command, option
+from dask_distill.cli.logs import warn
 from dask_distill.cli.options import (
     JSON,
     KEEP_ENCODED,
     MISSING_LABEL,
     ON_INVALID,
     ON_MISSING,
-    PROGRAM,
     QUIET,
     ROWS_APART,
     SCALE,
@@ -25,7 +25,7 @@ from dask_distill.cli.options import (
     WORKERS,
     WRITTEN,
     OptionalWords,
-    progress_display,
+    timed_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
@@ -222,6 +222,10 @@ def plan(
                 f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
             ),
             ("written", _written(made)),
+            (
+                "to watch",
+                "run tells the address of Dask's dashboard; --verbose and --log-file more",
+            ),
         ]
     )
     if explain:
@@ -262,42 +266,46 @@ def run_request(
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
-    import time
-
-    from dask_distill.cli.request import prepared
-    from dask_distill.clusters.performance import check_performance_report, performance_recorded
-    from dask_distill.pipeline import select_and_write
-    from dask_distill.scoring_run import score_and_write
-    from dask_distill.selection.resume import open_checkpoint
-
-    started = time.perf_counter()
-    check_performance_report(performance_report)
-    dataset, request = prepared(source, arguments, read=True)
-    tell_doubts(dataset, arguments["features"])
-    _tell_names(dataset, target)
-    storage = arguments["storage"]
-    if from_scores is not None:
-        request = _with_scores(request, from_scores, storage, scores)
-    how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
-    all_scores = None if scores != "all" else _of_all_rows(dataset, target, request, how)
-    how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
-    asked, checkpoint = open_checkpoint(dataset, target, request, **how)
-    with (
-        place.connect() as client,
-        progress_display(quiet) as progress,
-        warnings_as_lines(),
-        performance_recorded(performance_report),
-    ):
-        # first: where the subset is, they are
-        beside = None if all_scores is None else score_and_write(all_scores, progress)[1]
-        coreset, receipt = select_and_write(
-            asked, target, checkpoint, storage, progress, scores=bool(scores)
+    with timed_display(quiet) as progress:
+        progress.open("load")
+        from dask_distill.cli.request import prepared
+        from dask_distill.clusters.performance import (
+            check_performance_report,
+            performance_recorded,
         )
-        seconds = time.perf_counter() - started
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        from dask_distill.pipeline import select_and_write
+        from dask_distill.scoring_run import score_and_write
+        from dask_distill.selection.resume import open_checkpoint
+
+        progress.open("open")
+        check_performance_report(performance_report)
+        dataset, request = prepared(source, arguments, read=True)
+        tell_doubts(dataset, arguments["features"])
+        _tell_names(dataset, target)
+        storage = arguments["storage"]
+        if from_scores is not None:
+            request = _with_scores(request, from_scores, storage, scores)
+        how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
+        all_scores = None if scores != "all" else _of_all_rows(dataset, target, request, how)
+        how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
+        asked, checkpoint = open_checkpoint(dataset, target, request, **how)
+        progress.start("start workers")
+        with (
+            place.connect() as client,
+            warnings_as_lines(),
+            performance_recorded(performance_report),
+        ):
+            # first: where the subset is, they are
+            beside = None if all_scores is None else score_and_write(all_scores, progress)[1]
+            coreset, receipt = select_and_write(
+                asked, target, checkpoint, storage, progress, scores=bool(scores)
+            )
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            progress.start("stop workers")
+        progress.finish()
     return {
         "resumed": resume,
-        **_told(coreset, receipt, seconds),
+        **_told(coreset, receipt, progress.seconds()),
         "columns": [use.as_dict() for use in dataset.uses],
         "workers": count,
         **({} if beside is None else {"scores_of_all": beside}),
@@ -344,7 +352,7 @@ def _of_all_rows(dataset: Any, target: str, request: Any, how: dict[str, Any]) -
     return scoring_run(dataset, scores_beside(target), REPORTED, words, **how)
 
 
-def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _told(coreset: Any, receipt: dict[str, Any], seconds: dict[str, float]) -> dict[str, Any]:
     """What a run tells of itself, JSON-able."""
     from dask_distill.runtime.wire import joined
 
@@ -356,7 +364,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
         **receipt,
         "bytes_on_the_wire": sent,
         **{key: told.get(key) for key in _TOLD},
-        "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
+        "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),
         "decision": (told.get("selection") or {}).get("decision"),
@@ -370,9 +378,9 @@ def tell_doubts(dataset: Any, features: str | None) -> None:
     from dask_distill.data.uses import doubtful_lines
 
     for line in dataset.missing_lines():
-        click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
+        warn(f"{line}; --on-missing error refuses them")
     for line in doubtful_lines(dataset.uses) if features is None else ():
-        click.echo(f"{PROGRAM}: warning: {line}", err=True)
+        warn(line)
 
 
 def _tell_names(dataset: Any, target: str = "") -> None:
@@ -381,4 +389,4 @@ def _tell_names(dataset: Any, target: str = "") -> None:
     from dask_distill.subset.names import names_in_output
 
     for line in names_in_output(dataset).lines() if form_wanted(target) is GROUP else ():
-        click.echo(f"{PROGRAM}: warning: {line}", err=True)
+        warn(line)

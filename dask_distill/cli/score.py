@@ -21,7 +21,7 @@ from dask_distill.cli.options import (
     SOURCES,
     SPLIT,
     STORAGE_OPTION,
-    progress_display,
+    timed_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
@@ -88,17 +88,20 @@ def score(
 
     SOURCE is a path or URL, a quoted pattern of parquet files, or several of these.
     """
-    import time
+    with timed_display(quiet or as_json) as progress:
+        progress.open("load")
+        from dask_distill.scoring_run import score_and_write
 
-    started = time.perf_counter()
-    job = scoring(source, target, arguments)
-    from dask_distill.scoring_run import score_and_write
-
-    with place.connect() as client, progress_display(quiet or as_json) as progress:
-        with warnings_as_lines():
-            scores, receipt = score_and_write(job, progress)
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    receipt["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
+        progress.open("open")
+        job = scoring(source, target, arguments)
+        progress.start("start workers")
+        with place.connect() as client:
+            with warnings_as_lines():
+                scores, receipt = score_and_write(job, progress)
+            workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            progress.start("stop workers")
+        progress.finish()
+    receipt["seconds"] = progress.seconds()
     told = {key: scores.provenance.get(key) for key in _TOLD}
     result = {"resumed": arguments["resume"], **receipt, **told, "workers": workers}
     if as_json:
@@ -127,17 +130,15 @@ def scoring(source: str | list[str], target: str, arguments: dict[str, Any]) -> 
 
 def print_scores(result: dict[str, Any]) -> None:
     """What scoring has come to: rows, losses, time, bytes."""
-    from dask_distill.cli.show import left_out, print_table
+    from dask_distill.cli.show import left_out, print_table, shown_time
 
-    seconds = result["seconds"]
-    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
     rows = result["rows"]
     lines = [("scored", f"{rows:,} rows by {', '.join(result['parameters']['criteria'])}")]
     if result["rows_dropped"]:
         lines += left_out(result)
         lines.append(("", "their scores are NaN"))
     lines += [
-        ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
+        ("time", shown_time(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dask_distill.cli.options import PROGRAM
+from dask_distill.cli.logs import warn
 
 # both, as in: overwrite=True / --overwrite
 _BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|\{[^{}]*\}|[\w.:]*))? / (--[a-z-]+)""")
@@ -65,9 +65,9 @@ def warnings_as_lines(*, at_once: bool = False) -> Iterator[None]:
     command, lines = click.get_current_context().command, []
 
     def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
-        lines.append(f"{PROGRAM}: warning: {as_words(str(message), command)}")
+        lines.append(as_words(str(message), command))
         if at_once:
-            click.echo(lines.pop(), err=True)
+            warn(lines.pop())
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", SelectionWarning)
@@ -76,7 +76,7 @@ def warnings_as_lines(*, at_once: bool = False) -> Iterator[None]:
             yield
         finally:
             for line in lines:
-                click.echo(line, err=True)
+                warn(line)
 
 
 def _options(command: click.Command | None) -> dict[str, tuple[str, bool]]:

@@ -22,7 +22,8 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
     """
     from dask_distill.cli.show import print_paragraph
     from dask_distill.storage import group as store
-    from dask_distill.storage.form import FOLDER, form_wanted
+    from dask_distill.storage.form import FOLDER
+    from dask_distill.storage.targets import form_of, located
 
     found = store.verify(target, storage_options=storage)
     if as_json:
@@ -32,7 +33,7 @@ def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
     elif found.ok:
         kind = "synthetic rows" if found.synthetic else "rows"
         scores = "scores of all " if found.scores else ""
-        part = "file" if form_wanted(target) is FOLDER else "chunk"
+        part = "file" if form_of(located(target, storage)) is FOLDER else "chunk"
         parts = part if found.chunks == 1 else f"{part}s"
         print_paragraph(
             f"{target}: complete, {scores}{found.rows:,} {kind}, {found.chunks} {parts} checked, "

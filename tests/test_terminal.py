@@ -329,3 +329,35 @@ def test_verbose__tells_every_step_on_standard_error(source):
 def test_plan__says_that_run_tells_where_to_watch(source):
     done = CliRunner().invoke(cli, ["plan", "in.zarr", "--fraction", "10%"])
     assert re.search(r"^to watch +run tells the address", done.stdout, re.MULTILINE)
+
+
+def test_evaluate__refuses_numbers_as_classes_before_it_trains(source, monkeypatch):
+    group = zarr.open_group("in.zarr")
+    group.create_array("price", data=np.random.default_rng(1).normal(size=600), chunks=(200,))
+    group.create_array("id", data=np.arange(600), chunks=(200,))
+    words = ("--size", "90", "--strategy", "random", "--workers", "1", "--quiet")
+    assert CliRunner().invoke(cli, ["run", "in.zarr", "out.zarr", *words]).exit_code == 0
+
+    def refuse(*_, **__):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr("dask_distill.evaluation.bench.Bench.of", refuse)
+    for name, sentence in (
+        ("price", "labels must be classes, since classifiers are trained, got numbers such as"),
+        ("id", r"labels must be classes with rows to learn from, got 600 different values in 690"),
+    ):
+        done = CliRunner().invoke(cli, ["evaluate", "out.zarr", "--labels", name, *words[4:]])
+        assert done.exit_code == 2, done.output
+        assert re.search(sentence, done.stderr), done.stderr
+
+
+def test_regression__its_report_takes_the_source(source):
+    group = zarr.open_group("in.zarr")
+    group.create_array("price", data=np.random.default_rng(1).normal(size=600), chunks=(200,))
+    words = ("--labels", "price", "--task", "regression", "--fraction", "10%", "--workers", "1")
+    assert CliRunner().invoke(cli, ["run", "in.zarr", "out.zarr", *words, "--quiet"]).exit_code == 0
+    done = CliRunner().invoke(cli, ["report", "out.zarr", "--source", "recorded", "-o", "r.html"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, ["evaluate", "out.zarr"])
+    assert "got a subset selected for regression" in done.stderr
+    assert "stratum" not in done.stderr

@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# what a package must do that has just been installed
+TRIED := import numpy, dask_distill as d; print(len(d.distill(numpy.eye(30), size=3)), 'rows by', d.__file__)
 
-.PHONY: demo test soak lint format docs benchmarks clean
+.PHONY: demo test soak lint format docs dist benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/dask-distill demo
@@ -28,6 +30,18 @@ docs: $(VENV)/.installed-docs
 	rm -rf docs/reference/generated  # pages of what no longer exists
 	$(BIN)/python -m sphinx -b html -q -W --keep-going docs docs/_build/html
 
+# a wheel and a source distribution, each installed by itself in an environment of its own and tried
+dist: $(VENV)/.installed-dist
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	for file in dist/*.whl dist/*.tar.gz; do \
+	  rm -rf $(VENV)-dist && $(PYTHON) -m venv $(VENV)-dist && \
+	  $(VENV)-dist/bin/python -m pip install --quiet $$file && \
+	  $(VENV)-dist/bin/dask-distill strategies auto > /dev/null && \
+	  $(VENV)-dist/bin/python -I -c "$(TRIED)" || exit 1; \
+	done
+	rm -rf $(VENV)-dist
+
 benchmarks: $(VENV)/.installed-benchmark
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/whole_job.py
@@ -35,7 +49,7 @@ benchmarks: $(VENV)/.installed-benchmark
 	$(BIN)/python benchmarks/kcenter.py
 
 clean:
-	rm -rf $(VENV) distill-demo docs/_build docs/reference/generated
+	rm -rf $(VENV) $(VENV)-dist dist distill-demo docs/_build docs/reference/generated
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

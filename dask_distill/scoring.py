@@ -38,10 +38,10 @@ from dask_distill.strategies.entropy import Entropy
 from dask_distill.strategies.gradient import Gradient
 from dask_distill.strategies.parts.scorers import REPORTED, Scorer
 from dask_distill.subset.scores import Scores
+from dask_distill.support.text import likely
 from dask_distill.survey.reading import raw_blocks
 from dask_distill.survey.schema import Schema
 from dask_distill.survey.validity import OnInvalid
-from dask_distill.tables.profile import likely
 
 # how a survey begins to say that labels cannot be told apart
 _NO_CLASSES = ("labels must be classes", "labels must have at least two classes")

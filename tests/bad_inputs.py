@@ -360,7 +360,7 @@ BAD: dict[str, Bad] = {
     "missing features": Bad(r"features must be in '.*', got 'X'", group(y=Y)),
     "missing labels array": Bad("labels must be in '.*', got 'z'", more=size("--labels", "z")),
     "column to write that is not there": Bad(
-        r"columns must be of the table, got 'bb'; did you mean 'b'\?",
+        r"columns must be of the table, got 'bb' \(did you mean 'b'\?\)",
         good_parquet,
         source="in.parquet",
         more=size("--columns", "a,bb"),
@@ -389,44 +389,44 @@ BAD: dict[str, Bad] = {
         source="in.parquet",
     ),
     "missing sample weights": Bad(
-        "sample_weight must be in '.*', got 'w'; there are: X, y",
+        "--sample-weight must be in '.*', got 'w'; there are: X, y",
         more=size("--sample-weight", "w"),
     ),
     "missing column of sample weights": Bad(
-        "sample_weight must be in '.*', got 'w'; there are: a, b, y",
+        "--sample-weight must be in '.*', got 'w'; there are: a, b, y",
         good_parquet,
         source="in.parquet",
         more=size("--sample-weight", "w"),
     ),
     "negative sample weight": Bad(
-        "sample_weight must be finite and at least 0, got -1 in row 7 and 1 such in all; mend them,"
-        " or pass --sample-weight '' to count rows alike",
+        "--sample-weight must be finite and at least 0, got -1 in row 7 and 1 such in all; mend "
+        "them, or pass --sample-weight '' to count rows alike",
         group(X=X, y=Y, w=np.where(np.arange(20) == 7, -1.0, 1.0)),
         more=size("--sample-weight", "w"),
     ),
     "missing sample weight in a column": Bad(
-        "sample_weight must be finite and at least 0, got nan in row 3 and 2 such in all",
+        "--sample-weight must be finite and at least 0, got nan in row 3 and 2 such in all",
         parquet(a=X[:, 0], y=Y, w=np.where(np.isin(np.arange(20), (3, 5)), np.nan, 1.0)),
         source="in.parquet",
         more=size("--sample-weight", "w"),
     ),
     "no sample weight above 0": Bad(
-        "sample_weight must be above 0 in some row, got 0 in all 20",
+        "--sample-weight must be above 0 in some row, got 0 in all 20",
         group(X=X, y=Y, w=np.zeros(20)),
         more=size("--sample-weight", "w"),
     ),
     "sample weights beyond float32": Bad(
-        "sample_weight must be 0 or at least 1.2e-38, and sum to at most 3.4e.38, .* got 1e-50",
+        "--sample-weight must be 0 or at least 1.2e-38, and sum to at most 3.4e.38, .* got 1e-50",
         group(X=X, y=Y, w=np.where(np.arange(20) == 7, 1e-50, 1.0)),
         more=size("--sample-weight", "w"),
     ),
     "text for sample weights": Bad(
-        "sample_weight must have one number a row, got shape .20,. of ",
+        "--sample-weight must have one number a row, got shape .20,. of ",
         group(X=X, y=Y, w=np.full(20, "a")),
         more=size("--sample-weight", "w"),
     ),
     "two sample weights a row": Bad(
-        "sample_weight must have one number a row, got shape .20, 2. of float64",
+        "--sample-weight must have one number a row, got shape .20, 2. of float64",
         group(X=X, y=Y, w=X),
         more=size("--sample-weight", "w"),
     ),
@@ -441,7 +441,7 @@ BAD: dict[str, Bad] = {
         more=size("--sample-weight", "w", "--strategy", "search"),
     ),
     "sample weights of data that grows": Bad(
-        "sample_weight cannot be used on data that grows, got w; select from all of it",
+        "--sample-weight cannot be used on data that grows, got w; select from all of it",
         group(X=X, y=Y, w=np.ones(20)),
         command=follow("--size", "3", "--sample-weight", "w"),
     ),
@@ -699,10 +699,13 @@ BAD: dict[str, Bad] = {
         "got 1.5; to give a number of rows, use --size", more=("--fraction", "1.5")
     ),
     "fraction nan": Bad("fraction must be above 0 .* got nan", more=("--fraction", "nan")),
-    "fraction word": Bad("'some' is not a valid float", more=("--fraction", "some")),
+    "fraction word": Bad(
+        "'some' is no part; give one such as 0.1 or 10%", more=("--fraction", "some")
+    ),
     "size 0": Bad("from 1 to the number of rows 20, got 0", more=("--size", "0")),
     "size above n": Bad("number of rows 20, got 21; lower it", more=("--size", "21")),
-    "size word": Bad("'1.5' is not a valid integer", more=("--size", "1.5")),
+    "size word": Bad("'1.5' is no number of rows", more=("--size", "1.5")),
+    "size a part": Bad("no number of rows; for a part of them: --fraction", more=("--size", "9%")),
     "both": Bad("exactly one of fraction and size .* got", more=size("--fraction", "0.1")),
     "neither": Bad("exactly one of fraction and size must be given, got neither", more=()),
     "no subsets": Bad(
@@ -714,6 +717,19 @@ BAD: dict[str, Bad] = {
     ),
     "seed": Bad("seed must be an int from 0 to .* got -1", more=size("--seed", "-1")),
     "huge seed": Bad("seed must be an int from 0 to", more=size("--seed", str(2**63))),
+    "strategy that is like one": Bad(
+        r"got 'kcentre' \(did you mean 'kcenter'\?\)", more=size("--strategy", "kcentre")
+    ),
+    "option that is like one": Bad(
+        r"got 'trst' \(did you mean 'trust'\?\)", more=size("--option", "trst=1")
+    ),
+    "carry that is like an array": Bad(
+        r"got 'XX' \(did you mean 'X'\?\); there are", more=size("--carry", "XX")
+    ),
+    "word that is like a choice": Bad(
+        r"'standrd' is not one of .* \(did you mean 'standard'\?\)",
+        more=size("--scale", "standrd"),
+    ),
     "on-invalid": Bad("'skip' is not one of 'raise', 'drop'", more=size("--on-invalid", "skip")),
     "unknown strategy": Bad(
         f"strategy must be one of {', '.join(STRATEGIES)}, got 'best'",
@@ -758,23 +774,24 @@ BAD: dict[str, Bad] = {
     # ------------------------------------------------ where it runs
     "workers": Bad("workers must be at least 1, got 0", more=size("--workers", "0")),
     "two clusters": Bad(
-        "at most one of workers, scheduler_address and scheduler_file may be given, got 2",
+        "at most one of workers, --scheduler-address and --scheduler-file may be given, got 2",
         more=size("--workers", "1", "--scheduler-address", "tcp://127.0.0.1:1"),
     ),
     "unknown cluster": Bad("'cloud' is not one of", more=size("--cluster", "cloud")),
     "no scheduler file": Bad(
-        "scheduler_file must be a file, got 'none.json'", more=size("--scheduler-file", "none.json")
+        "--scheduler-file must be a file, got 'none.json'",
+        more=size("--scheduler-file", "none.json"),
     ),
     "tls elsewhere": Bad(
         "tls must be for a cluster that is started on this machine, got a sched",
         more=size("--tls", "--scheduler-address", "tls://127.0.0.1:1"),
     ),
     "one tls file": Bad(
-        "tls_ca_file must be given with the other two",
+        "--tls-ca-file must be given with the other two",
         more=size("--scheduler-address", "tls://127.0.0.1:1", "--tls-cert", "in.zarr/zarr.json"),
     ),
     "no tls file": Bad(
-        "tls_ca_file must be a file, got 'a'",
+        "--tls-ca-file must be a file, got 'a'",
         more=size(
             "--scheduler-address",
             "tls://127.0.0.1:1",
@@ -906,7 +923,7 @@ BAD: dict[str, Bad] = {
         command=follow(*size("--window", "2")),
     ),
     "a half-life of nothing": Bad(
-        "half_life must be a number of rows above 0, got 0.0",
+        "--half-life must be a number of rows above 0, got 0.0",
         command=follow(*size("--half-life", "0")),
     ),
     "a window of a part": Bad(
@@ -922,7 +939,7 @@ BAD: dict[str, Bad] = {
         command=follow(*size("--interval", "0")),
     ),
     "batches without rows": Bad(
-        "max_rows must be at least 1, got 0", command=follow(*size("--max-rows", "0"))
+        "--max-rows must be at least 1, got 0", command=follow(*size("--max-rows", "0"))
     ),
     "a subset that follows nothing": Bad(
         "target 'subset.zarr' must follow the source .*in.zarr', got a subset that follows none",
@@ -964,7 +981,7 @@ BAD: dict[str, Bad] = {
         command=synthesize("--option", "steps=many"),
     ),
     "a size and a fraction of synthetic rows": Bad(
-        "at most one of size, fraction and per_class may be given",
+        "at most one of size, fraction and --per-class may be given",
         subset,
         command=synthesize("--size", "3", "--fraction", "0.1"),
     ),
@@ -977,12 +994,12 @@ BAD: dict[str, Bad] = {
         "balance must be sqrt or equal, got 'half'", subset, command=synthesize("--balance", "half")
     ),
     "rows of a class that are no number": Bad(
-        "per_class must be ROWS, or LABEL=ROWS for each class named, got '1=few'",
+        "--per-class must be ROWS, or LABEL=ROWS for each class named, got '1=few'",
         subset,
         command=synthesize("--per-class", "1=few"),
     ),
     "no rows of a class": Bad(
-        "per_class of '1' must be an int of at least 1, got 0",
+        "--per-class of '1' must be an int of at least 1, got 0",
         subset,
         command=synthesize("--per-class", "1=0"),
     ),
@@ -1002,7 +1019,7 @@ BAD: dict[str, Bad] = {
         command=("evaluate", "subset.zarr", "--source", "in.zarr", "--everything", "some"),
     ),
     "evaluate beside all rows by a model that needs them at once": Bad(
-        "everything='all' needs models that learn block by block .*, got boosting; choose others",
+        "--everything all needs models that learn block by block .*, got boosting; choose others",
         subset_and_source,
         command=(
             *("evaluate", "subset.zarr", "--source", "in.zarr"),

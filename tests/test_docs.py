@@ -24,12 +24,14 @@ from dask_distill.strategies import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+_PHASES = ("load", "open", "start", "survey", "decide", "select", "collect", "write", "stop")
 # a number that the machine decides, and any other one
 _VARIES = re.compile(
-    r"\b[\d.]+ (?:s|B|KiB|MiB|GiB)\b|\b[0-9a-f]{32}\b|(?<=survey )[\d.]+"
-    r"|(?<=select )[\d.]+|(?<=write )[\d.]+"
+    r"\b[\d.]+ (?:s|B|KiB|MiB|GiB)\b|\b[0-9a-f]{32}\b"
+    # what each phase of a run took
+    + "".join(rf"|(?<=\b{phase} )[\d.]+(?=[,)])" for phase in _PHASES)
     # the column of seconds, behind one of shares
-    r"|(?<=% )[\d.]+(?![\d.]*%)"
+    + r"|(?<=% )[\d.]+(?![\d.]*%)"
 )
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 # which of the verdicts it is may hang by a thread

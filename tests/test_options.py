@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from dask_distill.cli import cli
 from dask_distill.coreset import Coreset
 from dask_distill.pipeline import distill
+from dask_distill.runtime.progress import Silent
 from dask_distill.scoring import score
 from dask_distill.selection.request import Request
 from dask_distill.storage.location import Location
@@ -33,6 +34,8 @@ PLACE = {
     "tls_ca_file": ["--tls-ca-file", "nowhere.pem"],
     "tls_cert": ["--tls-cert", "nowhere.pem"],
     "tls_key": ["--tls-key", "nowhere.pem"],
+    "verbose": ["--verbose"],
+    "log_file": ["--log-file", "no/folder/run.log"],
 }
 STORAGE = {"storage": ["--storage-option", "auto_mkdir=true"]}
 SOURCE = {
@@ -142,6 +145,7 @@ COMMANDS = {
         },
     ),
     "verify": (["sub.zarr"], STORAGE | {"as_json": ["--json"]}),
+    "strategies": (["auto"], {"as_json": ["--json"]}),
     "demo": (["demo"], {"fraction": ["--fraction", "0.3"], "workers": ["--workers", "1"]}),
     "evaluate": (
         ["sub.zarr", "--source", "in.zarr"],
@@ -338,7 +342,7 @@ def seen(made, monkeypatch):
     @contextmanager
     def shown(*, quiet):
         notes.append(("progress", quiet))
-        yield None
+        yield Silent()
 
     of, filesystem = Request.of, Location.filesystem
 
@@ -376,10 +380,10 @@ def seen(made, monkeypatch):
     replace("dask_distill.cli.show.print_result")
     replace("dask_distill.cli.flights.flights_table")
     replace("dask_distill.cli.flights.write_partitions", 12)
-    result = SimpleNamespace(as_dict=dict)
+    result = SimpleNamespace(as_dict=dict, as_text=lambda width: f"{width}")
     replace("dask_distill.coreset.judged", result)
     replace("dask_distill.curve.size_curve", result)
-    replace("dask_distill.cli.judge._write_curve")
+    replace("dask_distill.cli.curve._write_curve")
     replace("dask_distill.coreset.write_report")
     replace("dask_distill.report.pictures.save_pictures", {})
     rows = Synthetic(

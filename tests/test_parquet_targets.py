@@ -856,3 +856,17 @@ def test_open_dataset__strata_of_a_target_are_no_feature(tmp_path):
     assert again.columns == ("a",)
     uses = {use.name: use.why for use in again.uses}
     assert uses["price_stratum"] == "strata of the target"
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out"])
+def test_to_parquet__is_known_to_verify_whatever_its_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    distill(rows, size=9, strategy="random").to_parquet(name)
+    done = CliRunner().invoke(cli, ["verify", name])
+    assert done.exit_code == 0, done.output
+    assert f"{name}: complete, 9 rows, 1 file checked, digest " in " ".join(done.stdout.split())
+    next(Path(name).glob("*.parquet")).unlink()
+    done = CliRunner().invoke(cli, ["verify", name])
+    assert done.exit_code == 1
+    assert "not written by" not in done.stderr

@@ -2,13 +2,19 @@
 
 import click
 
-from dask_distill.cli.options import PROGRAM, WORKERS, Place
-from dask_distill.cli.run import run_request, verify
+from dask_distill.cli.help import OptionGroup, PartOfRows, command, option
+from dask_distill.cli.options import PROGRAM, WORKERS
+from dask_distill.cli.place import Place
+from dask_distill.cli.run import run_request
+from dask_distill.cli.verify import verify
 
 
-@click.command()
+@command(
+    "dask-distill demo --fraction 5%",
+    summary="Run the main job on real data: a year of flights.",
+)
 @click.argument("folder", default="distill-demo", metavar="[DIR]")
-@click.option("--fraction", type=float, default=0.1, show_default=True)
+@option(OptionGroup.SIZE, "--fraction", type=PartOfRows(), default=0.1, show_default=True)
 @WORKERS
 def demo(folder: str, fraction: float, workers: int | None) -> None:
     """Run the main job on real data: all flights out of New York in 2013.

@@ -5,14 +5,16 @@ from typing import Any
 
 import click
 
-from dask_distill.cli.options import Place, progress_display
+from dask_distill.cli.options import progress_display
+from dask_distill.cli.place import Place
+from dask_distill.support.text import shown_table
 
 
 def explained(dataset: Any, request: Any, workers: int | None, quiet: bool) -> Any:
     """The decision, on as many workers as are asked for, or on threads of this process."""
     from dask_distill.selection.decision import explain
 
-    place = nullcontext() if workers is None else Place(workers=workers).connect()
+    place = nullcontext() if workers is None else Place(workers=workers, quiet=quiet).connect()
     with place, progress_display(quiet) as progress:
         return explain(dataset, request, progress=progress)
 
@@ -36,9 +38,8 @@ def print_decision(dataset: Any, request: Any, decision: dict[str, Any] | None) 
 
 def _print_leads(words: Any) -> None:
     """Ways down, metrics across."""
-    rows = [("lead", list(words.metrics)), *words.leads]
-    first = max(len(name) for name, _ in rows)
-    widths = [max(len(cells[i]) for _, cells in rows) for i in range(len(words.metrics))]
-    for name, cells in rows:
-        padded = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        click.echo(f"{name:<{first}}  {padded}")
+    from dask_distill.cli.show import terminal_width
+
+    lines = [("lead", *words.metrics), *((name, *cells) for name, cells in words.leads)]
+    for text in shown_table(lines, terminal_width()):
+        click.echo(text)

@@ -9,47 +9,85 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.help import Choice, OptionGroup, command, option
 from dask_distill.cli.options import (
     JSON,
     ON_INVALID,
     QUIET,
+    SEED,
     SOURCE_OPTIONS,
     STORAGE_OPTION,
-    Place,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 
 _OPENING = ("features", "labels", "carry", "time", "on_missing", "split", "where", "columns")
 
 
-@click.command()
+@command(
+    "dask-distill follow incoming/ kept.zarr --labels late --size 10000",
+    "# what is there now, from a job that starts every night",
+    "dask-distill follow incoming/ kept.zarr --labels late --size 10000 --once",
+    summary="Select from SOURCE as it grows, batch after batch.",
+)
 @click.argument("source")
 @click.argument("target")
 @SOURCE_OPTIONS
-@click.option("--seed", type=int, default=0, show_default=True)
+@SEED
 @ON_INVALID
-@click.option(
+@option(
+    OptionGroup.INPUT,
     "--on-missing",
-    type=click.Choice(["fill", "error"]),
+    type=Choice(["fill", "error"]),
     default="error",
     show_default=True,
     help="What a chunk that is not stored means in zarr: its fill value, or that it is still to "
     "come.",
 )
-@click.option("--oversample", type=float, metavar="F", help="Rows kept for each one selected.")
-@click.option("--window", type=int, metavar="ROWS", help="Only the last so many rows count.")
-@click.option(
-    "--half-life", type=float, metavar="ROWS", help="Rows count for half after so many others."
+@option(
+    OptionGroup.STRATEGY,
+    "--oversample",
+    type=float,
+    metavar="F",
+    help="Rows kept for each one selected.",
 )
-@click.option(
-    "--interval", type=float, default=60.0, show_default=True, help="Seconds between two looks."
+@option(
+    OptionGroup.STRATEGY,
+    "--window",
+    type=int,
+    metavar="ROWS",
+    help="Only the last so many rows count.",
 )
-@click.option("--once", is_flag=True, help="Take what is there, and end; no writer may be at work.")
-@click.option(
-    "--max-rows", type=int, default=1_000_000, show_default=True, help="Most rows of a batch."
+@option(
+    OptionGroup.STRATEGY,
+    "--half-life",
+    type=float,
+    metavar="ROWS",
+    help="Rows count for half after so many others.",
+)
+@option(
+    OptionGroup.INPUT,
+    "--interval",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@option(
+    OptionGroup.INPUT,
+    "--once",
+    is_flag=True,
+    help="Take what is there, and end; no writer may be at work.",
+)
+@option(
+    OptionGroup.INPUT,
+    "--max-rows",
+    type=int,
+    default=1_000_000,
+    show_default=True,
+    help="Most rows of a batch.",
 )
 @takes_place
 @STORAGE_OPTION
@@ -73,6 +111,7 @@ def follow(
     Ctrl-C or any death, and it goes on. With --json one object a line, for each batch.
     """
     from dask_distill.cli.request import profile_in
+    from dask_distill.cli.show import print_paragraph
     from dask_distill.follow import follow as batches
     from dask_distill.subset.summary import Settings
 
@@ -116,7 +155,7 @@ def follow(
                 if as_json:
                     click.echo(json.dumps(done.as_dict()))
                 elif not quiet:
-                    click.echo(_line(done.as_dict()))
+                    print_paragraph(_line(done.as_dict()))
     if not as_json and not quiet:
         word = "batch" if taken == 1 else "batches"
         click.echo(f"took {taken} {word}; the same command goes on from there")

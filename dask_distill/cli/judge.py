@@ -1,101 +1,82 @@
-"""The commands that judge: evaluate, curve, report. Nothing heavy is imported here."""
+"""The commands that judge: evaluate, report. Nothing heavy is imported here."""
 
 import json
 from typing import Any
 
 import click
 
+from dask_distill.cli.help import Choice, OptionGroup, command, option
 from dask_distill.cli.judged import (
-    found_names,
+    RECORDED,
     names_in_source,
     opened,
-    read_as,
+    recorded_source,
     source_name,
     test_rows_of,
     weight_name,
 )
 from dask_distill.cli.options import (
-    COLUMNS,
-    FEATURES,
+    DRAWS,
+    EVERYTHING,
     JSON,
-    LABELS,
     METRICS,
     MODELS,
     QUIET,
     SAMPLE_WEIGHT,
-    SPLIT,
     STORAGE_OPTION,
-    Place,
+    TEST,
     one_or_several,
-    options,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
 
-_FEATURES = click.option(
-    "--features", metavar="NAME", help="Array or columns of the source; as selected unless given."
-)
-_LABELS = click.option(
-    "--labels", metavar="NAME", help="Array or column of the source; as selected unless given."
-)
-
-_TEST = click.option(
-    "--test",
-    "tests",
-    multiple=True,
+_FEATURES = option(
+    OptionGroup.INPUT,
+    "--features",
     metavar="NAME",
-    help="Held-out rows: another source, or two arrays of this one (features and labels). "
-    "Rows that were not selected unless given.",
+    help="Array or columns of the source; as selected unless given.",
 )
-_DRAWS = options(
-    click.option("--seeds", type=int, default=5, show_default=True, help="Draws and trainings."),
-    click.option("--seed", type=int, default=0, show_default=True, help="The first of them."),
-    click.option("--test-rows", type=int, metavar="N", help="To hold out for each seed."),
-    click.option(
-        "--max-rows",
-        type=int,
-        metavar="N",
-        help="Most rows of one training: 50,000, or what a GiB holds four of, unless given.",
-    ),
+_LABELS = option(
+    OptionGroup.INPUT,
+    "--labels",
+    metavar="NAME",
+    help="Array or column of the source; as selected unless given.",
 )
 
-_EVERYTHING = click.option(
-    "--everything",
-    default="part",
-    show_default=True,
-    metavar="all",
-    help="Whether everything is at most --max-rows of its rows, or all, block by block (all:3 for "
-    "three passes), by models that can: sgd, naive-bayes, neural-network.",
+
+@command(
+    "dask-distill evaluate selected.parquet",
+    "# the source has moved; judged by log loss first, on rows of its own",
+    "dask-distill evaluate selected.parquet --source /new/flights \\",
+    "    --metric log_loss --metric accuracy --test /new/flights-2014",
+    summary="Train on TARGET, on random rows, on all: what does it cost?",
 )
-# of a curve, what it is told by the same names
-_DRAWN = ("seeds", "seed", "test_rows", "max_rows", "everything")
-
-
-@click.command()
 @click.argument("target")
 @click.argument("more", nargs=-1, metavar="")
-@click.option(
+@option(
+    OptionGroup.INPUT,
     "--source",
-    required=True,
     multiple=True,
     callback=one_or_several,
     metavar="SOURCE",
-    help="What was selected from; may be repeated, as SOURCE of run.",
+    help="What was selected from, where TARGET does not say it or it has moved; may be repeated, "
+    "as SOURCE of run.",
 )
-@click.option(
+@option(
+    OptionGroup.JUDGING,
     "--subset",
     metavar="SUBSET",
     help="What synthetic rows were made from; as recorded in TARGET unless given.",
 )
 @MODELS
 @METRICS
-@_TEST
+@TEST
 @_FEATURES
 @_LABELS
 @SAMPLE_WEIGHT
-@_DRAWS
-@_EVERYTHING
+@DRAWS
+@EVERYTHING
 @takes_place
 @STORAGE_OPTION
 @JSON
@@ -136,6 +117,7 @@ def evaluate(
         )
     coreset = open_coreset(target, storage_options=storage)
     refuse_without_classes(coreset)
+    source = source or recorded_source(coreset, target)
     names = names_in_source(coreset, source, arguments["features"], arguments["labels"])
     told, given = coreset.provenance.get("input", {}), arguments["sample_weight"]
     weight = weight_name(source, told.get("sample_weight"), given)
@@ -156,7 +138,9 @@ def evaluate(
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
-        click.echo(str(found))
+        from dask_distill.cli.show import terminal_width
+
+        click.echo(found.as_text(terminal_width()))
 
 
 def _refuse_for_synthetic(metrics: tuple[str, ...], everything: str) -> None:
@@ -183,154 +167,51 @@ def _made_from(judged: Any, target: str, subset: str | None) -> str:
     return str(known)
 
 
-@click.command()
-@click.argument("source")
-@click.argument("more", nargs=-1, metavar="")
-@click.option("-o", "--output", metavar="FILE", help="Picture (.svg, .png) or page (.html).")
-@click.option(
-    "--sizes",
-    default="1%,5%,10%",
-    show_default=True,
-    metavar="LIST",
-    help="Parts (5% or 0.05) or numbers of rows (500), separated by commas.",
+@command(
+    "dask-distill report selected.parquet --source flights/ -o selected.html",
+    summary="Write one HTML file on TARGET: what was selected, how well.",
 )
-@click.option(
-    "--strategy",
-    "strategies",
-    multiple=True,
-    default=("auto", "stratified", "random"),
-    show_default=True,
-    metavar="NAME",
-    help="May be repeated; with options as NAME:KEY=VALUE,KEY=VALUE.",
-)
-@MODELS
-@METRICS
-@_TEST
-@FEATURES
-@COLUMNS
-@LABELS
-@SPLIT
-@SAMPLE_WEIGHT
-@_DRAWS
-@_EVERYTHING
-@takes_place
-@STORAGE_OPTION
-@JSON
-@QUIET
-def curve(
-    source: str,
-    more: tuple[str, ...],
-    output: str | None,
-    sizes: str,
-    strategies: tuple[str, ...],
-    models: tuple[str, ...],
-    tests: tuple[str, ...],
-    place: Place,
-    as_json: bool,
-    quiet: bool,
-    **arguments: Any,
-) -> None:
-    """Select from SOURCE at several sizes and train: how many rows are enough?"""
-    from dask_distill.curve import size_curve
-    from dask_distill.evaluation.training import standard_models_named
-    from dask_distill.support.files import checked_file
-
-    if more and not tests:
-        raise click.UsageError(f"one SOURCE is wanted, got {' '.join((source, *more))}")
-    if output is not None and not output.lower().endswith((".svg", ".png", ".html")):
-        raise InputError(f"output must end in .svg, .png or .html, got '{output}'; choose one")
-    if output is not None:
-        checked_file(output)
-    parts, chosen = _sizes(sizes), dict(map(_strategy, strategies))
-    named = standard_models_named(models) if models else None
-    names = arguments["features"], arguments["labels"]
-    read = read_as(arguments) | {name: arguments[name] for name in ("split", "where")}
-    weight = arguments["sample_weight"]
-    dataset = opened(source, *names, arguments["storage"], weight=weight, **read)
-    known = found_names(dataset, source, names)
-    words = (*tests, *more)
-    test = test_rows_of(source, words, known, arguments["storage"], dataset.profile)
-    with place.connect(), progress_display(quiet or as_json) as progress:
-        found = size_curve(
-            dataset,
-            sizes=parts,
-            strategies=chosen,
-            test=test,
-            models=named,
-            metric=list(arguments["metrics"]) or None,
-            progress=progress,
-            **{key: arguments[key] for key in _DRAWN},
-        )
-    if output is not None:
-        _write_curve(found, output)
-    if as_json:
-        click.echo(json.dumps(found.as_dict()))
-    elif not quiet:
-        click.echo(str(found))
-        if output is not None:
-            click.echo(f"wrote {output}")
-
-
-def _write_curve(found: Any, output: str) -> None:
-    from dask_distill.report.page import write_curve
-
-    if output.lower().endswith(".html"):
-        write_curve(found, output)
-    else:
-        found.plot(output)
-
-
-def _sizes(text: str) -> list[float]:
-    """Parts as floats, numbers of rows as ints."""
-    found: list[float] = []
-    for word in text.split(","):
-        plain = word.strip()
-        try:
-            if plain.endswith("%"):
-                found.append(float(plain[:-1]) / 100)
-            else:
-                found.append(int(plain) if plain.isdecimal() else float(plain))
-        except ValueError:
-            raise InputError(
-                f"sizes must be parts such as 5% or 0.05, or numbers of rows, got '{plain}'; "
-                "separate them by commas"
-            ) from None
-    return found
-
-
-def _strategy(text: str) -> tuple[str, Any]:
-    """A strategy by the name that the user has given it, with its options."""
-    from dask_distill.strategies import make_strategy
-
-    name, _, rest = text.partition(":")
-    values = {}
-    for word in filter(None, rest.split(",")):
-        key, sign, value = word.partition("=")
-        if not sign:
-            raise InputError(
-                f"strategy must be NAME or NAME:KEY=VALUE,KEY=VALUE, got '{text}'; give {key} a "
-                "value"
-            )
-        values[key] = value
-    return text, make_strategy(name, values)
-
-
-@click.command()
 @click.argument("target")
-@click.option("-o", "--output", metavar="FILE", help="TARGET's name with .html unless given.")
-@click.option("--source", metavar="SOURCE", help="Shows a sample of it behind the selected rows.")
-@click.option(
-    "--evaluation", metavar="FILE", help="What evaluate --json has printed, to be shown, too."
+@option(
+    OptionGroup.OUTPUT,
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="TARGET's name with .html unless given.",
 )
-@click.option("--curve", metavar="FILE", help="What curve --json has printed, to be shown, too.")
-@click.option(
+@option(
+    OptionGroup.INPUT,
+    "--source",
+    metavar="SOURCE",
+    help="Shows a sample of it behind the selected rows, for which it is read; the word recorded "
+    "for the one that TARGET names.",
+)
+@option(
+    OptionGroup.OUTPUT,
+    "--evaluation",
+    metavar="FILE",
+    help="What evaluate --json has printed, to be shown, too.",
+)
+@option(
+    OptionGroup.OUTPUT,
+    "--curve",
+    metavar="FILE",
+    help="What curve --json has printed, to be shown, too.",
+)
+@option(
+    OptionGroup.OUTPUT,
     "--synthetic",
     metavar="FILE",
     help="What evaluate --json has printed of synthetic rows made from TARGET, to be shown, too.",
 )
-@click.option("--pictures", metavar="DIR", help="Writes every picture there, too.")
-@click.option(
-    "--kind", type=click.Choice(["svg", "png"]), default="svg", show_default=True, help="Of those."
+@option(OptionGroup.OUTPUT, "--pictures", metavar="DIR", help="Writes every picture there, too.")
+@option(
+    OptionGroup.OUTPUT,
+    "--kind",
+    type=Choice(["svg", "png"]),
+    default="svg",
+    show_default=True,
+    help="Of those.",
 )
 @_FEATURES
 @STORAGE_OPTION
@@ -359,8 +240,9 @@ def report(
     if source is not None:
         told = coreset.provenance.get("input", {})
         read = {name: told.get(name) for name in ("split", "where", "profile")}
-        names = names_in_source(coreset, source, features, None)
-        dataset = opened(source, *names, storage, **read)
+        where = recorded_source(coreset, target) if source == RECORDED else source
+        names = names_in_source(coreset, where, features, None)
+        dataset = opened(where, *names, storage, **read)
     from dask_distill.evaluation.curve_result import SizeCurve
     from dask_distill.evaluation.result import Evaluation
     from dask_distill.synthesis.judged import SyntheticEvaluation

@@ -4,6 +4,9 @@ from typing import Any
 
 from dask_distill.errors import InputError
 
+# in place of a source: the one that a subset records
+RECORDED = "recorded"
+
 
 def found_names(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any, Any]:
     """Names by which test rows of another source are opened: those that were found in this one."""
@@ -18,6 +21,31 @@ def found_names(dataset: Any, source: str, names: tuple[Any, Any]) -> tuple[Any,
 
 def _is_npy(source: str | list[str]) -> bool:
     return isinstance(source, str) and source.endswith(".npy")
+
+
+def recorded_source(coreset: Any, target: str) -> str | list[str]:
+    """What a subset was selected from, as it records it.
+
+    Raises
+    ------
+    InputError
+        Where it does not, or where what it records is not enough to open it, or not there.
+    """
+    from dask_distill.sources.files import is_pattern
+    from dask_distill.storage.location import Location
+
+    known = [str(url) for url in coreset.provenance.get("input", {}).get("sources", ())]
+    if not known or any("***" in url for url in known):
+        why = "hides a password of it" if known else "was selected from what no path names"
+        raise InputError(f"source must be given for '{target}', which {why}; pass --source")
+    for url in known:
+        place = Location(url)
+        if place.path is not None and not is_pattern(place) and not place.path.exists():
+            raise InputError(
+                f"source '{url}', which '{target}' records, does not exist; pass --source where it "
+                "has moved"
+            )
+    return known[0] if len(known) == 1 else known
 
 
 def names_in_source(

@@ -5,6 +5,7 @@ Imported by every `dask` command through the entry point, so nothing heavy is im
 
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,28 @@ from typing import Any, NoReturn
 
 import click
 
+from dask_distill.cli.curve import curve
 from dask_distill.cli.demo import demo
 from dask_distill.cli.follow import follow
-from dask_distill.cli.judge import curve, evaluate, report
+from dask_distill.cli.help import Commands
+from dask_distill.cli.judge import evaluate, report
+from dask_distill.cli.logs import warn
 from dask_distill.cli.options import PROGRAM
-from dask_distill.cli.run import plan, run, verify
+from dask_distill.cli.run import plan, run
 from dask_distill.cli.score import score
 from dask_distill.cli.search import search
+from dask_distill.cli.strategies import strategies
 from dask_distill.cli.synthesize import synthesize
+from dask_distill.cli.verify import verify
 from dask_distill.cli.words import as_words
 from dask_distill.errors import DistillError, InputError, InputWarning
 from dask_distill.runtime.stopping import exit_code, stoppable
 
+# when the program began, or nearly so
+_BEGAN = time.perf_counter()
 
-class _Group(click.Group):
+
+class _Group(Commands):
     """Turns our errors into one line on stderr and an exit code, also below `dask`."""
 
     def chosen(self, ctx: click.Context) -> click.Command | None:
@@ -61,7 +70,7 @@ def _warnings_as_lines(group: _Group, ctx: click.Context) -> Iterator[None]:
         def tell(message: Any, category: Any, *where: Any, **more: Any) -> None:
             if issubclass(category, InputWarning):
                 line = as_words(str(message), group.chosen(ctx))
-                click.echo(f"{PROGRAM}: warning: {line}", err=True)
+                warn(line)
             else:
                 show(message, category, *where, **more)
 
@@ -80,24 +89,19 @@ def cli() -> None:
     """Select the rows of a data set that are worth training on, where the data lies."""
 
 
-cli.add_command(run)
-cli.add_command(plan)
-cli.add_command(score)
-cli.add_command(verify)
-cli.add_command(demo)
-cli.add_command(evaluate)
-cli.add_command(curve)
-cli.add_command(search)
-cli.add_command(report)
-cli.add_command(synthesize)
-cli.add_command(follow)
+for each in (
+    *(plan, run, verify, strategies),
+    *(evaluate, curve, search, report),
+    *(score, follow, synthesize, demo),
+):
+    cli.add_command(each)
 
 
 def main() -> None:
     """Entry point of ``dask-distill``."""
     try:
         with stoppable():
-            code = cli.main(prog_name=PROGRAM, standalone_mode=False)
+            code = cli.main(prog_name=PROGRAM, standalone_mode=False, obj=_BEGAN)
         sys.exit(code)
     except click.UsageError as error:
         click.echo(f"{PROGRAM}: error: {' '.join(error.format_message().split())}", err=True)

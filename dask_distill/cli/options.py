@@ -1,16 +1,23 @@
 """Options that several commands share, and how progress shows. Nothing heavy is imported here."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import wraps
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from dask_distill.clusters import CLUSTERS
+from dask_distill.cli.help import (
+    Choice,
+    Command,
+    Decorator,
+    NumberOfRows,
+    OptionGroup,
+    PartOfRows,
+    option,
+)
 
 PROGRAM = "dask-distill"
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -58,7 +65,7 @@ def options(*decorators: Decorator) -> Decorator:
 OPTIONAL_WORDS = {"--scores": ("selected", "all")}
 
 
-class OptionalWords(click.Command):
+class OptionalWords(Command):
     """A command of which some options may stand alone, or before one of a few words.
 
     Any other word behind such an option is none of its.
@@ -79,7 +86,8 @@ class OptionalWords(click.Command):
         return super().parse_args(ctx, found)
 
 
-METRICS = click.option(
+METRICS = option(
+    OptionGroup.JUDGING,
     "--metric",
     "metrics",
     multiple=True,
@@ -87,7 +95,8 @@ METRICS = click.option(
     help="Judged by the first: accuracy, balanced_accuracy, roc_auc, average_precision, log_loss, "
     "brier, calibration_error, or a scikit-learn scorer such as f1_macro; may be repeated.",
 )
-MODELS = click.option(
+MODELS = option(
+    OptionGroup.JUDGING,
     "--model",
     "models",
     multiple=True,
@@ -95,46 +104,110 @@ MODELS = click.option(
     help="logistic-regression, boosting, neighbours, neural-network, sgd, naive-bayes; may be "
     "repeated.",
 )
-WRITTEN = click.option(
+TEST = option(
+    OptionGroup.JUDGING,
+    "--test",
+    "tests",
+    multiple=True,
+    metavar="NAME",
+    help="Held-out rows: another source, or two arrays of this one (features and labels). "
+    "Rows that were not selected unless given.",
+)
+DRAWS = options(
+    option(
+        OptionGroup.JUDGING,
+        "--seeds",
+        type=int,
+        default=5,
+        show_default=True,
+        help="Draws and trainings.",
+    ),
+    option(
+        OptionGroup.JUDGING,
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="The first of them.",
+    ),
+    option(
+        OptionGroup.JUDGING, "--test-rows", type=int, metavar="N", help="To hold out for each seed."
+    ),
+    option(
+        OptionGroup.JUDGING,
+        "--max-rows",
+        type=int,
+        metavar="N",
+        help="Most rows of one training: 50,000, or what a GiB holds four of, unless given.",
+    ),
+)
+
+EVERYTHING = option(
+    OptionGroup.JUDGING,
+    "--everything",
+    default="part",
+    show_default=True,
+    metavar="all",
+    help="Whether everything is at most --max-rows of its rows, or all, block by block (all:3 for "
+    "three passes), by models that can: sgd, naive-bayes, neural-network.",
+)
+WRITTEN = option(
+    OptionGroup.OUTPUT,
     "--columns",
     "written",
     metavar="NAMES",
     help="Of a table, the columns to write, comma-separated or globs; all unless given. Labels and "
     "what is carried are written in any case, features are as without it.",
 )
-KEEP_ENCODED = click.option(
+KEEP_ENCODED = option(
+    OptionGroup.OUTPUT,
     "--keep-encoded",
     is_flag=True,
     help="Of a table, write the numbers that its columns are read as, too, as the array X.",
 )
 SOURCES = click.argument("source", nargs=-1, required=True, callback=one_or_several)
-FEATURES = click.option(
-    "--features", metavar="NAME", help="Array, or comma-separated columns or globs."
+FEATURES = option(
+    OptionGroup.INPUT,
+    "--features",
+    metavar="NAME",
+    help="Array, or comma-separated columns or globs.",
 )
-LABELS = click.option("--labels", metavar="NAME", help="Array or column.")
-FRACTION = click.option("--fraction", type=float, metavar="F", help="Part of the rows, e.g. 0.1.")
-SIZE = click.option("--size", type=int, metavar="K", help="Number of rows instead.")
+LABELS = option(OptionGroup.INPUT, "--labels", metavar="NAME", help="Array or column.")
+FRACTION = option(
+    OptionGroup.SIZE,
+    "--fraction",
+    type=PartOfRows(),
+    metavar="F",
+    help="Part of the rows, e.g. 0.1 or 10%.",
+)
+SIZE = option(
+    OptionGroup.SIZE, "--size", type=NumberOfRows(), metavar="K", help="Number of rows instead."
+)
 SPLIT = options(
-    click.option(
+    option(
+        OptionGroup.INPUT,
         "--split",
         metavar="NAME",
         help="Of a folder of tables, those files named by it: train, validation, test, …",
     ),
-    click.option(
+    option(
+        OptionGroup.INPUT,
         "--where",
         metavar="CONDITIONS",
         help='Of a folder of tables, those files of whose folders it holds: "year>=2020 and '
         'country in (de, fr)".',
     ),
 )
-SAMPLE_WEIGHT = click.option(
+SAMPLE_WEIGHT = option(
+    OptionGroup.INPUT,
     "--sample-weight",
     metavar="NAME",
     help="Array or column that says how many rows each row stands for; '' for none. A subset that "
     "run has written brings its weights unless given.",
 )
 COLUMNS = options(
-    click.option(
+    option(
+        OptionGroup.INPUT,
         "--column",
         "columns",
         multiple=True,
@@ -143,21 +216,29 @@ COLUMNS = options(
         help="How a column of a table is read: number, boolean, category, date, text, embedding, "
         "id or leave-out; found out unless given.",
     ),
-    click.option(
+    option(
+        OptionGroup.INPUT,
         "--profile",
         metavar="FILE",
         help="Read columns as this file says, which plan --write-profile has written.",
     ),
 )
 SPACE = options(
-    click.option(
+    option(
+        OptionGroup.STRATEGY,
         "--reduce",
         metavar="SPEC",
         help="Space to compare and judge rows in: pca:32, svd:32, random-projection:64, "
         "autoencoder:32, module:function; pca:32:all and svd:32:all are fitted on all rows.",
     ),
-    click.option("--time", metavar="NAME", help="Array or column that says when rows were."),
-    click.option(
+    option(
+        OptionGroup.INPUT,
+        "--time",
+        metavar="NAME",
+        help="Array or column that says when rows were.",
+    ),
+    option(
+        OptionGroup.STRATEGY,
         "--time-scale",
         metavar="LENGTH",
         help='After how long rows are no longer alike: a number, "6h", or auto.',
@@ -166,64 +247,93 @@ SPACE = options(
 SOURCE_OPTIONS = options(
     FEATURES,
     COLUMNS,
-    click.option("--labels", metavar="NAME", help="Array or column; '' for none."),
-    click.option("--carry", metavar="NAME", multiple=True, help="More arrays or columns to write."),
+    option(OptionGroup.INPUT, "--labels", metavar="NAME", help="Array or column; '' for none."),
+    option(
+        OptionGroup.INPUT,
+        "--carry",
+        metavar="NAME",
+        multiple=True,
+        help="More arrays or columns to write.",
+    ),
     SPLIT,
     SAMPLE_WEIGHT,
     FRACTION,
     SIZE,
-    click.option("--strategy", default="auto", show_default=True, metavar="NAME"),
-    click.option(
+    option(
+        OptionGroup.STRATEGY,
+        "--strategy",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="How rows are chosen: `dask-distill strategies` lists the ways.",
+    ),
+    option(
+        OptionGroup.STRATEGY,
         "--option",
         "options",
         multiple=True,
         callback=pairs,
         metavar="KEY=VALUE",
-        help="Option of the strategy.",
+        help="Option of the strategy: `dask-distill strategies NAME` tells which it has; may be "
+        "repeated.",
     ),
     SPACE,
 )
-SEED = click.option("--seed", type=int, default=0, show_default=True)
-SCALE = click.option(
+SEED = option(
+    OptionGroup.STRATEGY,
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of what is drawn by chance: the same seed gives the same rows.",
+)
+SCALE = option(
+    OptionGroup.STRATEGY,
     "--scale",
-    type=click.Choice(["auto", "standard", "robust", "log", "rank", "none"]),
+    type=Choice(["auto", "standard", "robust", "log", "rank", "none"]),
     default="auto",
     show_default=True,
     help="How features are scaled before rows are compared.",
 )
-TASK = click.option(
+TASK = option(
+    OptionGroup.INPUT,
     "--task",
-    type=click.Choice(["classification", "regression", "multilabel"]),
+    type=Choice(["classification", "regression", "multilabel"]),
     default="classification",
     show_default=True,
     help="What labels are; for multilabel --labels may name several columns.",
 )
-ON_INVALID = click.option(
+ON_INVALID = option(
+    OptionGroup.INPUT,
     "--on-invalid",
-    type=click.Choice(["raise", "drop", "fill"]),
+    type=Choice(["raise", "drop", "fill"]),
     help="What to do with rows that have NaN or infinite values, or nulls: fill for tables unless "
     "given (for the selection alone; what is written is as it was), raise for arrays.",
 )
-MISSING_LABEL = click.option(
+MISSING_LABEL = option(
+    OptionGroup.INPUT,
     "--missing-label",
     metavar="LABEL",
     help="What stands for no label, such as -1 or nan: rows with it are left out, and told.",
 )
-ON_MISSING = click.option(
+ON_MISSING = option(
+    OptionGroup.INPUT,
     "--on-missing",
-    type=click.Choice(["fill", "error"]),
+    type=Choice(["fill", "error"]),
     default="fill",
     show_default=True,
     help="What a chunk that is not stored means in zarr: its fill value, or a loss.",
 )
 ROWS_APART = options(
-    click.option(
+    option(
+        OptionGroup.SIZE,
         "--protect",
         multiple=True,
         metavar="NAME",
         help="Rows never dropped: a boolean column, or class=LABEL, rare=ROWS or sparse=PART.",
     ),
-    click.option(
+    option(
+        OptionGroup.SIZE,
         "--initial",
         multiple=True,
         metavar="NAME",
@@ -231,7 +341,8 @@ ROWS_APART = options(
         "numbers or of a mask, or a subset that run has written.",
     ),
 )
-SUBSETS = click.option(
+SUBSETS = option(
+    OptionGroup.SIZE,
     "--subsets",
     type=int,
     default=1,
@@ -239,7 +350,8 @@ SUBSETS = click.option(
     metavar="N",
     help="Subsets for an ensemble, each of that size, with no row in common where possible.",
 )
-STORAGE_OPTION = click.option(
+STORAGE_OPTION = option(
+    OptionGroup.INPUT,
     "--storage-option",
     "storage",
     multiple=True,
@@ -248,64 +360,13 @@ STORAGE_OPTION = click.option(
     help="For fsspec, e.g. anon=true, or s3.anon=true in zip://a.zarr::s3://b/c.zip. Never stored "
     "or shown.",
 )
-WORKERS = click.option("--workers", type=int, metavar="N", help="Worker processes to start.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-QUIET = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-_PLACE = options(
-    click.option(
-        "--cluster",
-        type=click.Choice(list(CLUSTERS)),
-        help="Where to start workers, with the settings of Dask's configuration; local unless "
-        "a scheduler is named.",
-    ),
-    WORKERS,
-    click.option("--scheduler-address", metavar="ADDR", help="Of a running Dask scheduler."),
-    click.option("--scheduler-file", metavar="FILE", help="Written by a running Dask scheduler."),
-    click.option("--tls", is_flag=True, help="Encrypt a cluster that is started on this machine."),
-    click.option("--tls-ca-file", metavar="FILE", help="PEM: who vouches for the scheduler."),
-    click.option("--tls-cert", metavar="FILE", help="PEM: our certificate for it."),
-    click.option("--tls-key", metavar="FILE", help="PEM: its key."),
+WORKERS = option(
+    OptionGroup.CLUSTER, "--workers", type=int, metavar="N", help="Worker processes to start."
 )
-_PLACE_NAMES = (
-    *("cluster", "workers", "scheduler_address", "scheduler_file"),
-    *("tls", "tls_ca_file", "tls_cert", "tls_key"),
+JSON = option(
+    OptionGroup.OUTPUT, "--json", "as_json", is_flag=True, help="One JSON object on stdout."
 )
-
-
-class Place:
-    """Where a command takes place, as its options say; for what they mean see `connect`."""
-
-    def __init__(
-        self,
-        *,
-        tls_ca_file: str | None = None,
-        tls_cert: str | None = None,
-        tls_key: str | None = None,
-        **words: Any,
-    ) -> None:
-        self._files = (tls_ca_file, tls_cert, tls_key)
-        # cluster, workers, scheduler_address, scheduler_file and tls
-        self._words = words
-
-    def __repr__(self) -> str:
-        return f"Place({', '.join(f'{name}={word!r}' for name, word in self._words.items())})"
-
-    def connect(self) -> AbstractContextManager[Any]:
-        """A client there: a context that starts or joins a cluster, and leaves or ends it."""
-        from dask_distill.clusters.connect import connect, tls_files
-
-        return connect(**self._words, security=tls_files(*self._files))
-
-
-def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options of where a command takes place, which it gets as one `Place`."""
-
-    @wraps(command)
-    def placed(**arguments: Any) -> Any:
-        words = {name: arguments.pop(name) for name in _PLACE_NAMES}
-        return command(place=Place(**words), **arguments)
-
-    return _PLACE(placed)
+QUIET = option(OptionGroup.OUTPUT, "--quiet", is_flag=True, help="No progress, no summary.")
 
 
 def progress_display(quiet: bool) -> Any:
@@ -313,3 +374,14 @@ def progress_display(quiet: bool) -> Any:
     from dask_distill.runtime.progress import show_progress
 
     return show_progress(quiet=quiet)
+
+
+@contextmanager
+def timed_display(quiet: bool) -> Iterator[Any]:
+    """The same, which knows how long each phase took, from the start of the program on."""
+    from dask_distill.runtime.phases import Timed
+
+    # of the program where it is one of its own, and of the command in another's
+    began = click.get_current_context().find_root().obj or time.perf_counter()
+    with progress_display(quiet) as progress:
+        yield Timed(progress, began)

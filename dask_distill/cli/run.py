@@ -1,17 +1,18 @@
-"""The commands that select, plan and verify."""
+"""The commands that select and plan."""
 
 import json
 from typing import Any
 
 import click
 
+from dask_distill.cli.help import Choice, OptionGroup, command, option
+from dask_distill.cli.logs import warn
 from dask_distill.cli.options import (
     JSON,
     KEEP_ENCODED,
     MISSING_LABEL,
     ON_INVALID,
     ON_MISSING,
-    PROGRAM,
     QUIET,
     ROWS_APART,
     SCALE,
@@ -24,10 +25,9 @@ from dask_distill.cli.options import (
     WORKERS,
     WRITTEN,
     OptionalWords,
-    Place,
-    progress_display,
-    takes_place,
+    timed_display,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
@@ -54,14 +54,30 @@ _TOLD = (
 )
 
 
-@click.command(cls=OptionalWords)
+@command(
+    "# a tenth of a folder of parquet files, with all columns",
+    "dask-distill run flights/ selected.parquet --labels late --fraction 10%",
+    "# 10,000 rows of arrays, on a cluster that is there",
+    "dask-distill run s3://b/data.zarr out.zarr --size 10000 \\",
+    "    --scheduler-address tcp://10.0.0.1:8786",
+    "# rare classes matter; go on with it where it died",
+    "dask-distill run flights/ selected.parquet --labels late --fraction 10% \\",
+    "    --option balance=sqrt --resume",
+    summary="Select rows of SOURCE and write them, with weights, to TARGET.",
+    cls=OptionalWords,
+)
 @SOURCES
 @click.argument("target")
 @SOURCE_OPTIONS
 @WRITTEN
 @KEEP_ENCODED
 @SEED
-@click.option("--certify", is_flag=True, help="Measure and prove how well the rows cover all.")
+@option(
+    OptionGroup.STRATEGY,
+    "--certify",
+    is_flag=True,
+    help="Measure and prove how well the rows cover all.",
+)
 @ON_INVALID
 @MISSING_LABEL
 @SCALE
@@ -71,23 +87,26 @@ _TOLD = (
 @SUBSETS
 @takes_place
 @STORAGE_OPTION
-@click.option("--resume", is_flag=True, help="Go on with a run that died.")
-@click.option("--overwrite", is_flag=True, help="Replace a subset that is there.")
-@click.option(
+@option(OptionGroup.OUTPUT, "--resume", is_flag=True, help="Go on with a run that died.")
+@option(OptionGroup.OUTPUT, "--overwrite", is_flag=True, help="Replace a subset that is there.")
+@option(
+    OptionGroup.OUTPUT,
     "--scores",
-    type=click.Choice(["selected", "all"]),
+    type=Choice(["selected", "all"]),
     metavar="[all]",
     help="Write each selected row's scores to parquet, too; zarr always has them. With the word "
     "all, the scores of all rows besides, to a target of their own: out.scores.parquet beside "
     "out.parquet.",
 )
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--from-scores",
     metavar="SCORES",
     help="Target of score, with scores of all rows of SOURCE: they are read, not made again, by "
     "the strategies that rank by them.",
 )
-@click.option(
+@option(
+    OptionGroup.CLUSTER,
     "--performance-report",
     metavar="FILE",
     help="HTML file on what each worker did when; needs bokeh.",
@@ -111,7 +130,12 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
         print_result(result)
 
 
-@click.command()
+@command(
+    "dask-distill plan flights/ --labels late --fraction 10%",
+    "# what auto decides, and on which figures: reads the data once",
+    "dask-distill plan flights/ --labels late --fraction 10% --explain",
+    summary="Tell what run would do: rows, memory, bytes.",
+)
 @SOURCES
 @SOURCE_OPTIONS
 @WRITTEN
@@ -125,8 +149,14 @@ def run(source: str | list[str], target: str, as_json: bool, quiet: bool, **argu
 @SUBSETS
 @WORKERS
 @STORAGE_OPTION
-@click.option("--explain", is_flag=True, help="Read the data once, and tell what auto decides.")
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
+    "--explain",
+    is_flag=True,
+    help="Read the data once, and tell what auto decides.",
+)
+@option(
+    OptionGroup.OUTPUT,
     "--write-profile",
     metavar="FILE",
     help="JSON file of how the columns of a table are read, for --profile.",
@@ -190,6 +220,10 @@ def plan(
                 f"(all the data: {shown_bytes(made.bytes_to_gather_everything)})",
             ),
             ("written", _written(made)),
+            (
+                "to watch",
+                "run tells the address of Dask's dashboard; --verbose and --log-file more",
+            ),
         ]
     )
     if explain:
@@ -215,39 +249,6 @@ def _written(made: Any) -> str:
     return f"{told}, or more: nothing tells how long the text is of {', '.join(made.unmeasured)}"
 
 
-@click.command()
-@click.argument("target")
-@STORAGE_OPTION
-@JSON
-def verify(target: str, storage: dict[str, str], as_json: bool) -> None:
-    """Check that TARGET is complete and unchanged: digests, counts, invariants.
-
-    TARGET is a zarr group or a folder of parquet files, of selected rows or of scores.
-    """
-    from dask_distill.storage import group as store
-    from dask_distill.storage.form import FOLDER, form_wanted
-
-    found = store.verify(target, storage_options=storage)
-    if as_json:
-        from dataclasses import asdict
-
-        click.echo(json.dumps(asdict(found)))
-    elif found.ok:
-        kind = "synthetic rows" if found.synthetic else "rows"
-        scores = "scores of all " if found.scores else ""
-        part = "file" if form_wanted(target) is FOLDER else "chunk"
-        parts = part if found.chunks == 1 else f"{part}s"
-        click.echo(
-            f"{target}: complete, {scores}{found.rows:,} {kind}, {found.chunks} {parts} checked, "
-            f"digest {found.digest}"
-        )
-    else:
-        for problem in found.problems:
-            click.echo(f"{target}: {problem}", err=True)
-    if not found.ok:
-        raise click.exceptions.Exit(1)
-
-
 def run_request(
     source: str | list[str],
     target: str,
@@ -263,44 +264,48 @@ def run_request(
     **arguments: Any,
 ) -> dict[str, Any]:
     """Check everything that can be checked, then start or join a cluster, select and write."""
-    import time
-
-    from dask_distill.cli.request import prepared
-    from dask_distill.clusters.performance import check_performance_report, performance_recorded
-    from dask_distill.pipeline import select_and_write
-    from dask_distill.scoring_run import score_and_write, scoring_beside
-    from dask_distill.selection.resume import open_checkpoint
-
-    started = time.perf_counter()
-    check_performance_report(performance_report)
-    dataset, request = prepared(source, arguments, read=True)
-    tell_doubts(dataset, arguments["features"])
-    _tell_names(dataset, target)
-    storage = arguments["storage"]
-    if from_scores is not None:
-        request = _with_scores(request, from_scores, storage, scores)
-    how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
-    all_scores = None if scores != "all" else scoring_beside(dataset, target, request, **how)
-    how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
-    asked, checkpoint = open_checkpoint(dataset, target, request, **how)
-    with (
-        place.connect() as client,
-        progress_display(quiet) as progress,
-        warnings_as_lines(),
-        performance_recorded(performance_report),
-    ):
-        # first: where the subset is, they are
-        beside, known = None, None
-        if all_scores is not None:
-            _, beside, known = score_and_write(all_scores, progress)
-        coreset, receipt = select_and_write(
-            asked, target, checkpoint, storage, progress, scores=bool(scores), known=known
+    with timed_display(quiet) as progress:
+        progress.open("load")
+        from dask_distill.cli.request import prepared
+        from dask_distill.clusters.performance import (
+            check_performance_report,
+            performance_recorded,
         )
-        seconds = time.perf_counter() - started
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        from dask_distill.pipeline import select_and_write
+        from dask_distill.scoring_run import score_and_write, scoring_beside
+        from dask_distill.selection.resume import open_checkpoint
+
+        progress.open("open")
+        check_performance_report(performance_report)
+        dataset, request = prepared(source, arguments, read=True)
+        tell_doubts(dataset, arguments["features"])
+        _tell_names(dataset, target)
+        storage = arguments["storage"]
+        if from_scores is not None:
+            request = _with_scores(request, from_scores, storage, scores)
+        how: Any = {"resume": resume, "overwrite": overwrite, "storage_options": storage}
+        all_scores = None if scores != "all" else scoring_beside(dataset, target, request, **how)
+        how |= {"scores": "all" if all_scores else bool(scores), "keep_encoded": keep_encoded}
+        asked, checkpoint = open_checkpoint(dataset, target, request, **how)
+        progress.start("start workers")
+        with (
+            place.connect() as client,
+            warnings_as_lines(),
+            performance_recorded(performance_report),
+        ):
+            # first: where the subset is, they are
+            beside, known = None, None
+            if all_scores is not None:
+                _, beside, known = score_and_write(all_scores, progress)
+            coreset, receipt = select_and_write(
+                asked, target, checkpoint, storage, progress, scores=bool(scores), known=known
+            )
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            progress.start("stop workers")
+        progress.finish()
     return {
         "resumed": resume,
-        **_told(coreset, receipt, seconds),
+        **_told(coreset, receipt, progress.seconds()),
         "columns": [use.as_dict() for use in dataset.uses],
         "workers": count,
         **({} if beside is None else {"scores_of_all": beside}),
@@ -326,7 +331,7 @@ def _with_scores(request: Any, place: str, storage: dict[str, str], scores: str 
     return replace(request, scores=open_scores(place, storage))
 
 
-def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _told(coreset: Any, receipt: dict[str, Any], seconds: dict[str, float]) -> dict[str, Any]:
     """What a run tells of itself, JSON-able."""
     from dask_distill.runtime.wire import joined
 
@@ -338,7 +343,7 @@ def _told(coreset: Any, receipt: dict[str, Any], seconds: float) -> dict[str, An
         **receipt,
         "bytes_on_the_wire": sent,
         **{key: told.get(key) for key in _TOLD},
-        "seconds": told["seconds"] | {"write": receipt["seconds"], "total": round(seconds, 3)},
+        "seconds": seconds,
         "certificate": None if certificate is None else certificate.as_dict(),
         "search": told.get("search"),
         "decision": (told.get("selection") or {}).get("decision"),
@@ -352,9 +357,9 @@ def tell_doubts(dataset: Any, features: str | None) -> None:
     from dask_distill.data.uses import doubtful_lines
 
     for line in dataset.missing_lines():
-        click.echo(f"{PROGRAM}: warning: {line}; --on-missing error refuses them", err=True)
+        warn(f"{line}; --on-missing error refuses them")
     for line in doubtful_lines(dataset.uses) if features is None else ():
-        click.echo(f"{PROGRAM}: warning: {line}", err=True)
+        warn(line)
 
 
 def _tell_names(dataset: Any, target: str = "") -> None:
@@ -363,4 +368,4 @@ def _tell_names(dataset: Any, target: str = "") -> None:
     from dask_distill.subset.names import names_in_output
 
     for line in names_in_output(dataset).lines() if form_wanted(target) is GROUP else ():
-        click.echo(f"{PROGRAM}: warning: {line}", err=True)
+        warn(line)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.help import OptionGroup, command, option
 from dask_distill.cli.options import (
     COLUMNS,
     FEATURES,
@@ -21,10 +22,9 @@ from dask_distill.cli.options import (
     SPACE,
     SPLIT,
     STORAGE_OPTION,
-    Place,
-    progress_display,
-    takes_place,
+    timed_display,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.cli.words import warnings_as_lines
 from dask_distill.support.text import shown_bytes
 
@@ -33,7 +33,11 @@ _WORDS = ("seed", "on_invalid", "scale", "time_scale")
 _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "bytes_on_the_wire")
 
 
-@click.command()
+@command(
+    "dask-distill score flights/ scores.parquet --labels late",
+    "dask-distill score data.zarr scores.zarr --criteria entropy,margin",
+    summary="Score all rows of SOURCE by a model fitted to a sample.",
+)
 @SOURCES
 @click.argument("target")
 @FEATURES
@@ -41,14 +45,16 @@ _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "by
 @LABELS
 @SPLIT
 @SAMPLE_WEIGHT
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--criteria",
     default="gradient,entropy,el2n,margin",
     show_default=True,
     metavar="NAMES",
     help="Comma-separated, of gradient, entropy, el2n, margin, doubt, trust_gap.",
 )
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--proxy",
     default="linear",
     show_default=True,
@@ -64,8 +70,8 @@ _TOLD = ("rows", "rows_dropped", "dropped", "scaling", "parameters", "seed", "by
 @ON_MISSING
 @takes_place
 @STORAGE_OPTION
-@click.option("--resume", is_flag=True, help="Go on with a run that died.")
-@click.option("--overwrite", is_flag=True, help="Replace scores that are there.")
+@option(OptionGroup.OUTPUT, "--resume", is_flag=True, help="Go on with a run that died.")
+@option(OptionGroup.OUTPUT, "--overwrite", is_flag=True, help="Replace scores that are there.")
 @JSON
 @QUIET
 def score(
@@ -84,17 +90,20 @@ def score(
 
     SOURCE is a path or URL, a quoted pattern of parquet files, or several of these.
     """
-    import time
+    with timed_display(quiet or as_json) as progress:
+        progress.open("load")
+        from dask_distill.scoring_run import score_and_write
 
-    started = time.perf_counter()
-    job = scoring(source, target, arguments)
-    from dask_distill.scoring_run import score_and_write
-
-    with place.connect() as client, progress_display(quiet or as_json) as progress:
-        with warnings_as_lines():
-            scores, receipt, _ = score_and_write(job, progress)
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    receipt["seconds"] |= {"total": round(time.perf_counter() - started, 3)}
+        progress.open("open")
+        job = scoring(source, target, arguments)
+        progress.start("start workers")
+        with place.connect() as client:
+            with warnings_as_lines():
+                scores, receipt, _ = score_and_write(job, progress)
+            workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            progress.start("stop workers")
+        progress.finish()
+    receipt["seconds"] = progress.seconds()
     told = {key: scores.provenance.get(key) for key in _TOLD}
     result = {"resumed": arguments["resume"], **receipt, **told, "workers": workers}
     if as_json:
@@ -125,17 +134,15 @@ def scoring(source: str | list[str], target: str, arguments: dict[str, Any]) -> 
 
 def print_scores(result: dict[str, Any]) -> None:
     """What scoring has come to: rows, losses, time, bytes."""
-    from dask_distill.cli.show import left_out, print_table
+    from dask_distill.cli.show import left_out, print_table, shown_time
 
-    seconds = result["seconds"]
-    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
     rows = result["rows"]
     lines = [("scored", f"{rows:,} rows by {', '.join(result['parameters']['criteria'])}")]
     if result["rows_dropped"]:
         lines += left_out(result)
         lines.append(("", "their scores are NaN"))
     lines += [
-        ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
+        ("time", shown_time(result)),
         ("written", f"{shown_bytes(result['bytes_written'])} to {result['target']}"),
     ]
     print_table(lines)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.help import OptionGroup, command, option
 from dask_distill.cli.judged import opened, read_as
 from dask_distill.cli.options import (
     COLUMNS,
@@ -15,25 +16,30 @@ from dask_distill.cli.options import (
     METRICS,
     MODELS,
     QUIET,
+    SEED,
     SIZE,
     SOURCES,
     SPLIT,
     STORAGE_OPTION,
-    Place,
     pairs,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
 
 
-@click.command()
+@command(
+    "dask-distill search flights/ --labels late --fraction 10% --metric log_loss",
+    "dask-distill search data.zarr --size 5000 --option trials=16 -o trials.svg",
+    summary="Try strategies on a part of SOURCE: which one keeps most?",
+)
 @SOURCES
 @FRACTION
 @SIZE
 @MODELS
 @METRICS
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--option",
     "options",
     multiple=True,
@@ -41,8 +47,10 @@ from dask_distill.errors import InputError
     metavar="KEY=VALUE",
     help="Option of the search: method, trials, minutes, seeds, max_rows, study.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("-o", "--output", metavar="FILE", help="Picture of the trials (.svg, .png).")
+@SEED
+@option(
+    OptionGroup.OUTPUT, "-o", "--output", metavar="FILE", help="Picture of the trials (.svg, .png)."
+)
 @FEATURES
 @COLUMNS
 @LABELS
@@ -84,6 +92,8 @@ def search(
     if as_json:
         click.echo(json.dumps(found.as_dict()))
     elif not quiet:
-        click.echo(str(found))
+        from dask_distill.cli.show import terminal_width
+
+        click.echo(found.as_text(terminal_width()))
         if output is not None:
             click.echo(f"wrote {output}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from dask_distill.support.text import left_aligned, shown_bytes
+from dask_distill.support.text import left_aligned, shown_bytes, wrapped
 
 # columns of a table that plan lists
 _COLUMNS = 60
@@ -17,8 +17,6 @@ def print_result(result: dict[str, Any]) -> None:
     from dask_distill.selection.provenance import shown_filled
 
     rows, selected = result["rows"], result["selected"]
-    seconds = result["seconds"]
-    phases = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
     lines = [
         (
             "selected",
@@ -56,7 +54,7 @@ def print_result(result: dict[str, Any]) -> None:
         lines.append(("search", result["search"]["verdict"]))
     lines += _coverage(result["certificate"])
     lines += [
-        ("time", f"{seconds['total']:.1f} s on {result['workers']} workers ({phases})"),
+        ("time", shown_time(result)),
         (
             "moved",
             f"{shown_bytes(result['bytes_moved'])} of questions, answers and candidates "
@@ -69,6 +67,25 @@ def print_result(result: dict[str, Any]) -> None:
         written = f"{shown_bytes(beside['bytes_written'])} to {beside['target']}"
         lines.append(("", f"{written}: the scores of all rows"))
     print_table(lines)
+
+
+def shown_time(result: dict[str, Any]) -> str:
+    """Seconds from the start of the program on, and of each phase, such that they add up.
+
+    Examples
+    --------
+    >>> shown_time({"seconds": {"load": 0.14, "write": 0.14, "total": 0.28}, "workers": 2})
+    '0.3 s on 2 workers (load 0.2, write 0.1)'
+    """
+    total, *_ = (value for name, value in result["seconds"].items() if name == "total")
+    parts = {name: value for name, value in result["seconds"].items() if name != "total"}
+    # in tenths; those that are missing go to who lost most to rounding
+    tenths = {name: int(10 * value) for name, value in parts.items()}
+    lost = sorted(parts, key=lambda name: 10 * parts[name] - tenths[name], reverse=True)
+    for name in lost[: round(10 * total) - sum(tenths.values())]:
+        tenths[name] += 1
+    phases = ", ".join(f"{name} {count / 10:.1f}" for name, count in tenths.items())
+    return f"{round(10 * total) / 10:.1f} s on {result['workers']} workers ({phases})"
 
 
 def _coverage(certificate: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -184,7 +201,7 @@ def print_columns(dataset: Any) -> None:
         becomes = use.role if use.role == "feature" else f"{use.role}: {use.why}".rstrip(": ")
         read = use.read_as if use.role == "feature" else ""
         lines.append((use.name, use.kind, read, nulls, distinct, becomes))
-    for text in left_aligned(lines):
+    for text in left_aligned(lines, terminal_width()):
         click.echo(text)
     if len(dataset.uses) > _COLUMNS:
         click.echo(f"and {len(dataset.uses) - _COLUMNS:,} more; --json lists all")
@@ -198,4 +215,19 @@ def print_table(lines: list[tuple[str, str]]) -> None:
     """Names and texts, side by side."""
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
-        click.echo(f"{name:<{width}}  {text}")
+        for line in wrapped(f"{name:<{width}}  ", text, terminal_width()):
+            click.echo(line)
+
+
+def print_paragraph(text: str) -> None:
+    """A text in the width of the terminal."""
+    for line in wrapped("", text, terminal_width()):
+        click.echo(line)
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal; None where what is printed goes elsewhere, and lines stay whole."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

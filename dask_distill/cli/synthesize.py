@@ -5,39 +5,64 @@ from typing import Any
 
 import click
 
+from dask_distill.cli.help import NumberOfRows, OptionGroup, PartOfRows, command, option
 from dask_distill.cli.options import (
     JSON,
     QUIET,
+    SEED,
     STORAGE_OPTION,
-    Place,
     pairs,
     progress_display,
-    takes_place,
 )
+from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
 from dask_distill.support.text import shown_bytes
 
 
-@click.command()
+@command(
+    "dask-distill synthesize selected.zarr made.zarr --per-class 500",
+    "dask-distill evaluate made.zarr --subset selected.zarr --source data.zarr",
+    summary="Make rows that are like those of SUBSET, kept apart.",
+)
 @click.argument("subset")
 @click.argument("target")
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
     "--method",
     default="diffusion",
     show_default=True,
     metavar="NAME",
     help="gan, diffusion or condensation.",
 )
-@click.option("--fraction", type=float, metavar="F", help="Part of the rows selected from.")
-@click.option("--size", type=int, metavar="K", help="Number of rows; the subset's unless given.")
-@click.option(
+@option(
+    OptionGroup.SIZE,
+    "--fraction",
+    type=PartOfRows(),
+    metavar="F",
+    help="Part of the rows selected from.",
+)
+@option(
+    OptionGroup.SIZE,
+    "--size",
+    type=NumberOfRows(),
+    metavar="K",
+    help="Number of rows; the subset's unless given.",
+)
+@option(
+    OptionGroup.SIZE,
     "--per-class",
     multiple=True,
     metavar="ROWS",
     help="Rows of each class, or LABEL=ROWS for one; may be repeated.",
 )
-@click.option("--balance", metavar="HOW", help="Classes by the square root (sqrt), or equal.")
-@click.option(
+@option(
+    OptionGroup.STRATEGY,
+    "--balance",
+    metavar="HOW",
+    help="Classes by the square root (sqrt), or equal.",
+)
+@option(
+    OptionGroup.STRATEGY,
     "--option",
     "options",
     multiple=True,
@@ -45,13 +70,20 @@ from dask_distill.support.text import shown_bytes
     metavar="KEY=VALUE",
     help="Option of the method, e.g. steps=5000 or by_class=true.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--max-rows", type=int, default=100_000, show_default=True, help="Most rows to learn from."
+@SEED
+@option(
+    OptionGroup.INPUT,
+    "--max-rows",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="Most rows to learn from.",
 )
 @takes_place
 @STORAGE_OPTION
-@click.option("--overwrite", is_flag=True, help="Replace synthetic rows that are there.")
+@option(
+    OptionGroup.OUTPUT, "--overwrite", is_flag=True, help="Replace synthetic rows that are there."
+)
 @JSON
 @QUIET
 def synthesize(

@@ -10,11 +10,16 @@ from typing import Any
 
 import click
 
-from dask_distill.cli.options import PROGRAM
+from dask_distill.cli.logs import warn
 
 # both, as in: overwrite=True / --overwrite
 _BOTH = re.compile(r"""[a-z_]+(?:=(?:"[^"]*"|\{[^{}]*\}|[\w.:]*))? / (--[a-z-]+)""")
-_ONE = re.compile(r"""(?<!--option )(?<![\w("'./=-])([a-z_]+)=("[^"]*"|[\w.:*-]*\w|)(?![\w("'])""")
+_ONE = re.compile(
+    r"""(?<!--option )(?<![\w("'./=-])([a-z_]+)=("[^"]*"|'[^']*'|[\w.:*-]*\w|)(?![\w("'])"""
+)
+
+# a parameter's name as it stands in a sentence: with an underscore it is no plain word
+_ALONE = re.compile(r"""(?<!--option )(?<![\w("'./=-])[a-z]+(?:_[a-z]+)+(?![\w("'=./-])""")
 
 
 def as_words(message: str, command: click.Command | None) -> str:
@@ -30,18 +35,23 @@ def as_words(message: str, command: click.Command | None) -> str:
     'clean them, or pass --on-invalid drop'
     >>> as_words("choose another, or pass overwrite=True / --overwrite", run)
     'choose another, or pass --overwrite'
+    >>> as_words("on_invalid must be a word", run)
+    '--on-invalid must be a word'
     """
     options = _options(command)
 
     def word(found: re.Match[str]) -> str:
-        name, value = found[1], found[2].strip('"')
+        name, value = found[1], found[2].strip("\"'")
         if name in options:
             return _option(*options[name], value)
         if "option" in options and name in _strategy_options():
             return f"--option {name}={value.lower() if value in ('True', 'False') else value}"
         return found[0]
 
-    return _ONE.sub(word, _BOTH.sub(r"\1", message))
+    def alone(found: re.Match[str]) -> str:
+        return options[found[0]][0] if found[0] in options else found[0]
+
+    return _ALONE.sub(alone, _ONE.sub(word, _BOTH.sub(r"\1", message)))
 
 
 @contextmanager
@@ -55,9 +65,9 @@ def warnings_as_lines(*, at_once: bool = False) -> Iterator[None]:
     command, lines = click.get_current_context().command, []
 
     def show(message: Any, category: Any, *where: Any, **more: Any) -> None:
-        lines.append(f"{PROGRAM}: warning: {as_words(str(message), command)}")
+        lines.append(as_words(str(message), command))
         if at_once:
-            click.echo(lines.pop(), err=True)
+            warn(lines.pop())
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", SelectionWarning)
@@ -66,7 +76,7 @@ def warnings_as_lines(*, at_once: bool = False) -> Iterator[None]:
             yield
         finally:
             for line in lines:
-                click.echo(line, err=True)
+                warn(line)
 
 
 def _options(command: click.Command | None) -> dict[str, tuple[str, bool]]:

@@ -72,6 +72,7 @@ def connect(
             closed_quietly(Client(place)) as client,
             _watched(client),
         ):
+            logger.debug("%s cluster, %s", cluster or "local", client.dashboard_link)
             yield client
         return
     security = security or _configured(scheduler_address or "")

@@ -8,6 +8,7 @@ replays the questions on the blocks. Input that is refused on a worker travels a
 raised here, not retried and logged there.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from functools import reduce
@@ -29,6 +30,9 @@ from dask_distill.runtime.threads import single_threaded
 FAN_IN = 32
 
 Chosen = TypeVar("Chosen")
+
+logger = logging.getLogger(__name__)
+_ROUND = "%s, question %d: %d answers of %d bytes, %d bytes to say next, %.3f s"
 
 
 def converse(
@@ -93,9 +97,10 @@ def converse(
             states = held
         final, answer_bytes, content_bytes = run.fetch(outcome)
         run.progress.finish()
-        run.ledger.rounds.append(
-            Round(phase, time.perf_counter() - started, answer_bytes, content_bytes)
-        )
+        took = time.perf_counter() - started
+        run.ledger.rounds.append(Round(phase, took, answer_bytes, content_bytes))
+        sizes = (len(answers), answer_bytes, content_bytes)
+        logger.debug(_ROUND, phase, number, *sizes, took)
         if final:
             return turn, [_plain(state) for state in states]
 

@@ -14,6 +14,7 @@ from dask_distill.runtime.chunks import array_of, chunks_of
 from dask_distill.runtime.client import active_client
 from dask_distill.runtime.dask_runner import DaskRunner
 from dask_distill.runtime.handle import Handle
+from dask_distill.runtime.phases import Consecutive
 from dask_distill.runtime.progress import Progress, Silent
 from dask_distill.runtime.runner import Runner
 from dask_distill.runtime.stealing import keeping_blocks
@@ -50,7 +51,7 @@ class Run:
     @classmethod
     def here(cls, progress: Progress | None = None) -> "Run":
         """On the active client, or on Dask's threads."""
-        progress = progress or Silent()
+        progress = Consecutive(progress or Silent())
         return cls(DaskRunner(progress), progress)
 
     def call(self, name: str, function: Callable[..., Value], *args: Any) -> Handle[Value]:
@@ -121,6 +122,7 @@ def measured_run(progress: Progress | None = None, journal: Journal | None = Non
     run = Run.here(progress)
     with measured(client) as wire, keeping_blocks(client):
         yield Run(run.runner, run.progress, run.ledger, wire, journal or run.journal)
+        run.progress.finish()
 
 
 def _write(journal: Journal, names: Sequence[str], *values: Any) -> bool:

@@ -4,7 +4,6 @@ Knows Arrow's types and no file format. A part is an object that travels, or a d
 gives one.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from dask.delayed import delayed
 
 from dask_distill.errors import InputError
+from dask_distill.support.text import likely
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -355,10 +355,10 @@ def chosen_names(columns: str | Sequence[str], there: Sequence[str]) -> list[str
 
 
 def _no_such_column(name: str, there: Sequence[str]) -> InputError:
-    like = difflib.get_close_matches(name, there, n=3)
     listed = ", ".join(there[:20]) + (", …" if len(there) > 20 else "")
-    hint = f"did you mean {' or '.join(map(repr, like))}?" if like else f"there are: {listed}"
-    return InputError(f"columns must be of the table, got {name!r}; {hint}")
+    return InputError(
+        f"columns must be of the table, got {name!r}{likely(name, there)}; there are: {listed}"
+    )
 
 
 def _schema_of(schema: "pa.Schema", names: Sequence[str]) -> "pa.Schema":

@@ -7,6 +7,7 @@ from dask_distill.data.arrays import as_dask
 from dask_distill.data.dataset import Dataset, check
 from dask_distill.data.weights import UNNAMED, weighing_of
 from dask_distill.errors import InputError
+from dask_distill.support.text import likely
 
 
 def with_weights(dataset: Dataset, sample_weight: Any) -> Dataset:
@@ -39,7 +40,8 @@ def with_weights(dataset: Dataset, sample_weight: Any) -> Dataset:
         known = ", ".join([*dataset.carry, *columns][:20])
         raise InputError(
             "sample_weight must be an array, or name a carried one or a column of features, got "
-            f"{sample_weight!r}; there are: {known or 'none'}"
+            f"{sample_weight!r}{likely(sample_weight, [*dataset.carry, *columns])}; there are: "
+            f"{known or 'none'}"
         )
     at = columns.index(sample_weight)
     others = [place for place in range(len(columns)) if place != at]

@@ -23,7 +23,7 @@ from dask_distill.support.drawing import (
 )
 from dask_distill.support.html import facts_table, plain_table
 from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
-from dask_distill.support.text import shown_table
+from dask_distill.support.text import as_page, shown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -324,9 +324,18 @@ class SizeCurve:
         return [point for name in names for point in self.line(name, model)]
 
     def __str__(self) -> str:
-        """The table and the verdict, for a terminal."""
-        table = shown_table([self.head_of_table(), *self.rows_of_table()])
-        return "\n".join([*table, "", self.verdict, self._draws(), *self.notes])
+        return self.as_text()
+
+    def as_text(self, width: int | None = None) -> str:
+        """The table and the verdict, for a terminal.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of the terminal; lines are as long as they are unless given.
+        """
+        table = shown_table([self.head_of_table(), *self.rows_of_table()], width)
+        return as_page(table, (self.verdict, self._draws(), *self.notes), width)
 
     def _draws(self) -> str:
         return (

@@ -21,7 +21,7 @@ from dask_distill.evaluation.statistics import (
 from dask_distill.evaluation.training import Trial
 from dask_distill.support.html import folded, paragraph, plain_table
 from dask_distill.support.metrics import METRICS, metric_named, shown_gap, shown_value
-from dask_distill.support.text import shown_table
+from dask_distill.support.text import as_page, shown_table
 
 WAYS = {
     "subset": "the subset",
@@ -141,7 +141,16 @@ class Evaluation(Compared):
         return f"{text}; average precision is of {self.rarest_class}, the rarest class."
 
     def __str__(self) -> str:
-        """The table and the verdict, for a terminal."""
+        return self.as_text()
+
+    def as_text(self, width: int | None = None) -> str:
+        """The table and the verdict, for a terminal.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of the terminal; lines are as long as they are unless given.
+        """
         found = [self.score(way) for way in self.ways()]
         lines = [
             ("trained on", *self.ways()),
@@ -153,7 +162,7 @@ class Evaluation(Compared):
         ]
         lines += [(name, "", *cells) for name, *cells in self.rows_of_differences()]
         told = (self.verdict, self.cost, self.draws(), *self.notes)
-        return "\n".join([*shown_table(lines), "", *told])
+        return as_page(shown_table(lines, width), told, width)
 
     def _repr_html_(self) -> str:
         found = [self.score(way) for way in self.ways()]

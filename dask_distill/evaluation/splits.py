@@ -37,6 +37,8 @@ _MOST_ROWS = 50_000
 _POOL_BYTES = 2**30
 # rows gathered for each row that one training may take: draws of several seeds must differ
 _POOL = 4
+# so many classes may have a row or two each
+_MANY_CLASSES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +257,13 @@ def finite_rows(X: Any) -> Any:
 
 
 def class_codes(labels: Sequence[Any]) -> tuple[list[npt.NDArray[np.int64]], list[Any]]:
-    """Class numbers, -1 where a label is missing, and the classes in order."""
+    """Class numbers, -1 where a label is missing, and the classes in order.
+
+    Raises
+    ------
+    InputError
+        Where labels are no classes: numbers with fractions, or as many values as rows.
+    """
     values = [np.asarray(each, object) for each in labels]
     known = [~missing_labels(each) for each in values]
     found = [each[mask].tolist() for each, mask in zip(values, known, strict=True)]
@@ -266,6 +274,7 @@ def class_codes(labels: Sequence[Any]) -> tuple[list[npt.NDArray[np.int64]], lis
             "and numbers; convert them"
         )
     classes = sorted(set().union(*found))
+    _refuse_numbers(classes, sum(map(len, found)))
     number = {label: code for code, label in enumerate(classes)}
     codes = []
     for mask, each in zip(known, found, strict=True):
@@ -277,6 +286,22 @@ def class_codes(labels: Sequence[Any]) -> tuple[list[npt.NDArray[np.int64]], lis
             f"labels must have at least two classes, got only {classes[0]}; name another label"
         )
     return codes, classes
+
+
+def _refuse_numbers(classes: Sequence[Any], rows: int) -> None:
+    """End where labels are a target to be estimated, or an id, before anything is trained on."""
+    way_out = "name a label with --labels, or train models of your own for numbers"
+    fractions = [each for each in classes if isinstance(each, float) and not each.is_integer()]
+    if fractions:
+        raise InputError(
+            f"labels must be classes, since classifiers are trained, got numbers such as "
+            f"{fractions[0]:g}; {way_out}"
+        )
+    if len(classes) > max(_MANY_CLASSES, rows // 2):
+        raise InputError(
+            f"labels must be classes with rows to learn from, got {len(classes):,} different "
+            f"values in {rows:,} rows; {way_out}"
+        )
 
 
 def valid_rows(pool: Rows, codes: npt.NDArray[np.int64]) -> Rows:

@@ -14,6 +14,7 @@ from dask_distill.evaluation.metrics import Measures, answer_of, metrics_of
 from dask_distill.runtime.silence import without_warnings
 from dask_distill.runtime.threads import single_threaded
 from dask_distill.support.metrics import METRICS, RECALL
+from dask_distill.support.text import likely
 
 Codes = npt.NDArray[np.int64]
 
@@ -164,7 +165,9 @@ def standard_models_named(names: Iterable[str]) -> dict[str, Any]:
         if plain not in known:
             ordered = [*standard_models(), *block_models()]
             listed = ", ".join(dict.fromkeys(each.replace(" ", "-") for each in ordered))
-            raise InputError(f"model must be one of {listed}, got '{name}'")
+            raise InputError(
+                f"model must be one of {listed}, got '{name}'{likely(name, listed.split(', '))}"
+            )
         found[plain] = known[plain]
     return found
 

@@ -17,10 +17,10 @@ logger = logging.getLogger("dask_distill")
 
 
 class Progress(Protocol):
-    """Phases with a known number of blocks."""
+    """Phases, one after the other."""
 
     def start(self, phase: str, total: int) -> None:
-        """A phase begins."""
+        """A phase begins, of so many blocks; 0 where nobody knows how far it is."""
 
     def advance(self) -> None:
         """A block is done."""
@@ -128,7 +128,10 @@ class LogLines:
         """Log the beginning."""
         self._phase, self._done, self._total = phase, 0, total
         self._started = self._told = time.perf_counter()
-        logger.info("%s: %d blocks", phase, total)
+        if total:
+            logger.info("%s: %d blocks", phase, total)
+        else:
+            logger.info("%s", phase)
 
     def advance(self) -> None:
         """Log how far it is, where the last line is old: one a block would drown the log."""
@@ -157,6 +160,8 @@ class _Phase:
 
     def cells(self) -> tuple[str, ...]:
         took = self.seconds
+        if not self.total:
+            return self.name, "" if took is None else _shown_seconds(took)
         if took is not None:
             return self.name, f"{self.total:,} of {self.total:,} blocks, {_shown_seconds(took)}"
         return self.name, how_far(self.done, self.total, time.perf_counter() - self.started)
@@ -238,6 +243,16 @@ class TerminalBar:
         )
         from rich.text import Text
 
+        class Counted(ProgressColumn):
+            """A column that is empty where nobody knows how far it is."""
+
+            def __init__(self, column: ProgressColumn) -> None:
+                super().__init__()
+                self._column = column
+
+            def render(self, task: Any) -> Any:
+                return self._column(task) if task.fields["counted"] else Text("")
+
         class Rate(ProgressColumn):
             def render(self, task: Any) -> Text:
                 speed = task.finished_speed or task.speed
@@ -246,10 +261,10 @@ class TerminalBar:
         self._bars = Bars(
             TextColumn("{task.description:<24}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            Rate(),
+            Counted(MofNCompleteColumn()),
+            Counted(Rate()),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            Counted(TimeRemainingColumn()),
             console=Console(file=sys.stderr),
         )
         self._task: TaskID | None = None
@@ -264,11 +279,14 @@ class TerminalBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._task is not None and kind is not None:
+            # it has come to nothing, and what is told of it stands alone
+            self._bars.remove_task(self._task)
         self._bars.stop()
 
     def start(self, phase: str, total: int) -> None:
         """Begin a bar."""
-        self._task = self._bars.add_task(phase, total=total)
+        self._task = self._bars.add_task(phase, total=total or None, counted=bool(total))
 
     def advance(self) -> None:
         """Move the bar by a block."""
@@ -278,7 +296,8 @@ class TerminalBar:
     def finish(self) -> None:
         """Leave the bar full."""
         if self._task is not None:
-            self._bars.update(self._task, completed=self._bars.tasks[self._task].total)
+            total = self._bars.tasks[self._task].total or 1
+            self._bars.update(self._task, total=total, completed=total)
         self._task = None
 
 
@@ -292,9 +311,12 @@ def _in_notebook() -> bool:
 def _logged_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    # how far it is, and no more, whatever else is sent to other handlers
+    handler.setLevel(logging.INFO)
+    handler.addFilter(lambda record: record.name == logger.name)
     level = logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(min(logging.INFO, logger.level or logging.INFO))
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from dask_distill.support.drawing import (
 )
 from dask_distill.support.html import folded, paragraph, plain_table
 from dask_distill.support.metrics import metric_named, signed_number
-from dask_distill.support.text import shown_bytes, shown_table
+from dask_distill.support.text import as_page, shown_bytes, shown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,11 +194,21 @@ class StrategySearch:
         return sorted(whole, key=lambda t: (-(t.score or 0.0), t.number))
 
     def __str__(self) -> str:
+        return self.as_text()
+
+    def as_text(self, width: int | None = None) -> str:
+        """The best trials and the verdict, for a terminal.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of the terminal; lines are as long as they are unless given.
+        """
         lines = [self._head(), *map(self._line, self.best()[:_SHOWN])]
         if self.baseline is not None:
             shown = shown_score(self.metric, self.baseline)
             lines.append(("", "the most frequent class", "", shown, "", ""))
-        return "\n".join([*shown_table(lines), "", self.verdict, *self.notes])
+        return as_page(shown_table(lines, width), (self.verdict, *self.notes), width)
 
     def _repr_html_(self) -> str:
         best = self.best()

@@ -236,6 +236,7 @@ def select_rows(
     final, states = converse(
         handle, states, question, run, phase="select", written=True, opening=opening
     )
+    run.progress.start("collect", 0)
     selections: list[Selection] = run.fetch_all(choose(handle, states, final, run))
     return selections, run.fetch(run.call("facts", _facts, handle, final))
 

@@ -65,6 +65,7 @@ def select(
     ground = surveyed(raw, asked, run, receipts, known)
     if ground.outline.counts is not None:
         refuse_unfit_here(asked, len(ground.outline.counts))
+    run.progress.start("decide", 0)
     ground = scaled(ground, asked, run)
     ground = reduced(ground, asked, run)
     ground = with_scores(ground, asked, run)

@@ -21,6 +21,7 @@ from dask_distill.sources.lakes import refuse_lake_files, refuse_part_of_lake
 from dask_distill.sources.reader import is_web, open_filesystem
 from dask_distill.sources.splits import split_of, splits_told, usual_split
 from dask_distill.storage.location import Location
+from dask_distill.support.text import likely
 
 PARQUET, CSV, JSON_LINES = "parquet", "CSV", "JSON lines"
 _SUFFIXES = (".parquet", ".parq", ".pq")
@@ -154,10 +155,10 @@ def of_split(files: list[DataFile], split: str | None, source: str) -> tuple[lis
     wanted = usual_split(split)
     chosen = [file for file in files if file.split == wanted]
     if not chosen:
-        there = ", ".join(sorted({file.split for file in files if file.split})) or "none"
+        there = sorted({file.split for file in files if file.split})
         raise InputError(
-            f"split must be one that files of '{source}' are named by, got {split!r}; there are: "
-            f"{there}"
+            f"split must be one that files of '{source}' are named by, got {split!r}"
+            f"{likely(wanted, there)}; there are: {', '.join(there) or 'none'}"
         )
     return chosen, ""
 

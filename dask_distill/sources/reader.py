@@ -7,6 +7,7 @@ from typing import Any
 
 from dask_distill.errors import InputError
 from dask_distill.storage.location import Location, way_in
+from dask_distill.support.text import likely
 
 _ARCHIVES: OrderedDict[str, tuple[Any, str]] = OrderedDict()
 _ARCHIVES_LOCK = threading.Lock()
@@ -73,7 +74,10 @@ def one_name(names: str | Sequence[str] | None, default: str, what: str) -> str:
 def missing_name(what: str, name: str, there: Sequence[str], source: str) -> InputError:
     """The error for an array or column that is not there."""
     listed = ", ".join(list(there)[:20]) + (", …" if len(there) > 20 else "")
-    return InputError(f"{what} must be in '{source}', got {name!r}; there are: {listed or 'none'}")
+    return InputError(
+        f"{what} must be in '{source}', got {name!r}{likely(name, there)}; there are: "
+        f"{listed or 'none'}"
+    )
 
 
 def unreadable(source: Location | str, error: Exception) -> InputError:

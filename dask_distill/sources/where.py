@@ -12,7 +12,7 @@ from typing import Any
 
 from dask_distill.errors import InputError
 from dask_distill.sources.files import DataFile
-from dask_distill.tables.profile import likely
+from dask_distill.support.text import likely
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<sign>==|!=|<=|>=|[=<>(),])|'(?P<single>[^']*)'|"(?P<double>[^"]*)"|"""

@@ -27,6 +27,7 @@ from dask_distill.strategies.search import Search
 from dask_distill.strategies.spaced import Spaced
 from dask_distill.strategies.strata import Strata
 from dask_distill.strategies.stratified import Stratified
+from dask_distill.support.text import likely
 
 # the order in which people read them, and a search tries them; others follow by name
 _ORDER = (
@@ -86,6 +87,7 @@ __all__ = [
     "Strategy",
     "Stratified",
     "make_strategy",
+    "strategy_named",
 ]
 
 
@@ -114,19 +116,35 @@ def make_strategy(strategy: "str | Strategy", options: Mapping[str, Any] | None 
                 "options must come with a strategy's name, got a strategy object; set them on it"
             )
         return strategy
-    names = ", ".join(STRATEGIES)
-    if not isinstance(strategy, str) or strategy not in STRATEGIES:
-        raise InputError(f"strategy must be one of {names}, got {strategy!r}")
-    kind = STRATEGIES[strategy]
+    kind = strategy_named(strategy)
     known = {field.name: field for field in dataclasses.fields(kind)}
     types = typing.get_type_hints(kind)
     values = {}
     for name, value in (options or {}).items():
         if name not in known:
             valid = ", ".join(known) if known else "none"
-            raise InputError(f"option of strategy {strategy} must be one of: {valid}; got {name!r}")
+            raise InputError(
+                f"option of strategy {strategy} must be one of: {valid}; got {name!r}"
+                f"{likely(name, [*known])}"
+            )
         values[name] = _parse(strategy, name, value, types[name])
     return kind(**values)
+
+
+def strategy_named(name: Any) -> type[Strategy]:
+    """The class of a strategy.
+
+    Raises
+    ------
+    InputError
+        With the name that may have been meant.
+    """
+    if not isinstance(name, str) or name not in STRATEGIES:
+        names = [*STRATEGIES]
+        raise InputError(
+            f"strategy must be one of {', '.join(names)}, got {name!r}{likely(str(name), names)}"
+        )
+    return STRATEGIES[name]
 
 
 def _parse(strategy: str, name: str, value: Any, kind: Any) -> Any:

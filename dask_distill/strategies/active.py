@@ -33,5 +33,6 @@ class Active(Combined):
     diversity: str = option("kcenter", OneOf(*DIVERSITY, listed=True))
 
     name: ClassVar[str] = "active"
+    when: ClassVar[str] = "rows to label next, none like another"
     tasks: ClassVar[frozenset[str]] = frozenset()
     ranges: ClassVar[Ranges | None] = None

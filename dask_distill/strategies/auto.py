@@ -128,6 +128,7 @@ class Auto(Strategy):
     floor: int = option(0, Interval(0), way_out="0 is the default")
 
     name: ClassVar[str] = "auto"
+    when: ClassVar[str] = "to train on less; labels may be wrong in places"
     tasks: ClassVar[frozenset[str]] = TARGETS
     takes_strata: ClassVar[bool] = True
     grows: ClassVar[bool] = True

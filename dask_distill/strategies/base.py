@@ -64,6 +64,8 @@ class Strategy:
     """Base of all strategies; their options are dataclass fields, with what each may be."""
 
     name: ClassVar[str]
+    # what it is taken for, in 60 characters
+    when: ClassVar[str] = ""
     # whether people choose it by name; False for what takes another's place
     listed: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False

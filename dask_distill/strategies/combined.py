@@ -281,6 +281,7 @@ class Combined(SteppedRanking):
     floor: int = option(0, Interval(0), way_out="0 is the default")
 
     name: ClassVar[str] = "combined"
+    when: ClassVar[str] = "a mixture of your own: filter, quotas, criterion, diversity"
     tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
     ranges: ClassVar[Ranges | None] = {
         "trust": (0.0, 0.6),

@@ -80,6 +80,7 @@ class Coverage(Stepwise):
     full: bool = False
 
     name: ClassVar[str] = "coverage"
+    when: ClassVar[str] = "typical rows that sum up each class"
     tasks: ClassVar[frozenset[str]] = TARGETS
     takes_strata: ClassVar[bool] = True
     grows: ClassVar[bool] = True

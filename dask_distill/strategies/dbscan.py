@@ -151,6 +151,7 @@ class DBSCAN(SteppedRanking):
     balance: str = option("proportional", BALANCE, way_out=AS_IT_IS)
 
     name: ClassVar[str] = "dbscan"
+    when: ClassVar[str] = "dense groups without stray rows"
     tasks: ClassVar[frozenset[str]] = TARGETS
     balances_classes: ClassVar[bool] = False
 

@@ -37,6 +37,7 @@ class Entropy(Scored):
     """
 
     name: ClassVar[str] = "entropy"
+    when: ClassVar[str] = "rows to label next; or weighted estimates"
     ranges: ClassVar[Ranges | None] = {"floor": (0.05, 0.9)}
     criterion: ClassVar[str] = "entropy"
     trap: ClassVar[str] = (

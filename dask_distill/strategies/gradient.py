@@ -38,6 +38,7 @@ class Gradient(Scored):
     """
 
     name: ClassVar[str] = "gradient"
+    when: ClassVar[str] = "rows to look at: suspicious labels; or weighted estimates"
     tasks: ClassVar[frozenset[str]] = TARGETS
     ranges: ClassVar[Ranges | None] = {"floor": (0.05, 0.9)}
     criterion: ClassVar[str] = "gradient"

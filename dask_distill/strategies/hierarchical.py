@@ -145,6 +145,7 @@ class Hierarchical(SteppedRanking):
     scale: str = option("standard", SCALE)
 
     name: ClassVar[str] = "hierarchical"
+    when: ClassVar[str] = "all groups of an unlabelled pool alike, however rare"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {"scale": SCALE.choices}

@@ -75,6 +75,7 @@ class KCenter(Stepwise):
     reduce: Callable[[Any], Any] | None = option(None, _FUNCTION)
 
     name: ClassVar[str] = "kcenter"
+    when: ClassVar[str] = "every kind of row present, none left far away"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     uses_seed: ClassVar[bool] = False

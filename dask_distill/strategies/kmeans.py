@@ -193,6 +193,7 @@ class KMeans(Stepwise):
     iterations: int = option(3, Interval(0, 100), way_out="3 is the default")
 
     name: ClassVar[str] = "kmeans"
+    when: ClassVar[str] = "typical rows that sum up the data: weighted sums"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {"scale": SCALE.choices}

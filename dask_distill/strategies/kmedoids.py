@@ -49,6 +49,7 @@ class KMedoids(Stepwise):
     oversample: float = option(3.0, OVERSAMPLE, way_out=AS_USUAL)
 
     name: ClassVar[str] = "kmedoids"
+    when: ClassVar[str] = "typical rows, which stray rows hardly move"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
 

@@ -36,6 +36,7 @@ class Novelty(Scored):
     """
 
     name: ClassVar[str] = "novelty"
+    when: ClassVar[str] = "rows to look at: unlike all others"
     tasks: ClassVar[frozenset[str]] = TARGETS
     needs_labels: ClassVar[bool] = False
     uses_proxy: ClassVar[bool] = False

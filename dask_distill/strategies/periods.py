@@ -196,6 +196,7 @@ class Periods(SteppedRanking):
     balance: str = option("proportional", OneOf("proportional", "equal"))
 
     name: ClassVar[str] = "periods"
+    when: ClassVar[str] = "no month of a series lost"
     grows: ClassVar[bool] = True
     needs_time: ClassVar[bool] = True
     balances_classes: ClassVar[bool] = False

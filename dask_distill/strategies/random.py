@@ -17,6 +17,7 @@ class Random(Ranking):
     """
 
     name: ClassVar[str] = "random"
+    when: ClassVar[str] = "something to compare with: all rows alike"
     tasks: ClassVar[frozenset[str]] = TARGETS
     grows: ClassVar[bool] = True
     draws_by_number: ClassVar[bool] = True

@@ -70,6 +70,7 @@ class Search(Strategy):
     model: str | object = None
 
     name: ClassVar[str] = "search"
+    when: ClassVar[str] = "what is best for your model, at the price of many trials"
     needs_labels: ClassVar[bool] = True
     uses_proxy: ClassVar[bool] = True
 

@@ -137,6 +137,7 @@ class Spaced(Stepwise):
     min_gap: float | str = ""
 
     name: ClassVar[str] = "spaced"
+    when: ClassVar[str] = "rows of a series that do not repeat each other"
     grows: ClassVar[bool] = True
     needs_time: ClassVar[bool] = True
 

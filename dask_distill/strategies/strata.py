@@ -147,6 +147,7 @@ class Strata(SteppedRanking):
     score: str = option("el2n", OneOf(*_SCORES), way_out="leave it out for el2n")
 
     name: ClassVar[str] = "strata"
+    when: ClassVar[str] = "to train on less, where many labels are wrong"
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {"drop": (0.0, 0.6), "score": ("el2n", "margin", "entropy")}
     needs_labels: ClassVar[bool] = True

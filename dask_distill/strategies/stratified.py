@@ -26,6 +26,7 @@ class Stratified(Ranking):
     floor: int = option(1, Interval(1), way_out="1 keeps every class")
 
     name: ClassVar[str] = "stratified"
+    when: ClassVar[str] = "something to compare with: each class in proportion"
     tasks: ClassVar[frozenset[str]] = frozenset({NUMBERS})
     grows: ClassVar[bool] = True
     ranges: ClassVar[Ranges | None] = {}

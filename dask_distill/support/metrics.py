@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask_distill.errors import InputError
+from dask_distill.support.text import likely
 
 # before the name of a class: its recall is a metric, too
 RECALL = "recall:"
@@ -151,9 +152,11 @@ def _scorer(name: str, scorer: Any) -> Scorer | None:
     elif callable(scorer) and not isinstance(scorer, type):
         known: Scorer = scorer
         return known
+    meant = likely(scorer, [*METRICS, *MORE]) if isinstance(scorer, str) else ""
     raise InputError(
         f"metric must be one of {', '.join((*METRICS, *MORE))}, the name of a scikit-learn scorer "
         f"such as f1_macro, a scorer (estimator, X, y) -> float, or a dict of them, got {scorer!r}"
+        f"{meant}"
     )
 
 

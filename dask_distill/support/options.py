@@ -168,7 +168,7 @@ def allowed(rules: tuple[Rule, ...], value: Any) -> bool:
 
 
 def in_words(rules: tuple[Rule, ...]) -> str:
-    """What rules allow, as it follows "must be".
+    """What rules allow, as it follows "must be"; "" where there are none.
 
     Examples
     --------
@@ -177,6 +177,8 @@ def in_words(rules: tuple[Rule, ...]) -> str:
     >>> in_words((Interval(0, closed="neither"), OneOf("auto")))
     'above 0 and finite, or "auto"'
     """
+    if not rules:
+        return ""
     *most, last = [part for rule in rules for part in rule.parts]
     if not most:
         return last

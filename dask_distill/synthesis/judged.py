@@ -16,7 +16,7 @@ from dask_distill.evaluation.statistics import (
     points,
 )
 from dask_distill.support.metrics import RIGHT
-from dask_distill.support.text import shown_table
+from dask_distill.support.text import as_page, shown_table
 
 SYNTHETIC_WAYS = {
     "synthetic": "synthetic rows",
@@ -198,7 +198,16 @@ class SyntheticEvaluation(Compared):
         return f"Added to the subset, synthetic rows change its accuracy by {points(self.added)}."
 
     def __str__(self) -> str:
-        """Tables and verdicts, for a terminal."""
+        return self.as_text()
+
+    def as_text(self, width: int | None = None) -> str:
+        """The tables and the verdicts, for a terminal.
+
+        Parameters
+        ----------
+        width : int, optional
+            Columns of the terminal; lines are as long as they are unless given.
+        """
         head = ("trained on", "rows", "accuracy", "balanced", "worst class")
         lines: list[tuple[str, ...]] = [head]
         for words, found in self.ways:
@@ -209,18 +218,9 @@ class SyntheticEvaluation(Compared):
         ]
         for words, each in self.distances:
             far.append((words, *(f"{kind:.3f}" for kind in each.kinds)))
-        return "\n".join(
-            [
-                *shown_table(lines),
-                "",
-                *shown_table(far),
-                "",
-                self.verdict,
-                self.addition,
-                self.privacy.verdict,
-                *self.notes,
-            ]
-        )
+        tables = [*shown_table(lines, width), "", *shown_table(far, width)]
+        told = (self.verdict, self.addition, self.privacy.verdict, *self.notes)
+        return as_page(tables, told, width)
 
 
 def verdict_on_synthetic(scores: Sequence[Score], differences: Sequence[Difference]) -> str:

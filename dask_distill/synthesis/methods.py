@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dask_distill.errors import InputError
 from dask_distill.support.options import FLAG, Interval, OneOf, check_options, option
+from dask_distill.support.text import likely
 from dask_distill.synthesis.encoding import Float32
 
 Codes = npt.NDArray[np.int64]
@@ -211,13 +212,17 @@ def make_method(method: str | Method, options: Mapping[str, Any] | None = None) 
             )
         return method
     if not isinstance(method, str) or method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        raise InputError(
+            f"method must be one of {', '.join(METHODS)}, got {method!r}"
+            f"{likely(str(method), [*METHODS])}"
+        )
     kind = METHODS[method]
     known = {field.name: field.default for field in fields(kind)}
     unknown = [name for name in options or {} if name not in known]
     if unknown:
         raise InputError(
             f"options of {method} must be among {', '.join(known)}, got '{unknown[0]}'"
+            f"{likely(unknown[0], [*known])}"
         )
     return kind(**{name: _value(text, known[name]) for name, text in (options or {}).items()})
 

@@ -13,11 +13,12 @@ from dask_distill.data.table import Table
 from dask_distill.data.uses import CARRIED, FEATURE, LABEL, LEFT_OUT, WEIGHT, ColumnUse
 from dask_distill.errors import InputError
 from dask_distill.storage.variables import LABELS
+from dask_distill.support.text import likely
 from dask_distill.tables.columns import paths, source_of, values_at
 from dask_distill.tables.encoding import Encoding
 from dask_distill.tables.kinds import column_profile
 from dask_distill.tables.lazy import column_array, encoded
-from dask_distill.tables.profile import KINDS, ColumnProfile, Profile, likely, overruled
+from dask_distill.tables.profile import KINDS, ColumnProfile, Profile, overruled
 from dask_distill.tables.sampling import RUN_ROWS, looked_at
 from dask_distill.tables.shapes import column_shape
 

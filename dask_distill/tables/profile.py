@@ -3,13 +3,13 @@
 What a profile says is all that an encoding needs: next month's data, read by it, is read the same.
 """
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dask_distill.data.uses import READ
 from dask_distill.errors import InputError
+from dask_distill.support.text import likely
 from dask_distill.tables.columns import paths
 
 NUMBER, BOOLEAN, CATEGORY, DATE = "number", "boolean", "category", "date"
@@ -164,12 +164,6 @@ class Profile:
                     f"{column.name!r} in '{source}'{likely(column.name, list(there))}; add it, or "
                     "make a profile of this source with plan --write-profile"
                 )
-
-
-def likely(name: str, names: Sequence[str]) -> str:
-    """What may have been meant, in words; "" where nothing is like it."""
-    found = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def overruled(name: str, kind: str) -> str:

@@ -288,7 +288,7 @@ class Cover:
         front = front.push(self.chosen.fresh)
         if len(front.squared) < len(state.rows):
             return nearest_of_separated(state.X, front.centers, separation)
-        front = front.catch_up(settled(separation))
+        front = front.finish(settled(separation))
         return front.nearest, front.squared
 
     def answer(self, state: Held) -> Distances:

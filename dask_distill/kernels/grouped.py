@@ -23,17 +23,23 @@ from dask_distill.kernels.distances import (
 # fewer centers or rows than this are not worth groups
 _LEAST_CENTERS = 512
 _LEAST_ROWS = 1024
-# pivots for each square root of the centers; rows for each pivot; pivots at most
-_DENSITY = 2.0
+# pivots for each square root of the centers, to begin with; rows for each pivot; pivots at most
+_DENSITY = 1.0
 _ROWS_A_PIVOT = 16
 _MOST_PIVOTS = 1024
 # rows and centers that pivots are found from, for each pivot, and how often they are moved
 _SAMPLED = 8
 _MOVES = 3
-# one row in so many is tried, at most so many, and the part of all pairs that may be left
+# one row in so many is tried, at most so many
 _ONE_IN = 64
 _TRIED = 128
-_LEFT = 0.5
+# rows that share a product see what is left for any of them: so many times what one alone would
+_TOGETHER = 2.0
+# the part of all pairs that may be left; what twice the pivots must leave of that; pairs that a
+# pivot costs a row
+_LEFT = 0.9
+_LESS = 0.95
+_PRICE = 2.4
 # centers that a group of rows sees before bounds are looked at
 _FIRST = 64
 # numbers that are held at a time
@@ -84,9 +90,13 @@ def lower_by_groups(
         or not np.isfinite(centers.copies[:, -1]).all()
     ):
         return None
-    groups = Groups.of(rows, which, centers)
     scratch = Scratch(rows.X.shape[1])
-    if not _worth_it(groups, rows, which, centers, squared, nearest, scratch):
+    some = which[:: max(_ONE_IN, -(-len(which) // _TRIED))]
+    every = np.arange(len(centers.X))
+    for low in range(0, len(every), TILE):
+        lower_listed(rows, some, centers, every[low : low + TILE], squared, nearest, scratch)
+    groups = _suiting(rows, which, centers, some, squared[some])
+    if groups is None:
         return None
     which = which[squared[which] > enough]
     group = groups.nearest(rows.copies, which)
@@ -147,11 +157,9 @@ class Groups:
     least: float
 
     @classmethod
-    def of(cls, rows: Filtered, which: Rows, centers: Filtered) -> Self:
-        """Pivots among rows and centers, and the centers by their nearest pivot."""
+    def of(cls, rows: Filtered, which: Rows, centers: Filtered, count: int) -> Self:
+        """So many pivots, and the centers by their nearest one."""
         error, least = rows.filter.error, 4 * rows.filter.least
-        most = min(_MOST_PIVOTS, len(which) // _ROWS_A_PIVOT)
-        count = max(1, min(int(_DENSITY * np.sqrt(len(centers.X))), most))
         pivots = _pivots(rows.copies, which, centers.copies, count)
         norms = np.einsum("ij,ij->i", pivots, pivots, dtype=np.float64)
         right = np.column_stack([pivots * np.float32(-2), norms.astype(np.float32)])
@@ -258,28 +266,36 @@ class _Search:
         self.pairs += len(tile) * len(listed)
 
 
-def _worth_it(
-    groups: Groups,
-    rows: Filtered,
-    which: Rows,
-    centers: Filtered,
-    squared: Floats,
-    nearest: Rows,
-    scratch: Scratch,
-) -> bool:
-    """Whether bounds exclude much, by some rows, which are finished for that."""
-    some = which[:: max(_ONE_IN, -(-len(which) // _TRIED))]
-    every = np.arange(len(centers.X))
-    for low in range(0, len(every), TILE):
-        lower_listed(rows, some, centers, every[low : low + TILE], squared, nearest, scratch)
-    reach = np.sqrt(squared[some] * rows.filter.unit).astype(np.float32) * _SAFE
+def _suiting(
+    rows: Filtered, which: Rows, centers: Filtered, some: Rows, squared: Floats
+) -> Groups | None:
+    """Groups of as many pivots as pay, by some rows of which all is known; None where none do."""
+    m = len(centers.X)
+    most = max(1, min(_MOST_PIVOTS, len(which) // _ROWS_A_PIVOT))
+    count = min(most, max(1, int(_DENSITY * np.sqrt(m))))
+    best, least = None, _LEFT * m
+    while True:
+        groups = Groups.of(rows, which, centers, count)
+        price = _PRICE * count * (1 + m / len(which))
+        cost = min(m, _TOGETHER * _left(groups, rows, some, squared)) + price
+        if cost > _LESS * least:
+            return best
+        best, least = groups, cost
+        if count == most or least < 2 * price:
+            return best
+        count = min(most, 2 * count)
+
+
+def _left(groups: Groups, rows: Filtered, some: Rows, squared: Floats) -> float:
+    """Centers that bounds leave for a row, in the mean."""
+    reach = np.sqrt(squared * rows.filter.unit).astype(np.float32) * _SAFE
     sizes = np.diff(groups.starts)
     filled = np.flatnonzero(sizes)
     left = 0
     for row, group, within in zip(some, groups.nearest(rows.copies, some), reach, strict=True):
         bounds = groups.bounds(rows, np.array([row]), int(group), filled)[0]
         left += int(sizes[filled[bounds <= within]].sum())
-    return left <= _LEFT * len(some) * len(centers.X)
+    return left / len(some)
 
 
 def _pivots(copies: Float32, which: Rows, centers: Float32, count: int) -> Float32:

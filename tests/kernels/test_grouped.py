@@ -68,7 +68,7 @@ def always(monkeypatch):
     """Groups are formed of few rows, and kept where they are of no use."""
     monkeypatch.setattr(grouped, "_LEAST_ROWS", 2)
     monkeypatch.setattr(grouped, "_LEAST_CENTERS", 2)
-    monkeypatch.setattr(grouped, "_LEFT", 1.0)
+    monkeypatch.setattr(grouped, "_LEFT", np.inf)
     monkeypatch.setattr(grouped, "_ROWS_A_PIVOT", 3)
     monkeypatch.setattr(grouped, "_FIRST", 3)
 
@@ -100,7 +100,7 @@ def test_by_groups__equals_all_pairs_whatever_is_known(data):
     at = exact[:, :known].argmin(axis=1) if known else np.full(n, -1)
     squared = exact[np.arange(n), at] if known else np.full(n, np.inf)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_LEAST_ROWS", 2), ("_LEAST_CENTERS", 2), ("_LEFT", 1.0)):
+        for name, value in (("_LEAST_ROWS", 2), ("_LEAST_CENTERS", 2), ("_LEFT", np.inf)):
             patch.setattr(grouped, name, value)
         patch.setattr(grouped, "_ROWS_A_PIVOT", data.draw(st.sampled_from([2, 5])))
         patch.setattr(grouped, "_DENSITY", data.draw(st.sampled_from([1.0, 4.0])))
@@ -119,7 +119,7 @@ def test_bounds__are_above_no_distance(kind):
         C = np.ascontiguousarray(X[::2])
         filter_ = Filter(X)
         rows, centers = filter_.rows(X), filter_.centers(C)
-        groups = Groups.of(rows, np.arange(300), centers)
+        groups = Groups.of(rows, np.arange(300), centers, 12)
         filled = np.flatnonzero(np.diff(groups.starts))
         distances = np.sqrt(all_pairs(X, C) * filter_.unit)[:, groups.order]
         least = np.minimum.reduceat(distances, groups.starts[filled], axis=1)

@@ -208,7 +208,12 @@ def whole_jobs(folder, sizes):
                     environment = os.environ | {"PYTHONPATH": str(place)}
                     told = json.loads(
                         subprocess.run(
-                            command, env=environment, check=True, capture_output=True, text=True
+                            command,
+                            env=environment,
+                            cwd=place,
+                            check=True,
+                            capture_output=True,
+                            text=True,
                         ).stdout
                     )
                     assert told["from"].startswith(str(place.resolve()))

@@ -125,7 +125,7 @@ def may_be_grouped(rows: int, centers: int) -> bool:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Groups:
+class PivotGroups:
     """Centers by their nearest pivot, and what is known of each group; in the filter's units.
 
     Attributes
@@ -211,7 +211,7 @@ class Groups:
 class _Search:
     """The search of one group of rows after another."""
 
-    groups: Groups
+    groups: PivotGroups
     rows: Filtered
     centers: Filtered
     squared: Floats
@@ -268,14 +268,14 @@ class _Search:
 
 def _suiting(
     rows: Filtered, which: Rows, centers: Filtered, some: Rows, squared: Floats
-) -> Groups | None:
-    """Groups of as many pivots as pay, by some rows of which all is known; None where none do."""
+) -> PivotGroups | None:
+    """PivotGroups of as many pivots as pay, by some rows of which all is known; None where none do."""
     m = len(centers.X)
     most = max(1, min(_MOST_PIVOTS, len(which) // _ROWS_A_PIVOT))
     count = min(most, max(1, int(_DENSITY * np.sqrt(m))))
     best, least = None, _LEFT * m
     while True:
-        groups = Groups.of(rows, which, centers, count)
+        groups = PivotGroups.of(rows, which, centers, count)
         price = _PRICE * count * (1 + m / len(which))
         cost = min(m, _TOGETHER * _left(groups, rows, some, squared)) + price
         if cost > _LESS * least:
@@ -286,7 +286,7 @@ def _suiting(
         count = min(most, 2 * count)
 
 
-def _left(groups: Groups, rows: Filtered, some: Rows, squared: Floats) -> float:
+def _left(groups: PivotGroups, rows: Filtered, some: Rows, squared: Floats) -> float:
     """Centers that bounds leave for a row, in the mean."""
     reach = np.sqrt(squared * rows.filter.unit).astype(np.float32) * _SAFE
     sizes = np.diff(groups.starts)

@@ -8,7 +8,7 @@ from dask_distill.kernels import grouped
 from dask_distill.kernels.distances import Filter, paired
 from dask_distill.kernels.farthest_first import farthest_first
 from dask_distill.kernels.frontier import Frontier, nearest_of_separated
-from dask_distill.kernels.grouped import Groups, lower_by_groups
+from dask_distill.kernels.grouped import PivotGroups, lower_by_groups
 from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 
 KINDS = ["clusters", "lattice", "units", "cosine", "line", "duplicates", "tiny", "huge", "alike"]
@@ -65,7 +65,7 @@ def path(request, monkeypatch):
 
 @pytest.fixture
 def always(monkeypatch):
-    """Groups are formed of few rows, and kept where they are of no use."""
+    """PivotGroups are formed of few rows, and kept where they are of no use."""
     monkeypatch.setattr(grouped, "_LEAST_ROWS", 2)
     monkeypatch.setattr(grouped, "_LEAST_CENTERS", 2)
     monkeypatch.setattr(grouped, "_LEFT", np.inf)
@@ -119,7 +119,7 @@ def test_bounds__are_above_no_distance(kind):
         C = np.ascontiguousarray(X[::2])
         filter_ = Filter(X)
         rows, centers = filter_.rows(X), filter_.centers(C)
-        groups = Groups.of(rows, np.arange(300), centers, 12)
+        groups = PivotGroups.of(rows, np.arange(300), centers, 12)
         filled = np.flatnonzero(np.diff(groups.starts))
         distances = np.sqrt(all_pairs(X, C) * filter_.unit)[:, groups.order]
         least = np.minimum.reduceat(distances, groups.starts[filled], axis=1)

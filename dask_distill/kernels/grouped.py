@@ -269,7 +269,7 @@ class _Search:
 def _suiting(
     rows: Filtered, which: Rows, centers: Filtered, some: Rows, squared: Floats
 ) -> PivotGroups | None:
-    """PivotGroups of as many pivots as pay, by some rows of which all is known; None where none do."""
+    """As many pivots as pay, by some rows of which all is known; None where none do."""
     m = len(centers.X)
     most = max(1, min(_MOST_PIVOTS, len(which) // _ROWS_A_PIVOT))
     count = min(most, max(1, int(_DENSITY * np.sqrt(m))))

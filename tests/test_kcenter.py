@@ -21,7 +21,7 @@ from dask_distill.kernels.farthest_first import FarthestFirst, farthest_first
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.runtime.runner import LocalRunner
 from dask_distill.selection.certify import lower_bound
-from dask_distill.strategies import Combined, KCenter, make_strategy
+from dask_distill.strategies import Combined, KCenter, kcenter, make_strategy
 from dask_distill.strategies.parts import exact_rounds, two_rounds
 from dask_distill.strategies.parts.exact_rounds import First
 from dask_distill.strategies.parts.metric import MetricSpace
@@ -424,6 +424,9 @@ def test_kcenter__refuses_options_that_do_not_fit():
         ({"scale": "unit"}, 'scale must be "standard" or "none"'),
         ({"outliers": -1}, "outliers must be at least 0"),
         ({"outliers": 3, "exact": True}, "exact must be False with outliers"),
+        ({"refine": -1}, "refine must be"),
+        ({"refine": 2, "exact": True}, "refine must be 0 with exact, got 2; leave one"),
+        ({"refine": 2, "outliers": 3}, "refine must be 0 with outliers, got 2; leave one"),
         ({"outliers": "some"}, "option outliers of strategy kcenter must be of type int"),
         ({"reduce": "f"}, "option reduce of strategy kcenter must be given from Python"),
     ]:
@@ -434,6 +437,71 @@ def test_kcenter__refuses_options_that_do_not_fit():
             np.random.default_rng(0).normal(size=(20_000, 2)),
             size=10_000,
             strategy=KCenter(outliers=1),
+        )
+
+
+@pytest.mark.parametrize("options", [{}, {"metric": "cosine"}, {"scale": "standard"}])
+def test_refine__covers_all_rows_within_less(options):
+    X, _ = mixture(3_000, 8)
+    plain, refined = (
+        distill(X, size=150, strategy=KCenter(**options, refine=passes), certify=True)
+        for passes in (0, 8)
+    )
+    assert refined.certificate.radius < 0.92 * plain.certificate.radius
+    told = refined.provenance["selection"]["covering_radius"]
+    assert told == pytest.approx(refined.certificate.radius, rel=1e-6)
+    assert len(refined.indices) == 150
+    assert refined.weights.sum(dtype=float) == pytest.approx(3_000)
+    if not options:
+        distances, nearest = distances_to(X, refined.indices)
+        assert told == pytest.approx(distances.max(), rel=1e-6)
+        counts = np.bincount(nearest, minlength=150)
+        np.testing.assert_array_equal(refined.weights, counts)
+
+
+def test_refine__of_more_rows_than_are_candidates_the_worst_get_centers(monkeypatch):
+    X, _ = mixture(6_000, 8)
+    for module in (two_rounds, kcenter):
+        monkeypatch.setattr(module, "MOST_REFINED", 2_000)
+    _, _, plain = select(X, [2_000] * 3, 200, KCenter())
+    rows, weights, refined = select(X, [2_000] * 3, 200, KCenter(refine=8))
+    assert len(np.unique(rows)) == 200
+    radius = refined.told["covering_radius"]
+    distances, nearest = distances_to(X, np.sort(rows))
+    assert radius == pytest.approx(distances.max(), rel=1e-6)
+    np.testing.assert_array_equal(weights, np.bincount(nearest, minlength=200))
+    assert radius < 0.95 * plain.told["covering_radius"]
+
+
+def test_refine__chosen_before_stay_centers():
+    X, _ = mixture(3_000, 4)
+    known = np.arange(100)
+    plain, refined = (
+        distill(X, size=100, strategy=KCenter(refine=passes), initial=known) for passes in (0, 8)
+    )
+    assert len(np.intersect1d(refined.indices, known)) == 0
+    both = np.concatenate([known, refined.indices])
+    told = refined.provenance["selection"]["covering_radius"]
+    assert told == pytest.approx(distances_to(X, both)[0].max(), rel=1e-6)
+    assert told < plain.provenance["selection"]["covering_radius"]
+
+
+def test_refine__same_rows_for_any_chunking():
+    X, _ = mixture(4_000, 6)
+    expected = distill(X, size=120, strategy=KCenter(refine=4))
+    for chunk in (4_000, 700):
+        lazy = da.from_array(X, chunks=(chunk, -1))
+        found = distill(lazy, size=120, strategy=KCenter(refine=4))
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_array_equal(found.weights, expected.weights)
+
+
+def test_refine__refuses_more_centers_than_candidates_allow():
+    with pytest.raises(InputError, match="size must be at most 10526 with refine, got 11000"):
+        distill(
+            np.random.default_rng(0).normal(size=(12_000, 2)),
+            size=11_000,
+            strategy=KCenter(refine=1),
         )
 
 

@@ -129,6 +129,41 @@ def lower(
 
 
 @jit()
+def lower_listed(
+    S: Any,
+    X: Any,
+    tile: Any,
+    C: Any,
+    listed: Any,
+    limits: Any,
+    unit: float,
+    squared: Any,
+    nearest: Any,
+) -> None:
+    """`lower`, by some centers in any order: of those equally near the lowest position."""
+    width = S.shape[1]
+    for i in range(len(tile)):
+        row = tile[i]
+        limit = np.float32(squared[row] * unit - limits[row])
+        for start in range(0, width, RUN):
+            stop = min(width, start + RUN)
+            close = np.int32(0)
+            for j in range(start, stop):
+                close += np.int32(S[i, j] <= limit)
+            if close == 0:
+                continue
+            for j in range(start, stop):
+                if S[i, j] <= limit:
+                    value = squared_distance(X, row, C, listed[j])
+                    if value < squared[row]:
+                        squared[row] = value
+                        nearest[row] = listed[j]
+                        limit = np.float32(value * unit - limits[row])
+                    elif value == squared[row] and listed[j] < nearest[row]:
+                        nearest[row] = listed[j]
+
+
+@jit()
 def traverse(
     S: Any,
     X: Any,

@@ -171,6 +171,10 @@ class Filtered:
         copies[:, -1] = np.nextafter(limits.astype(np.float32), np.float32(-np.inf))
         return Filtered(self.filter, self.X[which], copies, limits)
 
+    def first(self, count: int) -> "Filtered":
+        """The first so many, not copied."""
+        return Filtered(self.filter, self.X[:count], self.copies[:count], self.limits[:count])
+
 
 class Scratch:
     """Buffers of one tile, used for every tile: fresh ones would cost page faults each time."""
@@ -223,7 +227,36 @@ def lower_distances(
         if loops is not None:
             loops.lower(S, rows.X, tile, centers.X, low, rows.limits, unit, squared, nearest)
         else:
-            _lower(S, rows, tile, centers, low, squared, nearest)
+            _lower(S, rows, tile, centers, np.arange(low, high), squared, nearest)
+
+
+def lower_listed(
+    rows: Filtered,
+    tile: Rows,
+    centers: Filtered,
+    listed: Rows,
+    squared: Floats,
+    nearest: Rows,
+    scratch: Scratch,
+) -> None:
+    """Lower, in place, the distances of a tile of rows to some centers, in any order.
+
+    Parameters
+    ----------
+    rows, tile, centers, squared, nearest, scratch
+        As of `lower_distances`; a center that is as near as the one known before takes its
+        place where its position is lower.
+    listed : (w,) int64 array, w at most TILE
+        Positions of the centers.
+    """
+    loops = compiled()
+    copies = scratch.gather(rows, tile)
+    S = scratch.product(copies, np.take(centers.copies, listed, axis=0))
+    if loops is not None:
+        unit = rows.filter.unit
+        loops.lower_listed(S, rows.X, tile, centers.X, listed, rows.limits, unit, squared, nearest)
+    else:
+        _lower(S, rows, tile, centers, listed, squared, nearest)
 
 
 def _lower(
@@ -231,7 +264,7 @@ def _lower(
     rows: Filtered,
     tile: Rows,
     centers: Filtered,
-    first: int,
+    listed: Rows,
     squared: Floats,
     nearest: Rows,
 ) -> None:
@@ -245,18 +278,21 @@ def _lower(
     if len(close) == 0:
         return
     # the pair of the least bound is at most two errors above it, and so is the nearest
-    lengths = rows.limits[tile[close]] + centers.limits[first + column[close]]
+    lengths = rows.limits[tile[close]] + centers.limits[listed[column[close]]]
     lengths = (lengths + 2 * filter_.least) / (1 - filter_.error)
     width = least[close] * (1 + 2.0**-20 * np.sign(least[close]))
     width += 2.01 * filter_.error * lengths + 8 * filter_.least
     bound = np.nextafter(np.minimum(width, limit[close]).astype(np.float32), above)
     at, column = np.divmod(np.flatnonzero(S[close] <= bound[:, None]), S.shape[1])
     for low in range(0, len(at), _AT_ONCE):
-        i, j = tile[close[at[low : low + _AT_ONCE]]], column[low : low + _AT_ONCE] + first
+        i, j = tile[close[at[low : low + _AT_ONCE]]], listed[column[low : low + _AT_ONCE]]
         value = paired(rows.X, i, centers.X, j)
         order = np.lexsort((j, value, at[low : low + _AT_ONCE]))
         head = order[np.flatnonzero(np.diff(i[order], prepend=-1))]
-        head = head[value[head] < squared[i[head]]]
+        head = head[
+            (value[head] < squared[i[head]])
+            | ((value[head] == squared[i[head]]) & (j[head] < nearest[i[head]]))
+        ]
         squared[i[head]] = value[head]
         nearest[i[head]] = j[head]
 

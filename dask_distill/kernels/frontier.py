@@ -19,6 +19,7 @@ from dask_distill.kernels.distances import (
     Scratch,
     lower_distances,
 )
+from dask_distill.kernels.grouped import lower_by_groups, may_be_grouped
 from dask_distill.kernels.nearest import nearest_center
 
 # up to here trees of centers find the nearest sooner
@@ -98,6 +99,22 @@ class Frontier:
         seen[stale] = self.count
         return replace(self, squared=squared, nearest=nearest, seen=seen)
 
+    def finish(self, above: float) -> "Frontier":
+        """As `catch_up`, where centers are many: of most groups of them a bound is enough."""
+        return self.by_groups(above) or self.catch_up(above)
+
+    def by_groups(self, above: float) -> "Frontier | None":
+        """As `catch_up`; None where groups of centers are of no use."""
+        if self._rows is None or self._buffer is None:
+            return None
+        stale = np.flatnonzero((self.squared > above) & (self.seen < self.count))
+        squared, nearest, seen = self.squared.copy(), self.nearest.copy(), self.seen.copy()
+        centers = self._buffer.first(self.count)
+        if lower_by_groups(self._rows, stale, centers, squared, nearest, above) is None:
+            return None
+        seen[stale] = self.count
+        return replace(self, squared=squared, nearest=nearest, seen=seen)
+
     @property
     def centers(self) -> Features:
         """(count, d) array, in the order of their coming."""
@@ -137,10 +154,16 @@ def nearest_of_separated(
     """
     if X.shape[1] <= _FEW_FEATURES:
         return nearest_center(X, centers)
+    enough = settled(squared_separation)
     front = Frontier.of(X)
+    if may_be_grouped(len(X), len(centers)):
+        every = front.push(centers)
+        if (found := every.by_groups(enough)) is not None:
+            return found.nearest, found.squared
+        front = replace(front, _rows=every._rows)
     done, step = 0, _FIRST_CENTERS
     while done < len(centers):
-        front = front.push(centers[done : done + step]).catch_up(settled(squared_separation))
+        front = front.push(centers[done : done + step]).catch_up(enough)
         done, step = done + step, 2 * step
     return front.nearest, front.squared
 

@@ -1,7 +1,8 @@
 """Each row's nearest center, exactly, and how far the farthest row is from all of them.
 
 Where boxes around groups of centers exclude most of them, a tree is searched row by row;
-otherwise many distances are bounded at once by matrix products. A few rows tell which is faster.
+otherwise many distances are bounded at once by matrix products, of all rows and centers or of
+those that bounds leave (`grouped`). A few rows tell which is faster.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from dask_distill.kernels.distances import (
     Scratch,
     lower_distances,
 )
+from dask_distill.kernels.grouped import lower_by_groups, may_be_grouped
 from dask_distill.kernels.trees import Tree, tree_loops
 
 # fewer centers than this are not worth a tree
@@ -173,8 +175,12 @@ def _visits(centers: Features, part: float) -> int:
 
 
 def _multiply(filter_: Filter, X: Features, squared: Floats, centers: Features, at: Rows) -> None:
-    """Lower all distances, tile by tile."""
+    """Lower all distances, by groups or tile by tile."""
     right = filter_.centers(centers)
+    if may_be_grouped(len(X), len(centers)):
+        every = filter_.rows(X)
+        if lower_by_groups(every, np.arange(len(X)), right, squared, at) is not None:
+            return
     scratch = Scratch(X.shape[1])
     for start in range(0, len(X), TILE):
         part = slice(start, start + TILE)

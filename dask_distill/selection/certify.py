@@ -134,7 +134,10 @@ def certify_rows(ground: Ground, indices: Rows, strategy: Strategy, run: Run) ->
     certifier = _Certifier(indices=indices)
     if isinstance(strategy, KCenter):
         certifier = _Certifier(
-            strategy.metric, strategy.scale, reduce=strategy.reduce, indices=indices
+            metric=strategy.metric,
+            scale=strategy.scale,
+            reduce=strategy.reduce,
+            indices=indices,
         )
     handle = run.constant(certifier)
     question = run.call("certify-question", _ask, handle, ground.held_outline, len(indices))

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from dask_distill.data.blocks import Block
 from dask_distill.errors import InputError
 from dask_distill.kernels.composable import common_cut, first_picks, stood_for, traversed
+from dask_distill.kernels.distances import Features
+from dask_distill.kernels.dominating import refined_centers
 from dask_distill.kernels.farthest_first import FarthestFirst
 from dask_distill.kernels.frontier import nearest_of_separated, settled
 from dask_distill.kernels.masses import counted
-from dask_distill.kernels.nearest import update_squared_distances
+from dask_distill.kernels.nearest import nearest_center, update_squared_distances
 from dask_distill.kernels.outliers import centers_with_outliers
 from dask_distill.kernels.ranking import add_histograms
 from dask_distill.strategies.parts.exact_rounds import First, candidates
@@ -36,6 +38,10 @@ _GROWTH = 1.5
 SPREAD_ROWS = 250_000
 # a coreset whose pairs of rows one process can hold
 MOST_WITH_OUTLIERS = 10_000
+# candidates among which a search for better centers goes on, and the centers kept back for rows
+# that were none
+MOST_REFINED = 20_000
+_REPAIR_REFINED = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,8 @@ class Covering:
     initial: int = 0
     # squared distance within which rows are one point
     same: float = 0.0
+    # passes of a search for better centers
+    refine: int = 0
 
     @property
     def total(self) -> int:
@@ -59,7 +67,10 @@ class Covering:
     @property
     def picks(self) -> int:
         """Of the merge: all but those for the worst rows."""
-        kept_back = 0 if self.exact or self.outliers else int(_REPAIR * self.size)
+        part = _REPAIR
+        if self.refine:
+            part = _REPAIR_REFINED if self.n > MOST_REFINED else 0.0
+        kept_back = 0 if self.exact or self.outliers else int(part * self.size)
         return self.initial + max(1, self.size - kept_back)
 
     def after(self, chosen: OrderedCenters, rounds: int, moved: int) -> "Cover":
@@ -182,9 +193,22 @@ class OfferPicks(Inquiry):
                 pool.X, aim.picks - before, centers=centers, stop_squared=aim.same
             )
             chosen = OrderedCenters().plus(pool, traversal)
+            if isinstance(aim, Covering) and aim.refine:
+                chosen = _refined(pool, traversal, centers, aim)
             if known is not None:
                 chosen = OrderedCenters.before(known).joined(chosen)
         return self.aim.after(chosen, 1, len(pool.rows))
+
+
+def _refined(
+    pool: Pool, traversal: FarthestFirst, known: Features | None, aim: Covering
+) -> OrderedCenters:
+    """As many centers as a traversal's that cover the candidates within less."""
+    squared = None if known is None else nearest_center(pool.X, known)[1]
+    picks, radius = refined_centers(
+        pool.X, traversal.indices, aim.refine, squared=squared, same=aim.same
+    )
+    return OrderedCenters(pool.rows[picks], np.full(len(picks), radius**2), pool.X[picks])
 
 
 @dataclass(frozen=True)
@@ -280,7 +304,7 @@ class Cover:
     def _first(self, state: Held) -> tuple[Rows, Floats]:
         """Each row's nearest center and its squared distance."""
         # centers that were chosen otherwise may lie close together
-        otherwise = self.aim.outliers or self.aim.initial
+        otherwise = self.aim.outliers or self.aim.initial or self.aim.refine
         separation = 0.0 if otherwise else float(self.chosen.squared_radii.min())
         front = state.front
         if front is None:
@@ -288,7 +312,7 @@ class Cover:
         front = front.push(self.chosen.fresh)
         if len(front.squared) < len(state.rows):
             return nearest_of_separated(state.X, front.centers, separation)
-        front = front.catch_up(settled(separation))
+        front = front.finish(settled(separation))
         return front.nearest, front.squared
 
     def answer(self, state: Held) -> Distances:

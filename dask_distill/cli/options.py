@@ -265,7 +265,7 @@ SOURCE_OPTIONS = options(
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="How rows are chosen: `dask-distill strategies` lists the ways.",
+        help="How rows are chosen: dask-distill strategies lists the ways.",
     ),
     option(
         OptionGroup.STRATEGY,
@@ -274,7 +274,7 @@ SOURCE_OPTIONS = options(
         multiple=True,
         callback=pairs,
         metavar="KEY=VALUE",
-        help="Option of the strategy: `dask-distill strategies NAME` tells which it has; may be "
+        help="Option of the strategy: dask-distill strategies NAME tells which it has; may be "
         "repeated.",
     ),
     SPACE,

@@ -770,6 +770,14 @@ BAD: dict[str, Bad] = {
         group(X=X * 0, y=Y),
         size("--strategy", "kcenter"),
     ),
+    "refine": Bad(
+        "refine must be 0 with exact, got 2; leave one of them out",
+        more=size("--strategy", "kcenter", "--option", "refine=2", "--option", "exact=true"),
+    ),
+    "outliers": Bad(
+        "size and outliers must be fewer than the rows [0-9]+, got 3 and 9999; lower outliers",
+        more=size("--strategy", "kcenter", "--option", "outliers=9999"),
+    ),
     "carry name": Bad("carry must not be named as the labels", more=size("--carry", "y")),
     # ------------------------------------------------ where it runs
     "workers": Bad("workers must be at least 1, got 0", more=size("--workers", "0")),

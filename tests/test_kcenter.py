@@ -496,13 +496,13 @@ def test_refine__same_rows_for_any_chunking():
         np.testing.assert_array_equal(found.weights, expected.weights)
 
 
-def test_refine__refuses_more_centers_than_candidates_allow():
+def test_refine__refuses_more_centers_than_candidates_allow_before_a_row_is_read():
+    def read(block):
+        raise AssertionError("a row is read")
+
+    unread = da.zeros((12_000, 2), chunks=(3_000, 2)).map_blocks(read, meta=np.empty((0, 0)))
     with pytest.raises(InputError, match="size must be at most 10526 with refine, got 11000"):
-        distill(
-            np.random.default_rng(0).normal(size=(12_000, 2)),
-            size=11_000,
-            strategy=KCenter(refine=1),
-        )
+        distill(unread, size=11_000, strategy=KCenter(refine=1))
 
 
 # far rows are what is tested

@@ -139,6 +139,7 @@ class Request:
             raise InputError(f"task must be one of {', '.join(TASKS)}, got {self.task!r}")
         check_scale(self.scale)
         self._check_scale()
+        self.strategy.check_size(self.rows(dataset.n), dataset.n)
         if self.proxy is not None:
             check_estimator(self.proxy)
         protection = Protection()

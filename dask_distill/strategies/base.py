@@ -129,6 +129,9 @@ class Strategy:
     def check_time(self, dates: bool) -> None:
         """Refuse options that do not fit times which are dates, or plain numbers."""
 
+    def check_size(self, size: int, n: int) -> None:
+        """Refuse as many rows of n as its options do not allow."""
+
     def ask(self, schema: Schema, size: int, proxy: Any) -> Any:
         """The first question; runs as a task. ``proxy`` is the user's estimator or None."""
         raise NotImplementedError

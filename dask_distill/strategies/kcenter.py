@@ -121,6 +121,20 @@ class KCenter(Stepwise):
         assert question.space is not None
         return Held.joined(blocks, question.space)
 
+    def check_size(self, size: int, n: int) -> None:
+        """As many as there are candidates for."""
+        if self.outliers and self.outliers + size >= n:
+            raise InputError(
+                f"size and outliers must be fewer than the rows {n}, got {size} and "
+                f"{self.outliers}; lower outliers"
+            )
+        most = int(MOST_REFINED / OVERSAMPLING)
+        if self.refine and size > most:
+            raise InputError(
+                f"size must be at most {most} with refine, got {size}; lower it, or leave refine "
+                "out"
+            )
+
     def ask(self, schema: Schema, size: int, proxy: Any) -> First | Traverse:
         """Begin the one traversal, or one in each block."""
         space = MetricSpace.of(self.metric, self.scale, schema, self.reduce)
@@ -143,20 +157,12 @@ class KCenter(Stepwise):
         )
         if self.exact:
             return First(aim, space=space, initial=initial)
+        # rows that are left out may be few enough to matter
+        self.check_size(size, schema.n)
         wanted = int(np.ceil(OVERSAMPLING * size))
         if self.outliers:
-            if self.outliers + size >= schema.n:
-                raise InputError(
-                    f"size and outliers must be fewer than the rows {schema.n}, got {size} and "
-                    f"{self.outliers}; lower outliers"
-                )
             wanted = _with_outliers(size + self.outliers)
         if self.refine:
-            if wanted > MOST_REFINED:
-                raise InputError(
-                    f"size must be at most {int(MOST_REFINED / OVERSAMPLING)} with refine, got "
-                    f"{size}; lower it, or leave refine out"
-                )
             wanted = min(schema.n, MOST_REFINED)
         return Traverse.begin(aim, space, wanted, schema.block_counts, initial)
 

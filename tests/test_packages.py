@@ -23,7 +23,7 @@ from dask_ml.ensemble import BlockwiseVotingClassifier
 from dask_ml.feature_extraction.text import FeatureHasher, HashingVectorizer
 from dask_ml.naive_bayes import GaussianNB
 from dask_ml.preprocessing import StandardScaler
-from dask_ml.wrappers import Incremental
+from dask_ml.wrappers import Incremental, ParallelPostFit
 from sklearn import feature_extraction
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
@@ -235,6 +235,18 @@ def test_reason__train_test_split_draws_by_chunk():
         for chunk in (1000, 500)
     )
     assert not np.array_equal(np.sort(one), np.sort(other))
+
+
+def test_reason__parallel_post_fit_predicts_by_chunk():
+    """Hence what judges predicts for its test rows, of which there are few enough, at once."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3000, 64)), rng.integers(0, 10, 3000)
+    model = LogisticRegression(max_iter=20).fit(X, y)
+    whole, *cut = (
+        ParallelPostFit(model).predict_proba(da.from_array(X, chunks=(rows, -1))).compute()
+        for rows in (3000, 700, 257, 1)
+    )
+    assert not all(np.array_equal(whole, each) for each in cut)
 
 
 # ---------------------------------------------------------------- reasons: what holds all rows

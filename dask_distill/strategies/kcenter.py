@@ -59,7 +59,7 @@ class KCenter(Stepwise):
         candidates: for some thousand centers at most.
     refine : int
         Passes of a search for centers with a smaller covering radius, some tenth below that of
-        a traversal; 8 come close to what more would find. Up to `MOST_REFINED` rows are
+        a traversal; 8 come close to what more would find. Up to 20,000 rows are
         candidates, and the search takes some seconds on the coordinator.
     reduce : callable, optional
         Turns the (m, d) features of a block into the (m, r) features that distances are

@@ -702,6 +702,7 @@ BAD: dict[str, Bad] = {
     "fraction word": Bad(
         "'some' is no part; give one such as 0.1 or 10%", more=("--fraction", "some")
     ),
+    "fraction of many digits": Bad("fraction must be .* got inf", more=("--fraction", "1e400%")),
     "size 0": Bad("from 1 to the number of rows 20, got 0", more=("--size", "0")),
     "size above n": Bad("number of rows 20, got 21; lower it", more=("--size", "21")),
     "size word": Bad("'1.5' is no number of rows", more=("--size", "1.5")),

@@ -128,6 +128,15 @@ def test_report__one_column_and_one_row():
     assert "Each selected row stands for as much of the data: 30." in text
 
 
+@pytest.mark.parametrize("given", [True, False])
+def test_report__rows_that_are_all_alike_have_no_axes(given):
+    data = as_dataset(np.full((50, 2), 0.1))
+    coreset = distill(data, size=5, strategy="random")
+    text = render(coreset, dataset=data if given else None)
+    assert "first axis" not in text
+    assert "nan%" not in text
+
+
 def test_report__coverage_stands_beside_random(coreset):
     text = render(coreset)
     assert "<h2>Coverage</h2>" in text

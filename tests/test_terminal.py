@@ -326,6 +326,13 @@ def test_verbose__tells_every_step_on_standard_error(source):
     assert quiet.stderr == ""
 
 
+def test_warnings__are_told_once_where_no_log_is_kept():
+    # a process of its own: handlers of the tests would take what logging shows by itself
+    words = [sys.executable, "-c", "from dask_distill.cli.logs import warn; warn('look')"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stderr == "dask-distill: warning: look\n"
+
+
 def test_plan__says_that_run_tells_where_to_watch(source):
     done = CliRunner().invoke(cli, ["plan", "in.zarr", "--fraction", "10%"])
     assert re.search(r"^to watch +run tells the address", done.stdout, re.MULTILINE)

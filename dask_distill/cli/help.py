@@ -107,15 +107,15 @@ class PartOfRows(click.ParamType):  # type: ignore[type-arg]
         >>> [PartOfRows().convert(text, None, None) for text in ("0.1", "10%", "0.07", "7 %")]
         [0.1, 0.1, 0.07, 0.07]
         """
-        from fractions import Fraction
+        from decimal import Decimal
 
         text = str(value).strip()
         try:
-            # in whole numbers: what is rounded twice is another number
+            # in decimals: what is rounded twice is another number
             if text.endswith("%"):
-                return float(Fraction(text[:-1].strip()) / 100)
+                return float(Decimal(text[:-1].strip()) / 100)
             return float(text)
-        except (ValueError, ZeroDivisionError):
+        except (ValueError, ArithmeticError):
             self.fail(f"{text!r} is no part; give one such as 0.1 or 10%", param, ctx)
 
 

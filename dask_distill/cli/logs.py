@@ -17,6 +17,8 @@ from dask_distill.errors import InputError
 
 # what is on the screen in any case is logged by this name, for files
 _SHOWN = logging.getLogger("dask_distill.cli")
+# where nothing else handles them, logging shows warnings by itself: a second time
+_SHOWN.addHandler(logging.NullHandler())
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 LOGS = options(

@@ -209,8 +209,8 @@ def _positions(coreset: Subset, dataset: Dataset | None) -> tuple[Any, ...] | No
     scale[scale == 0] = 1
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (reference - center) / scale
-    # numbers so large that their squares are none
-    if not np.isfinite(scaled).all():
+    # numbers so large that their squares are none, or rows that are all alike
+    if not np.isfinite(scaled).all() or not np.ptp(scaled, axis=0).any():
         return None
     with single_threaded():
         axes = PCA(2, random_state=0).fit(scaled)

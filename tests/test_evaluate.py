@@ -335,7 +335,7 @@ def test_command__table_and_verdict(command):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["out.zarr"], "Missing option '--source'"),
+        (["out.zarr"], "source must be given for 'out.zarr'"),
         (["out.zarr", "more", *FEW], "one TARGET is wanted, got out.zarr more"),
         (["unlabelled.zarr", *FEW], "got a subset of unlabelled rows; select again with --labels"),
         (["out.zarr", *FEW, "--test", "none.zarr"], "does not exist"),

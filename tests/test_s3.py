@@ -131,7 +131,7 @@ def test_scores__are_written_gone_on_with_and_opened(bucket, port, labelled, nam
             score_and_write(job(storage_options=quick))
     with pytest.raises(IncompleteOutput, match="commit marker is missing"):
         open_scores(target, storage)
-    scores, receipt = score_and_write(job(resume=True))
+    scores, receipt, _ = score_and_write(job(resume=True))
     expected = score(dataset, criteria=("gradient", "margin")).table.compute()
     assert np.array_equal(scores.table.compute(), expected)
     assert store.verify(target, storage_options=storage).digest == receipt["digest"]

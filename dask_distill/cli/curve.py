@@ -21,7 +21,6 @@ from dask_distill.cli.options import (
     SPLIT,
     STORAGE_OPTION,
     TEST,
-    progress_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
@@ -110,7 +109,7 @@ def curve(
     known = found_names(dataset, source, names)
     words = (*tests, *more)
     test = test_rows_of(source, words, known, arguments["storage"], dataset.profile)
-    with place.connect(), progress_display(quiet or as_json) as progress:
+    with place.display() as progress:
         found = size_curve(
             dataset,
             sizes=parts,

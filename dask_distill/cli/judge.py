@@ -26,7 +26,6 @@ from dask_distill.cli.options import (
     STORAGE_OPTION,
     TEST,
     one_or_several,
-    progress_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
@@ -127,7 +126,7 @@ def evaluate(
     # `--test X_test y_test` leaves the second name among the arguments
     test = test_rows_of(source, (*tests, *more), names, storage, dataset.profile)
     draws = {key: arguments[key] for key in ("seeds", "seed", "test_rows", "max_rows")}
-    with place.connect(), progress_display(quiet or as_json) as progress:
+    with place.display() as progress:
         how = {"test": test, "models": named, "progress": progress, **draws}
         how |= {} if given is None else {"sample_weight": dataset.sample_weight if given else False}
         if judged is not None:

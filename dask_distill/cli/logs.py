@@ -5,6 +5,7 @@ a file. Nothing heavy is imported here.
 """
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -147,7 +148,7 @@ def _tell_versions() -> None:
 
 def warn(line: str) -> None:
     """A line on what users should look at."""
-    click.echo(f"{PROGRAM}: warning: {line}", err=True)
+    _say(f"{PROGRAM}: warning: {line}")
     _SHOWN.warning(line)
 
 
@@ -160,7 +161,12 @@ def tell_where_to_watch(client: Any) -> None:
     if not link:
         return
     if find_spec("bokeh") is None:
+        # there without it
         link = link.replace("/status", "/info/main/workers.html")
-        link += ' (the whole dashboard needs bokeh: pip install "dask-distill[performance]")'
-    click.echo(f"watch: {link}", err=True)
+    _say(f"watch: {link}")
     _SHOWN.info("watch: %s", link)
+
+
+def _say(line: str) -> None:
+    """On standard error, above the bars where there are some: click writes past who draws them."""
+    sys.stderr.write(f"{line}\n")

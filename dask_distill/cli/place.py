@@ -7,7 +7,7 @@ from typing import Any
 
 from dask_distill.cli.help import Choice, OptionGroup, option
 from dask_distill.cli.logs import LOGS, logged, tell_where_to_watch
-from dask_distill.cli.options import WORKERS, options
+from dask_distill.cli.options import WORKERS, options, progress_display
 from dask_distill.clusters import CLUSTERS
 
 _PLACE = options(
@@ -75,12 +75,43 @@ class Place:
     @contextmanager
     def connect(self) -> Iterator[Any]:
         """A client there: a context that starts or joins a cluster, and leaves or ends it."""
-        from dask_distill.clusters.connect import connect, tls_files
-
-        with connect(**self._words, security=tls_files(*self._files)) as client:
+        with self._joined() as client:
             if not self._quiet:
                 tell_where_to_watch(client)
             yield client
+
+    @contextmanager
+    def display(self) -> Iterator[Any]:
+        """The progress of work there, which may be refused yet: until it begins nothing is told."""
+        with self._joined() as client, progress_display(self._quiet) as progress:
+            yield progress if self._quiet else _ToldOnce(progress, client)
+
+    def _joined(self) -> Any:
+        from dask_distill.clusters.connect import connect, tls_files
+
+        return connect(**self._words, security=tls_files(*self._files))
+
+
+class _ToldOnce:
+    """Progress that tells where to watch it when the first phase begins."""
+
+    def __init__(self, progress: Any, client: Any) -> None:
+        self._progress, self._client = progress, client
+
+    def start(self, phase: str, total: int) -> None:
+        """Tell, and begin."""
+        client, self._client = self._client, None
+        if client is not None:
+            tell_where_to_watch(client)
+        self._progress.start(phase, total)
+
+    def advance(self) -> None:
+        """As it is."""
+        self._progress.advance()
+
+    def finish(self) -> None:
+        """As it is."""
+        self._progress.finish()
 
 
 def takes_place(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,6 @@ from dask_distill.cli.options import (
     SPLIT,
     STORAGE_OPTION,
     pairs,
-    progress_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
@@ -85,7 +84,7 @@ def search(
     how = {"split": arguments["split"], "where": arguments["where"], **read_as(arguments)}
     dataset = opened(source, *names, arguments["storage"], **how)
     how = {key: arguments[key] for key in ("fraction", "size", "seed")}
-    with place.connect(), progress_display(quiet or as_json) as progress:
+    with place.display() as progress:
         found = search_strategy(dataset, progress=progress, **how, **vars(asked))
     if output is not None:
         found.plot(output)

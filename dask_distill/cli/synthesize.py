@@ -12,7 +12,6 @@ from dask_distill.cli.options import (
     SEED,
     STORAGE_OPTION,
     pairs,
-    progress_display,
 )
 from dask_distill.cli.place import Place, takes_place
 from dask_distill.errors import InputError
@@ -123,7 +122,7 @@ def synthesize(
     check_target(target, {"learnt_from": told}, overwrite, storage)
     require_torch(made_by.name)
     wanted = {key: arguments[key] for key in ("seed", "max_rows")} | amounts
-    with place.connect(), progress_display(quiet or as_json) as progress:
+    with place.display() as progress:
         made = coreset.synthesize(method=made_by, progress=progress, **wanted)
         # a subset that is opened does not know where it lies
         known = made.provenance["learnt_from"] | {"subset": told["subset"]}

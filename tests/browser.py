@@ -119,7 +119,7 @@ def opened_browser(folder):
         number, path = port.read_text().split("\n")[:2]
         socket = loop.run_until_complete(_connected(f"ws://127.0.0.1:{number}{path}"))
         yield Browser(loop, socket)
-        socket.close()
+        loop.run_until_complete(_closed(socket))
     finally:
         process.terminate()
         process.wait(30)
@@ -128,3 +128,8 @@ def opened_browser(folder):
 
 async def _connected(place):
     return await websocket_connect(place, max_message_size=2**27)
+
+
+async def _closed(socket):
+    # within the loop: another test may have left the thread without one
+    socket.close()

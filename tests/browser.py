@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from tornado.websocket import websocket_connect
 
-_OPTIONS = (
+HEADLESS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -20,7 +20,6 @@ _OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--remote-debugging-port=0",
 )
 _COMPLAINTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown")
 
@@ -97,15 +96,20 @@ class Browser:
         return told + [url for url in asked if not url.startswith(("file:", "data:"))]
 
 
-@contextmanager
-def opened_browser(folder):
-    """A browser that ends with the block."""
+def chromium():
+    """The program; skips where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("chromium is not installed")
+    return program
+
+
+@contextmanager
+def opened_browser(folder):
+    """A browser that ends with the block."""
     profile = folder / "profile"
     process = subprocess.Popen(
-        [program, *_OPTIONS, f"--user-data-dir={profile}"],
+        [chromium(), *HEADLESS, "--remote-debugging-port=0", f"--user-data-dir={profile}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

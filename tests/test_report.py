@@ -5,7 +5,6 @@ import hashlib
 import json
 import re
 import shlex
-import shutil
 import subprocess
 from dataclasses import replace
 from html import escape
@@ -26,6 +25,7 @@ from dask_distill.report.columns import values_shown
 from dask_distill.report.page import render
 from dask_distill.report.pictures import pictures
 from dask_distill.report.words import command
+from tests.browser import HEADLESS, chromium
 from tests.pages import Page
 
 pytest.importorskip("matplotlib")
@@ -281,22 +281,9 @@ def test_notebooks__show_escaped_tables(coreset, data, tmp_path):
 
 @pytest.mark.parametrize("width", [1280, 500])
 def test_report__opens_in_a_browser_without_complaint(text, tmp_path, width):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("chromium is not installed")
+    browser = chromium()
     (tmp_path / "report.html").write_text(text, encoding="utf-8")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        "--v=0",
-    ]
+    options = [*HEADLESS, "--enable-logging=stderr", "--v=0"]
     done = subprocess.run(
         [
             browser,
